@@ -1,0 +1,29 @@
+"""Fast gradient method: one step along the gradient itself, in l2, in l1, or raw.
+
+l2: x + eps g / ||g||_2. l1: the budget goes to the pixels with the largest |g|, each until it is black or white.
+raw: x + eps g, so that eps scales the gradient and bounds nothing.
+"""
+
+from typing import Annotated, Literal
+
+from torch import Tensor
+
+from advcli.geometry import unit
+from advcli.parameters import Objective, Param
+from advcli.registry import attack
+from advcli.rng import SampleRNG
+from advcli.victim import Goal, Victim
+
+
+@attack(family="one step", kind="direction", norms=("l2", "l1", "raw"), access="gradient", paper="arXiv:1412.6572")
+def fgm(
+    victim: Victim,
+    x: Tensor,
+    goal: Goal,
+    *,
+    rng: SampleRNG,
+    norm: Annotated[Literal["l2", "l1", "raw"], Param("Norm of the budget; raw scales the gradient.")] = "l2",
+    objective: Objective = "xent",
+) -> Tensor:
+    gradient, _ = victim.gradient(x, goal.loss(objective))
+    return unit(gradient, norm)

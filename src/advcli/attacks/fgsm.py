@@ -1,0 +1,19 @@
+"""Fast gradient sign method: one step of full length along the sign of the gradient.
+
+x' = x + eps sign(grad_x J(x, y)); towards a target with minus the target's loss. With `--objective logit` and a target
+it is paper 0's form, x + eps sign(grad_x F_t(x)). Where the gradient is exactly zero the pixel stays as it is.
+"""
+
+from torch import Tensor
+
+from advcli.geometry import unit
+from advcli.parameters import Objective
+from advcli.registry import attack
+from advcli.rng import SampleRNG
+from advcli.victim import Goal, Victim
+
+
+@attack(family="one step", kind="direction", norms=("linf",), access="gradient", paper="arXiv:1412.6572")
+def fgsm(victim: Victim, x: Tensor, goal: Goal, *, rng: SampleRNG, objective: Objective = "xent") -> Tensor:
+    gradient, _ = victim.gradient(x, goal.loss(objective))
+    return unit(gradient, "linf")

@@ -1,0 +1,32 @@
+"""Random noise: what a perturbation of this size does without any knowledge of the model.
+
+`uniform` draws from the whole ball; `gaussian` draws a normal direction, in linf with a standard deviation of half the
+budget, cut at the budget, and in l2 scaled to its full length. The baseline that every attack must beat.
+"""
+
+from typing import Annotated, Literal
+
+from torch import Tensor
+
+from advcli.geometry import GEOMETRY, unit
+from advcli.parameters import Param
+from advcli.registry import attack
+from advcli.rng import SampleRNG
+from advcli.victim import Goal, Victim
+
+
+@attack(family="noise", kind="direction", norms=("linf", "l2"), access="none", targeted=False, random=True)
+def noise(
+    victim: Victim,
+    x: Tensor,
+    goal: Goal,
+    *,
+    rng: SampleRNG,
+    norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
+    distribution: Annotated[Literal["uniform", "gaussian"], Param("Distribution of the noise.")] = "uniform",
+) -> Tensor:
+    shape = tuple(x.shape[1:])
+    if distribution == "uniform":
+        return GEOMETRY[norm].random(rng, shape)
+    drawn = rng.normal(*shape)
+    return (drawn / 2).clamp(-1, 1) if norm == "linf" else unit(drawn, norm)

@@ -1,0 +1,150 @@
+"""The lists of methods, read from the syntax trees of their files: nothing is imported, so help is instant.
+
+A folder is a list, a file is an entry: its module docstring is the help, its decorator says what it can do, its
+keyword-only parameters are its options. A user's own ``package.module:function`` is code that the user names: it is
+imported, and read through its signature.
+"""
+
+import ast
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+from advcli import parameters, registry
+from advcli.errors import CommandError
+from advcli.parameters import Option, Param, option
+from advcli.registry import Spec
+
+PACKAGE = Path(__file__).parent
+FOLDERS = {
+    "attack": "attacks",
+    "defense": "defenses",
+    "recipe": "recipes",
+    "architecture": "models",
+    "source": "data",
+    "metric": "metrics",
+}
+GIVEN = ("rng", "early_stop")  # what the pipeline hands to a method: no options of it
+PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "tuple": tuple}
+FORMS: dict[str, Any] = {"Annotated": Annotated, "Literal": Literal}
+
+
+def names(role: str) -> list[str]:
+    """The names of all methods of a role, without opening their files."""
+    folder = PACKAGE / FOLDERS[role]
+    return sorted(file.stem.replace("_", "-") for file in folder.glob("*.py") if file.stem != "__init__")
+
+
+def specs(role: str) -> list[Spec]:
+    return [spec(role, name) for name in names(role)]
+
+
+@cache
+def spec(role: str, name: str) -> Spec:
+    """The method of that name, or the user's own `package.module:function`."""
+    if ":" in name:
+        return _own(role, name)
+    if name not in names(role):
+        raise CommandError(f"there is no {role} {name!r}; there are {', '.join(names(role))}, or package.module:function")
+    stem = name.replace("-", "_")
+    path = PACKAGE / FOLDERS[role] / f"{stem}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            for mark in node.decorator_list:
+                if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == role:
+                    traits = registry.TRAITS[role](**{k.arg: _value(k.value) for k in mark.keywords if k.arg})
+                    module = f"advcli.{FOLDERS[role]}.{stem}"
+                    return Spec(role, name, ast.get_docstring(tree) or "", traits, _options(node), module, node.name)
+    raise TypeError(f"{path.name}: no function under @{role}(...)")
+
+
+@cache
+def verb(name: str) -> tuple[str, tuple[Option, ...]]:
+    """The docstring and the parameters of a verb's function in `pipeline/`."""
+    stem = {"import": "importing", "export": "exporting"}.get(name, name)
+    path = PACKAGE / "pipeline" / f"{stem}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == stem:
+            return ast.get_docstring(node) or "", _options(node, given=("talk",))
+    raise TypeError(f"{path.name}: no function {stem}")
+
+
+def _options(node: ast.FunctionDef, given: tuple[str, ...] = GIVEN) -> tuple[Option, ...]:
+    found, args = [], node.args
+    if args.args and args.args[0].arg in ("files", "file"):  # a verb's positional argument
+        default = _value(args.defaults[0]) if args.defaults else None
+        found.append(option(args.args[0].arg, _annotation(args.args[0].annotation), default))
+    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if arg.arg not in given:
+            found.append(option(arg.arg, _annotation(arg.annotation), None if default is None else _value(default)))
+    return tuple(found)
+
+
+def _value(node: ast.expr) -> Any:
+    """A literal, also one with a division (8/255) or a Param."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return _value(node.left) / _value(node.right)
+    if isinstance(node, ast.Call):
+        return Param(*map(_value, node.args), **{k.arg: _value(k.value) for k in node.keywords if k.arg})
+    return ast.literal_eval(node)
+
+
+def _annotation(node: ast.expr | None) -> Any:
+    """The annotation that a piece of source spells, built without running it."""
+    if isinstance(node, ast.Name):
+        return PLAIN[node.id] if node.id in PLAIN else getattr(parameters, node.id)
+    if isinstance(node, ast.BinOp):
+        return _annotation(node.left) | None if _is_none(node.right) else _annotation(node.left)
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if node.value.id == "Literal":
+            return Literal[tuple(map(_value, parts))]
+        if node.value.id == "tuple":
+            return tuple[_annotation(parts[0]), ...]
+        return Annotated[_annotation(parts[0]), _value(parts[1])]
+    raise TypeError(f"cannot read the annotation {ast.unparse(node) if node else '(none)'}")
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _own(role: str, name: str) -> Spec:
+    """A method of the user's, from a module that lies in the current folder or is installed."""
+    module_name, _, attribute = name.partition(":")
+    function = getattr(_module(module_name), attribute, None)
+    if function is None:
+        raise CommandError(f"{module_name} has nothing called {attribute!r}")
+    if getattr(function, "__advcli__", (None,))[0] != role:
+        raise CommandError(f"{name} is no {role}: decorate it with @{role}(...) from advcli.registry")
+    return from_function(role, name, function)
+
+
+def _module(name: str) -> ModuleType:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise CommandError(f"there is no module {error.name!r} here: a method of your own is package.module:function") from None
+
+
+def from_function(role: str, name: str, function: Callable[..., Any]) -> Spec:
+    """The same entry, read from the living function instead of its source."""
+    found = inspect.signature(function, eval_str=True).parameters.values()
+    mine = [p for p in found if p.kind is p.KEYWORD_ONLY and p.name not in GIVEN]
+    try:
+        options = tuple(option(p.name, p.annotation, None if p.default is p.empty else p.default) for p in mine)
+    except TypeError as error:
+        raise CommandError(f"{name}: {error}") from None
+    doc = inspect.getdoc(sys.modules[function.__module__]) or inspect.getdoc(function) or ""
+    _, traits = function.__advcli__  # type: ignore[attr-defined]  # pinned by the decorator
+    return Spec(role, name, doc, traits, options, function.__module__, function.__name__)

@@ -1,0 +1,1 @@
+"""The shell around the verbs; the only place that knows typer and rich."""

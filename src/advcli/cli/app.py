@@ -1,0 +1,189 @@
+"""The command line: one `main`, which splits the program from its failures and maps them to exit codes."""
+
+import importlib
+import inspect
+import json
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+
+from advcli import __version__, catalog
+from advcli.cli import methods, options, render
+from advcli.cli.help import Command, Group
+from advcli.errors import AdvcliError, CommandError
+from advcli.parameters import Option, Param
+
+VERBS = ("train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export")
+JSON = Option("json", bool, False, Param("Print one JSON document on stdout."))
+QUIET = Option("quiet", bool, False, Param("Only warnings and errors on stderr."))
+DEBUG = Option("debug", bool, False, Param("Show the traceback of a failure."))
+SHARED = tuple((one, options.COMMON) for one in (JSON, QUIET, DEBUG))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code, and never a traceback unless --debug asks for it."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return program(args)
+    except AdvcliError as error:
+        failure, code = str(error), error.exit_code
+    except KeyboardInterrupt:
+        failure, code = "interrupted; the same command goes on from its last finished part", 130
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # whoever read the output has enough; nothing may be flushed to it
+        return 0
+    except MemoryError:
+        failure, code = "out of memory; a smaller --batch-size needs less", 4
+    except typer.TyperException as error:
+        failure, code = _usage(error), 2
+    except Exception as error:
+        out_of_memory = type(error).__name__ == "OutOfMemoryError"
+        failure = "out of memory; a smaller --batch-size needs less" if out_of_memory else f"{type(error).__name__}: {error}"
+        code = 4
+        if not out_of_memory:
+            failure = f"{failure.splitlines()[0][:200]}\nthis is a fault in advcli or in a method of your own; --debug shows where"
+    if "--debug" in args and code != 130:
+        traceback.print_exc()
+    print("\n".join(f"advcli: {failure}".splitlines()[:3]), file=sys.stderr)
+    return code
+
+
+def _usage(error: Any) -> str:
+    """Typer's own complaints, in one line."""
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    return str(text)[:1].lower() + " ".join(str(text).split())[1:]
+
+
+def program(args: list[str]) -> int:
+    """The program without its failures."""
+    words = _completing() or args
+    verb = next((word for word in words if not word.startswith("-")), None)
+    answer: list[int] = []
+    app = build(verb, words, answer)
+    command = typer.main.get_command(app)
+    try:
+        command.main(args or ["--help"], prog_name="advcli", standalone_mode=False)
+    except typer.TyperException as error:
+        name = getattr(error, "option_name", None)
+        if name and type(error).__name__ == "NoSuchOption" and verb in VERBS:
+            specs = options.chosen(verb, words)
+            raise options.refusal(name, verb, specs, options.signature(verb, specs)) from None
+        raise
+    return answer[0] if answer else 0
+
+
+def _completing() -> list[str]:
+    """The words of the line that a shell wants completed."""
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS")
+    if not line or not os.environ.get("_ADVCLI_COMPLETE"):
+        return []
+    try:
+        return shlex.split(line)[1:]
+    except ValueError:
+        return line.split()[1:]
+
+
+def build(verb: str | None, args: Sequence[str], answer: list[int]) -> typer.Typer:
+    """All commands by name; only the one that is wanted has its options read."""
+    app = typer.Typer(name="advcli", cls=Group, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+    @app.callback()
+    def _top(
+        version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_version),
+    ) -> None:
+        """How robust is this image classifier, really?"""
+
+    for name in VERBS:
+        summary = catalog.verb(name)[0].partition("\n")[0]
+        if name == verb:
+            app.command(name, cls=Command, help=_help(name, args), epilog=_epilog(name, args))(_command(name, args, answer))
+        else:
+            app.command(name, help=summary)(lambda: None)
+    app.command("methods", cls=Command, help=methods.__doc__)(methods.methods)
+    return app
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"advcli {__version__}")
+        raise typer.Exit
+
+
+def _help(verb: str, args: Sequence[str]) -> str:
+    """The verb's help, and that of the method that is named on the line."""
+    text = catalog.verb(verb)[0]
+    for name, role in options.CHOICES.get(verb, {}).items():
+        for one in options.values_of(f"--{name}", args):
+            spec = catalog.spec(role, one)
+            paper = getattr(spec.traits, "paper", "")
+            text += f"\n\n{one}: {spec.doc}" + (f"\n\npaper: {paper}" if paper else "")
+    return text
+
+
+def _epilog(verb: str, args: Sequence[str]) -> str | None:
+    """The methods to choose from, where none is named yet."""
+    return None if _named(verb, args) or verb not in options.CHOICES else methods.by_family(verb)
+
+
+def _named(verb: str, args: Sequence[str]) -> bool:
+    """Whether the line names a method."""
+    return any(options.values_of(f"--{name}", args) for name in options.CHOICES.get(verb, {}))
+
+
+def _command(verb: str, args: Sequence[str], answer: list[int]) -> Callable[..., None]:
+    """The function that Typer calls, with the signature that the chosen methods give it."""
+    overview = bool({"-h", "--help"} & {*args}) and not _named(verb, args)
+    known = [*options.signature(verb, [] if overview else options.chosen(verb, args)), *SHARED]
+
+    def run(**typed: Any) -> None:
+        given = options.read_all(known, typed)
+        answer.append(execute(verb, given))
+
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads it
+        [options.parameter(one, heading, verb) for one, heading in known]
+    )
+    return run
+
+
+def execute(verb: str, given: dict[str, Any]) -> int:
+    """Call the verb, print its result, and say the exit code."""
+    as_json, talk = given.pop("json", False), render.Console(quiet=given.pop("quiet", False))
+    given.pop("debug", None)
+    stem = {"import": "importing", "export": "exporting"}.get(verb, verb)
+    function = getattr(importlib.import_module(f"advcli.pipeline.{stem}"), stem)
+    first = [given.pop(name) for name in options.POSITIONAL if name in given]
+    if verb in ("show", "verify") and not first:
+        raise CommandError(f"name the files to {verb}: advcli {verb} FILE ...")
+    result = function(*first, **given, talk=talk)
+    print(_document(result) if as_json else _text(verb, result))
+    return 0 if getattr(result, "passed", True) else 1
+
+
+def _document(result: Any) -> str:
+    if isinstance(result, list):
+        found: Any = [one.document() if hasattr(one, "document") else {"path": str(one)} for one in result]
+    else:
+        found = result.document() if hasattr(result, "document") else {"path": str(result)}
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _text(verb: str, result: Any) -> str:
+    kind = type(result).__name__
+    if kind in TEXTS:
+        return TEXTS[kind](result)
+    if verb == "show":
+        return render.stories(result)
+    return "\n".join(map(str, result)) if isinstance(result, list) else str(result)
+
+
+TEXTS: dict[str, Callable[[Any], str]] = {
+    "Estimate": render.estimate,
+    "Report": lambda result: render.report(result.rows),
+    "Statistics": lambda result: render.statistics(result.rows),
+    "Verification": render.verification,
+}

@@ -1,0 +1,73 @@
+"""List what there is.
+
+Attacks, defenses, recipes, architectures, data sets and metrics, with their traits.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from advcli import catalog
+from advcli.cli.options import CHOICES
+from advcli.cli.render import table
+
+LISTS = {
+    "attacks": "attack",
+    "defenses": "defense",
+    "recipes": "recipe",
+    "architectures": "architecture",
+    "datasets": "source",
+    "metrics": "metric",
+}
+
+
+def methods(json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+    """Print every method, by kind."""
+    if json:
+        print(document())
+    else:
+        print("\n\n".join(f"{title}\n{_table(role)}" for title, role in LISTS.items()))
+
+
+def entry(role: str, name: str) -> dict[str, Any]:
+    """One method: its name, its traits, its options."""
+    spec = catalog.spec(role, name)
+    options = [
+        {"name": o.name, "type": o.type.__name__, "default": o.default, "choices": list(o.choices), "help": o.param.help}
+        for o in spec.options
+    ]
+    return {"name": name, **asdict(spec.traits), "summary": spec.summary, "options": options}
+
+
+def document() -> str:
+    return json.dumps({title: [entry(role, name) for name in catalog.names(role)] for title, role in LISTS.items()})
+
+
+def _table(role: str) -> str:
+    rows = []
+    for name in catalog.names(role):
+        one = entry(role, name)
+        rows.append({
+            "  name": f"  {name}",
+            "family": one.get("family", ""),
+            "kind": one.get("kind", ""),
+            "norms": " ".join(one.get("norms", ())),
+            "access": one.get("access", ""),
+            "targeted": {True: "yes", False: "no"}.get(one.get("targeted", ""), ""),
+            "gradient": one.get("gradient", ""),
+            "paper": one.get("paper", ""),
+            "summary": one["summary"],
+        })  # fmt: skip
+    return table(rows)
+
+
+def by_family(verb: str) -> str:
+    """The methods that a verb can choose from, for the end of its help."""
+    blocks = []
+    for option, role in CHOICES[verb].items():
+        rows = sorted(((getattr(s.traits, "family", ""), s) for s in catalog.specs(role)), key=lambda pair: (pair[0], pair[1].name))
+        lines = [{f"--{option}": f"  {s.name}", "family": family, "": s.summary} for family, s in rows]
+        blocks.append(table(lines))
+    return "\n\n".join(blocks) + f"\n\nOptions of one of them: advcli {verb} --{next(iter(CHOICES[verb]))} NAME --help"

@@ -1,0 +1,125 @@
+"""Where the vocabulary meets Typer: a verb and its chosen methods become one command's options.
+
+No list of options is written here. The verb's own parameters come from its function in `pipeline/`, the method's from
+the file that `--method` (or `--recipe`, `--arch`, `--metric`) names in the arguments; only those are offered.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from advcli import catalog
+from advcli.errors import CommandError
+from advcli.parameters import Option
+from advcli.registry import Spec
+
+# Which options of a verb choose a method of which role, and what is chosen where nothing is said.
+CHOICES: dict[str, dict[str, str]] = {
+    "train": {"recipe": "recipe", "arch": "architecture"},
+    "attack": {"method": "attack"},
+    "defend": {"method": "defense"},
+    "evaluate": {"metric": "metric"},
+    "import": {"arch": "architecture"},
+}
+POSITIONAL = ("files", "file")
+COMMON = "Options"
+
+
+def values_of(flag: str, args: Sequence[str]) -> list[str]:
+    """What was given after a flag, before anything is parsed: `--method pgd` or `--method=pgd`."""
+    found = []
+    for here, after in zip(args, [*args[1:], ""], strict=True):
+        if here == flag and after:
+            found.append(after)
+        elif here.startswith(flag + "="):
+            found.append(here.partition("=")[2])
+    return found
+
+
+def chosen(verb: str, args: Sequence[str]) -> list[Spec]:
+    """The methods that the arguments choose."""
+    _, options = catalog.verb(verb)
+    found = []
+    for name, role in CHOICES.get(verb, {}).items():
+        default = next(one.default for one in options if one.name == name)
+        names = values_of(f"--{name}", args) or ([default] if default and isinstance(default, str) else [])
+        found += [catalog.spec(role, one) for one in names]
+    return found
+
+
+def applies(one: Option, specs: Sequence[Spec]) -> bool:
+    """Whether a verb's option does something for the chosen method."""
+    return all(spec.role != "attack" or spec.traits.has(one.param.needs) for spec in specs)
+
+
+def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:
+    """Every option of the command, with the heading that it stands under; those of the chosen methods first."""
+    _, options = catalog.verb(verb)
+    own = [(one, f"Options of {spec.name}") for spec in specs for one in spec.options]
+    return own + [(one, COMMON) for one in options if applies(one, specs)]
+
+
+def parameter(one: Option, heading: str, verb: str) -> inspect.Parameter:
+    """One option as Typer reads it. Nothing is a default: what was not typed stays with the verb."""
+    more: dict[str, Any] = {"help": described(one), "rich_help_panel": heading, "show_default": False}
+    if one.name in POSITIONAL:
+        kind: Any = list[str] | None if one.many else str
+        default = None if one.many else inspect.Parameter.empty
+        info = typer.Argument(help=more["help"], metavar=f"{one.written}..." if one.many else one.written, show_default=False)
+        return _parameter(one.name, Annotated[kind, info], default)
+    if one.type is bool:
+        flags = f"{one.flag}/{one.flag.replace('--', '--no-', 1)}" if one.default else one.flag
+        return _parameter(one.name, Annotated[bool | None, typer.Option(flags, **more)], None)
+    names = [one.flag] + ([one.param.short] if one.param.short else [])
+    kind = list[str] | None if one.many else str | None
+    info = typer.Option(*names, metavar=one.written, autocompletion=completer(one, verb), **more)
+    return _parameter(one.name, Annotated[kind, info], None)
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def completer(one: Option, verb: str) -> Callable[[str], list[str]] | None:
+    """What Tab offers: the words of a choice, or the names of the methods."""
+    role = CHOICES.get(verb, {}).get(one.name)
+    if role is None and not one.choices:
+        return None
+
+    def complete(incomplete: str) -> list[str]:
+        words = catalog.names(role) if role else one.choices
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+def described(one: Option) -> str:
+    """The help of an option: what it does, its range, its default."""
+    shown = "" if one.default in (None, "", ()) or one.type is bool else f"default: {one.param.shown or one.default}"
+    if one.type is bool and one.default:
+        shown = f"default: {one.flag}"
+    limits = one.range if one.param.high is not None else ""
+    brackets = "; ".join(text for text in (shown, limits) if text)
+    return one.param.help + (f" [{brackets}]" if brackets else "")
+
+
+def read_all(options: Sequence[tuple[Option, str]], typed: dict[str, Any]) -> dict[str, Any]:
+    """Check what was typed before anything slow is imported; what was not typed is left out."""
+    known = {one.name: one for one, _ in options}
+    return {name: known[name].read(value) for name, value in typed.items() if value is not None and value != []}
+
+
+def refusal(option_name: str, verb: str, specs: Sequence[Spec], options: Sequence[tuple[Option, str]]) -> CommandError:
+    """The error for an option that this command does not have; it names those that it has."""
+    import difflib
+
+    own = [one.flag for one, heading in options if heading != COMMON]
+    near = difflib.get_close_matches(option_name, [one.flag for one, _ in options], 1)
+    who = " ".join(spec.name for spec in specs) or verb
+    has = f"; {who} has {', '.join(own)}" if own else ""
+    return CommandError(
+        f"{who} has no option {option_name}{f' (did you mean {near[0]}?)' if near else ''}{has}\n"
+        f"see: advcli {verb}{''.join(f' --{c} {s.name}' for c, s in zip(CHOICES.get(verb, {}), specs, strict=False))} --help"
+    )

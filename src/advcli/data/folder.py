@@ -1,0 +1,107 @@
+"""A folder of class folders, one picture a file.
+
+With train/ and test/ (and val/) inside it has those splits; without, every picture goes to train, val or test by the
+SHA-256 of its relative path, 80/10/10. Grey pictures stay grey; a set with any colour is colour.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from advcli.dataset import Dataset, carve
+from advcli.errors import InputError
+from advcli.header import canonical
+from advcli.registry import source
+
+ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+GREY = {"1", "L", "I", "I;16", "F"}
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def pictures_in(root: Path) -> list[tuple[str, Path]]:
+    """(class, file) of every picture, in the order of class and name."""
+    found = []
+    for folder in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+        if not files:
+            raise InputError(f"{folder}: no pictures in this class folder; remove it or fill it")
+        found += [(folder.name, file) for file in files]
+    if not found:
+        raise InputError(f"{root}: no class folders with pictures; expected {root}/CLASS/picture.png")
+    return found
+
+
+def listing_digest(root: Path) -> str:
+    """A digest of every relative path and size below the folder."""
+    rows = [[str(p.relative_to(root)), p.stat().st_size] for p in sorted(root.rglob("*")) if p.is_file()]
+    return hashlib.sha256(canonical(rows)).hexdigest()
+
+
+def share(relative: str) -> str:
+    """train, val or test by the path alone, 80/10/10."""
+    tenth = int.from_bytes(hashlib.sha256(relative.encode()).digest()[:8], "big") % 10
+    return "test" if tenth == 9 else "val" if tenth == 8 else "train"
+
+
+def load(file: Path, mode: str, size: int | None) -> Array:
+    """(C, H, W) bytes of one picture."""
+    try:
+        with Image.open(file) as picture:
+            picture = picture.convert(mode)
+            if size and picture.size != (size, size):
+                picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+            pixels = np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{file}: not a readable picture ({str(error)[:80]})") from None
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def mode_of(files: list[Path]) -> str:
+    """L where the first pictures are all grey, else RGB."""
+    for file in files[:: max(1, len(files) // 20)]:
+        try:
+            with Image.open(file) as picture:
+                if picture.mode not in GREY:
+                    return "RGB"
+        except OSError as error:
+            raise InputError(f"{file}: not a readable picture ({str(error)[:80]})") from None
+    return "L"
+
+
+@source(family="files", splits=("train", "val", "test"))
+def folder(split: str, *, path: str = "", image_size: int | None = None) -> Dataset:
+    root = Path(path)
+    if not root.is_dir():
+        raise InputError(f"{path}: no such folder")
+    split_apart = (root / "train").is_dir() and (root / "test").is_dir()
+    own_val = split_apart and (root / "val").is_dir()
+    base = root / ("train" if split == "val" and not own_val else split) if split_apart else root
+    found = pictures_in(base)
+    classes = tuple(dict.fromkeys(name for name, _ in found))
+    labels = np.array([classes.index(name) for name, _ in found], np.int64)
+    if not split_apart:
+        places = np.flatnonzero([share(f"{name}/{file.name}") == split for name, file in found])
+    elif own_val or split == "test":
+        places = np.arange(len(found))
+    else:
+        places = carve(labels, split, "folder")
+    files, mode = [found[k][1] for k in places], mode_of([file for _, file in found])
+    if not files:
+        raise InputError(f"{path}: no picture falls into the {split} split; it has {len(found)} in all")
+    shape = load(files[0], mode, image_size).shape
+
+    def read(wanted: Array) -> Tensor:
+        pictures = [load(files[k], mode, image_size) for k in wanted]
+        for k, one in zip(wanted, pictures, strict=True):
+            if one.shape != shape:
+                raise InputError(f"{files[k]}: {one.shape[2]}x{one.shape[1]} pixels, others have {shape[2]}x{shape[1]}; give --image-size N")
+        stacked = np.stack(pictures) if pictures else np.zeros((0, *shape), np.uint8)
+        return torch.from_numpy(stacked).to(torch.float32) / 255
+
+    origin = {"name": "folder", "split": split, "digest": listing_digest(root), "image_size": image_size}
+    return Dataset(root.name, split, classes, shape, labels[places], places, read, origin, eight_bit=True)

@@ -1,0 +1,38 @@
+"""An image-set file: clean, adversarial or filtered images as data for any verb. The file knows its split."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from advcli.dataset import Dataset
+from advcli.errors import InputError
+from advcli.imageset import ImageSet
+from advcli.registry import source
+
+
+
+
+@source(family="files", splits=())
+def imageset(split: str, *, path: str = "") -> Dataset:
+    opened = ImageSet(path)
+    own = str(opened.header["split"])
+    if opened.kind == "perturbation":
+        raise InputError(f"{path}: holds perturbations, not images; take the set that they were made with")
+    if split and split != own:
+        raise InputError(f"{path}: holds images of the {own} split, not of {split}")
+
+    def read(places: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
+        return opened.pick("images", places)
+
+    return Dataset(
+        name=opened.path.name,
+        split=own,
+        classes=opened.classes,
+        shape=opened.shape,
+        labels=opened.column("labels"),
+        index=opened.column("index"),
+        read=read,
+        origin={"name": "file", "split": own, "digest": opened.digest},
+        eight_bit=opened.eight_bit,
+    )

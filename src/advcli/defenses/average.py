@@ -1,0 +1,65 @@
+"""Perturbed prediction averaging: decide by the picture and by randomly perturbed copies of it.
+
+P(k) = sum_i exp(z_k(x + d_i)) / sum_j sum_i exp(z_j(x + d_i)), d_1 = 0, the other d_i uniform in [-eps_max, eps_max]
+per pixel, clipped to the picture's range. This `expsum`, the paper's formula, is ruled by the copy with the largest
+logits; mean-prob, mean-logit and vote are the usual averages. As a filter of images it writes one perturbed copy of
+each: what the model sees.
+"""
+
+from typing import Annotated, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from advcli.filters import straight_through
+from advcli.parameters import Param
+from advcli.registry import defense
+from advcli.rng import SampleRNG
+
+FLOOR = 1e-12  # of a probability, under a logarithm
+
+
+def together(logits: Tensor, how: str) -> Tensor:
+    """(N, samples, K) logits -> (N, K) logits of the average: `expsum` is a log-sum-exp over the samples."""
+    if how == "expsum":
+        return logits.logsumexp(1)
+    if how == "mean-prob":
+        return logits.softmax(2).mean(1).clamp_min(FLOOR).log()
+    if how == "mean-logit":
+        return logits.mean(1)
+    probabilities = logits.softmax(2)
+    votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).to(logits.dtype)
+    return straight_through(votes, probabilities).mean(1).clamp_min(FLOOR).log()
+
+
+class Averaged(nn.Module):
+    """A model that decides by several noisy looks at the picture."""
+
+    def __init__(self, model: nn.Module, samples: int, eps_max: float, how: str) -> None:
+        super().__init__()
+        self.model = model
+        self.samples, self.eps_max, self.how = samples, eps_max, how
+
+    def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:
+        noise = self.eps_max * (2 * draws.fork("copies").uniform(self.samples - 1, *x.shape[1:]) - 1)
+        copies = torch.cat([x[:, None], (x[:, None] + noise).clamp(0, 1)], 1)
+        logits: Tensor = self.model(copies.flatten(0, 1), draws.fork("inside").copies(self.samples))
+        return together(logits.unflatten(0, (len(x), self.samples)), self.how)
+
+    def filter(self, x: Tensor, draws: SampleRNG) -> Tensor:
+        """One perturbed copy."""
+        noise = self.eps_max * (2 * draws.fork("copies").uniform(*x.shape[1:]) - 1)
+        return (x + noise).clamp(0, 1)
+
+
+@defense(family="averaging", gradient="exact", random=True, paper="papers/1")
+def average(
+    model: nn.Module,
+    *,
+    samples: Annotated[int, Param("Looks at the picture, the first one unperturbed.", low=1)] = 20,
+    eps_max: Annotated[float, Param("Half width of the uniform noise.", low=0, high=1)] = 0.3,
+    average: Annotated[
+        Literal["expsum", "mean-prob", "mean-logit", "vote"], Param("How the looks become one decision.")
+    ] = "expsum",
+) -> nn.Module:
+    return cast(nn.Module, Averaged(model, samples, eps_max, average))

@@ -1,0 +1,27 @@
+"""What can go wrong, as a small tree; every branch has its exit code.
+
+    AdvcliError          4  the run could not go on
+    ├── CommandError     2  the command line is wrong
+    └── InputError       3  a file or data set is missing, damaged, refused or does not fit
+
+A message says what, where, and what to do, in at most three lines. 1 is no error but an answer ("no"), and 130 is
+an interrupt.
+"""
+
+
+class AdvcliError(Exception):
+    """The run could not go on: no memory, no space, locked by another."""
+
+    exit_code = 4
+
+
+class CommandError(AdvcliError):
+    """The command line (or the call) is wrong."""
+
+    exit_code = 2
+
+
+class InputError(AdvcliError):
+    """A file or data set is missing, damaged, refused or does not fit."""
+
+    exit_code = 3

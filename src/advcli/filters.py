@@ -1,0 +1,29 @@
+"""Defenses that change the picture before the model sees it, and gradients for what has none."""
+
+from collections.abc import Callable
+from typing import cast
+
+from torch import Tensor, nn
+
+from advcli.rng import SampleRNG
+
+
+def straight_through(value: Tensor, stand_in: Tensor) -> Tensor:
+    """The value going forward, the gradient of the stand-in going back (BPDA, arXiv:1802.00420)."""
+    return stand_in + (value - stand_in).detach()
+
+
+class Filtered(nn.Module):
+    """A model behind a filter."""
+
+    def __init__(self, model: nn.Module, keep: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self.keep = keep
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        return cast(Tensor, self.model(self.keep(x), draws))
+
+    def filter(self, x: Tensor, draws: SampleRNG) -> Tensor:
+        """What the model would see."""
+        return self.keep(x)

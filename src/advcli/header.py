@@ -1,0 +1,44 @@
+"""What every file says of how it was made: canonical JSON, no clock, no host, no path.
+
+The identity of a command is a digest of what affects its result: verb, method, resolved parameters, the content of
+its parents, the format. Batch size, device kind, threads and versions are recorded beside it as the environment.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from advcli.errors import InputError
+
+FORMAT = 1
+Header = dict[str, Any]
+
+
+def canonical(value: object) -> bytes:
+    """One spelling of one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def identity(made: Header) -> str:
+    """The digest of a command: equal where the same command would make the same file."""
+    return digest(canonical({"format": FORMAT, **{k: v for k, v in made.items() if k not in ("environment", "program")}}))
+
+
+def parse(data: bytes, where: str) -> Header:
+    """The JSON object of a header; InputError where it is none."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        raise InputError(f"{where}: its header is not JSON; the file is damaged") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{where}: its header is not a JSON object; the file is damaged")
+    return found
+
+
+def short(content: str) -> str:
+    """A digest for people."""
+    return content[:12]

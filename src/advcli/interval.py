@@ -1,0 +1,15 @@
+"""Exact intervals for a rate: Clopper and Pearson, 1934."""
+
+from scipy.special import betaincinv
+
+CONFIDENCE = 0.95
+
+
+def exact_interval(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """(low, high) that hold the true rate with at least this confidence, for k of n; (0, 1) where n is 0."""
+    if n == 0:
+        return 0.0, 1.0
+    tail = (1 - confidence) / 2
+    low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
+    high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - tail))
+    return low, high

@@ -1,0 +1,10 @@
+"""The share of images that the model has right, over the whole slice; images that were wrong from the start count."""
+
+from advcli.registry import metric
+from advcli.verdicts import Figures, Verdicts, rate
+
+
+@metric(of="any", default=True)
+def accuracy(verdicts: Verdicts) -> Figures:
+    known = verdicts.known()
+    yield rate("accuracy", int((known.predictions == known.labels).sum()), len(known.labels))

@@ -1,0 +1,41 @@
+"""Precision, recall and F1 of every class and their plain means; 0/0 is 0, and marked.
+
+precision = TP / (TP + FP), recall = TP / (TP + FN), F1 = 2 TP / (2 TP + FP + FN).
+"""
+
+from typing import Annotated
+
+from advcli.errors import CommandError
+from advcli.parameters import Param
+from advcli.registry import metric
+from advcli.verdicts import Figure, Figures, Verdicts, rate
+
+
+@metric(of="any")
+def per_class(
+    verdicts: Verdicts,
+    *,
+    positive: Annotated[str | None, Param("Only this class.", form="CLASS")] = None,
+) -> Figures:
+    if positive is not None and positive not in verdicts.classes:
+        raise CommandError(f"--positive {positive}: is no class; there are {', '.join(verdicts.classes[:12])}")
+    known, found = verdicts.known(), []
+    for number, name in enumerate(verdicts.classes):
+        if positive in (None, name):
+            said, true = known.predictions == number, known.labels == number
+            hits = int((said & true).sum())
+            found += [
+                rate("precision", hits, int(said.sum()), **{"class": name}),
+                rate("recall", hits, int(true.sum()), **{"class": name}),
+                _f1(hits, int(said.sum()), int(true.sum()), name),
+            ]
+    yield from found
+    if positive is None:
+        for metric_ in ("precision", "recall", "f1"):
+            values = [one.value for one in found if one.metric == metric_]
+            yield Figure(metric_, sum(values) / len(values), len(known.labels), about={"class": "mean"})
+
+
+def _f1(hits: int, said: int, true: int, name: str) -> Figure:
+    about = {"class": name} if said + true else {"class": name, "undefined": True}
+    return Figure("f1", 2 * hits / (said + true) if said + true else 0.0, true, about=about)

@@ -1,0 +1,18 @@
+"""The share of initially correct images that an attack turned: to any other class, or to its target.
+
+An image whose target is its own class has nothing to win and is left out; a rejected one (-1) does not count as won.
+"""
+
+from advcli.registry import metric
+from advcli.verdicts import Figures, Verdicts, rate
+
+
+@metric(of="adversarial", default=True)
+def success(verdicts: Verdicts) -> Figures:
+    known = verdicts.known()
+    assert known.targets is not None  # an adversarial set has targets and originals
+    assert known.clean is not None
+    right = (known.clean == known.labels) & (known.targets != known.labels)
+    turned = (known.predictions != known.labels) & (known.predictions >= 0)
+    won = right & ((known.targets < 0) & turned | (known.targets >= 0) & (known.predictions == known.targets))
+    yield rate("success", int(won.sum()), int(right.sum()))

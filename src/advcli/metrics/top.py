@@ -1,0 +1,17 @@
+"""The share of images whose label is among the k highest scores."""
+
+from typing import Annotated
+
+from advcli.errors import CommandError
+from advcli.parameters import Param
+from advcli.registry import metric
+from advcli.verdicts import Figures, Verdicts, rate
+
+
+@metric(of="any")
+def top(verdicts: Verdicts, *, top: Annotated[str, Param("Which k.", form="K,K,...")] = "1,5") -> Figures:
+    known = verdicts.known()
+    for text in top.split(","):
+        if not text.strip().isdecimal() or int(text) < 1:
+            raise CommandError(f"--top: {top!r} is no list such as 1,5")
+        yield rate(f"top-{int(text)}", int((known.rank < int(text)).sum()), len(known.labels))

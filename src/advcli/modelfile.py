@@ -1,0 +1,119 @@
+"""Model files: safetensors with one metadata key, `advcli`, the recipe as canonical JSON.
+
+The recipe names the architecture, the input, the classes, the normalisation and the stack of defenses, and holds a
+SHA-256 over itself without that key and over every tensor. A file is whole only if it is the canonical serialisation
+of its content. Loading executes nothing.
+"""
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from advcli import stack, storage
+from advcli.errors import InputError
+from advcli.header import Header, canonical, parse
+from advcli.imageset import Damaged
+
+KEY = "advcli"
+NEEDED = {"format", "arch", "input", "classes", "normalize", "defenses", "data", "made", "weights", "digest"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A recipe and its weights."""
+
+    path: Path
+    recipe: Header
+    tensors: dict[str, Tensor]
+
+    @property
+    def digest(self) -> str:
+        return str(self.recipe["digest"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.recipe["classes"])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        c, h, w = self.recipe["input"]
+        return c, h, w
+
+    @property
+    def defenses(self) -> list[dict[str, Any]]:
+        return list(self.recipe["defenses"])
+
+    def module(self, *, static: bool = False) -> nn.Module:
+        """The model under its defenses; without them where a static attack is wanted."""
+        model = stack.build(self.recipe, [] if static else self.defenses)
+        stack.load_weights(model, self.tensors, str(self.path))
+        return model.eval()
+
+
+def weights_digest(tensors: dict[str, Tensor]) -> str:
+    """One digest of every tensor's name, type, shape and bytes."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        found.update(canonical([name, str(tensor.dtype), list(tensor.shape)]))
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def recipe_digest(recipe: Header) -> str:
+    return hashlib.sha256(canonical({k: v for k, v in recipe.items() if k != "digest"})).hexdigest()
+
+
+def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
+    """Publish a model file; returns its digest."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    recipe = {**recipe, "weights": weights_digest(tensors)}
+    recipe["digest"] = recipe_digest(recipe)
+    storage.write(path, [serialise(recipe, tensors)])
+    return str(recipe["digest"])
+
+
+def serialise(recipe: Header, tensors: dict[str, Tensor]) -> bytes:
+    found: bytes = safetensors.torch.save(tensors, metadata={KEY: canonical(recipe).decode()})
+    return found
+
+
+def peek(path: Path) -> Header:
+    """The recipe alone, unchecked: for lists of what lies in a folder."""
+    try:
+        with open(path, "rb") as file:
+            (size,) = struct.unpack("<Q", file.read(8))
+            head = parse(file.read(min(size, 1 << 26)), str(path))
+    except (OSError, struct.error) as error:
+        raise InputError(f"{path}: {error}") from None
+    return parse(str(head.get("__metadata__", {}).get(KEY, "")).encode(), str(path))
+
+
+def read(path: str | Path) -> ModelFile:
+    """Read and check a model file."""
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        hint = "; make one with: advcli train" if isinstance(error, FileNotFoundError) else ""
+        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}{hint}") from None
+    if data[:4] == b"PK\x03\x04" or data[:2] == b"\x80\x02":
+        raise InputError(f"{path}: a PyTorch file, not a model of advcli's; bring it in with: advcli import {path} --arch NAME")
+    try:
+        tensors = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: not a safetensors file, or a damaged one ({str(error)[:80]})") from None
+    recipe = peek(path) if KEY.encode() in data[: 1 << 20] else {}
+    if not NEEDED <= recipe.keys():
+        raise InputError(f"{path}: weights without a recipe of advcli's; bring them in with: advcli import {path} --arch NAME")
+    whole = recipe["digest"] == recipe_digest(recipe) and recipe["weights"] == weights_digest(tensors)
+    if not whole or serialise(recipe, tensors) != data:
+        raise Damaged(f"{path}: its content does not match its digest; the file was changed or damaged")
+    return ModelFile(path, recipe, tensors)

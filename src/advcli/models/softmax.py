@@ -1,0 +1,12 @@
+"""Softmax regression: one linear layer. On it every distance to the boundary is known exactly."""
+
+from math import prod
+
+from torch import nn
+
+from advcli.registry import architecture
+
+
+@architecture(family="linear")
+def softmax(shape: tuple[int, int, int], classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), classes))

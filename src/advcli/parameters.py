@@ -1,0 +1,196 @@
+"""The vocabulary: one word for one idea. What verbs and methods take, its help, its range, its default.
+
+A verb's and a method's keyword parameters are annotated with the words below (or with their own
+``Annotated[type, Param(...)]``). From these annotations come the options of the command line, the checks of the
+Python functions, and the parameters in every header. Neither torch nor typer is known here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from advcli.errors import CommandError
+from advcli.numbers import budgets, fraction, step_length
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """The help line of a parameter, its range, and when it makes sense."""
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    shown: str | None = None  # what the help shows as the default: "8/255", not 0.0313725
+    form: str | None = None  # what may be written: a key of FORMS, or a metavar
+    needs: str | None = None  # the trait of a method without which the option would do nothing
+    short: str | None = None  # a one-letter name
+
+
+FORMS: dict[str, Callable[[str], object]] = {"SWEEP": budgets, "LENGTH": step_length}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One parameter of a verb or a method: enough to make a command-line option, and to check a value."""
+
+    name: str
+    type: type
+    default: Any
+    param: Param
+    choices: tuple[str, ...] = ()
+    many: bool = False
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def written(self) -> str:
+        """What one may write after the flag."""
+        if self.choices:
+            return "|".join(self.choices)
+        return self.param.form or {int: "INTEGER", float: "NUMBER", str: "TEXT", bool: ""}[self.type]
+
+    def read(self, value: object) -> Any:
+        """The checked value of what was typed or passed; CommandError says what is wrong with it."""
+        if value is None:
+            if self.default is None:
+                return None
+            raise CommandError(f"{self.flag}: a value is needed")
+        if self.many:
+            values = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+            return tuple(self._one(item) for item in values)
+        return self._one(value)
+
+    def _one(self, value: object) -> Any:
+        try:
+            return self._checked(value)
+        except ValueError as error:
+            raise CommandError(f"{self.flag}: {error}") from None
+
+    def _checked(self, value: object) -> Any:
+        if self.type is bool:
+            if not isinstance(value, bool):
+                raise ValueError(f"{value!r} is neither True nor False")
+            return value
+        if self.type is str:
+            text = str(value)
+            if self.choices and text not in self.choices:
+                raise ValueError(f"{text!r} is none of {', '.join(self.choices)}")
+            if self.param.form in FORMS:
+                FORMS[self.param.form](text)
+            return text
+        if isinstance(value, bool):
+            raise ValueError(f"{value!r} is not a number")
+        try:
+            exact = fraction(str(value))
+        except ValueError:
+            if self.type is int:
+                raise ValueError(f"{value!r} is not a whole number") from None
+            raise
+        if self.type is int and exact.denominator != 1:
+            raise ValueError(f"{value!r} is not a whole number")
+        if (self.param.low is not None and exact < self.param.low) or (
+            self.param.high is not None and exact > self.param.high
+        ):
+            raise ValueError(f"{value} is outside {self.range}")
+        return self.type(exact)
+
+    @property
+    def range(self) -> str:
+        """The range in words, or nothing."""
+        low, high = self.param.low, self.param.high
+        if low is not None and high is not None:
+            return f"{low:g} to {high:g}"
+        if low is not None:
+            return f"{low:g} and up"
+        return f"up to {high:g}" if high is not None else ""
+
+
+def option(name: str, annotation: Any, default: Any) -> Option:
+    """An option from a parameter's annotation; TypeError where it says too little to make one."""
+    kind, param = annotation, Param("")
+    if get_origin(kind) is Annotated:
+        kind, param = get_args(kind)[0], next((x for x in get_args(kind)[1:] if isinstance(x, Param)), param)
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(part for part in get_args(kind) if part is not NoneType)
+        if get_origin(kind) is Annotated:
+            return option(name, kind, default)
+    many = get_origin(kind) is tuple
+    if many:
+        kind = get_args(kind)[0]
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    kind = str if choices else kind
+    if kind not in (int, float, str, bool):
+        raise TypeError(f"parameter {name!r}: annotate it with int, float, str, bool, Literal or Annotated[..., Param]")
+    return Option(name, kind, default, param, tuple(choices), many)
+
+
+# Words of the verbs.
+Files = Annotated[tuple[str, ...], Param("Image-set files.", form="FILE")]
+Models = Annotated[
+    tuple[str, ...], Param("A model file; may be repeated. [default: model.safetensors and defended.safetensors]",
+                           form="FILE")
+]  # fmt: skip
+Model = Annotated[str | None, Param("The model file. [default: model.safetensors]", form="FILE")]
+Data = Annotated[
+    str | None,
+    Param("A data set (digits), a folder of class folders, or an image-set file; NAME:SPLIT picks the split.",
+          form="DATA"),
+]  # fmt: skip
+DataDir = Annotated[str | None, Param("Where data sets live. [default: ADVCLI_DATA or your cache folder]", form="DIR")]
+Split = Annotated[Literal["train", "val", "test"] | None, Param("Which split of the data.")]
+Limit = Annotated[int | None, Param("Use the first N images.", low=1, form="N")]
+PerClass = Annotated[int | None, Param("Use the first N images of every class.", low=1, form="N")]
+Classes = Annotated[str | None, Param("Keep these classes, in this order: 6,7.", form="NAME,...")]
+ImageSize = Annotated[int | None, Param("Resize a folder's pictures to N x N pixels.", low=1, form="N")]
+Seed = Annotated[int, Param("Seed of every random draw.", low=0)]
+BatchSize = Annotated[int | None, Param("Images at a time. [default: 64, on a GPU 512]", low=1, form="N")]
+PartSize = Annotated[int, Param("Batches in one part, the unit that a rerun resumes from.", low=1)]
+Device = Annotated[str, Param("cpu, cuda, cuda:1, or auto.", form="DEVICE")]
+Precision = Annotated[
+    Literal["float32", "bfloat16"], Param("Arithmetic of the search; verdicts are always float32.", needs="gradient")
+]
+Output = Annotated[str | None, Param("Where to write the result.", form="PATH", short="-o")]
+Method = Annotated[str, Param("The method: one of those below, or package.module:function of your own.", form="NAME")]
+Force = Annotated[bool, Param("Replace what stands at the output's name.")]
+DryRun = Annotated[bool, Param("Only say how many rows, bytes and seconds it would take.")]
+
+# Words of attacks.
+Eps = Annotated[
+    str | None,
+    Param("Budgets: 0.3, 8/255, a list, or a sweep 0:0.3:0.025. [default grey / colour: linf 0.3 / 8/255, "
+          "l2 2.0 / 0.5, l1 20 / 12]", form="SWEEP", needs="budget"),
+]  # fmt: skip
+Target = Annotated[
+    str | None,
+    Param("Class to reach: a number, a name, or random, next, least-likely, other (every other), all.",
+          form="CLASS", needs="targeted"),
+]  # fmt: skip
+Label = Annotated[
+    Literal["true", "pred"], Param("Class to leave: the true label, or the model's own prediction.", needs="model")
+]
+Restarts = Annotated[int, Param("Fresh random starts; the best attempt is kept.", low=1, needs="random")]
+EarlyStop = Annotated[
+    bool, Param("Leave an image alone once it is adversarial, or spend the full strength on it.", needs="repeated")
+]
+Static = Annotated[bool, Param("Attack the model under its defenses: a static attack, not an adaptive one.")]
+Eot = Annotated[
+    int | None,
+    Param("Draws averaged for one gradient of a random defense. [default: 8 where the model draws]", low=1, form="N"),
+]
+Quantize = Annotated[bool, Param("Round to 8-bit pixels inside the budget; the picture survives a PNG.")]
+Rounding = Annotated[
+    Literal["nearest", "trunc"], Param("With --quantize: the nearest byte, or the perturbation cut to whole bytes.")
+]
+Perturbations = Annotated[
+    bool, Param("Also write the perturbations, to perturbations.h5 or beside the -o name.")
+]
+Norm = Annotated[Literal["linf", "l2", "l1"], Param("Norm of the budget.")]
+Steps = Annotated[int, Param("Gradient steps.", low=1)]
+StepSize = Annotated[str, Param("Length of a step: 0.01, 2/255, eps/10, 2.5*eps/steps.", form="LENGTH")]
+Objective = Annotated[
+    Literal["xent", "logit", "prob", "margin"],
+    Param("What to climb: cross-entropy, the class score, its probability, or the score gap to the rival."),
+]

@@ -1,0 +1,1 @@
+"""The verbs: files to files, plain functions."""

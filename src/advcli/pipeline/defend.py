@@ -1,0 +1,128 @@
+"""`defend`: a model in, the same model behind a defense out; or images in, filtered images out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from advcli import catalog, imageset, modelfile, storage
+from advcli.errors import CommandError
+from advcli.imageset import ImageSet
+from advcli.parameters import BatchSize, Device, DryRun, Files, Force, Method, Model, Output, Seed
+from advcli.pipeline import inputs, outputs
+from advcli.pipeline.estimate import Estimate
+from advcli.registry import Bound
+from advcli.rng import SampleRNG
+from advcli.talk import SILENT, Talk
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def defend(
+    files: Files = (),
+    *,
+    model: Model = None,
+    method: Method = "squeeze",
+    seed: Seed = 0,
+    batch_size: BatchSize = None,
+    device: Device = "auto",
+    output: Output = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    talk: Talk = SILENT,
+    **options: object,
+) -> list[Path] | Estimate:
+    """Put a defense around a model, or filter images.
+
+    The result is defended.safetensors, or F.filtered.h5 beside each F.h5.
+    """
+    given = inputs.checked("defend", {k: v for k, v in locals().items() if k not in ("options", "talk")})
+    bound = catalog.spec("defense", method).bind(options)
+    if files and model:
+        raise CommandError("give files to filter, or --model to defend, not both")
+    if output and len(given["files"]) > 1:
+        raise CommandError("-o names one file; without it every filtered set lies beside its source")
+    if files:
+        if dry_run:
+            return _estimate(given["files"])
+        return [_filter(Path(file), bound, given, talk) for file in given["files"]]
+    return _wrap(bound, given, talk)
+
+
+def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estimate:
+    base = inputs.open_model(given["model"], talk)
+    path = Path(given["output"] or inputs.DEFENDED)
+    if given["dry_run"]:
+        return Estimate(0, base.path.stat().st_size, 0.0)
+    if path.resolve() == base.path.resolve():
+        raise CommandError(f"{path}: would replace the model that it defends; name another file with -o")
+    made = outputs.made(
+        "defend",
+        method=bound.spec.name,
+        parameters=bound.parameters,
+        options={},
+        parents=[{"role": "model", "digest": base.digest}],
+        data=None,
+        environment={},
+    )
+    stack = [*base.defenses, {"name": bound.spec.name, "parameters": bound.parameters}]
+    recipe = {**base.recipe, "defenses": stack, "made": made, "figures": {}}
+    changed = modelfile.ModelFile(base.path, recipe, base.tensors)
+    with torch.no_grad():  # a defense that does not fit the images says so now
+        changed.module()(torch.zeros(1, *base.shape), SampleRNG(0, torch.zeros(1, dtype=torch.int64)))
+    with storage.locked(path):
+        default = given["output"] is None
+        if not outputs.finished(path, recipe["made"], default_name=default, force=given["force"], talk=talk):
+            modelfile.write(path, recipe, base.tensors)
+    return [path]
+
+
+def _filter(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Path:
+    path = Path(given["output"] or source.with_suffix(".filtered.h5"))
+    device = inputs.find_device(given["device"])
+    with ImageSet(source) as opened:
+        if opened.kind == "perturbation":
+            raise CommandError(f"{source}: holds perturbations; filter the set that they were made with")
+        made = outputs.made(
+            "defend",
+            method=bound.spec.name,
+            parameters=bound.parameters,
+            options={"seed": given["seed"]},
+            parents=[{"role": "file", "digest": opened.digest}],
+            data=None,
+            environment={"device": device.type, "threads": torch.get_num_threads()},
+        )
+        header = {**opened.header, "kind": "filtered", "of": opened.header, "made": made}
+        rule: Any = bound(nn.Identity()).to(device)
+        ids = torch.from_numpy(opened.column("index")).to(device)
+        batch = inputs.default_batch(given["batch_size"], device)
+        names = [name for name in (*imageset.COLUMNS, "originals") if name in opened]
+        layout = {name: opened.kept(name) for name in names}
+        layout["images"] = (np.dtype("<f4"), (len(opened), *opened.shape))
+
+        def pictures() -> Iterator[Array]:
+            with talk.progress(f"filtering {source}", len(opened), "images") as tick, torch.no_grad():
+                for start in range(0, len(opened), batch):
+                    x = opened.rows("images", start, start + batch).to(device)
+                    draws = SampleRNG(given["seed"], ids[start : start + batch], ("filter",))
+                    yield rule.filter(x, draws).cpu().numpy()
+                    tick(len(x), "")
+
+        with storage.locked(path):
+            default = given["output"] is None
+            if not outputs.finished(path, made, default_name=default, force=given["force"], talk=talk):
+                fill = {name: (lambda name=name: opened.pieces(name)) for name in names}
+                imageset.write(path, header, layout, {**fill, "images": pictures})
+    return path
+
+
+def _estimate(files: tuple[str, ...]) -> Estimate:
+    rows = size = 0
+    for file in files:
+        with ImageSet(file) as opened:
+            rows += len(opened)
+            size += Path(file).stat().st_size + len(opened) * int(np.prod(opened.shape)) * 3 * opened.eight_bit
+    return Estimate(rows, size, 0.0)

@@ -1,0 +1,16 @@
+"""What a run would cost: the answer of `--dry-run`."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Rows, bytes and seconds."""
+
+    rows: int
+    bytes: int
+    seconds: float
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)

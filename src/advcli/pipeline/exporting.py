@@ -1,0 +1,76 @@
+"""`export`: a model as a plain state_dict, an image set as .npz or as a folder of PNG pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import io
+import numpy as np
+import torch
+from PIL import Image
+
+from advcli import modelfile, storage
+from advcli.errors import CommandError
+from advcli.imageset import ImageSet
+from advcli.parameters import Force, Output, Param
+from advcli.pipeline.craft import as_bytes
+from advcli.talk import SILENT, Talk
+
+
+def exporting(
+    file: Annotated[str, Param("A model file or an image set.", form="FILE")],
+    *,
+    output: Output = None,
+    force: Force = False,
+    talk: Talk = SILENT,
+) -> Path:
+    """Write files for other tools.
+
+    A model as .pt; an image set as .npz, or with -o FOLDER as pictures in class folders.
+    """
+    source = Path(file)
+    if source.suffix == ".safetensors":
+        path = Path(output or source.with_suffix(".pt"))
+        _free(path, force=force)
+        data = io.BytesIO()
+        torch.save(modelfile.read(source).tensors, data)
+        storage.write(path, [data.getvalue()])
+        return path
+    path = Path(output or source.with_suffix(".npz"))
+    _free(path, force=force)
+    with ImageSet(source) as opened:
+        if path.suffix == ".npz":
+            _npz(opened, path)
+        elif path.suffix:
+            raise CommandError(f"-o {path}: an image set goes to a name.npz or to a folder of pictures")
+        else:
+            _pictures(opened, path, talk)
+    return path
+
+
+def _free(path: Path, *, force: bool) -> None:
+    if path.exists() and not force:
+        raise CommandError(f"{path}: stands there; --force replaces it, -o names another")
+
+
+def _npz(opened: ImageSet, path: Path) -> None:
+    arrays = {name: opened.column(name) for name in opened.names() if name != "header"}
+    data = io.BytesIO()
+    np.savez(data, classes=np.array(opened.classes), **arrays)
+    storage.write(path, [data.getvalue()])
+
+
+def _pictures(opened: ImageSet, folder: Path, talk: Talk) -> None:
+    """CLASS/000017-003.png: index and row. Eight bits: what is lost is said."""
+    if opened.kind == "perturbation":
+        raise CommandError(f"{opened.path}: perturbations are signed and no pictures; take .npz, or: advcli stats")
+    labels, index, lost = opened.column("labels"), opened.column("index"), 0
+    for row in range(len(opened)):
+        x = opened.rows("images", row, row + 1)[0].numpy()
+        byte = as_bytes(x)
+        lost += bool((np.abs(byte / np.float32(255) - x) > 1e-6).any())
+        name = opened.classes[labels[row]] if labels[row] >= 0 else "unlabelled"
+        data = io.BytesIO()
+        Image.fromarray(byte[0] if len(byte) == 1 else byte.transpose(1, 2, 0)).save(data, "PNG")
+        storage.write(folder / name / f"{index[row]:06d}-{row:06d}.png", [data.getvalue()])
+    if lost:
+        talk.warn(f"{lost} of {len(opened)} pictures were rounded to 8 bits; attack with --quantize to keep them adversarial")

@@ -1,0 +1,169 @@
+"""What a verb works on: models, data sets and devices, from what was typed or from the fixed table of defaults."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from advcli import catalog, imageset, modelfile
+from advcli.data.folder import folder, listing_digest
+from advcli.data.imageset import imageset as image_set
+from advcli.dataset import Dataset
+from advcli.errors import CommandError, InputError
+from advcli.header import Header
+from advcli.modelfile import ModelFile
+from advcli.parameters import Option
+from advcli.registry import Spec
+from advcli.talk import Talk
+
+MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
+ADVERSARIAL, PERTURBATIONS = "adversarial.h5", "perturbations.h5"
+SPLITS = ("train", "val", "test")
+
+
+def checked(verb: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The verb's arguments, read and range-checked by its own parameters."""
+    _, options = catalog.verb(verb)
+    return {o.name: o.read(given[o.name]) for o in options if o.name in given}
+
+
+def refuse_idle(spec: Spec, options: tuple[Option, ...], given: dict[str, Any]) -> None:
+    """An option that would do nothing for this method is an error."""
+    for one in options:
+        if given.get(one.name, one.default) != one.default and not spec.traits.has(one.param.needs):
+            raise CommandError(f"{spec.name} has no option {one.flag}: it would do nothing there")
+
+
+def find_device(name: str) -> torch.device:
+    """cpu, cuda, cuda:1, or auto."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0][:90]
+        raise CommandError(f"--device {name}: cannot be used here ({reason}); cpu always can") from None
+    return device
+
+
+def environment(device: torch.device, batch_size: int) -> Header:
+    """What may change the last bit and nothing else."""
+    return {
+        "torch": torch.__version__.partition("+")[0],
+        "device": device.type,
+        "threads": torch.get_num_threads() if device.type == "cpu" else 0,
+        "batch_size": batch_size,
+    }
+
+
+def default_batch(batch_size: int | None, device: torch.device) -> int:
+    return batch_size or (64 if device.type == "cpu" else 512)
+
+
+def open_model(path: str | None, talk: Talk) -> ModelFile:
+    """The given model, or model.safetensors; where that is missing, train the small default first and say so."""
+    if path is None and not Path(MODEL).exists():
+        from advcli.pipeline.train import train  # verbs do not import each other but for this one default
+
+        talk.note(f"no {MODEL} here: training the small default first (advcli train)")
+        train(talk=talk)
+    return modelfile.read(path or MODEL)
+
+
+def open_data(
+    text: str | None,
+    split: str | None,
+    *,
+    classes: str | None = None,
+    limit: int | None = None,
+    per_class: int | None = None,
+    image_size: int | None = None,
+) -> Dataset:
+    """A data set by what was typed: a name, NAME:SPLIT, a folder, or an image-set file."""
+    name, _, tail = (text or "digits").rpartition(":")
+    if not name or tail not in SPLITS:
+        name, tail = text or "digits", ""
+    if tail and split and tail != split:
+        raise CommandError(f"--data {text} and --split {split} name two splits")
+    wanted = tail or split or ""
+    if name in _embedded():
+        found: Dataset = catalog.spec("source", name).load()(wanted or "train")
+    elif Path(name).is_dir():
+        found = folder(wanted or "train", path=name, image_size=image_size)
+    elif Path(name).is_file():
+        found = image_set(wanted, path=name)
+    else:
+        raise InputError(f"{name}: no such data set, folder or image-set file; there are {', '.join(_embedded())}")
+    if image_size and found.origin["name"] != "folder":
+        raise CommandError("--image-size resizes the pictures of a folder; this data set has its size")
+    return found.selected(classes, limit, per_class)
+
+
+def _embedded() -> list[str]:
+    return [one.name for one in catalog.specs("source") if one.traits.family != "files"]
+
+
+def data_of(model: ModelFile, text: str | None, split: str | None, **selection: Any) -> Dataset:
+    """The data for a model: as typed, or the test split of what the model was trained on."""
+    if text is None:
+        origin = model.recipe["data"] or {"name": "nothing"}
+        text = str(origin["name"])
+        if text == "folder":
+            text = find_folder(origin["digest"]) or ""
+        if text not in _embedded() and not Path(text).is_dir():
+            raise InputError(f"{model.path}: does not name data that can be found here; give --data")
+    split = split or ("" if Path(text).is_file() or text.rpartition(":")[2] in SPLITS else "test")
+    data = open_data(text, split or None, **selection).for_classes(model.classes, str(model.path))
+    if data.shape != model.shape:
+        have, want = ("x".join(map(str, shape)) for shape in (data.shape, model.shape))
+        raise InputError(f"{data.name}: images are {have} (channels, height, width), {model.path} takes {want}")
+    return data
+
+
+def find_folder(digest: str, where: Path = Path()) -> str | None:
+    """The folder below `where` with that listing."""
+    for folder_ in sorted(p for p in where.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        if listing_digest(folder_) == digest:
+            return str(folder_)
+    return None
+
+
+def find_file(digest: str, where: Path = Path()) -> Path | None:
+    """The first file in a folder with that content."""
+    for path, content, _ in files_in(where):
+        if content == digest:
+            return path
+    return None
+
+
+def files_in(where: Path) -> Iterator[tuple[Path, str, Header]]:
+    """(path, digest, header) of advcli's files in a folder, as they state themselves."""
+    for path in sorted(where.iterdir()):
+        try:
+            if path.suffix == ".h5" and path.is_file():
+                with open(path, "rb") as file:
+                    yield path, file.read(72)[8:].decode("ascii", "replace"), {}
+            elif path.suffix == ".safetensors" and path.is_file():
+                recipe = modelfile.peek(path)
+                yield path, str(recipe.get("digest")), recipe
+        except (InputError, OSError):
+            continue
+
+
+def header_of(path: Path) -> tuple[str, Header]:
+    """(digest, header) of a file of ours, checked against its bytes."""
+    if path.suffix == ".safetensors":
+        model = modelfile.read(path)
+        return model.digest, model.recipe
+    with imageset.ImageSet(path) as opened:
+        return opened.digest, opened.header
+
+
+def data_dir() -> Path:
+    """Where downloaded sets live."""
+    import platformdirs
+
+    return Path(os.environ.get("ADVCLI_DATA") or platformdirs.user_cache_dir("advcli"))

@@ -1,0 +1,114 @@
+"""What a verb writes: names, the rules for what stands there already, and the parts that a rerun resumes from."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from advcli import __version__, storage
+from advcli.errors import AdvcliError, CommandError
+from advcli.header import Header, canonical, identity
+from advcli.pipeline.inputs import header_of
+from advcli.pipeline.provenance import command, describe
+from advcli.talk import Talk
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def made(
+    verb: str,
+    *,
+    method: str | None,
+    parameters: dict[str, Any],
+    options: dict[str, Any],
+    parents: list[Header],
+    data: Header | None,
+    environment: Header,
+) -> Header:
+    """How a file comes about; `identity` digests all of it but program and environment."""
+    return {
+        "verb": verb,
+        "method": method,
+        "parameters": parameters,
+        "options": {k: v for k, v in options.items() if v is not None},
+        "parents": parents,
+        "data": data,
+        "program": __version__,
+        "environment": environment,
+    }
+
+
+def finished(path: Path, how: Header, *, default_name: bool, force: bool, talk: Talk) -> bool:
+    """Whether the same command has already written `path`; refuses to replace what is not ours to replace."""
+    if path.is_dir():
+        raise CommandError(f"{path}: is a folder; name a file with -o")
+    if not path.exists() or force:
+        return False
+    try:
+        _, header = header_of(path)
+    except AdvcliError as error:
+        raise CommandError(f"{path}: stands there and is not a whole file of advcli's; --force replaces it\n({error})") from None
+    if identity(header["made"]) == identity(how):
+        talk.note(f"{path} is there already, made by the same command")
+        return True
+    trained = header["made"]["verb"] in ("train", "import")
+    if not default_name or trained:
+        raise CommandError(f"{path}: holds {describe(header)}; --force replaces it, -o names another file")
+    talk.note(f"replacing {path}, {describe(header)}; it was made by: {command(header, path)}")
+    return False
+
+
+class Parts:
+    """Finished batches on disk, beside the output that they will become."""
+
+    def __init__(self, output: Path, how: Header, talk: Talk) -> None:
+        self.folder = output.with_name(f"{output.name}.parts")
+        stamp = canonical({"identity": identity(how), "environment": how["environment"]})
+        note = self.folder / "command.json"
+        if not (note.exists() and note.read_bytes() == stamp):
+            storage.remove_folder(self.folder)
+            storage.write(note, [stamp])
+        elif count := len(list(self.folder.glob("*.part"))):
+            talk.note(f"going on after {count} finished parts of {output}")
+
+    def path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.part"
+
+    def save(self, number: int, columns: dict[str, Array]) -> None:
+        storage.write(self.path(number), [safetensors.numpy.save(columns)])
+
+    def has(self, number: int) -> bool:
+        return self.path(number).exists()
+
+    def column(self, name: str) -> Iterator[Array]:
+        """One dataset's rows, part by part."""
+        for path in sorted(self.folder.glob("*.part")):
+            with safetensors.safe_open(path, framework="numpy") as part:
+                yield part.get_tensor(name)
+
+    def shapes(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+        """Type and full shape of every dataset."""
+        found: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+        for path in sorted(self.folder.glob("*.part")):
+            with safetensors.safe_open(path, framework="numpy") as part:
+                for name in part.keys():  # noqa: SIM118  # a safetensors handle, no dict
+                    piece = part.get_slice(name)
+                    shape, dtype = tuple(piece.get_shape()), NUMPY_TYPES[piece.get_dtype()]
+                    rows = shape[0] + (found[name][1][0] if name in found else 0)
+                    found[name] = (dtype, (rows, *shape[1:]))
+        return found
+
+    def remove(self) -> None:
+        storage.remove_folder(self.folder)
+
+
+NUMPY_TYPES = {"F32": np.dtype("<f4"), "U8": np.dtype("u1"), "I64": np.dtype("<i8")}
+
+
+def log_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    """A JSON-lines log, published whole."""
+    storage.write(path, ["".join(json.dumps(line) + "\n" for line in lines).encode()])

@@ -1,0 +1,91 @@
+"""From a header back to words: what a file is, and the command line that makes it again."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from advcli import catalog
+from advcli.errors import CommandError
+from advcli.header import Header, short
+from advcli.pipeline.inputs import ADVERSARIAL, DEFENDED, MODEL, find_file, find_folder
+
+DEFAULT_NAMES = {"train": MODEL, "import": MODEL, "attack": ADVERSARIAL, "defend": DEFENDED}
+
+
+def describe(header: Header) -> str:
+    """A file in a few words: `pgd at linf 0.3 on digits:test`."""
+    how = header["made"]
+    words = [str(how["method"] or how["verb"])]
+    if header.get("epsilon"):
+        words.append(f"at {header['norm']} {_span(header['epsilon'])}")
+    if how["data"]:
+        words.append(f"on {how['data']['name']}:{how['data']['split']}")
+    return " ".join(words)
+
+
+def _span(texts: list[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]} ({len(texts)} budgets)"
+
+
+def command(header: Header, path: Path, where: Path = Path()) -> str:
+    """The command line that makes the file again, its parents named by the files in `where` with their content."""
+    how = header["made"]
+    verb = how["verb"]
+    role = {"train": "recipe", "attack": "attack", "defend": "defense"}.get(verb)
+    words = ["advcli", verb]
+    if role and how["method"]:
+        words += ["--recipe" if verb == "train" else "--method", how["method"]]
+    files = []
+    for parent in how["parents"]:
+        found = find_file(parent["digest"], where)
+        name = str(found) if found else f"<sha256:{short(parent['digest'])}>"
+        if parent["role"] == "file":
+            files.append(name)
+        else:
+            words += [f"--{parent['role']}", name]
+    words += _data_words(how["data"], where)
+    words += _option_words({**how["options"], **how["parameters"]}, verb, role, how["method"])
+    batch = how["environment"].get("batch_size")
+    if batch and verb == "attack":
+        words += ["--batch-size", str(batch)]
+    if path.name != DEFAULT_NAMES.get(verb) and not (verb == "defend" and files):
+        words += ["-o", path.name]
+    return " ".join(w if w.startswith("<") else shlex.quote(w) for w in [*words, *files])
+
+
+def _data_words(data: Header | None, where: Path) -> list[str]:
+    if not data:
+        return []
+    name = data["name"]
+    if name == "file":
+        name = str(find_file(data["digest"], where) or f"<sha256:{short(data['digest'])}>")
+    elif name == "folder":
+        name = find_folder(data["digest"], where) or f"<folder sha256:{short(data['digest'])}>"
+    words = ["--data", name if data["name"] == "file" else f"{name}:{data['split']}"]
+    for key in ("classes", "limit", "per_class", "image_size"):
+        if data.get(key) is not None:
+            words += [f"--{key.replace('_', '-')}", str(data[key])]
+    return words
+
+
+def _option_words(values: dict[str, Any], verb: str, role: str | None, method: str | None) -> list[str]:
+    """Every recorded value that is not the default, as options."""
+    _, known = catalog.verb(verb)
+    options = {one.name: one for one in known}
+    try:
+        options |= {one.name: one for one in catalog.spec(role, method).options} if role and method else {}
+        if "arch" in values:
+            options |= {one.name: one for one in catalog.spec("architecture", values["arch"]).options}
+    except CommandError:
+        pass  # a user's own method that is not at hand: its options are spelled by their names alone
+    words = []
+    for name, value in values.items():
+        one = options.get(name)
+        flag = "--" + name.replace("_", "-")
+        if (one and value == one.default) or value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            words += [flag, f"{value:.17g}" if isinstance(value, float) else str(value)]
+    return words

@@ -1,0 +1,50 @@
+"""`show`: how a file was made, and the command line that makes it again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from advcli.errors import InputError
+from advcli.header import Header, parse
+from advcli.parameters import Files, Param
+from advcli.pipeline import inputs
+from advcli.pipeline.provenance import command, describe
+from advcli.talk import SILENT, Talk
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A file, its header, and its command."""
+
+    path: str
+    digest: str
+    what: str
+    command: str
+    header: Header
+
+    def document(self) -> dict[str, Any]:
+        return {"path": self.path, "digest": self.digest, "what": self.what, "command": self.command, "header": self.header}
+
+
+def show(
+    files: Files = (),
+    *,
+    where: Annotated[str, Param("Folder in which parents are looked for.", form="DIR")] = ".",
+    talk: Talk = SILENT,
+) -> list[Story]:
+    """Tell how files were made.
+
+    Prints the command line that makes each again, and its header.
+    """
+    given = inputs.checked("show", {"files": files, "where": where})
+    if not Path(where).is_dir():
+        raise InputError(f"{where}: no such folder")
+    return [_story(Path(name), Path(given["where"])) for name in given["files"]]
+
+
+def _story(path: Path, where: Path) -> Story:
+    if path.is_dir() and (path / "stats.json").exists():
+        header, digest = parse((path / "stats.json").read_bytes(), str(path / "stats.json")), ""
+    else:
+        digest, header = inputs.header_of(path)
+    return Story(str(path), digest, describe(header), command(header, path, where), header)

@@ -1,0 +1,53 @@
+"""The threat model of a set against a model: what a figure means, found from the headers, not from what one is told."""
+
+from typing import Any
+
+from advcli.header import Header
+from advcli.modelfile import ModelFile
+
+
+def threat(header: Header, model: ModelFile, epsilon: str | None, eight_bit: bool) -> dict[str, Any]:
+    """The line that stands beside every figure."""
+    if header["kind"] == "filtered":
+        inner = threat(header["of"], model, epsilon, eight_bit=False)
+        return {**inner, "filtered": header["made"]["method"], "notes": [*inner["notes"], "static: filtered after the attack"]}
+    if header["kind"] != "adversarial":
+        return {"attack": None, "knowledge": "none", "pixels": "8-bit" if eight_bit else "float", "notes": []}
+    how, notes = header["made"], []
+    options, parameters = how["options"], how["parameters"]
+    knowledge = known(header["victim"], model)
+    stopped = bool(header.get("repeated") and options["early_stop"])
+    if knowledge == "static":
+        notes.append("static: made without the defense in view, no robustness claim")
+    if stopped and header["victim"]["digest"] != model.digest:
+        notes.append("stopped at first success: weak for transfer")
+    return {
+        "attack": how["method"],
+        "norm": header["norm"],
+        "epsilon": epsilon,
+        "steps": parameters.get("steps"),
+        "restarts": options["restarts"],
+        "strength": "early-stopped" if stopped else "full",
+        "knowledge": knowledge,
+        "access": header["access"],
+        "target": options.get("target"),
+        "labels": options["label"],
+        "eot": options.get("eot"),
+        "pixels": "8-bit" if eight_bit or options["quantize"] else "float",
+        "notes": notes,
+    }
+
+
+def known(victim: dict[str, Any], model: ModelFile) -> str:
+    """What the attacker knew of the evaluated model.
+
+    white-box: made against this very model, which has no defense. adaptive: made against this very model, through its
+    defenses. static: made against the same weights with less in front of them. transfer: made against other weights,
+    or through another stack.
+    """
+    attacked = [] if victim["static"] else victim["defenses"]
+    if victim["weights"] != model.recipe["weights"]:
+        return "transfer"
+    if attacked == model.defenses:
+        return "adaptive" if attacked else "white-box"
+    return "static" if attacked == model.defenses[: len(attacked)] else "transfer"

@@ -1,0 +1,174 @@
+"""`verify`: recompute what a file claims: its digest, bounds and norms, and with its model every prediction."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from advcli import modelfile
+from advcli.errors import InputError
+from advcli.geometry import distance
+from advcli.grid import on_grid
+from advcli.imageset import Damaged, ImageSet
+from advcli.parameters import Device, Files, Model
+from advcli.pipeline import inputs
+from advcli.rng import SampleRNG
+from advcli.talk import SILENT, Talk
+from advcli.victim import SURE
+
+BATCH = 512
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(slots=True)
+class Finding:
+    """What was checked of a file, what was wrong, and what is too close to call."""
+
+    path: str
+    checked: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    ties: int = 0
+
+    def document(self) -> dict[str, Any]:
+        return {"path": self.path, "checked": self.checked, "wrong": self.wrong, "ties": self.ties}
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    findings: list[Finding]
+
+    @property
+    def passed(self) -> bool:
+        return not any(one.wrong for one in self.findings)
+
+    def document(self) -> dict[str, Any]:
+        return {"passed": self.passed, "files": [one.document() for one in self.findings]}
+
+
+def verify(
+    files: Files = (), *, model: Model = None, device: Device = "auto", talk: Talk = SILENT
+) -> Verification:
+    """Check files against themselves and their model.
+
+    The answer is no (exit 1) where a digest, a bound or a prediction differs.
+    """
+    given = inputs.checked("verify", {"files": files, "model": model, "device": device})
+    return Verification([_one(Path(name), given, talk) for name in given["files"]])
+
+
+def _one(path: Path, given: dict[str, Any], talk: Talk) -> Finding:
+    finding = Finding(str(path))
+    try:
+        if path.suffix in (".safetensors",):
+            modelfile.read(path).module()
+            finding.checked += ["digest", "weights fit"]
+        else:
+            with ImageSet(path) as opened:
+                finding.checked.append("digest")
+                _images(opened, finding, given, talk)
+    except Damaged as error:
+        finding.wrong.append(str(error))
+    return finding
+
+
+def _images(opened: ImageSet, finding: Finding, given: dict[str, Any], talk: Talk) -> None:
+    for start in range(0, len(opened), BATCH):
+        opened.rows("images", start, start + BATCH)  # refuses what is out of range
+    finding.checked.append("range")
+    if opened.kind == "perturbation":
+        _derived(opened, finding, talk)
+    if opened.kind != "adversarial":
+        return
+    if opened.header["norm"] != "raw":
+        _bounds(opened, finding)
+    if opened.header["made"]["options"]["quantize"]:
+        _eight_bit(opened, finding)
+    _predictions(opened, finding, given, talk)
+
+
+def _bounds(opened: ImageSet, finding: Finding) -> None:
+    bound = opened.column("epsilon").astype(np.float64) + opened.header["tolerance"]
+    origin, norm = opened.column("original"), opened.header["norm"]
+    for start in range(0, len(opened), BATCH):
+        part = slice(start, start + BATCH)
+        size = distance(opened.rows("images", start, start + BATCH), opened.pick("originals", origin[part]), norm).numpy()
+        for row in np.flatnonzero(size > bound[part]):
+            finding.wrong.append(f"row {start + row}: {norm} distance {size[row]:.6g} is beyond its budget")
+    finding.checked.append(f"{norm} distances")
+
+
+def _eight_bit(opened: ImageSet, finding: Finding) -> None:
+    origin = opened.column("original")
+    for start in range(0, len(opened), BATCH):
+        x = opened.rows("images", start, start + BATCH)
+        kept = (x == opened.pick("originals", origin[start : start + BATCH])).flatten(1).all(1)
+        for row in np.flatnonzero(~(on_grid(x) | kept).numpy()):
+            finding.wrong.append(f"row {start + row}: is not an 8-bit picture")
+    finding.checked.append("8-bit pixels")
+
+
+def _derived(opened: ImageSet, finding: Finding, talk: Talk) -> None:
+    """A perturbation file against the set that it is a view of."""
+    source = inputs.find_file(opened.header["of"], opened.path.parent)
+    if source is None:
+        talk.note(f"{opened.path}: the set that it was derived from is not beside it; its values were not compared")
+        return
+    with ImageSet(source) as whole:
+        origin = whole.column("original")
+        for start in range(0, len(opened), BATCH):
+            part = slice(start, start + BATCH)
+            wanted = whole.rows("images", start, start + BATCH) - whole.pick("originals", origin[part])
+            if not torch.equal(wanted, opened.rows("images", start, start + BATCH)):
+                finding.wrong.append(f"rows from {start}: differ from {source}")
+    finding.checked.append(f"equals {source.name}")
+
+
+def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk: Talk) -> None:
+    """Every stored prediction and success by a fresh forward; flips within the margin are ties."""
+    victim = opened.header["victim"]
+    path = given["model"] or inputs.find_file(victim["digest"]) or inputs.find_file(victim["digest"], opened.path.parent)
+    if path is None:
+        talk.note(f"{opened.path}: its model is not here (give --model); predictions were not recomputed")
+        return
+    model = modelfile.read(path)
+    if model.digest != victim["digest"]:
+        raise InputError(f"{path}: is not the model that {opened.path} was made with")
+    device = inputs.find_device(given["device"])
+    module = model.module(static=victim["static"]).to(device)
+    seed, origin = int(opened.header["made"]["options"]["seed"]), opened.column("original")
+    ids = opened.column("index")
+    for name, images in (("prediction", "images"), ("clean_prediction", "originals")):
+        stored = opened.column(name)
+        for start in range(0, len(opened), BATCH):
+            stop = min(start + BATCH, len(opened))
+            x = opened.rows("images", start, stop) if images == "images" else opened.pick(images, origin[start:stop])
+            draws = SampleRNG(seed, torch.from_numpy(ids[start:stop]).to(device), ("verdict",))
+            with torch.no_grad():
+                logits = module(x.to(device), draws).cpu()
+            _compare(finding, name, logits, stored, start)
+    _successes(opened, finding)
+    finding.checked += ["predictions", "successes"]
+
+
+def _compare(finding: Finding, name: str, logits: torch.Tensor, stored: Array, start: int) -> None:
+    said = torch.from_numpy(stored[start : start + len(logits)])
+    best = logits.amax(1)
+    gap = best - logits.gather(1, said.clamp_min(0)[:, None])[:, 0]
+    differs = logits.argmax(1) != said
+    close = gap <= SURE * logits.abs().amax(1)
+    finding.ties += int((differs & close).sum())
+    for row in (differs & ~close).nonzero()[:, 0].tolist():
+        finding.wrong.append(f"row {start + row}: {name} is {int(logits[row].argmax())}, the file says {int(said[row])}")
+
+
+def _successes(opened: ImageSet, finding: Finding) -> None:
+    labels, target, decided = (opened.column(name) for name in ("labels", "target", "prediction"))
+    clean, won = opened.column("clean_prediction"), opened.column("success").astype(bool)
+    label = np.where(labels < 0, clean, labels)
+    reached = np.where(target >= 0, decided == target, decided != label) & (clean == label)
+    for row in np.flatnonzero(won & ~reached):
+        finding.wrong.append(f"row {row}: is called a success and is none")
+
+

@@ -1,0 +1,21 @@
+"""Plain training: cross-entropy on the images as they are."""
+
+from typing import Annotated
+
+from torch import Tensor, nn
+
+from advcli.parameters import Param
+from advcli.registry import recipe
+from advcli.rng import SampleRNG
+
+
+@recipe(family="plain")
+def standard(
+    model: nn.Module,
+    x: Tensor,
+    label: Tensor,
+    *,
+    rng: SampleRNG,
+    label_smoothing: Annotated[float, Param("Share of the label spread over all classes.", low=0, high=1)] = 0.0,
+) -> Tensor:
+    return nn.functional.cross_entropy(model(x, rng), label, reduction="none", label_smoothing=label_smoothing)

@@ -1,0 +1,185 @@
+"""What a method is: its traits, its parameters, and the function behind it. Knows neither torch nor typer.
+
+A decorator only pins the traits to the function. Who wants the list of methods asks `catalog`, which reads the
+decorators from the source files and imports nothing.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from advcli.errors import CommandError
+from advcli.parameters import Option
+
+F = TypeVar("F", bound=Callable[..., Any])
+Access = Literal["gradient", "scores", "labels", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttackTraits:
+    """What an attack can do and what it asks of the model."""
+
+    family: str
+    kind: Literal["budget", "direction"]
+    norms: tuple[str, ...]
+    access: Access
+    targeted: bool = True
+    random: bool = False  # another start may give another result
+    paper: str = ""
+
+    def has(self, need: str | None) -> bool:
+        """Whether an option that needs this trait does something here."""
+        return {
+            None: True,
+            "budget": True,
+            "targeted": self.targeted,
+            "gradient": self.access == "gradient",
+            "model": self.access != "none",
+            "random": self.random,
+            "repeated": self.random or self.kind == "budget",
+        }[need]
+
+
+@dataclass(frozen=True, slots=True)
+class DefenseTraits:
+    """How a defense meets gradients, and whether it draws random numbers."""
+
+    family: str
+    gradient: Literal["exact", "surrogate"]
+    random: bool = False
+    paper: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainTraits:
+    """What recipes, architectures and data sets say of themselves."""
+
+    family: str
+    paper: str = ""
+    splits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MetricTraits:
+    """Which sets a metric speaks of, and whether `evaluate` shows it unasked."""
+
+    of: Literal["any", "adversarial"]
+    default: bool = False
+
+
+Traits = AttackTraits | DefenseTraits | PlainTraits | MetricTraits
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A registered function: its name, what it can do, what it takes."""
+
+    role: str
+    name: str
+    doc: str
+    traits: Any
+    options: tuple[Option, ...]
+    module: str
+    attribute: str
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the module's docstring."""
+        return self.doc.split("\n\n")[0].replace("\n", " ").strip()
+
+    def load(self) -> Callable[..., Any]:
+        """The function itself; only now is its module imported."""
+        function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.attribute)
+        return function
+
+    def option(self, name: str) -> Option | None:
+        return next((one for one in self.options if one.name == name), None)
+
+    def bind(self, given: Mapping[str, object]) -> "Bound":
+        """Fix every parameter; a name that the method does not have is an error that lists those it has."""
+        refuse_unknown(self.name, given, self.options)
+        values = {o.name: o.read(given[o.name]) if o.name in given else o.default for o in self.options}
+        return Bound(self, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A method with every parameter fixed: callable and storable."""
+
+    spec: Spec
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        return self.spec.load()(*args, **self.parameters, **more)
+
+
+def refuse_unknown(name: str, given: Mapping[str, object], options: tuple[Option, ...]) -> None:
+    """Raise a CommandError that names the options there are."""
+    known = {one.name: one.flag for one in options}
+    for wrong in given.keys() - known.keys():
+        has = "it has " + ", ".join(sorted(known.values())) if known else "it has none of its own"
+        raise CommandError(f"{name} has no option --{wrong.replace('_', '-')}; {has}")
+
+
+TRAITS: dict[str, type[Any]] = {
+    "attack": AttackTraits,
+    "defense": DefenseTraits,
+    "recipe": PlainTraits,
+    "architecture": PlainTraits,
+    "source": PlainTraits,
+    "metric": MetricTraits,
+}
+
+
+def _decorator(role: str, **traits: Any) -> Callable[[F], F]:
+    found = TRAITS[role](**traits)
+
+    def pin(function: F) -> F:
+        function.__advcli__ = (role, found)  # type: ignore[attr-defined]  # functions carry attributes; typeshed hides it
+        return function
+
+    return pin
+
+
+def attack(
+    *,
+    family: str,
+    kind: Literal["budget", "direction"],
+    norms: tuple[str, ...],
+    access: Access,
+    targeted: bool = True,
+    random: bool = False,
+    paper: str = "",
+) -> Callable[[F], F]:
+    """Register the function below as an attack; its keyword-only parameters become options."""
+    return _decorator(
+        "attack", family=family, kind=kind, norms=norms, access=access, targeted=targeted, random=random, paper=paper
+    )
+
+
+def defense(
+    *, family: str, gradient: Literal["exact", "surrogate"], random: bool = False, paper: str = ""
+) -> Callable[[F], F]:
+    """Register the function below, `model -> model`, as a defense."""
+    return _decorator("defense", family=family, gradient=gradient, random=random, paper=paper)
+
+
+def recipe(*, family: str, paper: str = "") -> Callable[[F], F]:
+    """Register the function below, a per-sample training loss, as a recipe of `train`."""
+    return _decorator("recipe", family=family, paper=paper)
+
+
+def architecture(*, family: str, paper: str = "") -> Callable[[F], F]:
+    """Register the function below, `(input shape, classes) -> network`, as an architecture."""
+    return _decorator("architecture", family=family, paper=paper)
+
+
+def source(*, family: str, splits: tuple[str, ...], paper: str = "") -> Callable[[F], F]:
+    """Register the function below, `split -> Dataset`, as a data set."""
+    return _decorator("source", family=family, splits=splits, paper=paper)
+
+
+def metric(*, of: Literal["any", "adversarial"], default: bool = False) -> Callable[[F], F]:
+    """Register the function below, `verdicts -> rows`, as a metric of `evaluate`."""
+    return _decorator("metric", of=of, default=default)

@@ -1,0 +1,151 @@
+"""Randomness as a function of (seed, purpose, sample id): the same bits whatever the batch, its order or the device.
+
+Philox4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011) in 64-bit integers of torch. The
+key is made from seed and purpose; the counter holds the sample's id, the turn, and the position of the number. Normal
+and exponential numbers use only additions, multiplications, divisions and roots, which IEEE 754 rounds alike
+everywhere, so that they too are equal to the bit.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from math import prod
+
+import torch
+from torch import Tensor
+
+WORD = 0xFFFFFFFF
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+BLOCKS = 1 << 15  # counters at a time: the temporaries stay in the cache
+
+
+def philox(counter: list[Tensor], key: tuple[int, int]) -> list[Tensor]:
+    """Ten rounds over four 32-bit words, each kept in an int64 tensor."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        first, second = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
+        c0, c1, c2, c3 = (
+            ((second >> 32) & WORD) ^ c1 ^ k0,
+            second & WORD,
+            ((first >> 32) & WORD) ^ c3 ^ k1,
+            first & WORD,
+        )
+        k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
+    return [c0, c1, c2, c3]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRNG:
+    """The draws of some samples for one purpose; a sample's draws do not depend on its neighbours."""
+
+    seed: int
+    ids: Tensor  # (N,) int64: position in the data set, not in the batch
+    path: tuple[str, ...] = ()
+    turn: Tensor | None = None  # (N,) int64: how often each sample has drawn for this purpose before
+
+    def fork(self, *names: object) -> "SampleRNG":
+        """The draws for a narrower purpose."""
+        return replace(self, path=(*self.path, *map(str, names)))
+
+    def at(self, turn: Tensor) -> "SampleRNG":
+        return replace(self, turn=turn)
+
+    def copies(self, count: int) -> "SampleRNG":
+        """Draws for `count` copies of each sample in a row, different ones for each copy."""
+        turn = torch.zeros_like(self.ids) if self.turn is None else self.turn
+        each = turn.to(self.ids.device)[:, None] * count + torch.arange(count, device=self.ids.device)
+        return replace(self, ids=self.ids.repeat_interleave(count), turn=each.flatten())
+
+    def __getitem__(self, mask: Tensor) -> "SampleRNG":
+        return replace(self, ids=self.ids[mask], turn=None if self.turn is None else self.turn[mask])
+
+    def bits(self, count: int) -> Tensor:
+        """(N, count) integers in [0, 2^32)."""
+        ids, device = self.ids, self.ids.device
+        turn = torch.zeros_like(ids) if self.turn is None else self.turn.to(device)
+        blocks = -(-count // 4)
+        step = max(1, BLOCKS // max(1, blocks))
+        found = [
+            self._bits(ids[i : i + step], turn[i : i + step], blocks) for i in range(0, max(1, len(ids)), step)
+        ]
+        return torch.cat(found)[:, :count]
+
+    def _bits(self, ids: Tensor, turn: Tensor, blocks: int) -> Tensor:
+        text = "/".join([str(self.seed), *self.path])
+        digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+        key = (int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big"))
+        position = torch.arange(blocks, device=ids.device).expand(len(ids), blocks)
+        words = [position, turn[:, None], (ids & WORD)[:, None], ((ids >> 32) & WORD)[:, None]]
+        drawn = philox([word.expand(len(ids), blocks) for word in words], key)
+        return torch.stack(drawn, 2).flatten(1)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """(N, *shape) float32 in [0, 1), on a grid of 2^-24."""
+        whole = self.bits(prod(shape)) >> 8
+        return (whole.to(torch.float32) * 2.0**-24).view(-1, *shape)
+
+    def _open(self, shape: tuple[int, ...]) -> Tensor:
+        """(N, *shape) float64 strictly between 0 and 1, symmetric about one half."""
+        return ((self.bits(prod(shape)).to(torch.float64) + 0.5) * 2.0**-32).view(-1, *shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        """(N, *shape) standard normal float32."""
+        return quantile(self._open(shape)).to(torch.float32)
+
+    def exponential(self, *shape: int) -> Tensor:
+        """(N, *shape) standard exponential float32."""
+        return (-logarithm(self._open(shape))).to(torch.float32)
+
+    def below(self, high: Tensor) -> Tensor:
+        """(N,) integers, uniform in [0, high) for each sample (bias below high / 2^32)."""
+        return (self.bits(1)[:, 0] * high) >> 32
+
+
+def logarithm(x: Tensor) -> Tensor:
+    """ln x of positive float64 by exact arithmetic: ln(m 2^e) = e ln 2 + 2 atanh((m - 1) / (m + 1))."""
+    mantissa, exponent = torch.frexp(x)
+    low = mantissa < 0.7071067811865476
+    mantissa = torch.where(low, mantissa * 2, mantissa)
+    power = exponent.to(x.dtype) - low.to(x.dtype)
+    s = (mantissa - 1) / (mantissa + 1)
+    square, total = s * s, torch.zeros_like(s)
+    for odd in range(23, 0, -2):
+        total = total * square + 1.0 / odd
+    return power * 0.6931471805599453 + 2 * s * total
+
+
+CENTRE = (
+    (3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
+     4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3),
+    (1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3, 2.1213794301586595867e4,
+     3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3),
+)  # fmt: skip
+SHOULDER = (
+    (1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
+     1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4),
+    (1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1, 1.48103976427480074590e-1,
+     1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9),
+)  # fmt: skip
+TAIL = (
+    (6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
+     2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7),
+    (1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2, 7.86869131145613259100e-4,
+     1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15),
+)  # fmt: skip
+
+
+def quantile(p: Tensor) -> Tensor:
+    """The normal quantile of float64 p in (0, 1), to about 1e-15 (Wichura, algorithm AS 241, 1988)."""
+    q = p - 0.5
+    centre = q * _ratio(CENTRE, 0.180625 - q * q)
+    r = torch.sqrt(-logarithm(torch.where(q < 0, p, 1 - p)))
+    outer = torch.where(r <= 5, _ratio(SHOULDER, r - 1.6), _ratio(TAIL, r - 5))
+    return torch.where(q.abs() <= 0.425, centre, torch.where(q < 0, -outer, outer))
+
+
+def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], r: Tensor) -> Tensor:
+    top, bottom = torch.zeros_like(r), torch.zeros_like(r)
+    for a, b in zip(reversed(coefficients[0]), reversed(coefficients[1]), strict=True):
+        top, bottom = top * r + a, bottom * r + b
+    return top / bottom

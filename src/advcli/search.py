@@ -1,0 +1,45 @@
+"""What iterated attacks share: the best point so far, and leaving out the samples that are done."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from advcli.numbers import step_length
+from advcli.victim import Goal
+
+
+def take(live: Tensor, *things: Any) -> tuple[Any, ...]:
+    """The live samples of everything that a mask can index: tensors, balls, goals, victims, draws."""
+    return things if bool(live.all()) else tuple(thing[live] for thing in things)
+
+
+def lengths(step_size: str, eps: Tensor, steps: Tensor | int) -> Tensor:
+    """(N,) step lengths: the words of --step-size for each sample's budget and number of steps."""
+    length = step_length(step_size)
+    counts = torch.as_tensor(steps).expand(len(eps)).tolist()
+    found = [length.at(one, count) for one, count in zip(eps.tolist(), counts, strict=True)]
+    return torch.tensor(found, dtype=eps.dtype, device=eps.device)
+
+
+class Best:
+    """The best point of every sample so far: the first that reaches the goal, or, at full strength, the deepest.
+
+    `offer` takes the points of the samples that still resist and returns which of them go on.
+    """
+
+    def __init__(self, x: Tensor, goal: Goal, early_stop: bool) -> None:
+        self.x = x.clone()
+        self.early_stop = early_stop
+        self._margin = torch.full((len(x),), -torch.inf, device=x.device)
+        self._open = torch.arange(len(x), device=x.device)
+
+    def offer(self, x: Tensor, logits: Tensor, goal: Goal) -> Tensor:
+        """Record the candidates of the open samples; the mask of those to go on with."""
+        margin = goal.margin(logits)
+        better = margin > self._margin[self._open]
+        rows = self._open[better]
+        self.x[rows], self._margin[rows] = x[better], margin[better]
+        live = ~goal.reached(logits) if self.early_stop else torch.ones_like(better)
+        self._open = self._open[live]
+        return live

@@ -1,0 +1,97 @@
+"""A recipe becomes a module: the network behind its normalisation, and the defenses around it, folded left to right."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from advcli import catalog
+from advcli.errors import InputError
+from advcli.rng import SampleRNG
+
+
+class Dropout(nn.Module):
+    """Dropout whose masks are a function of the sample, not of a global state; idle in evaluation."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.draws: SampleRNG | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.rate:
+            return x
+        if self.draws is None:
+            raise RuntimeError("dropout in training needs draws")
+        kept = self.draws.uniform(*x.shape[1:]) >= self.rate
+        return x * kept / (1 - self.rate)
+
+
+class Classifier(nn.Module):
+    """Pixels in [0, 1] -> logits: the normalisation and the network. Hands the draws to the network's dropouts."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        if self.training and draws is not None:
+            for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout)):
+                layer.draws = draws.fork("dropout", k)
+        return cast(Tensor, self.network((x - self.mean) / self.std))
+
+
+def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:
+    """The module of a recipe under the given defenses; its parameters are fresh."""
+    shape, classes = tuple(recipe["input"]), len(recipe["classes"])
+    network = catalog.spec("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])(shape, classes)
+    model: nn.Module = Classifier(network, recipe["normalize"]["mean"], recipe["normalize"]["std"])
+    for one in defenses:
+        model = catalog.spec("defense", one["name"]).bind(one["parameters"])(model)
+    return model
+
+
+def classifier_of(model: nn.Module) -> Classifier:
+    """The classifier at the bottom of a stack."""
+    return next(m for m in model.modules() if isinstance(m, Classifier))
+
+
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    """Put the weights in; a name or shape that does not fit is named."""
+    network = classifier_of(model).network
+    own = network.state_dict()
+    missing, extra = [n for n in own if n not in tensors], [n for n in tensors if n not in own]
+    if missing or extra:
+        first = [f"first missing {missing[0]!r}"] * bool(missing) + [f"first unexpected {extra[0]!r}"] * bool(extra)
+        raise InputError(f"{where}: the weights do not fit the architecture: {', '.join(first)}")
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            raise InputError(f"{where}: {name} has shape {tuple(tensor.shape)}, expected {tuple(own[name].shape)}")
+    network.load_state_dict(tensors)
+
+
+def is_random(defenses: Sequence[dict[str, Any]]) -> bool:
+    """Whether a stack draws random numbers."""
+    return any(catalog.spec("defense", one["name"]).traits.random for one in defenses)
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """Evaluation mode and no gradients of weights; everything as it was afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.eval().requires_grad_(False)
+    try:
+        yield model
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, grad in wanted.items():
+            parameter.requires_grad_(grad)
