@@ -108,7 +108,7 @@ def _annotation(node: ast.expr | None) -> Any:
         if node.value.id == "Literal":
             return Literal[tuple(map(_value, parts))]
         if node.value.id == "tuple":
-            return tuple[_annotation(parts[0]), ...]
+            return tuple[_annotation(parts[0]), ...]  # type: ignore[misc]  # built from source, not written
         return Annotated[_annotation(parts[0]), _value(parts[1])]
     raise TypeError(f"cannot read the annotation {ast.unparse(node) if node else '(none)'}")
 

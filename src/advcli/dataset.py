@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from advcli.arrays import Array
 from advcli.errors import InputError
 from advcli.rng import SampleRNG
 
-Array = np.ndarray[Any, np.dtype[Any]]
 VAL_SHARE = 0.1
 
 

@@ -7,6 +7,7 @@ memory does not grow with the rows and HDF5 never meets a full disk. docs/format
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from advcli import storage
+from advcli.arrays import Array
 from advcli.errors import InputError
 from advcli.header import Header, canonical, parse
 
@@ -39,8 +41,8 @@ COLUMNS = {
 SAFE_FILTERS = {1, 2, 3}  # deflate, shuffle, fletcher32
 CHUNK = 1 << 22
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Pieces = Callable[[], Iterable[Array]]
+Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 
 def block(content: str) -> bytes:
@@ -48,7 +50,7 @@ def block(content: str) -> bytes:
     return b"sha256: " + content.encode().ljust(BLOCK - 8, b"\0")
 
 
-def write(path: Path, header: Header, layout: dict[str, tuple[np.dtype[Any], tuple[int, ...]]], fill: dict[str, Pieces]) -> str:
+def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -> str:
     """Publish an image set; `fill` gives each dataset's rows piece by piece, in order. Returns the digest."""
     text = np.frombuffer(canonical(header), np.uint8)
     layout = {"header": (text.dtype, text.shape), **layout}
@@ -67,7 +69,7 @@ def write(path: Path, header: Header, layout: dict[str, tuple[np.dtype[Any], tup
     return content.hexdigest()
 
 
-def _frame(path: Path, layout: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> list[tuple[int, int, str]]:
+def _frame(path: Path, layout: Layout) -> list[tuple[int, int, str]]:
     """Let HDF5 lay the file out with room for the data; (offset, size, dataset) of every extent, in order."""
     extents = []
     with h5py.File(path, "w", libver=("v110", "v110"), userblock_size=BLOCK) as file:
@@ -94,14 +96,19 @@ def _in_order(frame: Path, extents: list[tuple[int, int, str]], fill: dict[str, 
             file.seek(at)
             yield memoryview(file.read(offset - at))
             for piece in fill[name]() if name else ():
-                yield memoryview(np.ascontiguousarray(piece).reshape(-1).view(np.uint8))
+                yield np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data
             at = offset + size
 
 
 def write_rows(path: Path, header: Header, columns: dict[str, Array]) -> str:
     """Publish an image set that is in memory."""
+    return write(path, header, *in_memory(columns))
+
+
+def in_memory(columns: dict[str, Array]) -> tuple[Layout, dict[str, Pieces]]:
+    """The layout of arrays, and a filling that gives each as one piece."""
     layout = {name: (rows.dtype, rows.shape) for name, rows in columns.items()}
-    return write(path, header, layout, {name: (lambda rows=rows: [rows]) for name, rows in columns.items()})
+    return layout, {name: partial(list, [rows]) for name, rows in columns.items()}
 
 
 def content_digest(path: Path) -> str:

@@ -111,7 +111,7 @@ def read(path: str | Path) -> ModelFile:
     except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: not a safetensors file, or a damaged one ({str(error)[:80]})") from None
     recipe = peek(path) if KEY.encode() in data[: 1 << 20] else {}
-    if not NEEDED <= recipe.keys():
+    if not recipe.keys() >= NEEDED:
         raise InputError(f"{path}: weights without a recipe of advcli's; bring them in with: advcli import {path} --arch NAME")
     whole = recipe["digest"] == recipe_digest(recipe) and recipe["weights"] == weights_digest(tensors)
     if not whole or serialise(recipe, tensors) != data:

@@ -91,9 +91,7 @@ class Option:
             raise
         if self.type is int and exact.denominator != 1:
             raise ValueError(f"{value!r} is not a whole number")
-        if (self.param.low is not None and exact < self.param.low) or (
-            self.param.high is not None and exact > self.param.high
-        ):
+        if (self.param.low is not None and exact < self.param.low) or (self.param.high is not None and exact > self.param.high):
             raise ValueError(f"{value} is outside {self.range}")
         return self.type(exact)
 
@@ -168,9 +166,7 @@ Target = Annotated[
     Param("Class to reach: a number, a name, or random, next, least-likely, other (every other), all.",
           form="CLASS", needs="targeted"),
 ]  # fmt: skip
-Label = Annotated[
-    Literal["true", "pred"], Param("Class to leave: the true label, or the model's own prediction.", needs="model")
-]
+Label = Annotated[Literal["true", "pred"], Param("Class to leave: the true label, or the model's own prediction.", needs="model")]
 Restarts = Annotated[int, Param("Fresh random starts; the best attempt is kept.", low=1, needs="random")]
 EarlyStop = Annotated[
     bool, Param("Leave an image alone once it is adversarial, or spend the full strength on it.", needs="repeated")
@@ -184,9 +180,7 @@ Quantize = Annotated[bool, Param("Round to 8-bit pixels inside the budget; the p
 Rounding = Annotated[
     Literal["nearest", "trunc"], Param("With --quantize: the nearest byte, or the perturbation cut to whole bytes.")
 ]
-Perturbations = Annotated[
-    bool, Param("Also write the perturbations, to perturbations.h5 or beside the -o name.")
-]
+Perturbations = Annotated[bool, Param("Also write the perturbations, to perturbations.h5 or beside the -o name.")]
 Norm = Annotated[Literal["linf", "l2", "l1"], Param("Norm of the budget.")]
 Steps = Annotated[int, Param("Gradient steps.", low=1)]
 StepSize = Annotated[str, Param("Length of a step: 0.01, 2/255, eps/10, 2.5*eps/steps.", form="LENGTH")]

@@ -158,9 +158,7 @@ def attack(
     )
 
 
-def defense(
-    *, family: str, gradient: Literal["exact", "surrogate"], random: bool = False, paper: str = ""
-) -> Callable[[F], F]:
+def defense(*, family: str, gradient: Literal["exact", "surrogate"], random: bool = False, paper: str = "") -> Callable[[F], F]:
     """Register the function below, `model -> model`, as a defense."""
     return _decorator("defense", family=family, gradient=gradient, random=random, paper=paper)
 

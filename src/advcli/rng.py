@@ -66,9 +66,7 @@ class SampleRNG:
         turn = torch.zeros_like(ids) if self.turn is None else self.turn.to(device)
         blocks = -(-count // 4)
         step = max(1, BLOCKS // max(1, blocks))
-        found = [
-            self._bits(ids[i : i + step], turn[i : i + step], blocks) for i in range(0, max(1, len(ids)), step)
-        ]
+        found = [self._bits(ids[i : i + step], turn[i : i + step], blocks) for i in range(0, max(1, len(ids)), step)]
         return torch.cat(found)[:, :count]
 
     def _bits(self, ids: Tensor, turn: Tensor, blocks: int) -> Tensor:

@@ -15,8 +15,12 @@ class Talk:
 
     @contextmanager
     def progress(self, what: str, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
-        """A bar; the function that it gives takes how much was done, and a word about it."""
-        yield lambda done, word="": None
+        """A bar; the function that it gives takes how much was done more, and a word about it."""
+        yield unheard
+
+
+def unheard(done: int, word: str = "") -> None:
+    """Progress that nobody watches."""
 
 
 SILENT = Talk()

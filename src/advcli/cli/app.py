@@ -46,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         failure = "out of memory; a smaller --batch-size needs less" if out_of_memory else f"{type(error).__name__}: {error}"
         code = 4
         if not out_of_memory:
-            failure = f"{failure.splitlines()[0][:200]}\nthis is a fault in advcli or in a method of your own; --debug shows where"
+            failure = (
+                f"{failure.splitlines()[0][:200]}\nthis is a fault in advcli or in a method of your own; --debug shows where"
+            )
     if "--debug" in args and code != 130:
         traceback.print_exc()
     print("\n".join(f"advcli: {failure}".splitlines()[:3]), file=sys.stderr)

@@ -13,7 +13,11 @@ class Command(TyperCommand):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.context_settings = {**(self.context_settings or {}), "max_content_width": WIDTH, "help_option_names": ["-h", "--help"]}
+        self.context_settings = {
+            **(self.context_settings or {}),
+            "max_content_width": WIDTH,
+            "help_option_names": ["-h", "--help"],
+        }
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """One section for every heading, in the order of the parameters."""
@@ -44,7 +48,11 @@ class Group(TyperGroup):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.context_settings = {**(self.context_settings or {}), "max_content_width": WIDTH, "help_option_names": ["-h", "--help"]}
+        self.context_settings = {
+            **(self.context_settings or {}),
+            "max_content_width": WIDTH,
+            "help_option_names": ["-h", "--help"],
+        }
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)

@@ -67,7 +67,9 @@ def by_family(verb: str) -> str:
     """The methods that a verb can choose from, for the end of its help."""
     blocks = []
     for option, role in CHOICES[verb].items():
-        rows = sorted(((getattr(s.traits, "family", ""), s) for s in catalog.specs(role)), key=lambda pair: (pair[0], pair[1].name))
+        rows = sorted(
+            ((getattr(s.traits, "family", ""), s) for s in catalog.specs(role)), key=lambda pair: (pair[0], pair[1].name)
+        )
         lines = [{f"--{option}": f"  {s.name}", "family": family, "": s.summary} for family, s in rows]
         blocks.append(table(lines))
     return "\n\n".join(blocks) + f"\n\nOptions of one of them: advcli {verb} --{next(iter(CHOICES[verb]))} NAME --help"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from advcli.talk import Talk
+from advcli.talk import Talk, unheard
 
 QUIET_SECONDS = 30.0  # between two lines of progress where there is no terminal
 
@@ -29,7 +29,7 @@ class Console(Talk):
     @contextmanager
     def progress(self, what: str, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
         if self.quiet:
-            yield lambda done, word="": None
+            yield unheard
         elif sys.stderr.isatty():
             with self._bar(what, total, unit) as tick:
                 yield tick
@@ -92,7 +92,11 @@ def report(rows: Sequence[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
         threat, about = row["threat"], [str(row[key]) for key in ("class", "label", "prediction") if row.get(key)]
-        spread = f" ({row['spread']['min']:.1%} to {row['spread']['max']:.1%} over {row['spread']['draws']} draws)" if "spread" in row else ""
+        spread = (
+            f" ({row['spread']['min']:.1%} to {row['spread']['max']:.1%} over {row['spread']['draws']} draws)"
+            if "spread" in row
+            else ""
+        )
         lines.append({
             "model": row["model"],
             "set": row["set"],
@@ -128,7 +132,9 @@ def _notes(rows: Sequence[dict[str, Any]]) -> str:
 
 def statistics(rows: Sequence[dict[str, Any]]) -> str:
     """The table of `stats`."""
-    return table([{key: _cell(value) for key, value in {**row, "of": row["norm"] or row["of"]}.items() if key != "norm"} for row in rows])
+    return table(
+        [{key: _cell(value) for key, value in {**row, "of": row["norm"] or row["of"]}.items() if key != "norm"} for row in rows]
+    )
 
 
 def _cell(value: Any) -> str:

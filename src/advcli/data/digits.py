@@ -6,18 +6,17 @@ distributes it; pixel / 16. They lie in digits.png, forty in a row.
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from advcli.arrays import Array
 from advcli.dataset import Dataset, carve, stratified
 from advcli.registry import source
 
 SHEET = Path(__file__).with_name("digits.png")
 TEST = 500
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @cache

@@ -6,13 +6,13 @@ SHA-256 of its relative path, 80/10/10. Grey pictures stay grey; a set with any 
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from advcli.arrays import Array
 from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
 from advcli.header import canonical
@@ -20,7 +20,6 @@ from advcli.registry import source
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 GREY = {"1", "L", "I", "I;16", "F"}
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def pictures_in(root: Path) -> list[tuple[str, Path]]:
@@ -51,8 +50,8 @@ def share(relative: str) -> str:
 def load(file: Path, mode: str, size: int | None) -> Array:
     """(C, H, W) bytes of one picture."""
     try:
-        with Image.open(file) as picture:
-            picture = picture.convert(mode)
+        with Image.open(file) as opened:
+            picture = opened.convert(mode)
             if size and picture.size != (size, size):
                 picture = picture.resize((size, size), Image.Resampling.BILINEAR)
             pixels = np.asarray(picture)
@@ -99,7 +98,9 @@ def folder(split: str, *, path: str = "", image_size: int | None = None) -> Data
         pictures = [load(files[k], mode, image_size) for k in wanted]
         for k, one in zip(wanted, pictures, strict=True):
             if one.shape != shape:
-                raise InputError(f"{files[k]}: {one.shape[2]}x{one.shape[1]} pixels, others have {shape[2]}x{shape[1]}; give --image-size N")
+                raise InputError(
+                    f"{files[k]}: {one.shape[2]}x{one.shape[1]} pixels, others have {shape[2]}x{shape[1]}; give --image-size N"
+                )
         stacked = np.stack(pictures) if pictures else np.zeros((0, *shape), np.uint8)
         return torch.from_numpy(stacked).to(torch.float32) / 255
 

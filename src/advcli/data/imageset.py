@@ -1,16 +1,12 @@
 """An image-set file: clean, adversarial or filtered images as data for any verb. The file knows its split."""
 
-from typing import Any
-
-import numpy as np
 from torch import Tensor
 
+from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.imageset import ImageSet
 from advcli.registry import source
-
-
 
 
 @source(family="files", splits=())
@@ -22,7 +18,7 @@ def imageset(split: str, *, path: str = "") -> Dataset:
     if split and split != own:
         raise InputError(f"{path}: holds images of the {own} split, not of {split}")
 
-    def read(places: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
+    def read(places: Array) -> Tensor:
         return opened.pick("images", places)
 
     return Dataset(

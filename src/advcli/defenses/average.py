@@ -44,7 +44,7 @@ class Averaged(nn.Module):
         noise = self.eps_max * (2 * draws.fork("copies").uniform(self.samples - 1, *x.shape[1:]) - 1)
         copies = torch.cat([x[:, None], (x[:, None] + noise).clamp(0, 1)], 1)
         logits: Tensor = self.model(copies.flatten(0, 1), draws.fork("inside").copies(self.samples))
-        return together(logits.unflatten(0, (len(x), self.samples)), self.how)
+        return together(logits.view(len(x), self.samples, -1), self.how)
 
     def filter(self, x: Tensor, draws: SampleRNG) -> Tensor:
         """One perturbed copy."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from advcli.arrays import Array
 
 
 def counts(values: Array, bins: int, span: tuple[float, float] | None = None) -> tuple[Array, Array]:

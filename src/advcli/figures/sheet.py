@@ -1,11 +1,10 @@
 """A sheet of pictures with captions: what the set looks like."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from advcli.arrays import Array
+
 ACROSS = 10
 
 

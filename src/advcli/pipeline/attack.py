@@ -4,17 +4,17 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from advcli import catalog, imageset, stack, storage
+from advcli.arrays import Array
 from advcli.dataset import Dataset
-from advcli.errors import CommandError
+from advcli.errors import CommandError, InputError
 from advcli.geometry import tolerance
 from advcli.header import Header
 from advcli.modelfile import ModelFile
-from advcli.numbers import Budget, budgets
+from advcli.numbers import budgets
 from advcli.parameters import (
     BatchSize,
     Classes,
@@ -53,8 +53,6 @@ BUDGETS = {"linf": ("0.3", "8/255"), "l2": ("2.0", "0.5"), "l1": ("20", "12"), "
 RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8
 PROBE = 16
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +268,7 @@ def derive(path: Path, beside: Path) -> None:
                 with imageset.ImageSet(beside) as old:
                     if old.header == header:
                         return
-            except imageset.InputError:
+            except InputError:
                 pass  # damaged or foreign: the view is rebuilt
 
         def differences() -> Iterator[Array]:
@@ -280,9 +278,7 @@ def derive(path: Path, beside: Path) -> None:
                 yield (made.rows("images", start, stop) - made.pick("originals", origin[start:stop])).numpy()
 
         names = ("labels", "index", "target", "epsilon", "success", "prediction", "clean_prediction")
-        columns = {name: made.column(name) for name in names}
-        layout = {name: (values.dtype, values.shape) for name, values in columns.items()}
-        fill: dict[str, imageset.Pieces] = {name: (lambda v=values: [v]) for name, values in columns.items()}
+        layout, fill = imageset.in_memory({name: made.column(name) for name in names})
         layout["images"] = (np.dtype("<f4"), (len(made), *made.shape))
         imageset.write(beside, header, layout, {**fill, "images": differences})
 

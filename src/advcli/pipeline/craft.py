@@ -7,12 +7,12 @@ left behind and the verdict refused goes back to work at full strength.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.geometry import Ball
 from advcli.grid import quantize
@@ -20,8 +20,6 @@ from advcli.numbers import Budget
 from advcli.registry import Bound
 from advcli.rng import SampleRNG
 from advcli.victim import Goal, Tally, Victim
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,9 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
         busy = right if target is None else right & (target != label)
         points, won, decision = _rows(job, x, goal, busy, ids, tally, number)
         points[:, ~busy], won[:, ~busy], decision[:, ~busy] = x[~busy], False, decided[~busy]
-        images.append(points), success.append(won), prediction.append(decision)
+        images.append(points)
+        success.append(won)
+        prediction.append(decision)
     each = len(wanted) * len(job.budgets)
 
     def rows(parts: list[Tensor]) -> Array:
@@ -108,7 +108,8 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
     def first(values: Tensor) -> Array:
         charged = np.zeros((len(x), each), np.int64)
         charged[:, 0] = values.numpy()
-        return charged.reshape(-1)
+        flat: Array = charged.reshape(-1)
+        return flat
 
     columns = {
         "images": rows(images),
@@ -133,12 +134,11 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
 
 def as_bytes(pixels: Array) -> Array:
     """Pixels on the 8-bit grid as bytes."""
-    return np.rint(pixels * 255).astype(np.uint8)
+    found: Array = np.rint(pixels * 255).astype(np.uint8)
+    return found
 
 
-def _rows(
-    job: Job, x: Tensor, goal: Goal, busy: Tensor, ids: Tensor, tally: Tally, number: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _rows(job: Job, x: Tensor, goal: Goal, busy: Tensor, ids: Tensor, tally: Tally, number: int) -> tuple[Tensor, Tensor, Tensor]:
     """(budgets, images) best point, success and decision for one target."""
     everyone = busy.nonzero()[:, 0]
     draws = SampleRNG(job.seed, ids, ("defense", str(number)))

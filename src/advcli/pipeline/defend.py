@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from advcli import catalog, imageset, modelfile, storage
+from advcli.arrays import Array
 from advcli.errors import CommandError
 from advcli.imageset import ImageSet
 from advcli.parameters import BatchSize, Device, DryRun, Files, Force, Method, Model, Output, Seed
@@ -17,8 +18,6 @@ from advcli.pipeline.estimate import Estimate
 from advcli.registry import Bound
 from advcli.rng import SampleRNG
 from advcli.talk import SILENT, Talk
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def defend(

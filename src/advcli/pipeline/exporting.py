@@ -1,9 +1,9 @@
 """`export`: a model as a plain state_dict, an image set as .npz or as a folder of PNG pictures."""
 
+import io
 from pathlib import Path
 from typing import Annotated
 
-import io
 import numpy as np
 import torch
 from PIL import Image
@@ -55,7 +55,7 @@ def _free(path: Path, *, force: bool) -> None:
 def _npz(opened: ImageSet, path: Path) -> None:
     arrays = {name: opened.column(name) for name in opened.names() if name != "header"}
     data = io.BytesIO()
-    np.savez(data, classes=np.array(opened.classes), **arrays)
+    np.savez(data, allow_pickle=False, classes=np.array(opened.classes), **arrays)
     storage.write(path, [data.getvalue()])
 
 

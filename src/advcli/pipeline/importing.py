@@ -9,7 +9,7 @@ from torch import Tensor
 
 from advcli import catalog, modelfile, stack, storage
 from advcli.errors import CommandError, InputError
-from advcli.header import digest
+from advcli.header import Header, digest
 from advcli.numbers import fraction
 from advcli.parameters import Classes, Force, Output, Param
 from advcli.pipeline import inputs, outputs
@@ -44,7 +44,7 @@ def importing(
     tensors = state_dict(Path(file))
     bound = catalog.spec("architecture", arch).bind(options)
     names = _classes(given["classes"], given["data"], tensors, talk)
-    recipe = {
+    recipe: Header = {
         "format": "advcli/model/1",
         "arch": {"name": arch, "parameters": bound.parameters},
         "input": list(shape),

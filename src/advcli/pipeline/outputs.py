@@ -10,13 +10,13 @@ import safetensors
 import safetensors.numpy
 
 from advcli import __version__, storage
+from advcli.arrays import Array
 from advcli.errors import AdvcliError, CommandError
 from advcli.header import Header, canonical, identity
+from advcli.imageset import Layout
 from advcli.pipeline.inputs import header_of
 from advcli.pipeline.provenance import command, describe
 from advcli.talk import Talk
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def made(
@@ -90,14 +90,14 @@ class Parts:
             with safetensors.safe_open(path, framework="numpy") as part:
                 yield part.get_tensor(name)
 
-    def shapes(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    def shapes(self) -> Layout:
         """Type and full shape of every dataset."""
-        found: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+        found: Layout = {}
         for path in sorted(self.folder.glob("*.part")):
             with safetensors.safe_open(path, framework="numpy") as part:
                 for name in part.keys():  # noqa: SIM118  # a safetensors handle, no dict
                     piece = part.get_slice(name)
-                    shape, dtype = tuple(piece.get_shape()), NUMPY_TYPES[piece.get_dtype()]
+                    shape, dtype = tuple(piece.get_shape()), np.dtype(NUMPY_TYPES[str(piece.get_dtype())])
                     rows = shape[0] + (found[name][1][0] if name in found else 0)
                     found[name] = (dtype, (rows, *shape[1:]))
         return found
@@ -106,7 +106,7 @@ class Parts:
         storage.remove_folder(self.folder)
 
 
-NUMPY_TYPES = {"F32": np.dtype("<f4"), "U8": np.dtype("u1"), "I64": np.dtype("<i8")}
+NUMPY_TYPES = {"F32": "<f4", "U8": "u1", "I64": "<i8"}
 
 
 def log_lines(path: Path, lines: list[dict[str, Any]]) -> None:

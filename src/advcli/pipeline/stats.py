@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advcli import storage
+from advcli.arrays import Array
 from advcli.errors import CommandError, InputError
 from advcli.figures import histogram
 from advcli.figures.moments import Moments
@@ -28,7 +29,6 @@ NORMS = ("l0", "l1", "l2", "linf")
 GROUPS = ("label", "target", "prediction")
 COLUMN = {"label": "labels", "target": "target", "prediction": "prediction"}
 BATCH = 1024
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,12 @@ class Collected:
 def stats(
     files: Files = (),
     *,
-    of: Annotated[str | None, Param("Values of images, originals or perturbations. [default: all there are]", form="WHAT")] = None,
-    by: Annotated[str, Param("Group rows by label, target, prediction, or several; none for one group.", form="WORD,...")] = "none",
+    of: Annotated[
+        str | None, Param("Values of images, originals or perturbations. [default: all there are]", form="WHAT")
+    ] = None,
+    by: Annotated[
+        str, Param("Group rows by label, target, prediction, or several; none for one group.", form="WORD,...")
+    ] = "none",
     where: Annotated[str | None, Param("Only rows such as label=1,target=2,epsilon=0.1,success=1.", form="WORD=X,...")] = None,
     bins: Annotated[int, Param("Bins of the histograms.", low=1, high=10000)] = 50,
     count: Annotated[int, Param("Pictures on the sheet.", low=0, high=400)] = 50,
@@ -215,7 +219,9 @@ def _claim(folder: Path, made: dict[str, Any], *, force: bool) -> None:
         except (OSError, InputError):
             ours = False
         if not ours:
-            raise CommandError(f"{folder}: stands there and is not a folder of advcli's; --force writes into it, -o names another")
+            raise CommandError(
+                f"{folder}: stands there and is not a folder of advcli's; --force writes into it, -o names another"
+            )
     storage.write(note, [canonical({"made": made})])
 
 
@@ -236,7 +242,9 @@ def write_png(path: Path, figure: Figure) -> None:
 
 
 def _histograms(folder: Path, found: Collected, bins: int, title: str) -> None:
-    panels = [(f"{norm} norms", "norm", histogram.counts(np.concatenate([*found.sizes[norm], np.zeros(0)]), bins)) for norm in NORMS]
+    panels = [
+        (f"{norm} norms", "norm", histogram.counts(np.concatenate([*found.sizes[norm], np.zeros(0)]), bins)) for norm in NORMS
+    ]
     for kind, count in found.pixels.items():
         low = -1.0 if kind == "perturbations" else 0.0
         panels.append((f"values of {kind}", "value", (count, np.linspace(low, 1, bins + 1))))
@@ -262,5 +270,8 @@ def _sheet(folder: Path, opened: ImageSet, chosen: Array, kinds: list[str]) -> N
     scale = f", full scale ±{np.abs(pictures).max(initial=0):.3g}" if kind == "perturbations" else ""
     write_png(folder / "sheet.png", sheet(pictures, captions, kind == "perturbations", f"{opened.path.name}: {kind}{scale}"))
     index = opened.column("index")
-    table = [{"row": int(r), "index": int(index[r]), "epsilon": budgets[r], **{g: v[k] for g, v in names.items()}} for k, r in enumerate(chosen)]
+    table = [
+        {"row": int(r), "index": int(index[r]), "epsilon": budgets[r], **{g: v[k] for g, v in names.items()}}
+        for k, r in enumerate(chosen)
+    ]
     write_csv(folder / "sheet.csv", table)

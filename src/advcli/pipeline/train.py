@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli import catalog, modelfile, stack, storage
+from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.interval import exact_interval
@@ -33,7 +34,6 @@ from advcli.stack import frozen
 from advcli.talk import SILENT, Talk
 
 SHOWN = 48_000  # pictures that the automatic number of epochs shows, within 3 and 40 epochs
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def train(

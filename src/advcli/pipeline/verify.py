@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from advcli import modelfile
+from advcli.arrays import Array
 from advcli.errors import InputError
 from advcli.geometry import distance
 from advcli.grid import on_grid
@@ -19,7 +20,6 @@ from advcli.talk import SILENT, Talk
 from advcli.victim import SURE
 
 BATCH = 512
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(slots=True)
@@ -47,9 +47,7 @@ class Verification:
         return {"passed": self.passed, "files": [one.document() for one in self.findings]}
 
 
-def verify(
-    files: Files = (), *, model: Model = None, device: Device = "auto", talk: Talk = SILENT
-) -> Verification:
+def verify(files: Files = (), *, model: Model = None, device: Device = "auto", talk: Talk = SILENT) -> Verification:
     """Check files against themselves and their model.
 
     The answer is no (exit 1) where a digest, a bound or a prediction differs.
@@ -170,5 +168,3 @@ def _successes(opened: ImageSet, finding: Finding) -> None:
     reached = np.where(target >= 0, decided == target, decided != label) & (clean == label)
     for row in np.flatnonzero(won & ~reached):
         finding.wrong.append(f"row {row}: is called a success and is none")
-
-

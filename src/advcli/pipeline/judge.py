@@ -1,0 +1,137 @@
+"""One model before one set: its decisions, the figures of every metric, and the worst case over several sets."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from advcli import stack
+from advcli.arrays import Array
+from advcli.modelfile import ModelFile
+from advcli.numbers import fraction
+from advcli.pipeline import inputs
+from advcli.pipeline.subjects import Subject, budgets_of
+from advcli.pipeline.threat import threat
+from advcli.registry import Bound
+from advcli.rng import SampleRNG
+from advcli.stack import frozen
+from advcli.talk import Talk
+from advcli.verdicts import Figure, Verdicts, rate
+
+
+class Judge:
+    """One model, ready to decide."""
+
+    def __init__(self, model: ModelFile, given: dict[str, Any]) -> None:
+        self.file, self.seed = model, given["seed"]
+        self.device = inputs.find_device(given["device"])
+        self.batch = given["batch_size"] or 512
+        self.module: nn.Module = model.module().to(self.device)
+        self.rounds = given["draws"] if stack.is_random(model.defenses) else 1
+
+    def decide(
+        self, count: int, pictures: Callable[[int, int], Tensor], ids: Array, turn: int, labels: Array
+    ) -> tuple[Array, Array]:
+        """(decisions, ranks of the label) of a set's images."""
+        decisions, ranks = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        with frozen(self.module), torch.no_grad():
+            for start in range(0, count, self.batch):
+                stop = min(start + self.batch, count)
+                draws = SampleRNG(self.seed, torch.from_numpy(ids[start:stop]).to(self.device), ("evaluate", str(turn)))
+                logits = self.module(pictures(start, stop).to(self.device), draws).float().cpu()
+                label = torch.from_numpy(labels[start:stop]).clamp_min(0)[:, None]
+                own = logits.gather(1, label)
+                ties = (logits == own) & (torch.arange(logits.shape[1]) < label)  # a tie goes to the lower class
+                ranks.append(((logits > own) | ties).sum(1).numpy())
+                decisions.append(logits.argmax(1).numpy())
+        return np.concatenate(decisions), np.concatenate(ranks)
+
+    def rows(self, subject: Subject, metrics: list[Bound], worst: "Worst", talk: Talk) -> list[dict[str, Any]]:
+        """All figures of the model on one set."""
+        with talk.progress(f"{self.file.path} on {subject.name}", self.rounds, "draws" if self.rounds > 1 else "pass") as tick:
+            rounds = []
+            for turn in range(self.rounds):
+                rounds.append(self._verdicts(subject, turn))
+                tick(1, "")
+        found = []
+        for text, mask in budgets_of(subject):
+            line = threat(subject.header, self.file, text, subject.eight_bit)
+            for bound in metrics:
+                if bound.spec.traits.of == "adversarial" and rounds[0].clean is None:
+                    continue
+                each = [list(bound(verdicts[mask])) for verdicts in rounds]
+                found += [self._row(subject, text, line, [one[k] for one in each]) for k in range(len(each[0]))]
+            if subject.header["kind"] == "adversarial" and text is not None:
+                worst.add(self.file, subject, text, mask, rounds[0], line)
+        return found
+
+    def _verdicts(self, subject: Subject, turn: int) -> Verdicts:
+        table = np.array([*(self.file.classes.index(name) for name in subject.header["classes"]), -1], np.int64)
+        labels = table[subject.labels]
+        decided, rank = self.decide(subject.count, subject.pictures, subject.ids, turn, labels)
+        opened = subject.file
+        if opened is None or "original" not in opened:
+            return Verdicts(self.file.classes, labels, decided, rank)
+        origin, first = np.unique(opened.column("original"), return_index=True)
+        clean = np.full(int(origin.max(initial=-1)) + 1, -1, np.int64)
+        clean[origin], _ = self.decide(
+            len(origin), lambda a, b: opened.pick("originals", origin[a:b]), subject.ids[first], turn, labels[first]
+        )
+        targets = table[opened.column("target")]
+        return Verdicts(self.file.classes, labels, decided, rank, targets, clean[opened.column("original")])
+
+    def _row(self, subject: Subject, text: str | None, line: dict[str, Any], each: list[Figure]) -> dict[str, Any]:
+        figure = each[0]
+        row = {
+            "model": str(self.file.path),
+            "set": subject.name,
+            "kind": subject.header["kind"],
+            "epsilon": None if text is None else float(fraction(text)),
+            "metric": figure.metric,
+            "value": figure.value,
+            "n": figure.n,
+            "k": figure.k,
+            "low": figure.low,
+            "high": figure.high,
+            "threat": line,
+            **figure.about,
+        }
+        if len(each) > 1:
+            values = [one.value for one in each]
+            row["spread"] = {"draws": len(each), "min": min(values), "max": max(values)}
+        return row
+
+
+class Worst:
+    """Per image, the worst case over all adversarial sets of one budget."""
+
+    def __init__(self) -> None:
+        self._fallen: dict[tuple[str, str, str], dict[tuple[str, int], bool]] = {}
+        self._sets: dict[tuple[str, str, str], list[str]] = {}
+
+    def add(self, model: ModelFile, subject: Subject, text: str, mask: Array, verdicts: Verdicts, line: dict[str, Any]) -> None:
+        assert subject.file is not None  # only files have budgets
+        key = (str(model.path), str(line["norm"]), text)
+        source = subject.header["made"]["data"]
+        name = f"{source['name']} {source.get('digest', '')}"
+        fallen = self._fallen.setdefault(key, {})
+        right = verdicts.predictions == verdicts.labels
+        for index, held in zip(subject.file.column("index")[mask], right[mask], strict=True):
+            fallen[(name, int(index))] = fallen.get((name, int(index)), True) and bool(held)
+        self._sets.setdefault(key, []).append(subject.name)
+
+    def rows(self, *, always: bool) -> list[dict[str, Any]]:
+        """Robust accuracy per model and budget, where there is more than one set, or where it is asked for."""
+        found = []
+        for (model, norm, text), fallen in self._fallen.items():
+            names = self._sets[(model, norm, text)]
+            if always or len(names) > 1:
+                one = rate("robust_accuracy", sum(fallen.values()), len(fallen))
+                found.append({
+                    "model": model, "set": " + ".join(names), "kind": "worst case", "epsilon": float(fraction(text)),
+                    "metric": one.metric, "value": one.value, "n": one.n, "k": one.k, "low": one.low, "high": one.high,
+                    "threat": {"attack": "worst of the sets", "norm": norm, "epsilon": text, "knowledge": None, "notes": []},
+                })  # fmt: skip
+        return found
