@@ -15,6 +15,7 @@ from torch import Tensor
 from advcli.rng import SampleRNG
 
 TINY = 1e-12
+BISECTIONS = 28  # float32 has 24 bits
 
 
 def per_sample(value: Tensor, like: Tensor) -> Tensor:
@@ -56,9 +57,12 @@ def _project_l1(u: Tensor, room: Tensor, radius: Tensor) -> Tensor:
     It is sign(u) min(max(|u| - lam, 0), room) for the smallest lam >= 0 that keeps the budget; lam by bisection.
     """
     size = u.abs()
+    within = torch.minimum(size, room)
+    inside = per_sample(within.flatten(1).sum(1), u) <= radius
+    if bool(inside.all()):
+        return u.sign() * within
     low, high = torch.zeros_like(radius), per_sample(size.flatten(1).amax(1), u)
-    inside = per_sample(torch.minimum(size, room).flatten(1).sum(1), u) <= radius
-    for _ in range(40):
+    for _ in range(BISECTIONS):
         middle = (low + high) / 2
         spent = per_sample(torch.minimum((size - middle).clamp_min(0), room).flatten(1).sum(1), u)
         low, high = torch.where(spent > radius, middle, low), torch.where(spent > radius, high, middle)

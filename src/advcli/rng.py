@@ -81,11 +81,11 @@ class SampleRNG:
     def uniform(self, *shape: int) -> Tensor:
         """(N, *shape) float32 in [0, 1), on a grid of 2^-24."""
         whole = self.bits(prod(shape)) >> 8
-        return (whole.to(torch.float32) * 2.0**-24).view(-1, *shape)
+        return (whole.to(torch.float32) * 2.0**-24).view(len(self.ids), *shape)
 
     def _open(self, shape: tuple[int, ...]) -> Tensor:
         """(N, *shape) float64 strictly between 0 and 1, symmetric about one half."""
-        return ((self.bits(prod(shape)).to(torch.float64) + 0.5) * 2.0**-32).view(-1, *shape)
+        return ((self.bits(prod(shape)).to(torch.float64) + 0.5) * 2.0**-32).view(len(self.ids), *shape)
 
     def normal(self, *shape: int) -> Tensor:
         """(N, *shape) standard normal float32."""

@@ -69,7 +69,7 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str) -> No
     own = network.state_dict()
     missing, extra = [n for n in own if n not in tensors], [n for n in tensors if n not in own]
     if missing or extra:
-        first = [f"first missing {missing[0]!r}"] * bool(missing) + [f"first unexpected {extra[0]!r}"] * bool(extra)
+        first = [f"{word} {names[0]!r}" for word, names in (("first missing", missing), ("first unexpected", extra)) if names]
         raise InputError(f"{where}: the weights do not fit the architecture: {', '.join(first)}")
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:

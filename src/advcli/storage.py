@@ -137,6 +137,8 @@ def locked(path: Path) -> Iterator[None]:
             raise busy from None
         except OSError:
             _exclusive(lock.with_suffix(".owner"), busy)
+        for litter in path.parent.glob(f".{path.name}.*.tmp"):  # of a writer that was killed; we are the only one
+            litter.unlink(missing_ok=True)
         try:
             yield
         finally:

@@ -73,7 +73,7 @@ def mode_of(files: list[Path]) -> str:
 
 
 @source(family="files", splits=("train", "val", "test"))
-def folder(split: str, *, path: str = "", image_size: int | None = None) -> Dataset:
+def folder(split: str, path: str, image_size: int | None = None) -> Dataset:
     root = Path(path)
     if not root.is_dir():
         raise InputError(f"{path}: no such folder")

@@ -10,7 +10,7 @@ from advcli.registry import source
 
 
 @source(family="files", splits=())
-def imageset(split: str, *, path: str = "") -> Dataset:
+def imageset(split: str, path: str) -> Dataset:
     opened = ImageSet(path)
     own = str(opened.header["split"])
     if opened.kind == "perturbation":

@@ -120,6 +120,7 @@ def attack(
     with storage.locked(path):
         if not outputs.finished(path, run.made, default_name=output is None, force=force, talk=talk):
             write(path, run, talk)
+        outputs.Parts.of(path).remove()
         if perturbations:
             derive(path, beside)
     return path
@@ -211,7 +212,8 @@ def _target(text: str | None, classes: tuple[str, ...]) -> str | None:
 
 def write(path: Path, run: Run, talk: Talk) -> None:
     """Work part by part, assemble, publish."""
-    parts = outputs.Parts(path, run.made, talk)
+    parts = outputs.Parts.of(path)
+    parts.begin(run.made, talk)
     todo = _chunks(run)
     won = seen = 0
     with talk.progress(f"{run.job.method.spec.name}", len(run.data), "images") as tick:
@@ -227,7 +229,6 @@ def write(path: Path, run: Run, talk: Talk) -> None:
     if run.job.quantize and not run.job.store_bytes:
         _warn_unrepresentable(parts.column("images"), talk)
     imageset.write(path, run.header, layout, {name: _column(parts, name) for name in layout})
-    parts.remove()
 
 
 def _chunks(run: Run) -> list[range]:

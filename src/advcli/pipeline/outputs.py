@@ -65,15 +65,22 @@ def finished(path: Path, how: Header, *, default_name: bool, force: bool, talk: 
 class Parts:
     """Finished batches on disk, beside the output that they will become."""
 
-    def __init__(self, output: Path, how: Header, talk: Talk) -> None:
-        self.folder = output.with_name(f"{output.name}.parts")
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def of(cls, output: Path) -> "Parts":
+        return cls(output.with_name(f"{output.name}.parts"))
+
+    def begin(self, how: Header, talk: Talk) -> None:
+        """Keep the parts of the same command under the same conditions; forget any others."""
         stamp = canonical({"identity": identity(how), "environment": how["environment"]})
         note = self.folder / "command.json"
         if not (note.exists() and note.read_bytes() == stamp):
             storage.remove_folder(self.folder)
             storage.write(note, [stamp])
         elif count := len(list(self.folder.glob("*.part"))):
-            talk.note(f"going on after {count} finished parts of {output}")
+            talk.note(f"going on after {count} finished parts in {self.folder}")
 
     def path(self, number: int) -> Path:
         return self.folder / f"{number:06d}.part"

@@ -88,8 +88,8 @@ def train(
         if not outputs.finished(path, made, default_name=output is None, force=force, talk=talk):
             log = trainer.fit(validation(images, data, given), talk)
             document = trainer.recipe(arch, made, log[-1])
-            modelfile.write(path, document, stack.classifier_of(trainer.model).network.state_dict())
             outputs.log_lines(path.with_suffix(".log.jsonl"), log)
+            modelfile.write(path, document, stack.classifier_of(trainer.model).network.state_dict())
     return path
 
 

@@ -1,0 +1,116 @@
+"""What the tests share: a command runner, a trained digit model, and a half-space on which the truth is known."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from advcli import catalog
+from advcli.cli.app import main
+from advcli.dataset import Dataset
+from advcli.numbers import budgets
+from advcli.pipeline.craft import Job, craft
+from advcli.rng import SampleRNG
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture()
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to stand in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture()
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run one command line in this process."""
+
+    def call(*args: object) -> Ran:
+        capsys.readouterr()
+        code = main([str(arg) for arg in args])
+        seen = capsys.readouterr()
+        return Ran(code, seen.out, seen.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small default model, trained once."""
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    assert main(["train", "--epochs", "12", "--quiet", "-o", str(path)]) == 0
+    return path
+
+
+@pytest.fixture()
+def model(folder: Path, small_model: Path) -> Path:
+    """A copy of it in the folder that the test stands in."""
+    return Path(shutil.copy(small_model, folder / "model.safetensors"))
+
+
+class Halfspace(nn.Module):
+    """Two classes split by a plane: the distance to it is known in every norm."""
+
+    def __init__(self, size: int = 12) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.linspace(-1, 1, size) + 0.1)
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        score = (x.flatten(1) - 0.5) @ self.w
+        return torch.stack([-score, score], dim=1)
+
+    def distance(self, x: Tensor, norm: str) -> Tensor:
+        dual = {"linf": 1, "l2": 2, "l1": torch.inf}[norm]
+        return ((x.flatten(1) - 0.5) @ self.w).abs().detach() / self.w.norm(dual).detach()
+
+
+def in_memory(x: Tensor, labels: Tensor, classes: int) -> Dataset:
+    """Tensors as a data set."""
+    return Dataset(
+        name="tensors",
+        split="test",
+        classes=tuple(map(str, range(classes))),
+        shape=tuple(x.shape[1:]),  # type: ignore[arg-type]
+        labels=labels.numpy(),
+        index=np.arange(len(x)),
+        read=lambda places: x[torch.from_numpy(places)],
+        origin={"name": "tensors", "split": "test"},
+    )
+
+
+def attacked(
+    method: str, model: nn.Module, x: Tensor, labels: Tensor, eps: str, *, options: dict | None = None, batch: int = 0, **job: object
+) -> dict[str, np.ndarray]:
+    """The columns that an attack makes of some tensors, through the same path as the command."""
+    bound = catalog.spec("attack", method).bind(options or {})
+    norm = str(bound.parameters.get("norm", bound.spec.traits.norms[0]))
+    with torch.no_grad():
+        classes = model(x[:1], SampleRNG(0, torch.zeros(1, dtype=torch.int64))).shape[1] if len(x) else 2
+    settings = {"target": None, "label": "true", "seed": 0, "device": torch.device("cpu"), **job}
+    whole, data = Job(model.eval(), bound, norm, budgets(eps), **settings), in_memory(x, labels, classes)
+    step = batch or max(1, len(x))
+    made = [craft(whole, data, start, min(start + step, len(x))) for start in range(0, max(1, len(x)), step)]
+    return {name: np.concatenate([one[name] for one in made]) for name in made[0]}
+
+
+def near_the_plane(count: int = 6) -> Tensor:
+    """Grey pictures close to the plane, far from black and white."""
+    return 0.5 + 0.05 * torch.rand(count, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture()
+def halfspace() -> Iterator[Halfspace]:
+    yield Halfspace().eval().requires_grad_(False)

@@ -1,0 +1,243 @@
+"""Contracts that every attack inherits by existing, and the half-space that holds it to the truth on both sides."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import Halfspace, attacked, near_the_plane
+from torch import Tensor, nn
+
+from advcli import catalog
+from advcli.geometry import Ball, distance, tolerance
+from advcli.pipeline.craft import settle
+from advcli.rng import SampleRNG
+
+SPECS = catalog.specs("attack")
+CASES = [pytest.param(spec, norm, id=f"{spec.name}-{norm}") for spec in SPECS for norm in spec.traits.norms]
+BOUNDED = [case for case in CASES if case.values[1] != "raw"]
+INFORMED = [case for case in BOUNDED if case.values[0].traits.access != "none"]
+TARGETED = [case for case in INFORMED if case.values[0].traits.targeted]
+SHAPES = [(1, 28, 28), (3, 32, 32), (3, 12, 20), (1, 1, 7)]
+
+
+class Small(nn.Module):
+    """A network with a bend, for any shape and any number of classes."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), 16), nn.ReLU(), nn.Linear(16, classes))
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        return self.net(x)
+
+
+def pictures(shape: tuple[int, ...], count: int = 5) -> Tensor:
+    """Pictures with many pixels that are exactly black or white."""
+    return (torch.rand(count, *shape, generator=torch.Generator().manual_seed(0)) * 3 - 1).clamp(0, 1)
+
+
+def options(spec, norm):
+    return {"norm": norm} if spec.option("norm") else {}
+
+
+@pytest.mark.parametrize(("spec", "norm"), INFORMED)
+def test_fools_every_image_that_it_can_reach(spec, norm, halfspace):
+    x = near_the_plane()
+    label = halfspace(x).argmax(1)
+    for k, far in enumerate(halfspace.distance(x, norm).tolist()):
+        made = attacked(spec.name, halfspace, x[k : k + 1], label[k : k + 1], f"{1.02 * far:.9f}", options=options(spec, norm))
+        assert made["success"].all(), f"not fooled at 1.02 times the distance {far}"
+
+
+@pytest.mark.parametrize(("spec", "norm"), BOUNDED)
+def test_fools_no_image_that_it_cannot_reach(spec, norm, halfspace):
+    x = near_the_plane()
+    label = halfspace(x).argmax(1)
+    for k, far in enumerate(halfspace.distance(x, norm).tolist()):
+        made = attacked(spec.name, halfspace, x[k : k + 1], label[k : k + 1], f"{0.98 * far:.9f}", options=options(spec, norm))
+        assert not made["success"].any(), f"claims to fool at 0.98 times the distance {far}"
+
+
+@pytest.mark.parametrize(("spec", "norm"), TARGETED)
+def test_reaches_the_target_that_it_can_reach(spec, norm, halfspace):
+    x = near_the_plane()
+    label = halfspace(x).argmax(1)
+    far = halfspace.distance(x, norm).max().item()
+    made = attacked(spec.name, halfspace, x, label, f"{1.02 * far:.9f}", target="next", options=options(spec, norm))
+    assert (made["target"] == 1 - label.numpy()).all()
+    assert made["success"].all()
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("spec", "norm"), BOUNDED)
+def test_stays_in_the_ball_and_in_range(spec, norm, shape, classes):
+    model, x = Small(shape, classes), pictures(shape)
+    label = model(x).argmax(1)
+    for eps in (0.0, 0.03, 0.7):
+        made = attacked(spec.name, model, x, label, str(eps), options=options(spec, norm), early_stop=False, restarts=2)
+        images = torch.from_numpy(made["images"])
+        assert images.dtype == torch.float32
+        assert 0 <= images.min()
+        assert images.max() <= 1
+        assert (distance(images, x, norm) <= eps + tolerance(eps)).all()
+        if eps == 0.7 and spec.traits.access != "none":
+            assert not torch.equal(images, x)
+
+
+@pytest.mark.parametrize(("spec", "norm"), CASES)
+def test_leaves_the_world_as_it_found_it(spec, norm):
+    model, x = Small((1, 4, 4), 3).train(), pictures((1, 4, 4))
+    label = model(x).argmax(1)
+    kept, state = x.clone(), torch.get_rng_state()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    made = attacked(spec.name, model, x, label, "0.1", options=options(spec, norm))
+    assert len(made["images"]) == len(x)
+    assert torch.equal(x, kept)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("spec", "norm"), CASES)
+def test_an_empty_batch_is_no_special_case(spec, norm, halfspace):
+    made = attacked(spec.name, halfspace, near_the_plane()[:0], torch.zeros(0, dtype=torch.int64), "0.1", options=options(spec, norm))
+    assert made["images"].shape == (0, 3, 2, 2)
+    assert len(made["success"]) == 0
+
+
+@pytest.mark.parametrize(("spec", "norm"), CASES)
+def test_images_that_are_wrong_from_the_start_cost_nothing(spec, norm, halfspace):
+    x = near_the_plane()
+    wrong = 1 - halfspace(x).argmax(1)
+    made = attacked(spec.name, halfspace, x, wrong, "0.1,0.2", options=options(spec, norm))
+    assert (made["images"] == x.numpy().repeat(2, 0)).all()
+    assert not made["success"].any()
+    assert made["queries"].sum() == made["gradients"].sum() == 0
+
+
+@pytest.mark.parametrize(("spec", "norm"), [c for c in CASES if c.values[0].traits.access == "none"])
+def test_touches_no_gradient_where_it_says_so(spec, norm):
+    class Closed(Halfspace):
+        def forward(self, x, draws=None):
+            assert not torch.is_grad_enabled() or not x.requires_grad, "asked for a gradient"
+            return super().forward(x)
+
+    x = near_the_plane()
+    made = attacked(spec.name, Closed().requires_grad_(False), x, Closed()(x).argmax(1), "0.3", options=options(spec, norm))
+    assert made["gradients"].sum() == made["queries"].sum() == 0
+
+
+@pytest.mark.parametrize(("spec", "norm"), CASES)
+def test_zero_gradients_give_an_honest_failure(spec, norm):
+    class Flat(nn.Module):
+        def forward(self, x, draws=None):
+            return torch.tensor([[1.0, 0.0, -1.0]]).expand(len(x), 3) + 0 * x.flatten(1).sum(1, keepdim=True)
+
+    x = pictures((1, 4, 4))
+    made = attacked(spec.name, Flat(), x, torch.zeros(5, dtype=torch.int64), "0.3", options=options(spec, norm))
+    assert np.isfinite(made["images"]).all()
+    assert not made["success"].any()
+
+
+@pytest.mark.parametrize(("spec", "norm"), CASES)
+def test_verdicts_hardly_depend_on_the_batch(spec, norm):
+    model, x = Small((1, 6, 6), 5), pictures((1, 6, 6), 100)
+    label, settings = model(x).argmax(1), options(spec, norm) | ({"steps": 5} if spec.option("steps") else {})
+    made = [attacked(spec.name, model, x, label, "0.1", options=settings, batch=size) for size in (1, 7, 64)]
+    for other in made[1:]:
+        assert (made[0]["success"] == other["success"]).mean() >= 0.99
+        if spec.traits.access == "none":
+            assert (made[0]["images"] == other["images"]).all(), "draws are equal to the bit"
+
+
+@pytest.mark.parametrize("rule", ["all", "other", "random", "next", "least-likely", "2"])
+def test_targets_are_what_their_words_say(rule):
+    model, x = Small((1, 4, 4), 4), pictures((1, 4, 4), 40)
+    logits = model(x)
+    label = logits.argmax(1)
+    made = attacked("fgsm", model, x, label, "0.1", target=rule)
+    target, truth = made["target"].reshape(40, -1), label.numpy()
+    if rule == "all":
+        assert (target == np.arange(4)).all()
+        assert not made["success"].reshape(40, 4)[np.arange(40), truth].any(), "a class is no target of its own images"
+    elif rule == "other":
+        assert all(sorted([*row, own]) == [0, 1, 2, 3] for row, own in zip(target, truth, strict=True))
+    elif rule == "random":
+        assert (target[:, 0] != truth).all()
+        assert len(np.unique(target)) == 4
+    elif rule == "next":
+        assert (target[:, 0] == (truth + 1) % 4).all()
+    elif rule == "least-likely":
+        assert (target[:, 0] == logits.argmin(1).numpy()).all()
+    else:
+        assert (target == 2).all()
+
+
+def test_the_score_form_of_fgsm_is_exact_on_a_linear_model():
+    """S0-A1: with --objective logit the step is +eps sign(W[t]), clipped."""
+    layer = nn.Linear(12, 3)
+
+    class Linear(nn.Module):
+        def forward(self, x, draws=None):
+            return layer(x.flatten(1))
+
+    x = near_the_plane(20)
+    label = Linear()(x).argmax(1)
+    made = attacked("fgsm", Linear(), x, label, "0.1", target="next", options={"objective": "logit"})
+    wanted = x + 0.1 * layer.weight[(label + 1) % 3].sign().view(-1, 3, 2, 2)
+    torch.testing.assert_close(torch.from_numpy(made["images"]), wanted.detach().clamp(0, 1), atol=1e-7, rtol=0)
+
+
+def test_bim_takes_kurakins_number_of_steps():
+    """S2-A7: ceil(min(eps + 4, 1.25 eps)) with eps in grey levels."""
+    from advcli.attacks.bim import automatic_steps
+
+    as_stored = [float(np.float32(levels / 255)) for levels in (2, 4, 8, 16, 32)]
+    assert [automatic_steps(eps) for eps in as_stored] == [3, 5, 10, 20, 36]
+
+
+def test_a_sweep_in_one_step_costs_one_gradient_for_every_image():
+    model, x = Small((1, 4, 4), 3), pictures((1, 4, 4), 7)
+    label = model(x).argmax(1)
+    label[2] = (label[2] + 1) % 3
+    made = attacked("fgsm", model, x, label, "0:0.3:0.025")
+    assert made["gradients"].reshape(7, 13)[:, 0].tolist() == [1, 1, 0, 1, 1, 1, 1]
+    assert made["gradients"].sum() == 6
+    assert made["queries"].sum() == 0
+    assert len(made["originals"]) == 7
+
+
+def test_early_stop_spends_less_and_full_strength_goes_deeper():
+    model, x = Small((1, 6, 6), 5), pictures((1, 6, 6), 50)
+    label = model(x).argmax(1)
+    first, full = (attacked("pgd", model, x, label, "0.2", early_stop=flag) for flag in (True, False))
+    won = first["success"].astype(bool)
+    assert won.any()
+    assert (full["gradients"] == 40).all()
+    assert (first["gradients"][won] < 40).all()
+    logits = [torch.sort(model(torch.from_numpy(one["images"][won])), 1).values for one in (first, full)]
+    assert (logits[1][:, -1] - logits[1][:, -2]).mean() > (logits[0][:, -1] - logits[0][:, -2]).mean()
+
+
+def test_restarts_keep_the_best_and_never_lose():
+    model, x = Small((1, 6, 6), 5), pictures((1, 6, 6), 100)
+    label = model(x).argmax(1)
+    once, often = (attacked("noise", model, x, label, "0.6", restarts=n)["success"] for n in (1, 8))
+    assert (often >= once).all()
+    assert often.sum() > once.sum()
+
+
+def test_a_method_that_returns_nonsense_is_judged_by_the_verdict():
+    x = near_the_plane()
+
+    class JobLike:  # only what settle looks at
+        norm, quantize = "linf", False
+
+    wild = torch.full_like(x, torch.nan)
+    wild[1:] = 7.0
+    ball = Ball(x, torch.full((len(x),), 0.1), "linf")
+    point = settle(JobLike(), ball, wild)  # type: ignore[arg-type]
+    assert torch.equal(point[0], x[0])
+    assert ball.holds(point).all()

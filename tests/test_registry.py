@@ -1,0 +1,91 @@
+"""The registry: what is read from the source without importing it is what the living functions say."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from advcli import catalog
+from advcli.errors import CommandError
+
+ALL = [pytest.param(role, name, id=f"{role}-{name}") for role in catalog.FOLDERS for name in catalog.names(role)]
+
+
+@pytest.mark.parametrize(("role", "name"), ALL)
+def test_the_source_and_the_function_say_the_same(role, name):
+    read = catalog.spec(role, name)
+    alive = catalog.from_function(role, name, read.load())
+    assert read.options == alive.options
+    assert read.traits == alive.traits
+    assert read.doc == alive.doc
+
+
+@pytest.mark.parametrize(("role", "name"), ALL)
+def test_the_file_the_function_and_the_command_have_one_name(role, name):
+    spec = catalog.spec(role, name)
+    assert spec.attribute.replace("_", "-") == name
+    assert importlib.import_module(spec.module).__file__.endswith(name.replace("-", "_") + ".py")
+    assert spec.summary.endswith((".", ":")) or "." in spec.summary
+    assert all(option.param.help for option in spec.options), "every option says what it does"
+
+
+def test_one_word_has_one_meaning_everywhere():
+    seen: dict[str, tuple] = {}
+    for role in ("attack", "defense", "recipe"):
+        for spec in catalog.specs(role):
+            for one in spec.options:
+                assert seen.setdefault(one.name, (one.type,))[0] == one.type
+
+
+@pytest.mark.parametrize("verb", ["train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export"])
+def test_a_verbs_options_are_read_from_its_function(verb):
+    import inspect
+
+    stem = {"import": "importing", "export": "exporting"}.get(verb, verb)
+    function = getattr(importlib.import_module(f"advcli.pipeline.{stem}"), stem)
+    doc, options = catalog.verb(verb)
+    assert doc == inspect.getdoc(function)
+    found = inspect.signature(function, eval_str=True).parameters
+    names = [n for n, p in found.items() if p.kind is not p.VAR_KEYWORD and n != "talk"]
+    assert [one.name for one in options] == names
+    for one in options:
+        assert one.param.help
+        assert one == catalog.option(one.name, found[one.name].annotation, _default(found[one.name]))
+
+
+def _default(parameter):
+    return None if parameter.default is parameter.empty else parameter.default
+
+
+OWN = '''"""Turns the picture upside down."""
+from advcli.registry import attack
+from typing import Annotated
+from advcli.parameters import Param
+
+@attack(family="mine", kind="direction", norms=("linf",), access="none", targeted=False)
+def upside(victim, x, goal, *, rng, share: Annotated[float, Param("How much.", low=0, high=1)] = 0.5):
+    return share * (x.flip(2) - x).sign()
+
+def plain(victim, x, goal): ...
+'''
+
+
+def test_a_users_own_method_is_a_method_like_any_other(run, model):
+    Path("mymethods.py").write_text(OWN)
+    assert "--share NUMBER" in run("attack", "--method", "mymethods:upside", "--help").out
+    ran = run("attack", "--method", "mymethods:upside", "--share", "1/4", "--limit", "10")
+    assert ran.code == 0, ran.err
+    shown = run("show", "adversarial.h5")
+    assert "mymethods:upside" in shown.out
+    assert "--share 0.25" in shown.out
+    assert run("verify", "adversarial.h5").code == 0
+    assert run("attack", "--method", "mymethods:upside", "--share", "2").code == 2
+    for wrong, words in (("mymethods:plain", "decorate"), ("mymethods:none", "nothing called"), ("nosuch:x", "no module")):
+        ran = run("attack", "--method", wrong)
+        assert ran.code == 2
+        assert words in ran.err
+
+
+def test_an_unknown_method_names_those_there_are():
+    with pytest.raises(CommandError, match="bim, fgm, fgsm, noise, pgd"):
+        catalog.spec("attack", "pdg")

@@ -1,0 +1,55 @@
+"""Randomness is a function of (seed, purpose, sample): known answers, and the same bits in any batch."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from advcli.rng import SampleRNG, logarithm, philox, quantile
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "answer"),
+    [
+        ((0, 0, 0, 0), (0, 0), "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0), "d16cfe09 94fdcceb 5001e420 24126ea1"),
+    ],
+)
+def test_philox_gives_the_known_answers_of_random123(counter, key, answer):
+    words = philox([torch.tensor([word]) for word in counter], key)
+    assert " ".join(f"{int(word):08x}" for word in words) == answer
+
+
+@pytest.mark.parametrize("kind", ["uniform", "normal", "exponential"])
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_draws_are_equal_to_the_bit_in_batches_of_any_size(kind, size):
+    ids = torch.arange(150)
+    whole = getattr(SampleRNG(5, ids, ("start",)), kind)(3, 5, 7)
+    parts = [getattr(SampleRNG(5, ids[i : i + size], ("start",)), kind)(3, 5, 7) for i in range(0, 150, size)]
+    assert torch.equal(whole, torch.cat(parts))
+    order = torch.randperm(150, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(whole[order], getattr(SampleRNG(5, ids[order], ("start",)), kind)(3, 5, 7))
+
+
+def test_other_seeds_purposes_turns_and_samples_give_other_draws():
+    ids = torch.tensor([3, 4])
+    base = SampleRNG(0, ids, ("a",))
+    others = [SampleRNG(1, ids, ("a",)), SampleRNG(0, ids, ("b",)), base.fork("x"), base.at(torch.tensor([1, 1]))]
+    for other in [*others, SampleRNG(0, ids + 2**32, ("a",)), base.copies(2)[torch.tensor([1, 3])]]:
+        assert not torch.equal(base.uniform(8), other.uniform(8))
+    assert not torch.equal(base.uniform(8)[0], base.uniform(8)[1])
+
+
+def test_the_distributions_are_what_they_are_called():
+    rng = SampleRNG(0, torch.arange(400))
+    for drawn, law in ((rng.uniform(250), "uniform"), (rng.normal(250), "norm"), (rng.exponential(250), "expon")):
+        assert stats.kstest(drawn.flatten().numpy(), law).pvalue > 1e-3
+    counts = np.bincount(SampleRNG(0, torch.arange(9000)).below(torch.full((9000,), 9)).numpy(), minlength=9)
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_logarithm_and_quantile_agree_with_the_libraries():
+    p = torch.cat([torch.linspace(1e-9, 1 - 1e-9, 10001, dtype=torch.float64), torch.logspace(-10, -1, 200, dtype=torch.float64)])
+    torch.testing.assert_close(logarithm(p), p.log(), atol=1e-14, rtol=1e-14)
+    np.testing.assert_allclose(quantile(p).numpy(), stats.norm.ppf(p.numpy()), atol=1e-13, rtol=1e-13)
