@@ -92,7 +92,15 @@ def in_memory(x: Tensor, labels: Tensor, classes: int) -> Dataset:
 
 
 def attacked(
-    method: str, model: nn.Module, x: Tensor, labels: Tensor, eps: str, *, options: dict | None = None, batch: int = 0, **job: object
+    method: str,
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    eps: str,
+    *,
+    options: dict | None = None,
+    batch: int = 0,
+    **job: object,
 ) -> dict[str, np.ndarray]:
     """The columns that an attack makes of some tensors, through the same path as the command."""
     bound = catalog.spec("attack", method).bind(options or {})

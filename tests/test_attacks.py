@@ -102,7 +102,9 @@ def test_leaves_the_world_as_it_found_it(spec, norm):
 
 @pytest.mark.parametrize(("spec", "norm"), CASES)
 def test_an_empty_batch_is_no_special_case(spec, norm, halfspace):
-    made = attacked(spec.name, halfspace, near_the_plane()[:0], torch.zeros(0, dtype=torch.int64), "0.1", options=options(spec, norm))
+    made = attacked(
+        spec.name, halfspace, near_the_plane()[:0], torch.zeros(0, dtype=torch.int64), "0.1", options=options(spec, norm)
+    )
     assert made["images"].shape == (0, 3, 2, 2)
     assert len(made["success"]) == 0
 

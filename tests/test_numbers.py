@@ -27,14 +27,17 @@ def test_lists_and_fractions_keep_the_text_that_was_written():
     assert budgets("8/255")[0].value == 8 / 255
 
 
-@pytest.mark.parametrize("text", ["", "x", "nan", "inf", "1/0", "-0.1", "0:1", "0:1:0", "1:0:0.1", "0:1:1e-9", "0.1,0.1", "1e9999", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "nan", "inf", "1/0", "-0.1", "0:1", "0:1:0", "1:0:0.1", "0:1:1e-9", "0.1,0.1", "1e9999", "٣"]
+)
 def test_what_is_no_budget_is_refused(text):
     with pytest.raises(ValueError, match=r"."):
         budgets(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "length"), [("0.01", 0.01), ("2/255", 2 / 255), ("eps/10", 0.03), ("2.5*eps/steps", 0.03), ("eps", 0.3), ("2*eps", 0.6)]
+    ("text", "length"),
+    [("0.01", 0.01), ("2/255", 2 / 255), ("eps/10", 0.03), ("2.5*eps/steps", 0.03), ("eps", 0.3), ("2*eps", 0.6)],
 )
 def test_step_lengths(text, length):
     assert step_length(text).at(0.3, 25) == pytest.approx(length)

@@ -71,7 +71,11 @@ def test_short_writes_are_written_out(folder, monkeypatch):
 
 
 def test_a_second_writer_ends_at_once_with_four(folder):
-    with storage.locked(Path("x.h5")), pytest.raises(AdvcliError, match=r"another advcli") as caught, storage.locked(Path("x.h5")):
+    with (
+        storage.locked(Path("x.h5")),
+        pytest.raises(AdvcliError, match=r"another advcli") as caught,
+        storage.locked(Path("x.h5")),
+    ):
         pass
     assert caught.value.exit_code == 4
     with storage.locked(Path("x.h5")):
@@ -106,7 +110,9 @@ def test_a_run_stopped_at_any_call_ends_with_the_same_bytes_when_run_again(verb,
         "train": ["train", "--arch", "softmax", "--epochs", "1", "--limit", "64", "-o", "m.safetensors"],
         "defend": ["defend", "--bits", "2"],
     }[verb]
-    made = {"attack": ["adversarial.h5", "perturbations.h5"], "train": ["m.safetensors"], "defend": ["defended.safetensors"]}[verb]
+    made = {"attack": ["adversarial.h5", "perturbations.h5"], "train": ["m.safetensors"], "defend": ["defended.safetensors"]}[
+        verb
+    ]
 
     def clean() -> None:
         for path in Path().iterdir():

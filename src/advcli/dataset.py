@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from advcli.arrays import Array
-from advcli.errors import InputError
+from advcli.errors import CommandError, InputError
 from advcli.rng import SampleRNG
 
 VAL_SHARE = 0.1
@@ -65,7 +65,7 @@ class Dataset:
             if one not in self.classes:
                 raise InputError(f"{self.name}: has no class {one!r}; it has {', '.join(self.classes)}")
         if len(set(wanted)) < len(wanted):
-            raise InputError(f"--classes {text}: names a class twice")
+            raise CommandError(f"--classes {text}: names a class twice")
         number = {self.classes.index(one): k for k, one in enumerate(wanted)}
         places = np.flatnonzero(np.isin(self.labels, list(number)))
         labels = np.array([number[int(label)] for label in self.labels[places]], np.int64)

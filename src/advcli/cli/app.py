@@ -30,29 +30,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         return program(args)
-    except AdvcliError as error:
-        failure, code = str(error), error.exit_code
-    except KeyboardInterrupt:
-        failure, code = "interrupted; the same command goes on from its last finished part", 130
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # whoever read the output has enough; nothing may be flushed to it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader has enough; nothing may be flushed to it any more
         return 0
-    except MemoryError:
-        failure, code = "out of memory; a smaller --batch-size needs less", 4
-    except typer.TyperException as error:
-        failure, code = _usage(error), 2
-    except Exception as error:
-        out_of_memory = type(error).__name__ == "OutOfMemoryError"
-        failure = "out of memory; a smaller --batch-size needs less" if out_of_memory else f"{type(error).__name__}: {error}"
-        code = 4
-        if not out_of_memory:
-            failure = (
-                f"{failure.splitlines()[0][:200]}\nthis is a fault in advcli or in a method of your own; --debug shows where"
-            )
-    if "--debug" in args and code != 130:
-        traceback.print_exc()
-    print("\n".join(f"advcli: {failure}".splitlines()[:3]), file=sys.stderr)
-    return code
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in args:
+            traceback.print_exception(error)
+        message, code = explained(error)
+        print("\n".join(f"advcli: {line}" for line in message.splitlines()[:3]), file=sys.stderr)
+        return code
+
+
+def explained(error: BaseException) -> tuple[str, int]:
+    """What went wrong in words, and its exit code."""
+    if isinstance(error, AdvcliError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the same command goes on from its last finished part", 130
+    if isinstance(error, typer.TyperException):
+        return _usage(error), 2
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory; a smaller --batch-size needs less", 4
+    first = (str(error).splitlines() or [""])[0][:200]
+    return f"{type(error).__name__}: {first}\na fault in advcli or in a method of your own; --debug shows where", 4
 
 
 def _usage(error: Any) -> str:
@@ -69,13 +69,15 @@ def program(args: list[str]) -> int:
     app = build(verb, words, answer)
     command = typer.main.get_command(app)
     try:
-        command.main(args or ["--help"], prog_name="advcli", standalone_mode=False)
+        ended = command.main(args or ["--help"], prog_name="advcli", standalone_mode=False)
     except typer.TyperException as error:
         name = getattr(error, "option_name", None)
         if name and type(error).__name__ == "NoSuchOption" and verb in VERBS:
             specs = options.chosen(verb, words)
             raise options.refusal(name, verb, specs, options.signature(verb, specs)) from None
         raise
+    if ended == 130:  # Typer turns an interrupt into this
+        raise KeyboardInterrupt
     return answer[0] if answer else 0
 
 
@@ -120,7 +122,7 @@ def _help(verb: str, args: Sequence[str]) -> str:
     """The verb's help, and that of the method that is named on the line."""
     text = catalog.verb(verb)[0]
     for name, role in options.CHOICES.get(verb, {}).items():
-        for one in options.values_of(f"--{name}", args):
+        for one in options.values_of(f"--{name}", args) if not _completing() else ():
             spec = catalog.spec(role, one)
             paper = getattr(spec.traits, "paper", "")
             text += f"\n\n{one}: {spec.doc}" + (f"\n\npaper: {paper}" if paper else "")
@@ -140,7 +142,8 @@ def _named(verb: str, args: Sequence[str]) -> bool:
 def _command(verb: str, args: Sequence[str], answer: list[int]) -> Callable[..., None]:
     """The function that Typer calls, with the signature that the chosen methods give it."""
     overview = bool({"-h", "--help"} & {*args}) and not _named(verb, args)
-    known = [*options.signature(verb, [] if overview else options.chosen(verb, args)), *SHARED]
+    specs = [] if overview else options.chosen(verb, args, half_typed=bool(_completing()))
+    known = [*options.signature(verb, specs), *SHARED]
 
     def run(**typed: Any) -> None:
         given = options.read_all(known, typed)

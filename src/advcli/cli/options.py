@@ -38,13 +38,15 @@ def values_of(flag: str, args: Sequence[str]) -> list[str]:
     return found
 
 
-def chosen(verb: str, args: Sequence[str]) -> list[Spec]:
-    """The methods that the arguments choose."""
+def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[Spec]:
+    """The methods that the arguments choose; of a half-typed line, those whose names are whole."""
     _, options = catalog.verb(verb)
     found = []
     for name, role in CHOICES.get(verb, {}).items():
         default = next(one.default for one in options if one.name == name)
         names = values_of(f"--{name}", args) or ([default] if default and isinstance(default, str) else [])
+        if half_typed:
+            names = [one for one in names if one in catalog.names(role)]
         found += [catalog.spec(role, one) for one in names]
     return found
 

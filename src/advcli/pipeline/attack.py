@@ -113,7 +113,7 @@ def attack(
     selection = {name: given[name] for name in ("limit", "per_class", "classes", "image_size")}
     images = inputs.data_of(victim, data, split, **selection)
     run = resolve(victim, images, catalog.spec("attack", method).bind(options), given, talk)
-    path = Path(output or inputs.ADVERSARIAL)
+    path = outputs.target(output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if output else Path(inputs.PERTURBATIONS)
     if dry_run:
         return estimate(run, perturbations)

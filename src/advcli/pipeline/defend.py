@@ -53,7 +53,7 @@ def defend(
 
 def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estimate:
     base = inputs.open_model(given["model"], talk)
-    path = Path(given["output"] or inputs.DEFENDED)
+    path = outputs.target(given["output"], inputs.DEFENDED)
     if given["dry_run"]:
         return Estimate(0, base.path.stat().st_size, 0.0)
     if path.resolve() == base.path.resolve():
@@ -80,7 +80,7 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
 
 
 def _filter(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Path:
-    path = Path(given["output"] or source.with_suffix(".filtered.h5"))
+    path = outputs.target(given["output"], source.with_suffix(".filtered.h5"))
     device = inputs.find_device(given["device"])
     with ImageSet(source) as opened:
         if opened.kind == "perturbation":

@@ -55,7 +55,7 @@ def importing(
         "data": {"name": data, "split": "train"} if data else None,
     }
     stack.load_weights(stack.build(recipe, []), tensors, file)
-    path = Path(output or inputs.MODEL)
+    path = outputs.target(output, inputs.MODEL)
     recipe["made"] = outputs.made(
         "import",
         method=None,

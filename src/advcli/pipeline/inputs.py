@@ -13,6 +13,7 @@ from advcli.data.imageset import imageset as image_set
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.header import Header
+from advcli.header import digest as sha256
 from advcli.modelfile import ModelFile
 from advcli.parameters import Option
 from advcli.registry import Spec
@@ -21,6 +22,7 @@ from advcli.talk import Talk
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
 ADVERSARIAL, PERTURBATIONS = "adversarial.h5", "perturbations.h5"
 SPLITS = ("train", "val", "test")
+FOREIGN = (".pt", ".pth", ".safetensors")
 
 
 def checked(verb: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +137,9 @@ def find_file(digest: str, where: Path = Path()) -> Path | None:
     """The first file in a folder with that content."""
     for path, content, _ in files_in(where):
         if content == digest:
+            return path
+    for path in sorted(where.iterdir()):  # weights of other tools have no digest inside
+        if path.suffix in FOREIGN and path.is_file() and sha256(path.read_bytes()) == digest:
             return path
     return None
 

@@ -42,10 +42,16 @@ def made(
     }
 
 
+def target(output: str | None, default: str | Path) -> Path:
+    """The file that a verb writes; a folder is none."""
+    path = Path(output or default)
+    if path.is_dir() or not path.name:
+        raise CommandError(f"{path}: is a folder; name a file with -o")
+    return path
+
+
 def finished(path: Path, how: Header, *, default_name: bool, force: bool, talk: Talk) -> bool:
     """Whether the same command has already written `path`; refuses to replace what is not ours to replace."""
-    if path.is_dir():
-        raise CommandError(f"{path}: is a folder; name a file with -o")
     if not path.exists() or force:
         return False
     try:

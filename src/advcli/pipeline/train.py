@@ -80,7 +80,7 @@ def train(
         data=images.origin,
         environment=inputs.environment(where, given["batch_size"]),
     )
-    path = Path(output or inputs.MODEL)
+    path = outputs.target(output, inputs.MODEL)
     trainer = Trainer(images, objective, network, given, chosen, where)
     if dry_run:
         return trainer.estimate()
