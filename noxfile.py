@@ -1,0 +1,67 @@
+"""The front door: `nox -l` lists the sessions. All but `lowest` share the environment that nox itself runs in."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+BLOCK = ROOT / "docs" / "walk.sh"
+nox.options.sessions = ["lint", "types", "examples", "docs", "tests"]
+nox.options.default_venv_backend = "none"  # torch is 5 GB: one environment for all
+
+
+def python(session: nox.Session, *args: str) -> None:
+    session.run(sys.executable, *args, external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and import order."""
+    python(session, "-m", "ruff", "check", ".")
+    python(session, "-m", "ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict."""
+    python(session, "-m", "mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests, on two workers."""
+    python(session, "-m", "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """The README's commands, as they stand, in an empty folder."""
+    bin_folder = str(Path(sys.executable).parent)
+    with tempfile.TemporaryDirectory() as folder:
+        env = {**os.environ, "PATH": bin_folder + os.pathsep + os.environ["PATH"]}
+        subprocess.run(["bash", "-e", str(BLOCK)], cwd=folder, env=env, check=True)
+    session.log("every line of docs/walk.sh ended with 0")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check that the generated tables of the documentation are up to date; `-- --write` writes them."""
+    python(session, "docs/tables.py", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
+def lowest(session: nox.Session) -> None:
+    """The tests on the oldest torch that we accept."""
+    session.install("torch==2.11.0", "torchvision==0.26.0")
+    session.install(".[dev]")
+    session.run("python", "-m", "pytest", "-n", "2", "-m", "not process", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure speed against plain loops; writes benchmarks/README.md."""
+    python(session, "benchmarks/run.py", *session.posargs)
