@@ -112,16 +112,21 @@ def attack(
     victim = inputs.open_model(model, talk)
     selection = {name: given[name] for name in ("limit", "per_class", "classes", "image_size")}
     images = inputs.data_of(victim, data, split, **selection)
-    run = resolve(victim, images, catalog.spec("attack", method).bind(options), given, talk)
     path = outputs.target(output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if output else Path(inputs.PERTURBATIONS)
-    if dry_run:
-        return estimate(run, perturbations)
+    with inputs.threads(images.shape):
+        run = resolve(victim, images, catalog.spec("attack", method).bind(options), given, talk)
+        return estimate(run, perturbations) if dry_run else publish(path, beside, run, given, talk)
+
+
+def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Path:
+    """The set and its view, unless the same command has made them already."""
+    default, force = given["output"] is None, given["force"]
     with storage.locked(path):
-        if not outputs.finished(path, run.made, default_name=output is None, force=force, talk=talk):
+        if not outputs.finished(path, run.made, default_name=default, force=force, talk=talk):
             write(path, run, talk)
         outputs.Parts.of(path).remove()
-        if perturbations:
+        if given["perturbations"]:
             derive(path, beside)
     return path
 

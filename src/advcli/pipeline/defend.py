@@ -85,6 +85,7 @@ def _filter(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Pa
     with ImageSet(source) as opened:
         if opened.kind == "perturbation":
             raise CommandError(f"{source}: holds perturbations; filter the set that they were made with")
+        batch = inputs.default_batch(given["batch_size"], device)
         made = outputs.made(
             "defend",
             method=bound.spec.name,
@@ -92,12 +93,11 @@ def _filter(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Pa
             options={"seed": given["seed"]},
             parents=[{"role": "file", "digest": opened.digest}],
             data=None,
-            environment={"device": device.type, "threads": torch.get_num_threads()},
+            environment=inputs.environment(device, batch),
         )
         header = {**opened.header, "kind": "filtered", "of": opened.header, "made": made}
         rule: Any = bound(nn.Identity()).to(device)
         ids = torch.from_numpy(opened.column("index")).to(device)
-        batch = inputs.default_batch(given["batch_size"], device)
         names = [name for name in (*imageset.COLUMNS, "originals") if name in opened]
         layout = {name: opened.kept(name) for name in names}
         layout["images"] = (np.dtype("<f4"), (len(opened), *opened.shape))

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from advcli.talk import Talk
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
 ADVERSARIAL, PERTURBATIONS = "adversarial.h5", "perturbations.h5"
 SPLITS = ("train", "val", "test")
+TINY = 256  # pixels
 FOREIGN = (".pt", ".pth", ".safetensors")
 
 
@@ -49,6 +52,17 @@ def find_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0][:90]
         raise CommandError(f"--device {name}: cannot be used here ({reason}); cpu always can") from None
     return device
+
+
+@contextmanager
+def threads(shape: tuple[int, int, int]) -> Iterator[None]:
+    """Tiny pictures by one thread: two would only wait for each other, and on a busy machine for very long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if prod(shape) <= TINY else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def environment(device: torch.device, batch_size: int) -> Header:

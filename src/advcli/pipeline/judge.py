@@ -36,7 +36,7 @@ class Judge:
     ) -> tuple[Array, Array]:
         """(decisions, ranks of the label) of a set's images."""
         decisions, ranks = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        with frozen(self.module), torch.no_grad():
+        with inputs.threads(self.file.shape), frozen(self.module), torch.no_grad():
             for start in range(0, count, self.batch):
                 stop = min(start + self.batch, count)
                 draws = SampleRNG(self.seed, torch.from_numpy(ids[start:stop]).to(self.device), ("evaluate", str(turn)))

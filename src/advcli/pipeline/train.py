@@ -69,24 +69,30 @@ def train(
     if (images.labels < 0).any():
         raise InputError(f"{images.name}: row {int(np.argmax(images.labels < 0))} has no label to learn")
     chosen = find_epochs(given["epochs"], len(images))
-    where = inputs.find_device(given["device"])
+    with inputs.threads(images.shape):
+        return _train(images, objective, network, given, chosen, talk)
+
+
+def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, Any], chosen: int, talk: Talk) -> Path | Estimate:
+    """Train with everything resolved."""
+    where, arch = inputs.find_device(given["device"]), given["arch"]
     names = ("lr", "weight_decay", "batch_size", "seed")
     made = outputs.made(
         "train",
-        method=recipe,
+        method=given["recipe"],
         parameters={**objective.parameters, **network.parameters},
         options={"arch": arch, "epochs": chosen, **{k: given[k] for k in names}},
         parents=[],
         data=images.origin,
         environment=inputs.environment(where, given["batch_size"]),
     )
-    path = outputs.target(output, inputs.MODEL)
+    path = outputs.target(given["output"], inputs.MODEL)
     trainer = Trainer(images, objective, network, given, chosen, where)
-    if dry_run:
+    if given["dry_run"]:
         return trainer.estimate()
     with storage.locked(path):
-        if not outputs.finished(path, made, default_name=output is None, force=force, talk=talk):
-            log = trainer.fit(validation(images, data, given), talk)
+        if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
+            log = trainer.fit(validation(images, given), talk)
             document = trainer.recipe(arch, made, log[-1])
             outputs.log_lines(path.with_suffix(".log.jsonl"), log)
             modelfile.write(path, document, stack.classifier_of(trainer.model).network.state_dict())
@@ -105,11 +111,11 @@ def find_epochs(given: int | None, count: int) -> int:
     return given or min(40, max(3, round(SHOWN / count)))
 
 
-def validation(images: Dataset, data: str | None, given: dict[str, Any]) -> Dataset | None:
+def validation(images: Dataset, given: dict[str, Any]) -> Dataset | None:
     """The validation split of the same source; an image-set file has none."""
     if images.origin["name"] == "file":
         return None
-    name = (data or "digits").removesuffix(":train")
+    name = (given["data"] or "digits").removesuffix(":train")
     kept = {k: given[k] for k in ("classes", "image_size")}
     try:
         return inputs.open_data(name, "val", **kept).for_classes(images.classes, "the training set")

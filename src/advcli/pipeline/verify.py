@@ -143,7 +143,7 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
             stop = min(start + BATCH, len(opened))
             x = opened.rows("images", start, stop) if images == "images" else opened.pick(images, origin[start:stop])
             draws = SampleRNG(seed, torch.from_numpy(ids[start:stop]).to(device), ("verdict",))
-            with torch.no_grad():
+            with inputs.threads(opened.shape), torch.no_grad():
                 logits = module(x.to(device), draws).cpu()
             _compare(finding, name, logits, stored, start)
     _successes(opened, finding)

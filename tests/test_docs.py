@@ -1,0 +1,96 @@
+"""The documentation is under test: its code runs, its tables are up to date, its numbers are near."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+FORMAT = (ROOT / "docs" / "format.md").read_text()
+
+
+def blocks(text: str, kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_generated_tables_are_up_to_date():
+    place = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    tables = importlib.util.module_from_spec(place)
+    place.loader.exec_module(tables)
+    assert tables.generated(README) == README
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["fgsm"], ["fgsm", "--quantize"], ["pgd", "--steps", "2", "--target", "other"], ["noise", "--eps", "0:0.2:0.1"]],
+    ids=" ".join,
+)
+def test_three_lines_of_plain_h5py_read_every_image_set(run, model, command):
+    (code,) = (block for block in blocks(FORMAT, "python") if "h5py" in block)
+    run("attack", "--method", *command, "--limit", "6")
+    run("defend", "adversarial.h5", "--bits", "2")
+    for name in ("adversarial.h5", "perturbations.h5", "adversarial.filtered.h5"):
+        found: dict = {}
+        exec(code.replace("adversarial.h5", name), found)
+        assert len(found["images"]) == len(found["labels"]) == len(found["success"]) > 0
+
+
+def test_three_lines_of_plain_safetensors_read_every_model(run, model):
+    import json
+
+    (code,) = (block for block in blocks(FORMAT, "python") if "safetensors" in block)
+    run("defend", "--bits", "2")
+    for name in ("model.safetensors", "defended.safetensors"):
+        found: dict = {}
+        exec(code.replace("model.safetensors", name), found)
+        assert found["weights"]
+        assert json.loads(found["recipe"])["classes"] == list("0123456789")
+
+
+def test_the_python_of_the_readme_runs(folder, capsys):
+    (code,) = blocks(README, "python")
+    exec(code, {})
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_the_story_of_the_readme_is_what_the_program_prints(run, folder):
+    story = blocks(README, "console")[0].splitlines()
+    commands = [line[2:].partition("#")[0] for line in story if line.startswith("$ ")]
+    told = [line for line in story if re.search(r"\d+/500", line)]
+    for command in commands:
+        ran = run(*shlex.split(command)[1:])
+        assert ran.code == 0, ran.err
+    printed = [line for line in ran.out.splitlines() if re.search(r"\d+/500", line)]
+    assert len(told) == len(printed)
+    for mine, theirs in zip(printed, told, strict=True):
+        rates = [float(re.search(r"([\d.]+)%", line)[1]) for line in (mine, theirs)]
+        assert abs(rates[0] - rates[1]) <= 5, "beyond what another version of torch may change"
+        assert re.sub(r"[\d.]+", "", mine).split() == re.sub(r"[\d.]+", "", theirs).split()
+
+
+def test_the_walk_of_the_readme_is_the_one_that_is_run():
+    walk = (ROOT / "docs" / "walk.sh").read_text().strip().splitlines()
+    assert [line[2:] for line in README.splitlines() if line.startswith("$ advcli ") and line[2:] in walk] == walk
+
+
+def test_the_attack_of_contributing_is_a_method_by_one_file(run, model, monkeypatch):
+    """The newcomer's page, followed to the letter but for the folder: the same source as a method of one's own."""
+    (code,) = (b for b in blocks((ROOT / "CONTRIBUTING.md").read_text(), "python") if "def center" in b)
+    Path("center.py").write_text(code)
+    ran = run("attack", "--method", "center:center", "--eps", "0:0.3:0.1", "--grey", "1/2", "--limit", "9")
+    assert ran.code == 0, ran.err
+    assert "center:center" in run("show", "adversarial.h5").out
+    assert "--grey NUMBER" in run("attack", "--method", "center:center", "--help").out
+
+
+def test_nothing_speaks_of_a_machine():
+    import subprocess
+
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    for name in listed or ["README.md"]:
+        if (ROOT / name).suffix in (".md", ".py", ".toml", ".sh") or name == ".ci/run":
+            text = (ROOT / name).read_text()
+            assert not re.search(r"/(home|root|work)/\w", text), name
