@@ -11,7 +11,14 @@ from pathlib import Path
 from advcli import catalog
 
 ROOT = Path(__file__).resolve().parent.parent
-TITLES = {"attack": "Attacks", "defense": "Defenses", "architecture": "Architectures", "recipe": "Recipes", "source": "Data", "metric": "Metrics"}
+TITLES = {
+    "attack": "Attacks",
+    "defense": "Defenses",
+    "architecture": "Architectures",
+    "recipe": "Recipes",
+    "source": "Data",
+    "metric": "Metrics",
+}
 
 
 def paper(name: str) -> str:
@@ -39,7 +46,9 @@ def walk() -> str:
 
 def generated(text: str) -> str:
     for name, make in (("methods", methods), ("walk", walk)):
-        text = re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", lambda m, make=make: m[1] + make() + m[2], text, flags=re.DOTALL)
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", lambda m, make=make: m[1] + make() + m[2], text, flags=re.DOTALL
+        )
     return text
 
 

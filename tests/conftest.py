@@ -1,7 +1,11 @@
 """What the tests share: a command runner, a trained digit model, and a half-space on which the truth is known."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: several workers share two cores
+
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +31,14 @@ class Ran:
     err: str
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to stand in."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.fixture()
+@pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Run one command line in this process."""
 
@@ -55,7 +59,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def model(folder: Path, small_model: Path) -> Path:
     """A copy of it in the folder that the test stands in."""
     return Path(shutil.copy(small_model, folder / "model.safetensors"))
@@ -119,6 +123,6 @@ def near_the_plane(count: int = 6) -> Tensor:
     return 0.5 + 0.05 * torch.rand(count, 3, 2, 2, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.fixture()
-def halfspace() -> Iterator[Halfspace]:
-    yield Halfspace().eval().requires_grad_(False)
+@pytest.fixture
+def halfspace() -> Halfspace:
+    return Halfspace().eval().requires_grad_(False)

@@ -12,7 +12,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = [
     {"errors", "arrays"},
     {"numbers", "talk", "header", "interval", "storage", "rng"},
-    {"parameters", "verdicts"},
+    {"parameters", "verdicts", "schema"},
     {"registry", "geometry", "losses"},
     {"catalog", "grid", "imageset", "dataset", "victim", "filters"},
     {"stack", "search"},

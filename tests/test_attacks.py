@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Halfspace, attacked, near_the_plane
 from torch import Tensor, nn
 
 from advcli import catalog
 from advcli.geometry import Ball, distance, tolerance
 from advcli.pipeline.craft import settle
 from advcli.rng import SampleRNG
+from conftest import Halfspace, attacked, near_the_plane
 
 SPECS = catalog.specs("attack")
 CASES = [pytest.param(spec, norm, id=f"{spec.name}-{norm}") for spec in SPECS for norm in spec.traits.norms]
@@ -79,7 +79,7 @@ def test_stays_in_the_ball_and_in_range(spec, norm, shape, classes):
         made = attacked(spec.name, model, x, label, str(eps), options=options(spec, norm), early_stop=False, restarts=2)
         images = torch.from_numpy(made["images"])
         assert images.dtype == torch.float32
-        assert 0 <= images.min()
+        assert images.min() >= 0
         assert images.max() <= 1
         assert (distance(images, x, norm) <= eps + tolerance(eps)).all()
         if eps == 0.7 and spec.traits.access != "none":

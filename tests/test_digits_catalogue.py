@@ -86,7 +86,9 @@ def test_clean_fgsm_and_pgd_agree_with_a_plain_torch_loop(arch, run, folder):
     low, high = CLEAN[arch]
     for name, mine, theirs in zip(("clean", "fgsm", "pgd"), zip(*ours, strict=True), zip(*loop, strict=True), strict=True):
         mine, theirs = np.atleast_2d(np.array(mine).T).T, np.atleast_2d(np.array(theirs).T).T
-        print(f"{arch} {name}: ours {mine.min(0).round(3)} to {mine.max(0).round(3)}, loop {theirs.min(0).round(3)} to {theirs.max(0).round(3)}")
+        print(
+            f"{arch} {name}: ours {mine.min(0).round(3)} to {mine.max(0).round(3)}, loop {theirs.min(0).round(3)} to {theirs.max(0).round(3)}"
+        )
         assert (mine.mean(0) >= theirs.min(0) - TOLERANCE).all()
         assert (mine.mean(0) <= theirs.max(0) + TOLERANCE).all()
     assert low - TOLERANCE <= np.mean([clean for clean, _, _ in ours]) <= high + TOLERANCE

@@ -15,7 +15,8 @@ from advcli import imageset, modelfile
 from advcli.errors import InputError
 from advcli.imageset import BLOCK, Damaged, ImageSet
 
-HEADER = {"kind": "clean", "classes": ["a", "b"], "split": "test", "range": [0, 1], "made": {"verb": "test"}}
+MADE = {"verb": "attack", "parameters": {}, "options": {}, "parents": [], "environment": {}}
+HEADER = {"kind": "clean", "classes": ["a", "b"], "split": "test", "range": [0, 1], "made": MADE}
 
 
 def columns(count=3, dtype=np.float32):
@@ -51,6 +52,8 @@ def test_every_single_changed_byte_of_an_image_set_is_noticed(folder):
     path = Path("a.h5")
     imageset.write_rows(path, HEADER, columns(1))
     whole = path.read_bytes()
+    with ImageSet(path):
+        pass
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << place % 8)]) + whole[place + 1 :])
         with pytest.raises(InputError):
@@ -181,3 +184,121 @@ def test_weights_that_do_not_fit_name_the_first_bad_one(model):
         modelfile.ModelFile(model, good.recipe, less).module()
     with pytest.raises(InputError, match="unexpected"):
         modelfile.ModelFile(model, good.recipe, {**good.tensors, "zzz": torch.zeros(1)}).module()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"kind": "strange"}, {"classes": "ab"}, {"classes": ["a", "a"]}, {"classes": ["..", "b"]}, {"classes": ["a/b", "c"]},
+     {"classes": []}, {"classes": [1, 2]}, {"split": "other"}, {"range": [0, 255]}, {"range": "ab"}, {"made": {}}, {"made": None},
+     {"made": {**MADE, "verb": "foreign"}}, {"made": {**MADE, "parents": [1]}}, {"kind": "adversarial"}, {"kind": "perturbation"},
+     {"kind": "filtered"}],
+    ids=str,
+)  # fmt: skip
+def test_a_header_that_says_nonsense_is_refused(folder, change):
+    path = Path("a.h5")
+    imageset.write_rows(path, {**HEADER, **change}, columns())
+    with pytest.raises(InputError, match=r"a\.h5"):
+        ImageSet(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"format": "advcli/model/99"}, {"classes": None}, {"classes": ["a"] * 10}, {"input": [8, 8]}, {"input": [1, 8, -8]}, {"normalize": {}},
+     {"normalize": {"mean": [0], "std": [0]}}, {"defenses": ["x"]}, {"arch": {}}, {"arch": {"name": "nope", "parameters": {}}},
+     {"arch": {"name": "cnn", "parameters": {"width": "x"}}}, {"made": None}, {"data": "x"}, {"input": [1, 12, 12]}],
+    ids=str,
+)  # fmt: skip
+def test_a_recipe_that_says_nonsense_is_refused(model, change):
+    good = modelfile.read(model)
+    modelfile.write(model, {**good.recipe, **change}, good.tensors)
+    with pytest.raises(InputError):
+        modelfile.read(model).module()
+
+
+def test_a_model_file_runs_no_code_unless_the_user_names_it_too(run, model):
+    Path("evil.py").write_text("open('sprung', 'w').close()\n")
+    good = modelfile.read(model)
+    modelfile.write(model, {**good.recipe, "arch": {"name": "evil:f", "parameters": {}}}, good.tensors)
+    for command in (["verify", model], ["evaluate"], ["attack", "--method", "fgsm"], ["defend"], ["show", model]):
+        ran = run(*command)
+        assert ran.code == (0 if command[0] == "show" else 3), ran.err
+        assert not Path("sprung").exists()
+    assert "--allow evil:f" in ran.err or "--allow evil:f" in run("evaluate").err
+    run("evaluate", "--allow", "evil:f")
+    assert Path("sprung").exists()
+
+
+def test_broken_numbers_are_no_model(run, model):
+    good = modelfile.read(model)
+    modelfile.write(model, good.recipe, {name: tensor * torch.nan for name, tensor in good.tensors.items()})
+    ran = run("evaluate")
+    assert ran.code == 3
+    assert "not finite" in ran.err
+    ran = run(
+        "train",
+        "--lr",
+        "1000",
+        "--epochs",
+        "40",
+        "--arch",
+        "mlp",
+        "--hidden",
+        "64,64,64",
+        "--weight-decay",
+        "1000",
+        "-o",
+        "n.safetensors",
+    )
+    assert ran.code in (0, 4)
+
+
+def test_verify_passes_over_a_damaged_copy_of_the_model(run, model):
+    run("attack", "--method", "fgsm", "--limit", "4")
+    whole = bytearray(model.read_bytes())
+    whole[-5] ^= 1
+    Path("a_copy.safetensors").write_bytes(whole)
+    Path("a_junk.safetensors").write_bytes(b"\x16\0\0\0\0\0\0\0" + b'{"__metadata__":[1]}  ')
+    assert run("verify", "adversarial.h5").code == 0
+
+
+def test_the_names_of_others_are_not_written_over(run, model):
+    kept = dict.fromkeys(("perturbations.h5", "n.perturbations.h5", "y.log.jsonl", "z.h5.parts/mine.txt"), b"precious")
+    for name, data in kept.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(data)
+    assert run("attack", "--method", "fgsm", "--limit", "2").code == 2
+    assert run("attack", "--method", "fgsm", "--limit", "2", "-o", "n.h5").code == 2
+    assert run("attack", "--method", "fgsm", "--limit", "2", "-o", "z.h5").code == 2
+    assert run("train", "--epochs", "1", "--limit", "40", "-o", "y.safetensors").code == 2
+    assert {name: Path(name).read_bytes() for name in kept} == kept
+    for wrong in ("x", "x.hdf5", "pgd-0.1", "x.safetensors"):
+        assert run("attack", "--method", "fgsm", "--limit", "2", "-o", wrong).code == 2
+    assert run("attack", "--method", "fgsm", "--limit", "2", "-o", "pgd-0.1.h5").code == 0
+    assert Path("pgd-0.1.perturbations.h5").exists()
+
+
+def test_a_damaged_part_is_made_again(run, model):
+    from advcli import storage
+
+    command = ["attack", "--method", "pgd", "--steps", "2", "--limit", "30", "--batch-size", "8", "--part-size", "1"]
+    run(*command)
+    wanted = Path("adversarial.h5").read_bytes()
+    Path("adversarial.h5").unlink()
+
+    class Stopping(storage.Calls):
+        def rename(self, old, new):
+            if new.name == "adversarial.h5":
+                raise KeyboardInterrupt
+            super().rename(old, new)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "calls", Stopping())
+        assert run(*command).code == 130
+    parts = sorted(Path("adversarial.h5.parts").glob("*.part"))
+    assert len(parts) == 4
+    parts[0].write_bytes(parts[0].read_bytes()[:100])
+    data = bytearray(parts[1].read_bytes())
+    data[-3] ^= 8
+    parts[1].write_bytes(data)
+    assert run(*command).code == 0
+    assert Path("adversarial.h5").read_bytes() == wanted

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import attacked
 
 from advcli.geometry import Ball, distance, tolerance
 from advcli.grid import on_grid, quantize, snap_to_byte
+from conftest import attacked
 from test_attacks import Small, pictures
 
 

@@ -80,7 +80,7 @@ def test_a_users_own_method_is_a_method_like_any_other(run, model):
     assert "--share 0.25" in shown.out
     assert run("verify", "adversarial.h5").code == 0
     assert run("attack", "--method", "mymethods:upside", "--share", "2").code == 2
-    for wrong, words in (("mymethods:plain", "decorate"), ("mymethods:none", "nothing called"), ("nosuch:x", "no module")):
+    for wrong, words in (("mymethods:plain", "decorate"), ("mymethods:none", "nothing called"), ("nosuch:x", "cannot import")):
         ran = run("attack", "--method", wrong)
         assert ran.code == 2
         assert words in ran.err
@@ -89,3 +89,42 @@ def test_a_users_own_method_is_a_method_like_any_other(run, model):
 def test_an_unknown_method_names_those_there_are():
     with pytest.raises(CommandError, match="bim, fgm, fgsm, noise, pgd"):
         catalog.spec("attack", "pdg")
+
+
+ODD = '''"""Odd methods."""
+import torch
+from advcli.registry import attack
+
+def mark(**more):
+    return attack(family="mine", **{"kind": "budget", "norms": ("linf",), "access": "none", **more})
+
+@mark()
+def inplace(victim, x, goal, eps, *, rng, early_stop):
+    return x.fill_(0.5)
+
+@mark()
+def wrong_shape(victim, x, goal, eps, *, rng, early_stop):
+    return x[:, :, :1]
+
+@mark()
+def nothing(victim, x, goal, eps, *, rng, early_stop): ...
+
+@mark()
+def nan(victim, x, goal, eps, *, rng, early_stop):
+    return x * torch.nan
+
+@mark(kind="direction")
+def double(victim, x, goal, *, rng):
+    return torch.ones_like(x).double()
+'''
+
+
+@pytest.mark.parametrize(("name", "code"), [("inplace", 0), ("nan", 0), ("double", 0), ("wrong_shape", 2), ("nothing", 2)])
+def test_methods_that_behave_oddly_make_valid_files_or_an_error_that_names_them(run, model, name, code):
+    Path("oddmethods.py").write_text(ODD)
+    ran = run("attack", "--method", f"oddmethods:{name}", "--limit", "9", "--eps", "0.1")
+    assert ran.code == code, ran.err
+    if code:
+        assert name in ran.err
+    else:
+        assert run("verify", "adversarial.h5").code == 0

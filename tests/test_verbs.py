@@ -341,7 +341,7 @@ def test_folders_of_pictures_are_data_and_meet_models_by_name(run, folder):
     images = digits("train")
     x, labels = images.batch(0, 300)
     for k, (picture, label) in enumerate(zip(x, labels, strict=True)):
-        name = f"{'zero one two three four five six seven eight nine'.split()[label]}"
+        name = f"{['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'][label]}"
         path = Path("pictures") / name / f"{k:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((picture[0].numpy() * 255).round().astype(np.uint8)).save(path)
@@ -350,7 +350,7 @@ def test_folders_of_pictures_are_data_and_meet_models_by_name(run, folder):
     made = columns("adversarial.h5")
     assert made["images"].dtype == made["originals"].dtype == np.uint8
     with ImageSet("adversarial.h5") as opened:
-        assert opened.classes == tuple(sorted("zero one two three four five six seven eight nine".split()))
+        assert opened.classes == tuple(sorted(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]))
         assert set(made["target"]) == {opened.classes.index("seven")}
     assert rows(run("evaluate", "--json"))[0]["n"] == len(made["originals"])
     assert run("verify", "adversarial.h5").code == 0

@@ -10,14 +10,14 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from advcli import parameters, registry
-from advcli.errors import CommandError
+from advcli.errors import CommandError, InputError
 from advcli.parameters import Option, Param, option
 from advcli.registry import Spec
 
@@ -31,6 +31,7 @@ FOLDERS = {
     "metric": "metrics",
 }
 GIVEN = ("rng", "early_stop")  # what the pipeline hands to a method: no options of it
+PERMITTED: set[str] = set()
 PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "tuple": tuple}
 FORMS: dict[str, Any] = {"Annotated": Annotated, "Literal": Literal}
 
@@ -45,10 +46,26 @@ def specs(role: str) -> list[Spec]:
     return [spec(role, name) for name in names(role)]
 
 
+def allow(names: Iterable[str]) -> None:
+    """The user names this code: a file may ask for it from now on."""
+    PERMITTED.update(names)
+
+
+def from_file(role: str, name: str) -> Spec:
+    """The method that a file names; code of a user's own only where the user has named it too."""
+    if ":" in name and name not in PERMITTED:
+        raise InputError(f"the file asks for {name}, which is code and no method of advcli's\nif you trust it: --allow {name}")
+    try:
+        return spec(role, name)
+    except CommandError as error:
+        raise InputError(f"the file asks for what is not here: {error}") from None
+
+
 @cache
 def spec(role: str, name: str) -> Spec:
     """The method of that name, or the user's own `package.module:function`."""
     if ":" in name:
+        PERMITTED.add(name)
         return _own(role, name)
     if name not in names(role):
         raise CommandError(f"there is no {role} {name!r}; there are {', '.join(names(role))}, or package.module:function")
@@ -133,8 +150,11 @@ def _module(name: str) -> ModuleType:
         sys.path.insert(0, os.getcwd())
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise CommandError(f"there is no module {error.name!r} here: a method of your own is package.module:function") from None
+    except (Exception, SystemExit) as error:  # whatever a user's module does when it is imported
+        raise CommandError(
+            f"cannot import {name!r}, where a method of your own is looked for as package.module:function\n"
+            f"{type(error).__name__}: {str(error)[:200]}"
+        ) from None
 
 
 def from_function(role: str, name: str, function: Callable[..., Any]) -> Spec:

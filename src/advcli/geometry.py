@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from advcli.rng import SampleRNG
+from advcli.rng import SampleRNG, tree_sum
 
 TINY = 1e-12
 BISECTIONS = 28  # float32 has 24 bits
@@ -85,10 +85,10 @@ def _random_linf(rng: SampleRNG, shape: tuple[int, ...]) -> Tensor:
 
 
 def _random_l2(rng: SampleRNG, shape: tuple[int, ...]) -> Tensor:
+    """A normal direction, and as radius the largest of d uniform numbers, which is distributed as U^(1/d)."""
     direction = rng.fork("direction").normal(*shape)
-    count = direction[0].numel() if len(direction) else 1
-    radius = rng.fork("radius").uniform() ** (1 / count)
-    return direction * per_sample(radius / direction.flatten(1).norm(dim=1).clamp_min(TINY), direction)
+    radius = rng.fork("radius").uniform(*shape).flatten(1).amax(1)
+    return direction * per_sample(radius / tree_sum(direction.square().flatten(1)).sqrt().clamp_min(TINY), direction)
 
 
 def _random_l1(rng: SampleRNG, shape: tuple[int, ...]) -> Tensor:
@@ -96,7 +96,7 @@ def _random_l1(rng: SampleRNG, shape: tuple[int, ...]) -> Tensor:
     size = rng.fork("size").exponential(*shape)
     rest = rng.fork("rest").exponential()
     sign = torch.where(rng.fork("sign").uniform(*shape) < 0.5, -1.0, 1.0)
-    return sign * size / per_sample(size.flatten(1).sum(1) + rest, size)
+    return sign * size / per_sample(tree_sum(size.flatten(1)) + rest, size)
 
 
 @dataclass(frozen=True, slots=True)

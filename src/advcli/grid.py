@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from advcli.geometry import Ball
+from advcli.geometry import Ball, per_sample
 
 SLACK = 1e-4  # of a grey level: float32's error in 255 x
 
@@ -26,24 +26,33 @@ def as_pixels(byte: Tensor) -> Tensor:
 def quantize(ball: Ball, x: Tensor, rounding: str) -> tuple[Tensor, Tensor]:
     """x on the grid and inside the ball, and (N,) whether that could be done; a row where not is the centre.
 
-    `nearest` takes the nearest level inside; where that leaves an l2 or l1 ball, every pixel moves to the next level
-    towards the centre. `trunc` does so from the start: the perturbation is cut to whole bytes.
+    `nearest` takes the nearest level, `trunc` cuts the perturbation to whole levels. Where that leaves the ball, linf
+    takes each pixel's nearest level inside, and l2 and l1 shorten the perturbation until its rounded form fits.
     """
     center, byte = ball.center * 255, x * 255
-    towards = torch.where(byte > center, (byte + SLACK).floor(), (byte - SLACK).ceil())
-    kept = (towards - center).abs() <= (byte - center).abs() + SLACK
-    towards = torch.where(kept & ((towards - center) * (byte - center) >= 0), towards, center.round())
-    if rounding == "trunc":
-        found = towards
-    else:
-        found = byte.round()
-        if ball.norm == "linf":
-            radius = ball.radius.view(-1, *[1] * (x.ndim - 1)) * 255
-            low, high = (center - radius - SLACK).ceil(), (center + radius + SLACK).floor()
-            found = torch.where(low <= high, torch.minimum(torch.maximum(found, low), high), center.round())
-        else:
-            inside = ball.holds(as_pixels(found.clamp(0, 255))).view(-1, *[1] * (x.ndim - 1))
-            found = torch.where(inside, found, towards)
-    found = as_pixels(found.clamp(0, 255))
-    possible = ball.holds(found) if ball.norm != "raw" else torch.ones(len(x), dtype=torch.bool, device=x.device)
-    return torch.where(possible.view(-1, *[1] * (x.ndim - 1)), found, ball.center), possible
+    base = center.round()
+    move = byte - base
+    found = byte.round() if rounding == "nearest" else base + move.sign() * (move.abs() + SLACK).floor()
+    if ball.norm == "linf":
+        radius = per_sample(ball.radius, x) * 255
+        low, high = (center - radius - SLACK).ceil(), (center + radius + SLACK).floor()
+        found = torch.where(low <= high, torch.minimum(torch.maximum(found, low), high), base)
+    elif ball.norm != "raw":
+        found = torch.where(per_sample(_inside(ball, found), x), found, _shortened(ball, base, move))
+    possible = _inside(ball, found) if ball.norm != "raw" else torch.ones(len(x), dtype=torch.bool, device=x.device)
+    return torch.where(per_sample(possible, x), as_pixels(found.clamp(0, 255)), ball.center), possible
+
+
+def _inside(ball: Ball, byte: Tensor) -> Tensor:
+    return ball.holds(as_pixels(byte.clamp(0, 255)))
+
+
+def _shortened(ball: Ball, base: Tensor, move: Tensor) -> Tensor:
+    """The longest share of the move, to 1 in 2^16, that fits once it is rounded; none of it where none fits."""
+    low = torch.zeros(len(base), device=base.device)
+    high = torch.ones_like(low)
+    for _ in range(16):
+        middle = (low + high) / 2
+        fits = _inside(ball, base + (per_sample(middle, move) * move).round())
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    return base + (per_sample(low, move) * move).round()

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli import storage
+from advcli import schema, storage
 from advcli.arrays import Array
 from advcli.errors import InputError
 from advcli.header import Header, canonical, parse
+from advcli.numbers import fraction
 
 BLOCK = 512
 MAGIC = b"advcli/images/1"
-KINDS = ("clean", "adversarial", "perturbation", "filtered")
 IMAGES = ("images", "originals")
 COLUMNS = {
     "labels": np.dtype("<i8"),
@@ -38,6 +38,9 @@ COLUMNS = {
     "queries": np.dtype("<i8"),
     "gradients": np.dtype("<i8"),
 }
+NEEDED = ("header", "images", "labels", "index")
+SIGNED = ("target", "epsilon", "success", "prediction", "clean_prediction")
+ATTACKED = ("originals", "original", *SIGNED, "queries", "gradients")
 SAFE_FILTERS = {1, 2, 3}  # deflate, shuffle, fletcher32
 CHUNK = 1 << 22
 
@@ -121,7 +124,8 @@ def content_digest(path: Path) -> str:
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     if not stated.startswith(b"sha256: ") or len(stated) < BLOCK:
-        raise InputError(f"{path}: not an image set of advcli's: it does not begin with a digest")
+        hint = "; a model is given with --model" if path.suffix == ".safetensors" else ""
+        raise InputError(f"{path}: not an image set of advcli's: it does not begin with a digest{hint}")
     if stated != block(rest.hexdigest()):
         raise Damaged(f"{path}: its bytes do not match its digest; the file was changed or damaged")
     return rest.hexdigest()
@@ -234,10 +238,15 @@ class ImageSet:
             if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
                 raise InputError(f"{where}: /{name} is not stored in the file itself")
             self._check_dataset(name, file[name])
-        for name in ("header", "images", "labels", "index"):
+        kind = parse(bytes(file["header"][:]), str(where)).get("kind") if "header" in file else None
+        for name in NEEDED + (ATTACKED if kind == "adversarial" else ()) + (SIGNED if kind == "perturbation" else ()):
             if name not in file:
                 raise InputError(f"{where}: /{name} is missing")
         rows = file["images"].shape[0]
+        if "originals" in file and file["originals"].shape[1:] != file["images"].shape[1:]:
+            raise InputError(f"{where}: /originals has pictures of another shape than /images")
+        if 0 in file["images"].shape[1:]:
+            raise InputError(f"{where}: /images holds pictures without pixels")
         for name in COLUMNS.keys() & file.keys():
             if file[name].shape != (rows,):
                 raise InputError(f"{where}: /{name} has shape {file[name].shape}, expected ({rows},)")
@@ -256,11 +265,20 @@ class ImageSet:
         if not fits:
             raise InputError(f"{self.path}: /{name} has type {data.dtype} and shape {data.shape}: not that of an image set")
 
+    def _check_budgets(self) -> None:
+        """Every row's budget is one of those that the header names."""
+        if "epsilon" in self and self.kind != "filtered":
+            known = np.array([float(fraction(text)) for text in self.header["epsilon"]], np.float32)
+            bad = np.flatnonzero(~np.isin(self.column("epsilon"), known))
+            if len(bad):
+                raise InputError(f"{self.path}: /epsilon, row {bad[0]}: is none of the header's budgets")
+        if "success" in self and (self.column("success") > 1).any():
+            raise InputError(f"{self.path}: /success holds values that are neither 0 nor 1")
+
     def _check_header(self) -> None:
         header, where = self.header, self.path
-        classes = header.get("classes")
-        if header.get("kind") not in KINDS or not isinstance(classes, list) or not isinstance(header.get("made"), dict):
-            raise InputError(f"{where}: its header lacks kind, classes or how it was made; the file is damaged")
+        schema.image_set(header, str(where))
+        classes = header["classes"]
         for name in ("labels", "target", "prediction", "clean_prediction"):
             if name in self:
                 values = self.column(name)
@@ -270,6 +288,7 @@ class ImageSet:
                         f"{where}: /{name}, row {bad[0]}: {values[bad[0]]}, expected -1 to {len(classes) - 1} "
                         f"({len(classes)} classes)"
                     )
+        self._check_budgets()
         if "original" in self:
             values = self.column("original")
             if len(values) and (values.min() < 0 or values.max() >= self._file["originals"].shape[0]):

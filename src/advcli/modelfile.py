@@ -16,8 +16,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from advcli import stack, storage
-from advcli.errors import InputError
+from advcli import schema, stack, storage
+from advcli.errors import CommandError, InputError
 from advcli.header import Header, canonical, parse
 from advcli.imageset import Damaged
 
@@ -52,7 +52,10 @@ class ModelFile:
 
     def module(self, *, static: bool = False) -> nn.Module:
         """The model under its defenses; without them where a static attack is wanted."""
-        model = stack.build(self.recipe, [] if static else self.defenses)
+        try:
+            model = stack.build(self.recipe, [] if static else self.defenses)
+        except CommandError as error:
+            raise InputError(f"{self.path}: its recipe cannot be built: {error}") from None
         stack.load_weights(model, self.tensors, str(self.path))
         return model.eval()
 
@@ -93,7 +96,8 @@ def peek(path: Path) -> Header:
             head = parse(file.read(min(size, 1 << 26)), str(path))
     except (OSError, struct.error) as error:
         raise InputError(f"{path}: {error}") from None
-    return parse(str(head.get("__metadata__", {}).get(KEY, "")).encode(), str(path))
+    kept = head.get("__metadata__")
+    return parse(str(kept.get(KEY, "") if isinstance(kept, dict) else "").encode(), str(path))
 
 
 def read(path: str | Path) -> ModelFile:
@@ -116,4 +120,8 @@ def read(path: str | Path) -> ModelFile:
     whole = recipe["digest"] == recipe_digest(recipe) and recipe["weights"] == weights_digest(tensors)
     if not whole or serialise(recipe, tensors) != data:
         raise Damaged(f"{path}: its content does not match its digest; the file was changed or damaged")
+    schema.model(recipe, str(path))
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{path}: {name} holds numbers that are not finite; the model is broken")
     return ModelFile(path, recipe, tensors)

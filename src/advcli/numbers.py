@@ -1,10 +1,12 @@
 """Numbers as people write them: 0.3, 8/255, 0:0.3:0.025, 2/255,4/255; exact until they reach the arithmetic."""
 
 import re
+import struct
 from dataclasses import dataclass
 from fractions import Fraction
 
 MOST_BUDGETS = 1000
+LARGEST = 1e6
 
 
 def fraction(text: str) -> Fraction:
@@ -43,6 +45,11 @@ class Budget:
     value: float
 
 
+def as_float32(value: Fraction) -> bytes:
+    """The bits that a budget has in a file."""
+    return struct.pack("<f", float(value))
+
+
 def budgets(text: str) -> tuple[Budget, ...]:
     """`0.3`, a list `2/255,4/255`, or a range `first:last:step` with both ends."""
     found: list[str] = []
@@ -63,7 +70,9 @@ def budgets(text: str) -> tuple[Budget, ...]:
     values = [fraction(one) for one in found]
     if min(values) < 0:
         raise ValueError(f"{text!r}: a budget is not negative")
-    if len(set(values)) < len(values):
+    if max(values) > LARGEST:
+        raise ValueError(f"{text!r}: pixels lie in [0, 1]; a budget beyond {LARGEST:g} means nothing")
+    if len({as_float32(value) for value in values}) < len(values):
         raise ValueError(f"{text!r}: names a budget twice")
     return tuple(Budget(one, float(value)) for one, value in zip(found, values, strict=True))
 
@@ -91,8 +100,8 @@ def step_length(text: str) -> StepLength:
             bottom = match[2] or "1"
             factor = fraction(match[1] or "1") / (1 if bottom == "steps" else fraction(bottom))
             found = StepLength(float(factor), of_eps=True, per_step=bottom == "steps")
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise ValueError(f"{text!r} is not a length such as 0.01, 2/255, eps/10 or 2.5*eps/steps") from None
-    if found.factor <= 0:
-        raise ValueError(f"{text!r}: a step is longer than zero")
+    if not 0 < found.factor <= LARGEST:
+        raise ValueError(f"{text!r}: a step is longer than zero and no longer than {LARGEST:g}")
     return found

@@ -43,7 +43,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        return "--" + self.name.rstrip("_").replace("_", "-")
 
     @property
     def written(self) -> str:
@@ -76,6 +76,8 @@ class Option:
             return value
         if self.type is str:
             text = str(value)
+            if not text or "\0" in text:
+                raise ValueError("is empty" if not text else "holds a zero byte")
             if self.choices and text not in self.choices:
                 raise ValueError(f"{text!r} is none of {', '.join(self.choices)}")
             if self.param.form in FORMS:
@@ -93,14 +95,17 @@ class Option:
             raise ValueError(f"{value!r} is not a whole number")
         if (self.param.low is not None and exact < self.param.low) or (self.param.high is not None and exact > self.param.high):
             raise ValueError(f"{value} is outside {self.range}")
-        return self.type(exact)
+        try:
+            return self.type(exact)
+        except OverflowError:
+            raise ValueError(f"{value} is too large") from None
 
     @property
     def range(self) -> str:
         """The range in words, or nothing."""
         low, high = self.param.low, self.param.high
         if low is not None and high is not None:
-            return f"{low:g} to {high:g}"
+            return f"{low:g} to {high:g}" if high < 2**60 else f"{low:g} and up"
         if low is not None:
             return f"{low:g} and up"
         return f"up to {high:g}" if high is not None else ""
@@ -143,7 +148,7 @@ Limit = Annotated[int | None, Param("Use the first N images.", low=1, form="N")]
 PerClass = Annotated[int | None, Param("Use the first N images of every class.", low=1, form="N")]
 Classes = Annotated[str | None, Param("Keep these classes, in this order: 6,7.", form="NAME,...")]
 ImageSize = Annotated[int | None, Param("Resize a folder's pictures to N x N pixels.", low=1, form="N")]
-Seed = Annotated[int, Param("Seed of every random draw.", low=0)]
+Seed = Annotated[int, Param("Seed of every random draw.", low=0, high=2**63 - 1)]
 BatchSize = Annotated[int | None, Param("Images at a time. [default: 64, on a GPU 512]", low=1, form="N")]
 PartSize = Annotated[int, Param("Batches in one part, the unit that a rerun resumes from.", low=1)]
 Device = Annotated[str, Param("cpu, cuda, cuda:1, or auto.", form="DEVICE")]
@@ -152,6 +157,9 @@ Precision = Annotated[
 ]
 Output = Annotated[str | None, Param("Where to write the result.", form="PATH", short="-o")]
 Method = Annotated[str, Param("The method: one of those below, or package.module:function of your own.", form="NAME")]
+Allow = Annotated[
+    tuple[str, ...], Param("Run this code of your own where a model file names it; may be repeated.", form="MODULE:FUNCTION")
+]
 Force = Annotated[bool, Param("Replace what stands at the output's name.")]
 DryRun = Annotated[bool, Param("Only say how many rows, bytes and seconds it would take.")]
 

@@ -100,6 +100,15 @@ class SampleRNG:
         return (self.bits(1)[:, 0] * high) >> 32
 
 
+def tree_sum(x: Tensor) -> Tensor:
+    """(N, d) -> (N,) by adding halves: one order of additions, whatever the batch or the machine."""
+    while x.shape[1] > 1:
+        half = (x.shape[1] + 1) // 2
+        low, high = x[:, :half], x[:, half:]
+        x = torch.cat([low[:, : high.shape[1]] + high, low[:, high.shape[1] :]], 1)
+    return x[:, 0]
+
+
 def logarithm(x: Tensor) -> Tensor:
     """ln x of positive float64 by exact arithmetic: ln(m 2^e) = e ln 2 + 2 atanh((m - 1) / (m + 1))."""
     mantissa, exponent = torch.frexp(x)

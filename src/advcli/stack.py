@@ -51,10 +51,10 @@ class Classifier(nn.Module):
 def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:
     """The module of a recipe under the given defenses; its parameters are fresh."""
     shape, classes = tuple(recipe["input"]), len(recipe["classes"])
-    network = catalog.spec("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])(shape, classes)
+    network = catalog.from_file("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])(shape, classes)
     model: nn.Module = Classifier(network, recipe["normalize"]["mean"], recipe["normalize"]["std"])
     for one in defenses:
-        model = catalog.spec("defense", one["name"]).bind(one["parameters"])(model)
+        model = catalog.from_file("defense", one["name"]).bind(one["parameters"])(model)
     return model
 
 
@@ -79,7 +79,7 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str) -> No
 
 def is_random(defenses: Sequence[dict[str, Any]]) -> bool:
     """Whether a stack draws random numbers."""
-    return any(catalog.spec("defense", one["name"]).traits.random for one in defenses)
+    return any(catalog.from_file("defense", one["name"]).traits.random for one in defenses)
 
 
 @contextmanager

@@ -106,15 +106,6 @@ def write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
         writer.commit()
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a folder of ours: the files in it, then itself."""
-    if folder.is_dir():
-        with _explained(folder):
-            for file in sorted(folder.iterdir()):
-                calls.unlink(file)
-            folder.rmdir()
-
-
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Be the only writer of `path`; a second one ends at once with exit 4.

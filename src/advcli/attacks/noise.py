@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from advcli.geometry import GEOMETRY, unit
+from advcli.geometry import GEOMETRY, per_sample
 from advcli.parameters import Param
 from advcli.registry import attack
-from advcli.rng import SampleRNG
+from advcli.rng import SampleRNG, tree_sum
 from advcli.victim import Goal, Victim
 
 
@@ -29,4 +29,4 @@ def noise(
     if distribution == "uniform":
         return GEOMETRY[norm].random(rng, shape)
     drawn = rng.normal(*shape)
-    return (drawn / 2).clamp(-1, 1) if norm == "linf" else unit(drawn, norm)
+    return (drawn / 2).clamp(-1, 1) if norm == "linf" else drawn / per_sample(tree_sum(drawn.square().flatten(1)).sqrt(), drawn)

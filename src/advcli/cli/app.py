@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader has enough; nothing may be flushed to it any more
         return 0
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         if "--debug" in args:
             traceback.print_exception(error)
         message, code = explained(error)
@@ -49,16 +49,23 @@ def explained(error: BaseException) -> tuple[str, int]:
         return "interrupted; the same command goes on from its last finished part", 130
     if isinstance(error, typer.TyperException):
         return _usage(error), 2
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    told = str(error).lower()
+    short = "OutOfMemoryError" in type(error).__name__ or "allocate memory" in told or "not enough memory" in told
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and short):
         return "out of memory; a smaller --batch-size needs less", 4
+    if isinstance(error, OSError):
+        return f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", 4
     first = (str(error).splitlines() or [""])[0][:200]
     return f"{type(error).__name__}: {first}\na fault in advcli or in a method of your own; --debug shows where", 4
 
 
 def _usage(error: Any) -> str:
     """Typer's own complaints, in one line."""
-    text = error.format_message() if hasattr(error, "format_message") else str(error)
-    return str(text)[:1].lower() + " ".join(str(text).split())[1:]
+    text = str(error.format_message() if hasattr(error, "format_message") else error)
+    if "unexpected extra argument" in text:
+        what = text.rpartition("(")[2].rstrip(")")
+        text = f"takes no file by itself ({what}); images are given with --data, a model with --model"
+    return text[:1].lower() + " ".join(text.split())[1:]
 
 
 def program(args: list[str]) -> int:
@@ -66,16 +73,21 @@ def program(args: list[str]) -> int:
     words = _completing() or args
     verb = next((word for word in words if not word.startswith("-")), None)
     answer: list[int] = []
-    app = build(verb, words, answer)
+    failures: list[BaseException] = []
+    app = build(verb, words, answer, failures)
     command = typer.main.get_command(app)
     try:
         ended = command.main(args or ["--help"], prog_name="advcli", standalone_mode=False)
+    except SystemExit:  # Typer leaves so when nobody reads its help any more
+        raise BrokenPipeError from None
     except typer.TyperException as error:
         name = getattr(error, "option_name", None)
         if name and type(error).__name__ == "NoSuchOption" and verb in VERBS:
             specs = options.chosen(verb, words)
             raise options.refusal(name, verb, specs, options.signature(verb, specs)) from None
         raise
+    if failures:
+        raise failures[0]
     if ended == 130:  # Typer turns an interrupt into this
         raise KeyboardInterrupt
     return answer[0] if answer else 0
@@ -92,7 +104,7 @@ def _completing() -> list[str]:
         return line.split()[1:]
 
 
-def build(verb: str | None, args: Sequence[str], answer: list[int]) -> typer.Typer:
+def build(verb: str | None, args: Sequence[str], answer: list[int], failures: list[BaseException]) -> typer.Typer:
     """All commands by name; only the one that is wanted has its options read."""
     app = typer.Typer(name="advcli", cls=Group, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -105,7 +117,9 @@ def build(verb: str | None, args: Sequence[str], answer: list[int]) -> typer.Typ
     for name in VERBS:
         summary = catalog.verb(name)[0].partition("\n")[0]
         if name == verb:
-            app.command(name, cls=Command, help=_help(name, args), epilog=_epilog(name, args))(_command(name, args, answer))
+            app.command(name, cls=Command, help=_help(name, args), epilog=_epilog(name, args))(
+                _command(name, args, answer, failures)
+            )
         else:
             app.command(name, help=summary)(lambda: None)
     app.command("methods", cls=Command, help=methods.__doc__)(methods.methods)
@@ -139,15 +153,17 @@ def _named(verb: str, args: Sequence[str]) -> bool:
     return any(options.values_of(f"--{name}", args) for name in options.CHOICES.get(verb, {}))
 
 
-def _command(verb: str, args: Sequence[str], answer: list[int]) -> Callable[..., None]:
+def _command(verb: str, args: Sequence[str], answer: list[int], failures: list[BaseException]) -> Callable[..., None]:
     """The function that Typer calls, with the signature that the chosen methods give it."""
     overview = bool({"-h", "--help"} & {*args}) and not _named(verb, args)
     specs = [] if overview else options.chosen(verb, args, half_typed=bool(_completing()))
     known = [*options.signature(verb, specs), *SHARED]
 
     def run(**typed: Any) -> None:
-        given = options.read_all(known, typed)
-        answer.append(execute(verb, given))
+        try:
+            answer.append(execute(verb, options.read_all(known, typed)))
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # Typer would turn some of these into exit codes of its own
+            failures.append(error)
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads it
         [options.parameter(one, heading, verb) for one, heading in known]
@@ -165,7 +181,7 @@ def execute(verb: str, given: dict[str, Any]) -> int:
     if verb in ("show", "verify") and not first:
         raise CommandError(f"name the files to {verb}: advcli {verb} FILE ...")
     result = function(*first, **given, talk=talk)
-    print(_document(result) if as_json else _text(verb, result))
+    print(_document(result) if as_json else _text(verb, result), flush=True)
     return 0 if getattr(result, "passed", True) else 1
 
 

@@ -44,7 +44,9 @@ def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[
     found = []
     for name, role in CHOICES.get(verb, {}).items():
         default = next(one.default for one in options if one.name == name)
-        names = values_of(f"--{name}", args) or ([default] if default and isinstance(default, str) else [])
+        names = list(dict.fromkeys(values_of(f"--{name}", args))) or ([default] if default and isinstance(default, str) else [])
+        if len(names) > 1 and not next(one.many for one in options if one.name == name):
+            raise CommandError(f"--{name} is given twice: {' and '.join(names)}")
         if half_typed:
             names = [one for one in names if one in catalog.names(role)]
         found += [catalog.spec(role, one) for one in names]
@@ -60,7 +62,14 @@ def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:
     """Every option of the command, with the heading that it stands under; those of the chosen methods first."""
     _, options = catalog.verb(verb)
     own = [(one, f"Options of {spec.name}") for spec in specs for one in spec.options]
-    return own + [(one, COMMON) for one in options if applies(one, specs)]
+    found = own + [(one, COMMON) for one in options if applies(one, specs)]
+    names = [one.name for one, _ in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise CommandError(
+                f"two options are called --{name.replace('_', '-')}: {' and '.join(s.name for s in specs)} cannot go together"
+            )
+    return found
 
 
 def parameter(one: Option, heading: str, verb: str) -> inspect.Parameter:
@@ -118,7 +127,7 @@ def refusal(option_name: str, verb: str, specs: Sequence[Spec], options: Sequenc
     import difflib
 
     own = [one.flag for one, heading in options if heading != COMMON]
-    near = difflib.get_close_matches(option_name, [one.flag for one, _ in options], 1)
+    near = difflib.get_close_matches(option_name, [one.flag for one, _ in options], 1, 0.75)
     who = " ".join(spec.name for spec in specs) or verb
     has = f"; {who} has {', '.join(own)}" if own else ""
     return CommandError(

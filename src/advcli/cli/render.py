@@ -113,7 +113,8 @@ def report(rows: Sequence[dict[str, Any]]) -> str:
 def _threat(line: dict[str, Any]) -> str:
     if not line["attack"]:
         return "clean" + (", 8-bit" if line.get("pixels") == "8-bit" else "")
-    words = [line["attack"], line["norm"], line["knowledge"], line.get("strength")]
+    knowledge = {"none": "no knowledge"}.get(line["knowledge"], line["knowledge"])
+    words = [line["attack"], line["norm"], knowledge, line.get("strength")]
     words += [f"{line['steps']} steps" if line.get("steps") else None]
     words += [f"{line['restarts']} restarts" if (line.get("restarts") or 1) > 1 else None]
     words += [f"EOT {line['eot']}" if line.get("eot") else None, f"target {line['target']}" if line.get("target") else None]

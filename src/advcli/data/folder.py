@@ -19,7 +19,8 @@ from advcli.header import canonical
 from advcli.registry import source
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-GREY = {"1", "L", "I", "I;16", "F"}
+GREY = {"1", "L", "LA", "I", "F"}
+DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 
 
 def pictures_in(root: Path) -> list[tuple[str, Path]]:
@@ -51,6 +52,8 @@ def load(file: Path, mode: str, size: int | None) -> Array:
     """(C, H, W) bytes of one picture."""
     try:
         with Image.open(file) as opened:
+            if opened.mode in DEEP:
+                raise ValueError(f"mode {opened.mode}: more than 8 bits a channel; convert it to 8 bits first")
             picture = opened.convert(mode)
             if size and picture.size != (size, size):
                 picture = picture.resize((size, size), Image.Resampling.BILINEAR)
@@ -61,11 +64,11 @@ def load(file: Path, mode: str, size: int | None) -> Array:
 
 
 def mode_of(files: list[Path]) -> str:
-    """L where the first pictures are all grey, else RGB."""
-    for file in files[:: max(1, len(files) // 20)]:
+    """L where all pictures are grey, else RGB; only their first bytes are read."""
+    for file in files:
         try:
             with Image.open(file) as picture:
-                if picture.mode not in GREY:
+                if picture.mode not in GREY | DEEP:
                     return "RGB"
         except OSError as error:
             raise InputError(f"{file}: not a readable picture ({str(error)[:80]})") from None

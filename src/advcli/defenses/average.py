@@ -2,10 +2,12 @@
 
 P(k) = sum_i exp(z_k(x + d_i)) / sum_j sum_i exp(z_j(x + d_i)), d_1 = 0, the other d_i uniform in [-eps_max, eps_max]
 per pixel, clipped to the picture's range. This `expsum`, the paper's formula, is ruled by the copy with the largest
-logits; mean-prob, mean-logit and vote are the usual averages. As a filter of images it writes one perturbed copy of
+logits; mean-prob, mean-logit and vote are the usual averages. A vote has the gradient of mean-prob (BPDA): its own
+is zero wherever the copies agree. As a filter of images it writes one perturbed copy of
 each: what the model sees.
 """
 
+import math
 from typing import Annotated, Literal, cast
 
 import torch
@@ -16,20 +18,20 @@ from advcli.parameters import Param
 from advcli.registry import defense
 from advcli.rng import SampleRNG
 
-FLOOR = 1e-12  # of a probability, under a logarithm
+FLOOR = 1e-6  # of a share of votes, under a logarithm
 
 
 def together(logits: Tensor, how: str) -> Tensor:
     """(N, samples, K) logits -> (N, K) logits of the average: `expsum` is a log-sum-exp over the samples."""
     if how == "expsum":
         return logits.logsumexp(1)
-    if how == "mean-prob":
-        return logits.softmax(2).mean(1).clamp_min(FLOOR).log()
     if how == "mean-logit":
         return logits.mean(1)
-    probabilities = logits.softmax(2)
-    votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).to(logits.dtype)
-    return straight_through(votes, probabilities).mean(1).clamp_min(FLOOR).log()
+    mean_prob = logits.log_softmax(2).logsumexp(1) - math.log(logits.shape[1])
+    if how == "mean-prob":
+        return mean_prob
+    votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).to(logits.dtype).mean(1)
+    return straight_through(votes.clamp_min(FLOOR).log(), mean_prob)
 
 
 class Averaged(nn.Module):
@@ -56,7 +58,7 @@ class Averaged(nn.Module):
 def average(
     model: nn.Module,
     *,
-    samples: Annotated[int, Param("Looks at the picture, the first one unperturbed.", low=1)] = 20,
+    samples: Annotated[int, Param("Looks at the picture, the first one unperturbed.", low=1, high=10000)] = 20,
     eps_max: Annotated[float, Param("Half width of the uniform noise.", low=0, high=1)] = 0.3,
     average: Annotated[
         Literal["expsum", "mean-prob", "mean-logit", "vote"], Param("How the looks become one decision.")

@@ -15,8 +15,8 @@ def cnn(
     shape: tuple[int, int, int],
     classes: int,
     *,
-    width: Annotated[int, Param("Channels of the first convolution; the second has twice as many.", low=1)] = 16,
-    hidden: Annotated[int, Param("Units of the hidden layer.", low=1)] = 64,
+    width: Annotated[int, Param("Channels of the first convolution; the second has twice as many.", low=1, high=4096)] = 16,
+    hidden: Annotated[int, Param("Units of the hidden layer.", low=1, high=65536)] = 64,
     dropout: Annotated[float, Param("Share of hidden units dropped in training.", low=0, high=0.99)] = 0.25,
     block_dropout: Annotated[float, Param("Share dropped after each convolution.", low=0, high=0.99)] = 0.0,
 ) -> nn.Module:

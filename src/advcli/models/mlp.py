@@ -10,6 +10,8 @@ from advcli.parameters import Param
 from advcli.registry import architecture
 from advcli.stack import Dropout
 
+LARGEST = 65536
+
 
 @architecture(family="fully connected")
 def mlp(
@@ -24,8 +26,8 @@ def mlp(
     layers: list[nn.Module] = [nn.Flatten()]
     size = prod(shape)
     for text in hidden.split(","):
-        if not text.strip().isdecimal() or int(text) < 1:
-            raise CommandError(f"--hidden: {hidden!r} is no list of sizes such as 64 or 300,100")
+        if not (text.strip().isascii() and text.strip().isdecimal() and 0 < int(text) <= LARGEST):
+            raise CommandError(f"--hidden: {hidden!r} is no list of sizes such as 64 or 300,100, each up to {LARGEST}")
         layers += [nn.Linear(size, int(text)), kinds[activation](), Dropout(dropout)]
         size = int(text)
     return nn.Sequential(*layers, nn.Linear(size, classes))

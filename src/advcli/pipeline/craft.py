@@ -7,6 +7,7 @@ left behind and the verdict refused goes back to work at full strength.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from advcli.arrays import Array
 from advcli.dataset import Dataset
+from advcli.errors import AdvcliError, CommandError
 from advcli.geometry import Ball
 from advcli.grid import quantize
 from advcli.numbers import Budget
@@ -52,6 +54,8 @@ class Job:
         """Logits of the plain model on values as they are stored."""
         with torch.no_grad():
             logits: Tensor = self.model(x, SampleRNG(self.seed, ids, ("verdict",)))
+        if not bool(torch.isfinite(logits).all()):
+            raise AdvcliError("the model answers with numbers that are not finite; nothing can be said about it")
         return logits
 
 
@@ -205,6 +209,14 @@ def settle(job: Job, ball: Ball, point: Tensor) -> Tensor:
     return quantize(ball, point, job.rounding)[0] if job.quantize else point
 
 
+def checked(job: Job, found: Any, like: Tensor) -> Tensor:
+    """What a method returned, if it is what a method returns."""
+    if not isinstance(found, Tensor) or found.shape != like.shape or not found.is_floating_point():
+        has = f"a {found.dtype} of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise CommandError(f"{job.method.spec.name} returned {has}, expected a float tensor of shape {tuple(like.shape)}")
+    return found.detach().to(like)
+
+
 def _proposals(
     job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop: bool
 ) -> Iterator[tuple[int, Tensor, Callable[[Ball], Tensor]]]:
@@ -212,7 +224,9 @@ def _proposals(
     if job.method.spec.traits.kind == "direction":
         todo = board.open(early_stop).any(0)
         if bool(todo.any()):
-            direction = job.method(victim[todo], board.x[todo], board.goal[todo], rng=rng[todo])
+            direction = checked(
+                job, job.method(victim[todo], board.x[todo].clone(), board.goal[todo], rng=rng[todo]), board.x[todo]
+            )
             for budget in range(len(job.budgets)):
                 yield budget, todo, lambda ball: ball.step(direction)
         return
@@ -223,8 +237,7 @@ def _proposals(
             continue
 
         def run(ball: Ball, todo: Tensor = todo) -> Tensor:
-            args = (victim[todo], ball.center, board.goal[todo], ball.radius)
-            found: Tensor = job.method(*args, rng=rng[todo], early_stop=early_stop)
-            return found
+            args = (victim[todo], ball.center.clone(), board.goal[todo], ball.radius.clone())
+            return checked(job, job.method(*args, rng=rng[todo], early_stop=early_stop), ball.center)
 
         yield budget, todo, run

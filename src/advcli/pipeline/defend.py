@@ -12,7 +12,7 @@ from advcli import catalog, imageset, modelfile, storage
 from advcli.arrays import Array
 from advcli.errors import CommandError
 from advcli.imageset import ImageSet
-from advcli.parameters import BatchSize, Device, DryRun, Files, Force, Method, Model, Output, Seed
+from advcli.parameters import Allow, BatchSize, Device, DryRun, Files, Force, Method, Model, Output, Seed
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.estimate import Estimate
 from advcli.registry import Bound
@@ -28,6 +28,7 @@ def defend(
     seed: Seed = 0,
     batch_size: BatchSize = None,
     device: Device = "auto",
+    allow: Allow = (),
     output: Output = None,
     force: Force = False,
     dry_run: DryRun = False,
@@ -52,7 +53,8 @@ def defend(
 
 
 def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estimate:
-    base = inputs.open_model(given["model"], talk)
+    catalog.allow(given["allow"])
+    base = inputs.open_model(given["model"], talk, dry_run=given["dry_run"])
     path = outputs.target(given["output"], inputs.DEFENDED)
     if given["dry_run"]:
         return Estimate(0, base.path.stat().st_size, 0.0)
@@ -69,9 +71,8 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
     )
     stack = [*base.defenses, {"name": bound.spec.name, "parameters": bound.parameters}]
     recipe = {**base.recipe, "defenses": stack, "made": made, "figures": {}}
-    changed = modelfile.ModelFile(base.path, recipe, base.tensors)
     with torch.no_grad():  # a defense that does not fit the images says so now
-        changed.module()(torch.zeros(1, *base.shape), SampleRNG(0, torch.zeros(1, dtype=torch.int64)))
+        bound(base.module())(torch.zeros(1, *base.shape), SampleRNG(0, torch.zeros(1, dtype=torch.int64)))
     with storage.locked(path):
         default = given["output"] is None
         if not outputs.finished(path, recipe["made"], default_name=default, force=given["force"], talk=talk):

@@ -30,6 +30,8 @@ def exporting(
     source = Path(file)
     if source.suffix == ".safetensors":
         path = Path(output or source.with_suffix(".pt"))
+        if path.suffix not in (".pt", ".pth"):
+            raise CommandError(f"-o {path}: a model goes to a name.pt")
         _free(path, force=force)
         data = io.BytesIO()
         torch.save(modelfile.read(source).tensors, data)

@@ -1,5 +1,6 @@
 """What a verb works on: models, data sets and devices, from what was typed or from the fixed table of defaults."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError("neither cpu nor cuda")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0][:90]
@@ -79,9 +82,11 @@ def default_batch(batch_size: int | None, device: torch.device) -> int:
     return batch_size or (64 if device.type == "cpu" else 512)
 
 
-def open_model(path: str | None, talk: Talk) -> ModelFile:
+def open_model(path: str | None, talk: Talk, *, dry_run: bool = False) -> ModelFile:
     """The given model, or model.safetensors; where that is missing, train the small default first and say so."""
     if path is None and not Path(MODEL).exists():
+        if dry_run:
+            raise InputError(f"{MODEL}: not here, and a dry run trains none; make one with: advcli train")
         from advcli.pipeline.train import train  # verbs do not import each other but for this one default
 
         talk.note(f"no {MODEL} here: training the small default first (advcli train)")
@@ -126,11 +131,11 @@ def data_of(model: ModelFile, text: str | None, split: str | None, **selection: 
     """The data for a model: as typed, or the test split of what the model was trained on."""
     if text is None:
         origin = model.recipe["data"] or {"name": "nothing"}
-        text = str(origin["name"])
-        if text == "folder":
-            text = find_folder(origin["digest"]) or ""
-        if text not in _embedded() and not Path(text).is_dir():
-            raise InputError(f"{model.path}: does not name data that can be found here; give --data")
+        name = str(origin["name"])
+        found = find_folder(origin["digest"]) if name == "folder" else name if name in _embedded() else None
+        if found is None:
+            raise InputError(f"{model.path}: the {name} that it was trained on is not found here; give --data")
+        text = found
     split = split or ("" if Path(text).is_file() or text.rpartition(":")[2] in SPLITS else "test")
     data = open_data(text, split or None, **selection).for_classes(model.classes, str(model.path))
     if data.shape != model.shape:
@@ -140,10 +145,12 @@ def data_of(model: ModelFile, text: str | None, split: str | None, **selection: 
 
 
 def find_folder(digest: str, where: Path = Path()) -> str | None:
-    """The folder below `where` with that listing."""
-    for folder_ in sorted(p for p in where.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        if listing_digest(folder_) == digest:
-            return str(folder_)
+    """The folder in `where`, or in a folder of it, with that listing."""
+    near = [p for p in sorted(where.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    inner = [p for folder in near for p in sorted(folder.iterdir()) if p.is_dir()]
+    for one in [*near, *inner]:
+        if listing_digest(one) == digest:
+            return str(one)
     return None
 
 
@@ -151,7 +158,9 @@ def find_file(digest: str, where: Path = Path()) -> Path | None:
     """The first file in a folder with that content."""
     for path, content, _ in files_in(where):
         if content == digest:
-            return path
+            with contextlib.suppress(InputError):  # a damaged copy is passed over
+                header_of(path)
+                return path
     for path in sorted(where.iterdir()):  # weights of other tools have no digest inside
         if path.suffix in FOREIGN and path.is_file() and sha256(path.read_bytes()) == digest:
             return path

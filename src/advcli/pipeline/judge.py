@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from advcli import stack
 from advcli.arrays import Array
+from advcli.errors import AdvcliError, CommandError
 from advcli.modelfile import ModelFile
-from advcli.numbers import fraction
+from advcli.numbers import as_float32, fraction
 from advcli.pipeline import inputs
 from advcli.pipeline.subjects import Subject, budgets_of
 from advcli.pipeline.threat import threat
@@ -19,6 +20,8 @@ from advcli.rng import SampleRNG
 from advcli.stack import frozen
 from advcli.talk import Talk
 from advcli.verdicts import Figure, Verdicts, rate
+
+KNOWLEDGE = ("none", "transfer", "static", "adaptive", "white-box")  # from the weakest claim to the strongest
 
 
 class Judge:
@@ -41,6 +44,8 @@ class Judge:
                 stop = min(start + self.batch, count)
                 draws = SampleRNG(self.seed, torch.from_numpy(ids[start:stop]).to(self.device), ("evaluate", str(turn)))
                 logits = self.module(pictures(start, stop).to(self.device), draws).float().cpu()
+                if not bool(torch.isfinite(logits).all()):
+                    raise AdvcliError(f"{self.file.path}: answers with numbers that are not finite; nothing can be said about it")
                 label = torch.from_numpy(labels[start:stop]).clamp_min(0)[:, None]
                 own = logits.gather(1, label)
                 ties = (logits == own) & (torch.arange(logits.shape[1]) < label)  # a tie goes to the lower class
@@ -105,33 +110,50 @@ class Judge:
 
 
 class Worst:
-    """Per image, the worst case over all adversarial sets of one budget."""
+    """Per image, the worst case over all adversarial sets of one norm and budget."""
 
     def __init__(self) -> None:
-        self._fallen: dict[tuple[str, str, str], dict[tuple[str, int], bool]] = {}
-        self._sets: dict[tuple[str, str, str], list[str]] = {}
+        self._held: dict[tuple[str, str, bytes], dict[int, bool]] = {}
+        self._lines: dict[tuple[str, str, bytes], list[dict[str, Any]]] = {}
+        self._names: dict[tuple[str, str, bytes], list[str]] = {}
+        self._sources: dict[str, str] = {}
 
     def add(self, model: ModelFile, subject: Subject, text: str, mask: Array, verdicts: Verdicts, line: dict[str, Any]) -> None:
+        """One set's decisions; images are matched by their place in one and the same source."""
         assert subject.file is not None  # only files have budgets
-        key = (str(model.path), str(line["norm"]), text)
-        source = subject.header["made"]["data"]
-        name = f"{source['name']} {source.get('digest', '')}"
-        fallen = self._fallen.setdefault(key, {})
-        right = verdicts.predictions == verdicts.labels
-        for index, held in zip(subject.file.column("index")[mask], right[mask], strict=True):
-            fallen[(name, int(index))] = fallen.get((name, int(index)), True) and bool(held)
-        self._sets.setdefault(key, []).append(subject.name)
+        source = {k: v for k, v in subject.header["made"]["data"].items() if k in ("name", "split", "digest")}
+        self._sources[subject.name] = str(source)
+        key = (str(model.path), str(line["norm"]), as_float32(fraction(text)))
+        held, right = self._held.setdefault(key, {}), verdicts.predictions == verdicts.labels
+        for index, kept in zip(subject.file.column("index")[mask], right[mask], strict=True):
+            held[int(index)] = held.get(int(index), True) and bool(kept)
+        self._lines.setdefault(key, []).append(line)
+        self._names.setdefault(key, []).append(subject.name)
 
-    def rows(self, *, always: bool) -> list[dict[str, Any]]:
+    def rows(self, *, asked: bool) -> list[dict[str, Any]]:
         """Robust accuracy per model and budget, where there is more than one set, or where it is asked for."""
-        found = []
-        for (model, norm, text), fallen in self._fallen.items():
-            names = self._sets[(model, norm, text)]
-            if always or len(names) > 1:
-                one = rate("robust_accuracy", sum(fallen.values()), len(fallen))
-                found.append({
-                    "model": model, "set": " + ".join(names), "kind": "worst case", "epsilon": float(fraction(text)),
-                    "metric": one.metric, "value": one.value, "n": one.n, "k": one.k, "low": one.low, "high": one.high,
-                    "threat": {"attack": "worst of the sets", "norm": norm, "epsilon": text, "knowledge": None, "notes": []},
-                })  # fmt: skip
-        return found
+        if len(set(self._sources.values())) > 1:
+            if asked:
+                raise CommandError("--fail-under robust_accuracy: the sets attack different images; evaluate them apart")
+            return []
+        return [self._row(key) for key, names in self._names.items() if asked or len(names) > 1]
+
+    def _row(self, key: tuple[str, str, bytes]) -> dict[str, Any]:
+        held, lines = self._held[key], self._lines[key]
+        one, text = rate("robust_accuracy", sum(held.values()), len(held)), lines[0]["epsilon"]
+        weakest = [word for word in KNOWLEDGE if any(line["knowledge"] == word for line in lines)]
+        best = weakest[-1]  # one set made with the model in view is enough for the claim
+        notes = [] if best in ("adaptive", "white-box") else [f"{best}: no set was made against this very model"]
+        return {
+            "model": key[0],
+            "set": " + ".join(self._names[key]),
+            "kind": "worst case",
+            "epsilon": float(fraction(text)),
+            "metric": one.metric,
+            "value": one.value,
+            "n": one.n,
+            "k": one.k,
+            "low": one.low,
+            "high": one.high,
+            "threat": {"attack": "worst of the sets", "norm": key[1], "epsilon": text, "knowledge": best, "notes": notes},
+        }

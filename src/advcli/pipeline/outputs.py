@@ -1,5 +1,6 @@
 """What a verb writes: names, the rules for what stands there already, and the parts that a rerun resumes from."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import safetensors.numpy
 from advcli import __version__, storage
 from advcli.arrays import Array
 from advcli.errors import AdvcliError, CommandError
-from advcli.header import Header, canonical, identity
+from advcli.header import Header, canonical, digest, identity
 from advcli.imageset import Layout
 from advcli.pipeline.inputs import header_of
 from advcli.pipeline.provenance import command, describe
@@ -43,10 +44,12 @@ def made(
 
 
 def target(output: str | None, default: str | Path) -> Path:
-    """The file that a verb writes; a folder is none."""
-    path = Path(output or default)
+    """The file that a verb writes; it ends as its kind does, for by that it is known."""
+    path, ending = Path(output or default), Path(default).suffix
     if path.is_dir() or not path.name:
         raise CommandError(f"{path}: is a folder; name a file with -o")
+    if path.suffix != ending:
+        raise CommandError(f"-o {path}: call it {path.name}{ending}; files of this kind are known by {ending}")
     return path
 
 
@@ -82,20 +85,25 @@ class Parts:
         """Keep the parts of the same command under the same conditions; forget any others."""
         stamp = canonical({"identity": identity(how), "environment": how["environment"]})
         note = self.folder / "command.json"
+        if self.folder.exists() and not note.exists() and any(self.folder.iterdir()):
+            raise CommandError(f"{self.folder}: holds files that are not parts of advcli's; move them, or choose another -o")
         if not (note.exists() and note.read_bytes() == stamp):
-            storage.remove_folder(self.folder)
+            self.remove()
             storage.write(note, [stamp])
         elif count := len(list(self.folder.glob("*.part"))):
             talk.note(f"going on after {count} finished parts in {self.folder}")
 
-    def path(self, number: int) -> Path:
-        return self.folder / f"{number:06d}.part"
-
     def save(self, number: int, columns: dict[str, Array]) -> None:
-        storage.write(self.path(number), [safetensors.numpy.save(columns)])
+        data = safetensors.numpy.save(columns)
+        storage.write(self.folder / f"{number:06d}-{digest(data)[:32]}.part", [data])
 
     def has(self, number: int) -> bool:
-        return self.path(number).exists()
+        """Whether the part is there and whole; one whose bytes are not those of its name is done again."""
+        for path in self.folder.glob(f"{number:06d}-*.part"):
+            if digest(path.read_bytes())[:32] == path.stem.partition("-")[2]:
+                return True
+            storage.calls.unlink(path)
+        return False
 
     def column(self, name: str) -> Iterator[Array]:
         """One dataset's rows, part by part."""
@@ -116,7 +124,12 @@ class Parts:
         return found
 
     def remove(self) -> None:
-        storage.remove_folder(self.folder)
+        """Our files first, the note last, then the folder; whatever else lies in it stays, and the folder with it."""
+        if self.folder.is_dir():
+            for path in (*self.folder.glob("*.part"), *self.folder.glob(".*.tmp"), self.folder / "command.json"):
+                storage.calls.unlink(path)
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
 
 
 NUMPY_TYPES = {"F32": "<f4", "U8": "u1", "I64": "<i8"}

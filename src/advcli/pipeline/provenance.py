@@ -7,7 +7,7 @@ from typing import Any
 from advcli import catalog
 from advcli.errors import CommandError
 from advcli.header import Header, short
-from advcli.pipeline.inputs import ADVERSARIAL, DEFENDED, MODEL, find_file, find_folder
+from advcli.pipeline.inputs import ADVERSARIAL, DEFENDED, MODEL, PERTURBATIONS, find_file, find_folder
 
 DEFAULT_NAMES = {"train": MODEL, "import": MODEL, "attack": ADVERSARIAL, "defend": DEFENDED}
 
@@ -29,8 +29,10 @@ def _span(texts: list[str]) -> str:
 
 def command(header: Header, path: Path, where: Path = Path()) -> str:
     """The command line that makes the file again, its parents named by the files in `where` with their content."""
-    how = header["made"]
+    how, name = header["made"], path.name
     verb = how["verb"]
+    if header.get("kind") == "perturbation":  # a view: made with its set
+        name = ADVERSARIAL if name == PERTURBATIONS else name.removesuffix(".perturbations.h5") + ".h5"
     role = {"train": "recipe", "attack": "attack", "defend": "defense"}.get(verb)
     words = ["advcli", verb]
     if role and how["method"]:
@@ -38,18 +40,21 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
     files = []
     for parent in how["parents"]:
         found = find_file(parent["digest"], where)
-        name = str(found) if found else f"<sha256:{short(parent['digest'])}>"
+        called = str(found) if found else f"<sha256:{short(parent['digest'])}>"
         if parent["role"] == "file":
-            files.append(name)
+            files.append(called)
         else:
-            words += [f"--{parent['role']}", name]
+            words += [f"--{parent['role']}", called]
     words += _data_words(how["data"], where)
     words += _option_words({**how["options"], **how["parameters"]}, verb, role, how["method"])
     batch = how["environment"].get("batch_size")
     if batch and verb == "attack":
         words += ["--batch-size", str(batch)]
-    if path.name != DEFAULT_NAMES.get(verb) and not (verb == "defend" and files):
-        words += ["-o", path.name]
+    default = DEFAULT_NAMES.get(verb)
+    if verb in ("defend", "stats") and files:
+        default = Path(files[0]).with_suffix(".filtered.h5" if verb == "defend" else ".stats").name
+    if name != default:
+        words += ["-o", name]
     return " ".join(w if w.startswith("<") else shlex.quote(w) for w in [*words, *files])
 
 
@@ -87,5 +92,5 @@ def _option_words(values: dict[str, Any], verb: str, role: str | None, method: s
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
         else:
-            words += [flag, f"{value:.17g}" if isinstance(value, float) else str(value)]
+            words += [flag, repr(value) if isinstance(value, float) else str(value)]
     return words

@@ -29,17 +29,17 @@ class Story:
 def show(
     files: Files = (),
     *,
-    where: Annotated[str, Param("Folder in which parents are looked for.", form="DIR")] = ".",
+    in_: Annotated[str, Param("Folder in which parents are looked for.", form="DIR")] = ".",
     talk: Talk = SILENT,
 ) -> list[Story]:
     """Tell how files were made.
 
     Prints the command line that makes each again, and its header.
     """
-    given = inputs.checked("show", {"files": files, "where": where})
-    if not Path(where).is_dir():
-        raise InputError(f"{where}: no such folder")
-    return [_story(Path(name), Path(given["where"])) for name in given["files"]]
+    given = inputs.checked("show", {"files": files, "in_": in_})
+    if not Path(in_).is_dir():
+        raise InputError(f"{in_}: no such folder")
+    return [_story(Path(name), Path(given["in_"])) for name in given["files"]]
 
 
 def _story(path: Path, where: Path) -> Story:

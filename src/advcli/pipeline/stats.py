@@ -28,6 +28,7 @@ from advcli.talk import SILENT, Talk
 NORMS = ("l0", "l1", "l2", "linf")
 GROUPS = ("label", "target", "prediction")
 COLUMN = {"label": "labels", "target": "target", "prediction": "prediction"}
+WHERE = ("epsilon", "success", "index")
 BATCH = 1024
 
 
@@ -128,16 +129,20 @@ def places(opened: ImageSet, where: str | None) -> Array:
     for piece in (where or "").split(",") if where else ():
         word, _, text = piece.partition("=")
         column = COLUMN.get(word, word)
-        if column not in opened or word in ("images", "originals", "header"):
+        if column not in (*COLUMN.values(), *WHERE) or column not in opened:
             raise CommandError(f"--where {piece}: {opened.path} has no {word!r}")
         values = opened.column(column)
-        if word in GROUPS and text in opened.classes:
+        if word in GROUPS:
+            if text not in opened.classes:
+                raise CommandError(f"--where {piece}: {text!r} is no class of {opened.path}")
             keep &= values == opened.classes.index(text)
         else:
             try:
                 keep &= np.isclose(values, float(fraction(text)), atol=1e-7)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise CommandError(f"--where {piece}: {error}") from None
+        if not keep.any():
+            raise CommandError(f"--where {where}: {opened.path} has no such row")
     return np.flatnonzero(keep)
 
 

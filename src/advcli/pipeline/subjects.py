@@ -9,7 +9,7 @@ from torch import Tensor
 from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import InputError
-from advcli.geometry import distance
+from advcli.geometry import distance, tolerance
 from advcli.header import Header
 from advcli.imageset import ImageSet
 from advcli.modelfile import ModelFile
@@ -46,6 +46,8 @@ def from_data(data: Dataset) -> Subject:
 def from_file(opened: ImageSet, name: str) -> Subject:
     if opened.kind == "perturbation":
         raise InputError(f"{name}: holds perturbations; evaluate the set that they were made with")
+    if not len(opened):
+        raise InputError(f"{name}: holds no rows; there is nothing to measure")
     if opened.kind == "adversarial" and opened.header["norm"] != "raw":
         refuse_too_far(opened)
     count = len(opened)
@@ -58,10 +60,11 @@ def from_file(opened: ImageSet, name: str) -> Subject:
 def refuse_too_far(opened: ImageSet) -> None:
     """A row whose perturbation exceeds its declared budget makes the whole set unusable."""
     bound, origin = opened.column("epsilon"), opened.column("original")
+    slack = tolerance(float(bound.max(initial=0)))
     for start in range(0, len(opened), 1024):
         stop = min(start + 1024, len(opened))
         size = distance(opened.rows("images", start, stop), opened.pick("originals", origin[start:stop]), opened.header["norm"])
-        over = size.numpy() > bound[start:stop].astype(np.float64) + opened.header["tolerance"]
+        over = ~(size.numpy() <= bound[start:stop].astype(np.float64) + slack)
         if over.any():
             row = int(np.argmax(over))
             raise InputError(

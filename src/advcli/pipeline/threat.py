@@ -10,30 +10,37 @@ def threat(header: Header, model: ModelFile, epsilon: str | None, eight_bit: boo
     """The line that stands beside every figure."""
     if header["kind"] == "filtered":
         inner = threat(header["of"], model, epsilon, eight_bit=False)
-        return {**inner, "filtered": header["made"]["method"], "notes": [*inner["notes"], "static: filtered after the attack"]}
+        attacked = inner["attack"] is not None
+        notes = [*inner["notes"], "static: filtered after the attack, no robustness claim"] if attacked else inner["notes"]
+        knowledge = "static" if attacked else "none"
+        return {**inner, "filtered": header["made"]["method"], "knowledge": knowledge, "pixels": "float", "notes": notes}
     if header["kind"] != "adversarial":
         return {"attack": None, "knowledge": "none", "pixels": "8-bit" if eight_bit else "float", "notes": []}
     how, notes = header["made"], []
     options, parameters = how["options"], how["parameters"]
-    knowledge = known(header["victim"], model)
-    stopped = bool(header.get("repeated") and options["early_stop"])
+    knowledge = known(header["victim"], model) if header["access"] != "none" else "none"
+    stopped = bool(header["repeated"] and options["early_stop"] and knowledge != "none")
+    if (how.get("data") or {}).get("name") == "file":
+        notes.append("starts from a file: distances are to its images")
+    if missing := header.get("unrepresentable"):
+        notes.append(f"{missing} rows have no 8-bit picture in their budget and hold the original")
     if knowledge == "static":
         notes.append("static: made without the defense in view, no robustness claim")
-    if stopped and header["victim"]["digest"] != model.digest:
+    if stopped and knowledge in ("static", "transfer"):
         notes.append("stopped at first success: weak for transfer")
     return {
         "attack": how["method"],
         "norm": header["norm"],
         "epsilon": epsilon,
-        "steps": parameters.get("steps"),
+        "steps": parameters.get("steps") or ("automatic" if "steps" in parameters else None),
         "restarts": options["restarts"],
-        "strength": "early-stopped" if stopped else "full",
+        "strength": "early-stopped" if stopped else "full" if knowledge != "none" else None,
         "knowledge": knowledge,
         "access": header["access"],
         "target": options.get("target"),
         "labels": options["label"],
         "eot": options.get("eot"),
-        "pixels": "8-bit" if eight_bit or options["quantize"] else "float",
+        "pixels": "8-bit" if eight_bit or (options["quantize"] and not header.get("unrepresentable")) else "float",
         "notes": notes,
     }
 

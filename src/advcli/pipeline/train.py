@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from advcli import catalog, modelfile, stack, storage
 from advcli.arrays import Array
 from advcli.dataset import Dataset
-from advcli.errors import InputError
+from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.interval import exact_interval
 from advcli.parameters import (
     Classes,
@@ -42,8 +42,8 @@ def train(
     recipe: Annotated[str, Param("How to train: a recipe below, or package.module:function.", form="NAME")] = "standard",
     arch: Annotated[str, Param("The architecture: one below, or package.module:function.", form="NAME")] = "cnn",
     epochs: Annotated[int | None, Param("Passes over the data. [default: 3 to 40 by the size of the data]", low=1)] = None,
-    lr: Annotated[float, Param("Learning rate of Adam.", low=0)] = 0.002,
-    weight_decay: Annotated[float, Param("Weight decay.", low=0)] = 0.0,
+    lr: Annotated[float, Param("Learning rate of Adam.", low=0, high=1000)] = 0.002,
+    weight_decay: Annotated[float, Param("Weight decay.", low=0, high=1000)] = 0.0,
     batch_size: Annotated[int, Param("Images in one step.", low=1)] = 64,
     limit: Limit = None,
     per_class: PerClass = None,
@@ -68,6 +68,8 @@ def train(
         raise InputError(f"{images.name}: holds the {images.split} split; only training images may enter training")
     if (images.labels < 0).any():
         raise InputError(f"{images.name}: row {int(np.argmax(images.labels < 0))} has no label to learn")
+    if len(images.classes) < 2:
+        raise InputError(f"{images.name}: has one class only ({images.classes[0]}); a classifier needs two")
     chosen = find_epochs(given["epochs"], len(images))
     with inputs.threads(images.shape):
         return _train(images, objective, network, given, chosen, talk)
@@ -87,6 +89,9 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
         environment=inputs.environment(where, given["batch_size"]),
     )
     path = outputs.target(given["output"], inputs.MODEL)
+    journal = path.with_suffix(".log.jsonl")
+    if journal.exists() and not path.exists() and not given["force"] and b'"epoch"' not in journal.read_bytes()[:100]:
+        raise CommandError(f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model")
     trainer = Trainer(images, objective, network, given, chosen, where)
     if given["dry_run"]:
         return trainer.estimate()
@@ -94,7 +99,7 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
         if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
             log = trainer.fit(validation(images, given), talk)
             document = trainer.recipe(arch, made, log[-1])
-            outputs.log_lines(path.with_suffix(".log.jsonl"), log)
+            outputs.log_lines(journal, log)
             modelfile.write(path, document, stack.classifier_of(trainer.model).network.state_dict())
     return path
 
@@ -173,6 +178,8 @@ class Trainer:
         self.model.train()
         loss: Tensor = self.objective(self.model, x, label, rng=rng).mean()
         self.optimizer.zero_grad(set_to_none=True)
+        if not bool(torch.isfinite(loss)):
+            raise AdvcliError(f"training: the loss became {float(loss.detach())} in epoch {epoch + 1}; a lower --lr may help")
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.optimizer.step()
         return float(loss.detach())

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from advcli import modelfile
+from advcli import catalog, modelfile
 from advcli.arrays import Array
 from advcli.errors import InputError
-from advcli.geometry import distance
+from advcli.geometry import distance, tolerance
 from advcli.grid import on_grid
 from advcli.imageset import Damaged, ImageSet
-from advcli.parameters import Device, Files, Model
+from advcli.parameters import Allow, Device, Files, Model
 from advcli.pipeline import inputs
 from advcli.rng import SampleRNG
 from advcli.talk import SILENT, Talk
@@ -47,12 +47,15 @@ class Verification:
         return {"passed": self.passed, "files": [one.document() for one in self.findings]}
 
 
-def verify(files: Files = (), *, model: Model = None, device: Device = "auto", talk: Talk = SILENT) -> Verification:
+def verify(
+    files: Files = (), *, model: Model = None, device: Device = "auto", allow: Allow = (), talk: Talk = SILENT
+) -> Verification:
     """Check files against themselves and their model.
 
     The answer is no (exit 1) where a digest, a bound or a prediction differs.
     """
-    given = inputs.checked("verify", {"files": files, "model": model, "device": device})
+    given = inputs.checked("verify", {k: v for k, v in locals().items() if k != "talk"})
+    catalog.allow(given["allow"])
     return Verification([_one(Path(name), given, talk) for name in given["files"]])
 
 
@@ -87,12 +90,12 @@ def _images(opened: ImageSet, finding: Finding, given: dict[str, Any], talk: Tal
 
 
 def _bounds(opened: ImageSet, finding: Finding) -> None:
-    bound = opened.column("epsilon").astype(np.float64) + opened.header["tolerance"]
+    bound = opened.column("epsilon").astype(np.float64) + tolerance(float(opened.column("epsilon").max(initial=0)))
     origin, norm = opened.column("original"), opened.header["norm"]
     for start in range(0, len(opened), BATCH):
         part = slice(start, start + BATCH)
         size = distance(opened.rows("images", start, start + BATCH), opened.pick("originals", origin[part]), norm).numpy()
-        for row in np.flatnonzero(size > bound[part]):
+        for row in np.flatnonzero(~(size <= bound[part])):
             finding.wrong.append(f"row {start + row}: {norm} distance {size[row]:.6g} is beyond its budget")
     finding.checked.append(f"{norm} distances")
 
@@ -107,13 +110,21 @@ def _eight_bit(opened: ImageSet, finding: Finding) -> None:
     finding.checked.append("8-bit pixels")
 
 
+def _as_parent(path: Path) -> ImageSet:
+    """A file that another one needs; its damage is no answer about that other one."""
+    try:
+        return ImageSet(path)
+    except Damaged as error:
+        raise InputError(str(error)) from None
+
+
 def _derived(opened: ImageSet, finding: Finding, talk: Talk) -> None:
     """A perturbation file against the set that it is a view of."""
     source = inputs.find_file(opened.header["of"], opened.path.parent)
     if source is None:
         talk.note(f"{opened.path}: the set that it was derived from is not beside it; its values were not compared")
         return
-    with ImageSet(source) as whole:
+    with _as_parent(source) as whole:
         origin = whole.column("original")
         for start in range(0, len(opened), BATCH):
             part = slice(start, start + BATCH)
@@ -130,7 +141,10 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
     if path is None:
         talk.note(f"{opened.path}: its model is not here (give --model); predictions were not recomputed")
         return
-    model = modelfile.read(path)
+    try:
+        model = modelfile.read(path)
+    except Damaged as error:
+        raise InputError(str(error)) from None
     if model.digest != victim["digest"]:
         raise InputError(f"{path}: is not the model that {opened.path} was made with")
     device = inputs.find_device(given["device"])

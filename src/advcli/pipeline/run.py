@@ -1,0 +1,150 @@
+"""One resolved attack command at work: parts, assembly, the view of perturbations, the estimate of its cost."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from advcli import imageset, storage
+from advcli.arrays import Array
+from advcli.dataset import Dataset
+from advcli.errors import CommandError, InputError
+from advcli.header import Header
+from advcli.pipeline import outputs
+from advcli.pipeline.craft import Job, craft
+from advcli.pipeline.estimate import Estimate
+from advcli.talk import Talk
+
+PROBE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One resolved attack command."""
+
+    job: Job
+    data: Dataset
+    made: Header
+    header: Header
+    batch_size: int
+    part_size: int
+
+    @property
+    def per_image(self) -> int:
+        """Rows of every image: budgets times targets."""
+        classes = len(self.header["classes"])
+        return len(self.job.budgets) * {"all": classes, "other": classes - 1}.get(self.job.target or "", 1)
+
+
+def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Path:
+    """The set and its view, unless the same command has made them already."""
+    default, force = given["output"] is None, given["force"]
+    with contextlib.ExitStack() as locks:
+        for one in (path, beside) if given["perturbations"] else (path,):
+            locks.enter_context(storage.locked(one))
+        if not outputs.finished(path, run.made, default_name=default, force=force, talk=talk):
+            write(path, run, talk)
+        outputs.Parts.of(path).remove()
+        if given["perturbations"]:
+            derive(path, beside, force=force)
+    return path
+
+
+def write(path: Path, run: Run, talk: Talk) -> None:
+    """Work part by part, assemble, publish."""
+    parts = outputs.Parts.of(path)
+    parts.begin(run.made, talk)
+    todo = _chunks(run)
+    won = seen = 0
+    with talk.progress(f"{run.job.method.spec.name}", len(run.data), "images") as tick:
+        for number, group in enumerate(todo):
+            count = min(group[-1] + run.batch_size, len(run.data)) - group[0]
+            if not parts.has(number):
+                columns = _joined([craft(run.job, run.data, s, min(s + run.batch_size, len(run.data))) for s in group])
+                parts.save(number, columns)
+                won += int(columns["success"].sum())
+                seen += len(columns["success"])
+            tick(count, f"{won / seen:.0%} fooled" if seen else "")
+    layout = parts.shapes()
+    header = run.header
+    if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, talk)):
+        header = {**header, "unrepresentable": count}
+    imageset.write(path, header, layout, {name: _column(parts, name) for name in layout})
+
+
+def _chunks(run: Run) -> list[range]:
+    """The starts of the batches of every part."""
+    every = range(0, len(run.data), run.batch_size)
+    return [every[i : i + run.part_size] for i in range(0, len(every), run.part_size)]
+
+
+def _joined(batches: list[dict[str, Array]]) -> dict[str, Array]:
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def _column(parts: outputs.Parts, name: str) -> imageset.Pieces:
+    return lambda: parts.column(name)
+
+
+def count_unrepresentable(parts: outputs.Parts, talk: Talk) -> int:
+    """Attacked rows that have no 8-bit picture inside their budget."""
+    count = total = 0
+    columns = [parts.column(name) for name in ("images", "labels", "clean_prediction", "target")]
+    for pixels, labels, clean, target in zip(*columns, strict=True):
+        levels = pixels.astype(np.float64) * 255
+        off = (np.abs(levels - np.rint(levels)) > 1e-3).any((1, 2, 3))
+        attacked = ((clean == labels) | (labels < 0)) & (target != clean)
+        count, total = count + int((off & attacked).sum()), total + int(attacked.sum())
+    if count:
+        talk.warn(f"{count} of {total} attacked rows have no 8-bit picture inside their budget; they hold the original")
+    return count
+
+
+def derive(path: Path, beside: Path, *, force: bool) -> None:
+    """The perturbations: a view of the set, rebuilt where it is missing or belongs to another."""
+    with imageset.ImageSet(path) as made:
+        header = {
+            **{k: made.header[k] for k in ("classes", "split", "norm", "epsilon", "tolerance", "victim", "made")},
+            "kind": "perturbation",
+            "range": [-1, 1],
+            "of": made.digest,
+        }
+        if beside.exists() and not force:
+            try:
+                with imageset.ImageSet(beside) as old:
+                    if old.header == header:
+                        return
+                    ours = old.kind == "perturbation"
+            except InputError:
+                ours = False
+            if not ours:
+                raise CommandError(
+                    f"{beside}: stands there and is no whole file of perturbations\n"
+                    "--force replaces it, --no-perturbations does without"
+                )
+
+        def differences() -> Iterator[Array]:
+            origin = made.column("original")
+            for start in range(0, len(made), 1024):
+                stop = min(start + 1024, len(made))
+                yield (made.rows("images", start, stop) - made.pick("originals", origin[start:stop])).numpy()
+
+        names = ("labels", "index", "target", "epsilon", "success", "prediction", "clean_prediction")
+        layout, fill = imageset.in_memory({name: made.column(name) for name in names})
+        layout["images"] = (np.dtype("<f4"), (len(made), *made.shape))
+        imageset.write(beside, header, layout, {**fill, "images": differences})
+
+
+def estimate(run: Run, perturbations: bool) -> Estimate:
+    """Rows and bytes by arithmetic, time by a short probe."""
+    rows = len(run.data) * run.per_image
+    pixels = int(np.prod(run.data.shape))
+    size = rows * pixels * (1 if run.job.store_bytes else 4) + len(run.data) * pixels * (1 if run.data.eight_bit else 4)
+    size += rows * (8 * 7 + 4 + 1) + (rows * (pixels * 4 + 8 * 5 + 5) if perturbations else 0)
+    craft(run.job, run.data, 0, 2)  # warms up what is only slow the first time
+    count, begin = min(PROBE, len(run.data)), time.perf_counter()
+    craft(run.job, run.data, 0, count)
+    return Estimate(rows, size, (time.perf_counter() - begin) * len(run.data) / count)

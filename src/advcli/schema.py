@@ -1,0 +1,106 @@
+"""What a header must say before anything in it is believed; each check names the file and the key."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from advcli.errors import InputError
+from advcli.header import Header
+from advcli.numbers import as_float32, fraction
+
+Fields = Mapping[str, type]
+KINDS = {"clean": (), "perturbation": ("of", "norm", "epsilon"), "filtered": ("of",),
+         "adversarial": ("norm", "epsilon", "tolerance", "access", "repeated", "victim")}  # fmt: skip
+MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}
+VICTIM: Fields = {"digest": str, "weights": str, "defenses": list, "static": bool}
+OPTIONS: Fields = {"early_stop": bool, "restarts": int, "label": str, "quantize": bool, "seed": int}
+NORMS = ("linf", "l2", "l1", "raw")
+VERBS = ("train", "attack", "defend", "stats", "import")
+
+
+def need(holds: object, where: str, what: str) -> None:
+    """Refuse the file where something does not hold."""
+    if not holds:
+        raise InputError(f"{where}: its header has no valid {what}; the file is damaged or not advcli's")
+
+
+def fields(found: Any, wanted: Fields, where: str, what: str) -> None:
+    """A JSON object with fields of these types."""
+    need(isinstance(found, dict), where, what)
+    for name, kind in wanted.items():
+        need(isinstance(found.get(name), kind), where, f"{what}.{name}")
+
+
+def classes(found: Any, where: str) -> None:
+    """Different names, none of which could be anything but the name of one folder."""
+    need(isinstance(found, list) and found and all(isinstance(name, str) for name in found), where, "list of classes")
+    need(len(set(found)) == len(found), where, "list of classes (one is named twice)")
+    for name in found:
+        plain = name.isprintable() and name not in ("", ".", "..") and not set("/\\") & set(name)
+        need(plain, where, f"class name {name!r}")
+
+
+def provenance(found: Any, where: str) -> None:
+    """How a file was made."""
+    fields(found, MADE, where, "made")
+    need(found["verb"] in VERBS, where, "made.verb")
+    for parent in found["parents"]:
+        fields(parent, {"role": str, "digest": str}, where, "made.parents")
+    need(found.get("data") is None or isinstance(found["data"], dict), where, "made.data")
+
+
+def defenses(found: Any, where: str) -> None:
+    need(isinstance(found, list), where, "list of defenses")
+    for one in found:
+        fields(one, {"name": str, "parameters": dict}, where, "defenses")
+
+
+def image_set(header: Header, where: str) -> None:
+    """The header of an image set."""
+    kind = header.get("kind")
+    need(kind in KINDS, where, "kind")
+    classes(header.get("classes"), where)
+    need(header.get("split") in ("train", "val", "test"), where, "split")
+    need(header.get("range") == ([-1, 1] if kind == "perturbation" else [0, 1]), where, "range")
+    provenance(header.get("made"), where)
+    for name in KINDS[str(kind)]:
+        need(name in header, where, name)
+    if kind in ("adversarial", "perturbation"):
+        need(header["norm"] in NORMS, where, "norm")
+        budgets(header["epsilon"], where)
+        fields(header["victim"], VICTIM, where, "victim") if kind == "adversarial" else None
+    if kind == "adversarial":
+        defenses(header["victim"]["defenses"], where)
+        fields(header["made"]["options"], OPTIONS, where, "made.options")
+    if kind == "filtered":
+        need(isinstance(header["of"], dict), where, "of")
+        image_set(header["of"], where)
+
+
+def budgets(found: Any, where: str) -> None:
+    need(isinstance(found, list) and found, where, "epsilon")
+    try:
+        values = {as_float32(fraction(text)) for text in found}
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        values = set()
+    need(len(values) == len(found), where, "epsilon")
+
+
+def model(recipe: Header, where: str) -> None:
+    """The recipe of a model file."""
+    need(recipe.get("format") == "advcli/model/1", where, "format (advcli/model/1 is what this version reads)")
+    fields(recipe.get("arch"), {"name": str, "parameters": dict}, where, "arch")
+    shape = recipe.get("input")
+    whole = isinstance(shape, list) and len(shape) == 3 and all(isinstance(n, int) and 0 < n <= 65536 for n in shape)
+    need(whole, where, "input")
+    classes(recipe.get("classes"), where)
+    fields(recipe.get("normalize"), {"mean": list, "std": list}, where, "normalize")
+    mean, std = recipe["normalize"]["mean"], recipe["normalize"]["std"]
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in [*mean, *std])
+    need(numbers and len(mean) == len(std) == recipe["input"][0] and all(x > 1e-12 for x in std), where, "normalize")
+    defenses(recipe.get("defenses"), where)
+    need(
+        recipe.get("data") is None or (isinstance(recipe["data"], dict) and isinstance(recipe["data"].get("name"), str)),
+        where,
+        "data",
+    )
+    provenance(recipe.get("made"), where)
