@@ -117,8 +117,9 @@ def main() -> None:
             )
             print(lines[-1])
     text = (
-        "# Benchmarks\n\nWritten by `nox -s bench` (`benchmarks/run.py`). The embedded digits' 500 test images, the small\ndefault "
-        f"cnn, one thread, batches of 64; medians of {REPEATS} interleaved runs, ratios pair by pair (smallest to largest).\n"
+        "# Benchmarks\n\nWritten by `nox -s bench` (`benchmarks/run.py`). The embedded digits' 500 test images, the\n"
+        f"small default cnn, one thread, batches of 64; medians of {REPEATS} interleaved runs, ratios pair by pair\n"
+        "(smallest to largest).\n"
         "The plain loop counts every misclassified image, advcli the initially correct ones that it turned, after checking\n"
         "each on the stored values. A frozen model in both: no gradients of weights.\n\n"
         f"torch {torch.__version__.partition('+')[0]}, Python {platform.python_version()}, {platform.machine()}.\n\n"

@@ -41,22 +41,27 @@ def tolerance(eps: float) -> float:
     return 1e-6 * max(1.0, eps)
 
 
-def _project_linf(u: Tensor, room: Tensor, radius: Tensor) -> Tensor:
+def room_to(direction: Tensor, x: Tensor) -> Tensor:
+    """How far each pixel may go in a direction before it is black or white."""
+    return torch.where(direction > 0, 1 - x, x)
+
+
+def _project_linf(u: Tensor, center: Tensor, radius: Tensor) -> Tensor:
     return torch.minimum(torch.maximum(u, -radius), radius)
 
 
-def _project_l2(u: Tensor, room: Tensor, radius: Tensor) -> Tensor:
+def _project_l2(u: Tensor, center: Tensor, radius: Tensor) -> Tensor:
     length = per_sample(u.flatten(1).norm(dim=1).clamp_min(TINY), u)
     factor = (radius / length).clamp(max=1)
     return u * factor
 
 
-def _project_l1(u: Tensor, room: Tensor, radius: Tensor) -> Tensor:
+def _project_l1(u: Tensor, center: Tensor, radius: Tensor) -> Tensor:
     """The exact projection on the l1 ball within the room to black and white (Croce & Hein, arXiv:2103.01208).
 
     It is sign(u) min(max(|u| - lam, 0), room) for the smallest lam >= 0 that keeps the budget; lam by bisection.
     """
-    size = u.abs()
+    size, room = u.abs(), room_to(u, center)
     within = torch.minimum(size, room)
     inside = per_sample(within.flatten(1).sum(1), u) <= radius
     if bool(inside.all()):
@@ -70,9 +75,9 @@ def _project_l1(u: Tensor, room: Tensor, radius: Tensor) -> Tensor:
     return u.sign() * torch.minimum(shrunk, room)
 
 
-def _along_l1(g: Tensor, room: Tensor, length: Tensor) -> Tensor:
+def _along_l1(g: Tensor, x: Tensor, length: Tensor) -> Tensor:
     """Spend the length on the pixels in the order of |g|, as much on each as there is room for."""
-    size, free = g.flatten(1).abs(), room.flatten(1)
+    size, free = g.flatten(1).abs(), room_to(g, x).flatten(1)
     order = size.argsort(dim=1, descending=True, stable=True)
     queued = torch.where(size == 0, 0.0, free).gather(1, order)
     before = queued.cumsum(1) - queued
@@ -115,7 +120,7 @@ def unit(g: Tensor, norm: str) -> Tensor:
     return g / per_sample(g.flatten(1).norm(dim=1).clamp_min(TINY), g) if norm == "l2" else g
 
 
-def _along_unit(norm: str, g: Tensor, room: Tensor, length: Tensor) -> Tensor:
+def _along_unit(norm: str, g: Tensor, x: Tensor, length: Tensor) -> Tensor:
     return length * unit(g, norm)
 
 
@@ -139,15 +144,12 @@ class Ball:
 
     def project(self, x: Tensor) -> Tensor:
         """The point of the ball for x; x itself where it is in the ball already."""
-        u = x - self.center
-        room = torch.where(u > 0, 1 - self.center, self.center)
-        u = GEOMETRY[self.norm].project(u, room, per_sample(self.radius, x))
+        u = GEOMETRY[self.norm].project(x - self.center, self.center, per_sample(self.radius, x))
         return (self.center + u).clamp(0, 1)
 
     def along(self, x: Tensor, gradient: Tensor, length: Tensor) -> Tensor:
         """One step from x of the given length (N,) in this norm, along the gradient, back inside the ball."""
-        room = torch.where(gradient > 0, 1 - x, x)
-        return self.project(x + GEOMETRY[self.norm].along(gradient, room, per_sample(length, x)))
+        return self.project(x + GEOMETRY[self.norm].along(gradient, x, per_sample(length, x)))
 
     def step(self, direction: Tensor) -> Tensor:
         """The whole budget along a direction of unit length; `raw` scales it and bounds nothing."""

@@ -23,8 +23,7 @@ def prob(logits: Tensor, label: Tensor) -> Tensor:
 
 def margin(logits: Tensor, label: Tensor) -> Tensor:
     """max_{k != y} z_k - z_y: positive exactly where the model decides against y."""
-    own = nn.functional.one_hot(label, logits.shape[1]).bool()
-    rival = logits.masked_fill(own, -torch.inf).amax(1)
+    rival = logits.scatter(1, label[:, None], -torch.inf).amax(1)
     return rival + logit(logits, label)
 
 

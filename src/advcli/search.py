@@ -40,6 +40,8 @@ class Best:
         better = margin > self._margin[self._open]
         rows = self._open[better]
         self.x[rows], self._margin[rows] = x[better], margin[better]
-        live = ~goal.reached(logits) if self.early_stop else torch.ones_like(better)
+        if not self.early_stop:
+            return torch.ones_like(better)
+        live = ~goal.reached(logits)
         self._open = self._open[live]
         return live

@@ -53,17 +53,18 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A model that counts; `rows` are its samples' places in the tally, `draws` feed a random defense."""
+    """A model that counts; `rows` are its samples' places in the tally, `draws` feed a random defense, if there is one."""
 
     model: nn.Module
     tally: Tally
     rows: Tensor
-    draws: SampleRNG
+    draws: SampleRNG | None
     eot: int = 1
     half: bool = False  # search in bfloat16; verdicts are taken elsewhere, in float32
 
     def __getitem__(self, mask: Tensor) -> "Victim":
-        return replace(self, rows=self.rows[mask.to(self.rows.device)], draws=self.draws[mask])
+        draws = None if self.draws is None else self.draws[mask]
+        return replace(self, rows=self.rows[mask.to(self.rows.device)], draws=draws)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits, averaged over the draws of a random defense; no gradients."""
@@ -81,18 +82,26 @@ class Victim:
     def gradient(self, x: Tensor, loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """The gradient of a per-sample loss to the image, and the logits of the same forward pass."""
         self.tally.gradients[self.rows] += self.eot
-        slope, scores = torch.zeros_like(x), None
-        for _ in range(self.eot):
-            point = x.detach().requires_grad_()
-            logits = self._forward(point)
-            slope = slope + torch.autograd.grad(loss(logits).sum(), point)[0]
-            scores = logits.detach() if scores is None else scores + logits.detach()
-        assert scores is not None  # eot is at least one
-        return slope / self.eot, scores / self.eot
+        slope, scores = self._slope(x, loss)
+        for _ in range(self.eot - 1):
+            more, logits = self._slope(x, loss)
+            slope, scores = slope + more, scores + logits
+        return (slope, scores) if self.eot == 1 else (slope / self.eot, scores / self.eot)
+
+    def _slope(self, x: Tensor, loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        point = x.detach().requires_grad_()
+        logits = self._forward(point)
+        return torch.autograd.grad(loss(logits).sum(), point)[0], logits.detach()
 
     def _forward(self, x: Tensor) -> Tensor:
-        turn = self.tally.turns[self.rows]
-        self.tally.turns[self.rows] = turn + 1
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
-            logits: Tensor = self.model(x, self.draws.at(turn))
+        draws = None
+        if self.draws is not None:
+            turn = self.tally.turns[self.rows]
+            self.tally.turns[self.rows] = turn + 1
+            draws = self.draws.at(turn)
+        if not self.half:
+            logits: Tensor = self.model(x, draws)
+            return logits
+        with torch.autocast(x.device.type, torch.bfloat16):
+            logits = self.model(x, draws)
         return logits.float()

@@ -145,8 +145,8 @@ def as_bytes(pixels: Array) -> Array:
 def _rows(job: Job, x: Tensor, goal: Goal, busy: Tensor, ids: Tensor, tally: Tally, number: int) -> tuple[Tensor, Tensor, Tensor]:
     """(budgets, images) best point, success and decision for one target."""
     everyone = busy.nonzero()[:, 0]
-    draws = SampleRNG(job.seed, ids, ("defense", str(number)))
-    victim = Victim(job.model, tally, everyone.cpu(), draws[everyone], job.eot, job.half)
+    draws = SampleRNG(job.seed, ids[everyone], ("defense", str(number))) if job.random_model else None
+    victim = Victim(job.model, tally, everyone.cpu(), draws, job.eot, job.half)
     board = Board(job, x[everyone], goal[everyone], ids[everyone])
     rng = SampleRNG(job.seed, ids[everyone], ("attack", str(number)))
     for restart in range(job.restarts):
