@@ -4,7 +4,6 @@ Between `<!-- NAME -->` and `<!-- end -->` stand: the tables of methods (from th
 walk's commands (from docs/walk.sh).
 """
 
-import re
 import sys
 from pathlib import Path
 
@@ -45,10 +44,12 @@ def walk() -> str:
 
 
 def generated(text: str) -> str:
-    for name, make in (("methods", methods), ("walk", walk)):
-        text = re.sub(
-            rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", lambda m, make=make: m[1] + make() + m[2], text, flags=re.DOTALL
-        )
+    for name, make in {"methods": methods, "walk": walk}.items():
+        head, start, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, tail = rest.partition("<!-- end -->")
+        if not start or not end:
+            raise ValueError(f"README.md has no place for {name}")
+        text = f"{head}{start}{make()}\n{end}{tail}"
     return text
 
 

@@ -42,6 +42,7 @@ from advcli.pipeline import inputs, outputs
 from advcli.pipeline.craft import Job
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.run import Run, estimate, publish
+from advcli.pipeline.victims import open_model
 from advcli.registry import Bound
 from advcli.talk import SILENT, Talk
 
@@ -90,7 +91,7 @@ def attack(
     path = outputs.target(output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if output else Path(inputs.PERTURBATIONS)
     catalog.allow(given["allow"])
-    victim = inputs.open_model(model, talk, dry_run=dry_run)
+    victim = open_model(model, talk, dry_run=dry_run)
     selection = {name: given[name] for name in ("limit", "per_class", "classes", "image_size")}
     images = inputs.data_of(victim, data, split, **selection)
     with inputs.threads(images.shape):

@@ -15,6 +15,7 @@ from advcli.imageset import ImageSet
 from advcli.parameters import Allow, BatchSize, Device, DryRun, Files, Force, Method, Model, Output, Seed
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.estimate import Estimate
+from advcli.pipeline.victims import open_model
 from advcli.registry import Bound
 from advcli.rng import SampleRNG
 from advcli.talk import SILENT, Talk
@@ -54,7 +55,7 @@ def defend(
 
 def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estimate:
     catalog.allow(given["allow"])
-    base = inputs.open_model(given["model"], talk, dry_run=given["dry_run"])
+    base = open_model(given["model"], talk, dry_run=given["dry_run"])
     path = outputs.target(given["output"], inputs.DEFENDED)
     if given["dry_run"]:
         return Estimate(0, base.path.stat().st_size, 0.0)

@@ -20,7 +20,6 @@ from advcli.header import digest as sha256
 from advcli.modelfile import ModelFile
 from advcli.parameters import Option
 from advcli.registry import Spec
-from advcli.talk import Talk
 
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
 ADVERSARIAL, PERTURBATIONS = "adversarial.h5", "perturbations.h5"
@@ -80,18 +79,6 @@ def environment(device: torch.device, batch_size: int) -> Header:
 
 def default_batch(batch_size: int | None, device: torch.device) -> int:
     return batch_size or (64 if device.type == "cpu" else 512)
-
-
-def open_model(path: str | None, talk: Talk, *, dry_run: bool = False) -> ModelFile:
-    """The given model, or model.safetensors; where that is missing, train the small default first and say so."""
-    if path is None and not Path(MODEL).exists():
-        if dry_run:
-            raise InputError(f"{MODEL}: not here, and a dry run trains none; make one with: advcli train")
-        from advcli.pipeline.train import train  # verbs do not import each other but for this one default
-
-        talk.note(f"no {MODEL} here: training the small default first (advcli train)")
-        train(talk=talk)
-    return modelfile.read(path or MODEL)
 
 
 def open_data(

@@ -1,0 +1,20 @@
+"""The model that `attack` and `defend` work on: the one that was named, or the small default, trained where there is none."""
+
+from pathlib import Path
+
+from advcli import modelfile
+from advcli.errors import InputError
+from advcli.modelfile import ModelFile
+from advcli.pipeline.inputs import MODEL
+from advcli.pipeline.train import train
+from advcli.talk import Talk
+
+
+def open_model(path: str | None, talk: Talk, *, dry_run: bool = False) -> ModelFile:
+    """The given model, or model.safetensors; where that is missing, train the small default first and say so."""
+    if path is None and not Path(MODEL).exists():
+        if dry_run:
+            raise InputError(f"{MODEL}: not here, and a dry run trains none; make one with: advcli train")
+        talk.note(f"no {MODEL} here: training the small default first (advcli train)")
+        train(talk=talk)
+    return modelfile.read(path or MODEL)
