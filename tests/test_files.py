@@ -65,7 +65,7 @@ def test_every_single_changed_byte_of_a_model_file_is_noticed(run, folder):
     path = Path("model.safetensors")
     whole = path.read_bytes()
     modelfile.read(path)
-    for place in [*range(0, 2600), *range(2600, len(whole), 7)]:
+    for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << place % 8)]) + whole[place + 1 :])
         with pytest.raises(InputError):
             modelfile.read(path)

@@ -96,3 +96,12 @@ def test_moments_do_not_cancel():
     for part in np.split(values, 60):
         found.add(part)
     assert found.row()["std"] == pytest.approx(values.std(), rel=1e-9)
+
+
+def test_confidence_and_overconfidence_are_what_numpy_says():
+    rng = np.random.default_rng(0)
+    sure, labels, said = rng.random(101).astype(np.float32), rng.integers(0, 3, 101), rng.integers(0, 3, 101)
+    found = {f.metric: f.value for f in figures("confidence", verdicts(labels, said, confidence=sure))}
+    assert found["confidence"] == pytest.approx(sure.mean(), abs=1e-6)
+    assert found["confidence-median"] == pytest.approx(np.median(sure), abs=1e-6)
+    assert found["overconfidence"] == pytest.approx(sure.mean() - (labels == said).mean(), abs=1e-6)

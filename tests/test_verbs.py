@@ -485,3 +485,48 @@ def test_a_dry_run_writes_nothing_and_counts_right(run, model):
     size = Path("adversarial.h5").stat().st_size + Path("perturbations.h5").stat().st_size
     assert abs(told["bytes"] - size) < 0.1 * size
     assert told["seconds"] > 0
+
+
+def test_the_score_form_climbs_the_score_of_the_target(run, model):
+    """S0-A1: F_t(x') >= F_t(x) on at least 99 % of images at eps 0.01."""
+    run("attack", "--method", "fgsm", "--objective", "logit", "--target", "next", "--eps", "0.01", "--limit", "300")
+    made = columns("adversarial.h5")
+    net, rows_ = advcli.pipeline.inputs.modelfile.read(model).module(), np.arange(300)
+    with torch.no_grad():
+        before, after = (net(torch.from_numpy(made[name]))[rows_, made["target"]] for name in ("originals", "images"))
+    attacked = made["clean_prediction"] == made["labels"]
+    assert (after >= before).numpy()[attacked].mean() >= 0.99
+
+
+def test_every_kind_of_average_reports_its_calibration(run, model):
+    """S1-D1: mean confidence against accuracy."""
+    sure = {}
+    for how in ("expsum", "mean-prob", "mean-logit", "vote"):
+        run("defend", "--method", "average", "--average", how, "--samples", "8", "--force")
+        found = rows(
+            run(
+                "evaluate",
+                "--model",
+                "defended.safetensors",
+                "--data",
+                "digits:test",
+                "--metric",
+                "confidence",
+                "--metric",
+                "accuracy",
+                "--json",
+            )
+        )
+        by = {row["metric"]: row["value"] for row in found}
+        assert by["overconfidence"] == pytest.approx(by["confidence"] - by["accuracy"], abs=1e-6)
+        sure[how] = by["confidence"]
+    assert sure["expsum"] > sure["mean-prob"], "the sum of exponentials is ruled by its surest copy"
+
+
+def test_exports_of_the_same_file_are_equal_bytes(run, model):
+    run("attack", "--method", "fgsm", "--limit", "3")
+    for name, made in (("model.safetensors", "one.pt"), ("adversarial.h5", "one.npz")):
+        run("export", name, "-o", made)
+        first = Path(made).read_bytes()
+        run("export", name, "-o", made, "--force")
+        assert Path(made).read_bytes() == first

@@ -111,7 +111,8 @@ def read(path: str | Path) -> ModelFile:
     if data[:4] == b"PK\x03\x04" or data[:2] == b"\x80\x02":
         raise InputError(f"{path}: a PyTorch file, not a model of advcli's; bring it in with: advcli import {path} --arch NAME")
     try:
-        tensors = safetensors.torch.load(data)
+        found = safetensors.torch.load(data)
+        tensors = {name: found[name] for name in sorted(found)}  # in another order at every call
     except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: not a safetensors file, or a damaged one ({str(error)[:80]})") from None
     recipe = peek(path) if KEY.encode() in data[: 1 << 20] else {}

@@ -156,7 +156,7 @@ Precision = Annotated[
     Literal["float32", "bfloat16"], Param("Arithmetic of the search; verdicts are always float32.", needs="gradient")
 ]
 Output = Annotated[str | None, Param("Where to write the result.", form="PATH", short="-o")]
-Method = Annotated[str, Param("The method: one of those below, or package.module:function of your own.", form="NAME")]
+Method = Annotated[str, Param("The method: one of those listed, or package.module:function of your own.", form="NAME")]
 Allow = Annotated[
     tuple[str, ...], Param("Run this code of your own where a model file names it; may be repeated.", form="MODULE:FUNCTION")
 ]
@@ -174,7 +174,11 @@ Target = Annotated[
     Param("Class to reach: a number, a name, or random, next, least-likely, other (every other), all.",
           form="CLASS", needs="targeted"),
 ]  # fmt: skip
-Label = Annotated[Literal["true", "pred"], Param("Class to leave: the true label, or the model's own prediction.", needs="model")]
+Label = Annotated[
+    Literal["true", "pred"],
+    Param("Class to leave: the true one, or the model's own prediction (where the model is right, the same; images "
+          "that it has wrong are left alone).", needs="model"),
+]  # fmt: skip
 Restarts = Annotated[int, Param("Fresh random starts; the best attempt is kept.", low=1, needs="random")]
 EarlyStop = Annotated[
     bool, Param("Leave an image alone once it is adversarial, or spend the full strength on it.", needs="repeated")

@@ -16,6 +16,7 @@ class Verdicts:
     labels: Array
     predictions: Array
     rank: Array
+    confidence: Array | None = None  # the probability of the decision
     targets: Array | None = None
     clean: Array | None = None  # decisions on the originals, by the same model
 
@@ -24,7 +25,13 @@ class Verdicts:
             return None if values is None else values[mask]
 
         return Verdicts(
-            self.classes, self.labels[mask], self.predictions[mask], self.rank[mask], some(self.targets), some(self.clean)
+            self.classes,
+            self.labels[mask],
+            self.predictions[mask],
+            self.rank[mask],
+            some(self.confidence),
+            some(self.targets),
+            some(self.clean),
         )
 
     def known(self) -> "Verdicts":

@@ -22,7 +22,7 @@ VERBS = ("train", "attack", "defend", "evaluate", "stats", "show", "verify", "im
 JSON = Option("json", bool, False, Param("Print one JSON document on stdout."))
 QUIET = Option("quiet", bool, False, Param("Only warnings and errors on stderr."))
 DEBUG = Option("debug", bool, False, Param("Show the traceback of a failure."))
-SHARED = tuple((one, options.COMMON) for one in (JSON, QUIET, DEBUG))
+SHARED = tuple((one, options.HEADING[one.name]) for one in (JSON, QUIET, DEBUG))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,6 +19,13 @@ class Command(TyperCommand):
             "help_option_names": ["-h", "--help"],
         }
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Usage, what it is, the methods to choose from, then the options."""
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        self.format_epilog(ctx, formatter)
+        self.format_options(ctx, formatter)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """One section for every heading, in the order of the parameters."""
         sections: dict[str, list[tuple[str, str]]] = {}

@@ -72,4 +72,4 @@ def by_family(verb: str) -> str:
         )
         lines = [{f"--{option}": f"  {s.name}", "family": family, "": s.summary} for family, s in rows]
         blocks.append(table(lines))
-    return "\n\n".join(blocks) + f"\n\nOptions of one of them: advcli {verb} --{next(iter(CHOICES[verb]))} NAME --help"
+    return "\n\n".join(blocks) + f"\n\nThe options of one of them: advcli {verb} --{next(iter(CHOICES[verb]))} NAME --help"

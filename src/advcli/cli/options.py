@@ -25,6 +25,15 @@ CHOICES: dict[str, dict[str, str]] = {
 }
 POSITIONAL = ("files", "file")
 COMMON = "Options"
+OWN = "Options of "
+# Headings of the words that most verbs share; a word that stands nowhere here comes under COMMON.
+HEADINGS = {
+    "Data": "data split limit per_class classes image_size",
+    "Strength": "norm eps target label restarts early_stop static eot quantize rounding precision",
+    "Running": "seed batch_size part_size device allow dry_run",
+    "Output": "output perturbations force json quiet debug",
+}
+HEADING = {word: heading for heading, words in HEADINGS.items() for word in words.split()}
 
 
 def values_of(flag: str, args: Sequence[str]) -> list[str]:
@@ -61,8 +70,10 @@ def applies(one: Option, specs: Sequence[Spec]) -> bool:
 def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:
     """Every option of the command, with the heading that it stands under; those of the chosen methods first."""
     _, options = catalog.verb(verb)
-    own = [(one, f"Options of {spec.name}") for spec in specs for one in spec.options]
-    found = own + [(one, COMMON) for one in options if applies(one, specs)]
+    own = [(one, f"{OWN}{spec.name}") for spec in specs for one in spec.options]
+    order = [COMMON, *HEADINGS]
+    common = [(one, HEADING.get(one.name, COMMON)) for one in options if applies(one, specs)]
+    found = own + sorted(common, key=lambda pair: order.index(pair[1]))
     names = [one.name for one, _ in found]
     for name in names:
         if names.count(name) > 1:
@@ -126,7 +137,7 @@ def refusal(option_name: str, verb: str, specs: Sequence[Spec], options: Sequenc
     """The error for an option that this command does not have; it names those that it has."""
     import difflib
 
-    own = [one.flag for one, heading in options if heading != COMMON]
+    own = [one.flag for one, heading in options if heading.startswith(OWN)]
     near = difflib.get_close_matches(option_name, [one.flag for one, _ in options], 1, 0.75)
     who = " ".join(spec.name for spec in specs) or verb
     has = f"; {who} has {', '.join(own)}" if own else ""

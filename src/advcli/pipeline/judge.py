@@ -36,9 +36,9 @@ class Judge:
 
     def decide(
         self, count: int, pictures: Callable[[int, int], Tensor], ids: Array, turn: int, labels: Array
-    ) -> tuple[Array, Array]:
-        """(decisions, ranks of the label) of a set's images."""
-        decisions, ranks = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    ) -> tuple[Array, Array, Array]:
+        """(decisions, ranks of the label, confidence) of a set's images."""
+        decisions, ranks, sure = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
         with inputs.threads(self.file.shape), frozen(self.module), torch.no_grad():
             for start in range(0, count, self.batch):
                 stop = min(start + self.batch, count)
@@ -51,7 +51,8 @@ class Judge:
                 ties = (logits == own) & (torch.arange(logits.shape[1]) < label)  # a tie goes to the lower class
                 ranks.append(((logits > own) | ties).sum(1).numpy())
                 decisions.append(logits.argmax(1).numpy())
-        return np.concatenate(decisions), np.concatenate(ranks)
+                sure.append(logits.softmax(1).amax(1).numpy())
+        return np.concatenate(decisions), np.concatenate(ranks), np.concatenate(sure)
 
     def rows(self, subject: Subject, metrics: list[Bound], worst: "Worst", talk: Talk) -> list[dict[str, Any]]:
         """All figures of the model on one set."""
@@ -75,17 +76,17 @@ class Judge:
     def _verdicts(self, subject: Subject, turn: int) -> Verdicts:
         table = np.array([*(self.file.classes.index(name) for name in subject.header["classes"]), -1], np.int64)
         labels = table[subject.labels]
-        decided, rank = self.decide(subject.count, subject.pictures, subject.ids, turn, labels)
+        decided, rank, sure = self.decide(subject.count, subject.pictures, subject.ids, turn, labels)
         opened = subject.file
         if opened is None or "original" not in opened:
-            return Verdicts(self.file.classes, labels, decided, rank)
+            return Verdicts(self.file.classes, labels, decided, rank, sure)
         origin, first = np.unique(opened.column("original"), return_index=True)
         clean = np.full(int(origin.max(initial=-1)) + 1, -1, np.int64)
-        clean[origin], _ = self.decide(
+        clean[origin], _, _ = self.decide(
             len(origin), lambda a, b: opened.pick("originals", origin[a:b]), subject.ids[first], turn, labels[first]
         )
         targets = table[opened.column("target")]
-        return Verdicts(self.file.classes, labels, decided, rank, targets, clean[opened.column("original")])
+        return Verdicts(self.file.classes, labels, decided, rank, sure, targets, clean[opened.column("original")])
 
     def _row(self, subject: Subject, text: str | None, line: dict[str, Any], each: list[Figure]) -> dict[str, Any]:
         figure = each[0]

@@ -39,8 +39,8 @@ SHOWN = 48_000  # pictures that the automatic number of epochs shows, within 3 a
 def train(
     *,
     data: Data = None,
-    recipe: Annotated[str, Param("How to train: a recipe below, or package.module:function.", form="NAME")] = "standard",
-    arch: Annotated[str, Param("The architecture: one below, or package.module:function.", form="NAME")] = "cnn",
+    recipe: Annotated[str, Param("How to train: a recipe of the list, or package.module:function.", form="NAME")] = "standard",
+    arch: Annotated[str, Param("The architecture: one of the list, or package.module:function.", form="NAME")] = "cnn",
     epochs: Annotated[int | None, Param("Passes over the data. [default: 3 to 40 by the size of the data]", low=1)] = None,
     lr: Annotated[float, Param("Learning rate of Adam.", low=0, high=1000)] = 0.002,
     weight_decay: Annotated[float, Param("Weight decay.", low=0, high=1000)] = 0.0,
