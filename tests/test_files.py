@@ -277,11 +277,14 @@ def test_the_names_of_others_are_not_written_over(run, model):
     assert Path("pgd-0.1.perturbations.h5").exists()
 
 
-def test_a_damaged_part_is_made_again(run, model):
+PARTLY = ["attack", "--method", "pgd", "--steps", "2", "--limit", "30", "--batch-size", "8"]
+
+
+def stopped_before_assembly(run, *more) -> bytes:
+    """The bytes of the undisturbed run, after a second one that was stopped with all its parts finished."""
     from advcli import storage
 
-    command = ["attack", "--method", "pgd", "--steps", "2", "--limit", "30", "--batch-size", "8", "--part-size", "1"]
-    run(*command)
+    run(*PARTLY, *more)
     wanted = Path("adversarial.h5").read_bytes()
     Path("adversarial.h5").unlink()
 
@@ -293,12 +296,25 @@ def test_a_damaged_part_is_made_again(run, model):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storage, "calls", Stopping())
-        assert run(*command).code == 130
+        assert run(*PARTLY, *more).code == 130
+    assert not Path("adversarial.h5").exists()
+    return wanted
+
+
+def test_a_damaged_part_is_made_again(run, model):
+    wanted = stopped_before_assembly(run, "--part-size", "1")
     parts = sorted(Path("adversarial.h5.parts").glob("*.part"))
     assert len(parts) == 4
     parts[0].write_bytes(parts[0].read_bytes()[:100])
     data = bytearray(parts[1].read_bytes())
     data[-3] ^= 8
     parts[1].write_bytes(data)
-    assert run(*command).code == 0
+    assert run(*PARTLY, "--part-size", "1").code == 0
+    assert Path("adversarial.h5").read_bytes() == wanted
+
+
+@pytest.mark.parametrize("sizes", [("1", "2"), ("2", "1"), ("1", "9")], ids=str)
+def test_parts_of_another_size_are_not_taken_for_ours(run, model, sizes):
+    wanted = stopped_before_assembly(run, "--part-size", sizes[0])
+    assert run(*PARTLY, "--part-size", sizes[1]).code == 0
     assert Path("adversarial.h5").read_bytes() == wanted

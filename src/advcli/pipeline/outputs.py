@@ -81,9 +81,9 @@ class Parts:
     def of(cls, output: Path) -> "Parts":
         return cls(output.with_name(f"{output.name}.parts"))
 
-    def begin(self, how: Header, talk: Talk) -> None:
-        """Keep the parts of the same command under the same conditions; forget any others."""
-        stamp = canonical({"identity": identity(how), "environment": how["environment"]})
+    def begin(self, how: Header, part_size: int, talk: Talk) -> None:
+        """Keep the parts of the same command, cut alike, under the same conditions; forget any others."""
+        stamp = canonical({"identity": identity(how), "environment": how["environment"], "part_size": part_size})
         note = self.folder / "command.json"
         if self.folder.exists() and not note.exists() and any(self.folder.iterdir()):
             raise CommandError(f"{self.folder}: holds files that are not parts of advcli's; move them, or choose another -o")

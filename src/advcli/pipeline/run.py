@@ -45,18 +45,20 @@ def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Pa
     with contextlib.ExitStack() as locks:
         for one in (path, beside) if given["perturbations"] else (path,):
             locks.enter_context(storage.locked(one))
+        if given["perturbations"] and not force:
+            refuse_foreign(beside)
         if not outputs.finished(path, run.made, default_name=default, force=force, talk=talk):
             write(path, run, talk)
         outputs.Parts.of(path).remove()
         if given["perturbations"]:
-            derive(path, beside, force=force)
+            derive(path, beside)
     return path
 
 
 def write(path: Path, run: Run, talk: Talk) -> None:
     """Work part by part, assemble, publish."""
     parts = outputs.Parts.of(path)
-    parts.begin(run.made, talk)
+    parts.begin(run.made, run.part_size, talk)
     todo = _chunks(run)
     won = seen = 0
     with talk.progress(f"{run.job.method.spec.name}", len(run.data), "images") as tick:
@@ -103,7 +105,20 @@ def count_unrepresentable(parts: outputs.Parts, talk: Talk) -> int:
     return count
 
 
-def derive(path: Path, beside: Path, *, force: bool) -> None:
+def refuse_foreign(beside: Path) -> None:
+    """Only a whole file of perturbations may be replaced by another; said before the work, not after it."""
+    try:
+        with imageset.ImageSet(beside) as old:
+            ours = old.kind == "perturbation"
+    except InputError:
+        ours = not beside.exists()
+    if not ours:
+        raise CommandError(
+            f"{beside}: stands there and is no whole file of perturbations\n--force replaces it, --no-perturbations does without"
+        )
+
+
+def derive(path: Path, beside: Path) -> None:
     """The perturbations: a view of the set, rebuilt where it is missing or belongs to another."""
     with imageset.ImageSet(path) as made:
         header = {
@@ -112,19 +127,9 @@ def derive(path: Path, beside: Path, *, force: bool) -> None:
             "range": [-1, 1],
             "of": made.digest,
         }
-        if beside.exists() and not force:
-            try:
-                with imageset.ImageSet(beside) as old:
-                    if old.header == header:
-                        return
-                    ours = old.kind == "perturbation"
-            except InputError:
-                ours = False
-            if not ours:
-                raise CommandError(
-                    f"{beside}: stands there and is no whole file of perturbations\n"
-                    "--force replaces it, --no-perturbations does without"
-                )
+        with contextlib.suppress(InputError), imageset.ImageSet(beside) as old:
+            if old.header == header:
+                return
 
         def differences() -> Iterator[Array]:
             origin = made.column("original")
