@@ -98,42 +98,40 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
         images.append(points)
         success.append(won)
         prediction.append(decision)
-    each = len(wanted) * len(job.budgets)
-
-    def rows(parts: list[Tensor]) -> Array:
-        """(targets)(budgets, images, ...) -> (images x targets x budgets, ...)."""
-        found: Array = torch.stack(parts).movedim(2, 0).flatten(0, 2).cpu().numpy()
-        return found
-
-    def repeat(values: Tensor) -> Array:
-        found: Array = values.cpu().numpy().repeat(each)
-        return found
-
-    def first(values: Tensor) -> Array:
-        charged = np.zeros((len(x), each), np.int64)
-        charged[:, 0] = values.numpy()
-        flat: Array = charged.reshape(-1)
-        return flat
-
+    budgets, each = len(job.budgets), len(wanted) * len(job.budgets)
+    missing = torch.full_like(label, -1)
     columns = {
-        "images": rows(images),
-        "labels": repeat(truth),
+        "images": interleaved(images),
+        "labels": truth.cpu().numpy().repeat(each),
         "index": data.index[start:stop].repeat(each),
         "originals": x.cpu().numpy(),
         "original": np.arange(start, start + len(x)).repeat(each),
-        "target": rows([(torch.full_like(label, -1) if t is None else t).expand(len(job.budgets), -1) for t in wanted]),
+        "target": interleaved([(missing if target is None else target).expand(budgets, -1) for target in wanted]),
         "epsilon": np.tile(np.array([b.value for b in job.budgets], np.float32), len(x) * len(wanted)),
-        "success": rows(success).astype(np.uint8),
-        "prediction": rows(prediction),
-        "clean_prediction": repeat(decided),
-        "queries": first(tally.queries),
-        "gradients": first(tally.gradients),
+        "success": interleaved(success).astype(np.uint8),
+        "prediction": interleaved(prediction),
+        "clean_prediction": decided.cpu().numpy().repeat(each),
+        "queries": charged(tally.queries, each),
+        "gradients": charged(tally.gradients, each),
     }
     if data.eight_bit:
         columns["originals"] = as_bytes(columns["originals"])
     if job.store_bytes:
         columns["images"] = as_bytes(columns["images"])
     return {name: np.ascontiguousarray(values) for name, values in columns.items()}
+
+
+def interleaved(parts: list[Tensor]) -> Array:
+    """One (budgets, images, ...) for each target -> (images x targets x budgets, ...): the order of the rows."""
+    found: Array = torch.stack(parts).movedim(2, 0).flatten(0, 2).cpu().numpy()
+    return found
+
+
+def charged(counts: Tensor, each: int) -> Array:
+    """What an image has cost, on its first row; 0 on the others."""
+    found: Array = np.zeros((len(counts), each), np.int64)
+    found[:, 0] = counts.numpy()
+    return found.reshape(-1)
 
 
 def as_bytes(pixels: Array) -> Array:

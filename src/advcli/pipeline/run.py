@@ -59,17 +59,20 @@ def write(path: Path, run: Run, talk: Talk) -> None:
     """Work part by part, assemble, publish."""
     parts = outputs.Parts.of(path)
     parts.begin(run.made, run.part_size, talk)
-    todo = _chunks(run)
     won = seen = 0
-    with talk.progress(f"{run.job.method.spec.name}", len(run.data), "images") as tick:
-        for number, group in enumerate(todo):
-            count = min(group[-1] + run.batch_size, len(run.data)) - group[0]
-            if not parts.has(number):
-                columns = _joined([craft(run.job, run.data, s, min(s + run.batch_size, len(run.data))) for s in group])
-                parts.save(number, columns)
-                won += int(columns["success"].sum())
-                seen += len(columns["success"])
-            tick(count, f"{won / seen:.0%} fooled" if seen else "")
+    with talk.progress(run.job.method.spec.name, len(run.data), "images") as tick:
+        for number, group in enumerate(_chunks(run)):
+            if parts.has(number):
+                tick(min(group[-1] + run.batch_size, len(run.data)) - group[0], "")
+                continue
+            batches = []
+            for start in group:
+                stop = min(start + run.batch_size, len(run.data))
+                batches.append(craft(run.job, run.data, start, stop))
+                won += int(batches[-1]["success"].sum())
+                seen += len(batches[-1]["success"])
+                tick(stop - start, f"{won / seen:.0%} fooled")
+            parts.save(number, _joined(batches))
     layout = parts.shapes()
     header = run.header
     if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, talk)):
