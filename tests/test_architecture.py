@@ -14,6 +14,7 @@ LAYERS = [
     {"numbers", "talk", "header", "interval", "storage", "rng"},
     {"parameters", "verdicts", "schema"},
     {"registry", "geometry", "losses"},
+    {"imagewriter"},
     {"catalog", "grid", "imageset", "dataset", "victim", "filters"},
     {"stack", "search"},
     {"modelfile"},
@@ -23,7 +24,7 @@ LAYERS = [
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-KINDS = LAYERS[7]
+KINDS = next(names for names in LAYERS if "attacks" in names)
 
 
 def imports(path: Path) -> list[str]:

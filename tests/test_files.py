@@ -11,11 +11,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from advcli import imageset, modelfile
+from advcli import imagewriter, modelfile
 from advcli.errors import InputError
-from advcli.imageset import BLOCK, Damaged, ImageSet
+from advcli.imageset import Damaged, ImageSet
+from advcli.imagewriter import BLOCK
 
-MADE = {"verb": "attack", "parameters": {}, "options": {}, "parents": [], "environment": {}}
+MADE = {"verb": "attack", "method": None, "data": None, "parameters": {}, "options": {}, "parents": [], "environment": {}}
 HEADER = {"kind": "clean", "classes": ["a", "b"], "split": "test", "range": [0, 1], "made": MADE}
 
 
@@ -28,7 +29,7 @@ def columns(count=3, dtype=np.float32):
 def resealed(path: Path) -> Path:
     """Give a changed file a digest that fits."""
     data = path.read_bytes()
-    path.write_bytes(imageset.block(hashlib.sha256(data[BLOCK:]).hexdigest()) + data[BLOCK:])
+    path.write_bytes(imagewriter.block(hashlib.sha256(data[BLOCK:]).hexdigest()) + data[BLOCK:])
     return path
 
 
@@ -36,7 +37,7 @@ def resealed(path: Path) -> Path:
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_what_is_written_is_read_and_equal_content_is_equal_bytes(folder, count, dtype):
     wanted = columns(count, dtype)
-    digests = {imageset.write_rows(Path(name), HEADER, wanted) for name in ("a.h5", "b.h5")}
+    digests = {imagewriter.write_rows(Path(name), HEADER, wanted) for name in ("a.h5", "b.h5")}
     assert Path("a.h5").read_bytes() == Path("b.h5").read_bytes()
     with ImageSet("a.h5") as opened:
         assert {opened.digest} == digests
@@ -50,7 +51,7 @@ def test_what_is_written_is_read_and_equal_content_is_equal_bytes(folder, count,
 
 def test_every_single_changed_byte_of_an_image_set_is_noticed(folder):
     path = Path("a.h5")
-    imageset.write_rows(path, HEADER, columns(1))
+    imagewriter.write_rows(path, HEADER, columns(1))
     whole = path.read_bytes()
     with ImageSet(path):
         pass
@@ -84,7 +85,7 @@ def test_verify_says_no_for_a_changed_byte(run, model):
 
 def test_truncated_files_and_strangers_are_refused_by_name(folder):
     path = Path("a.h5")
-    imageset.write_rows(path, HEADER, columns())
+    imagewriter.write_rows(path, HEADER, columns())
     whole = path.read_bytes()
     for data in (b"", b"hello", whole[:100], whole[:600], whole[:-1], whole[BLOCK:]):
         path.write_bytes(data)
@@ -97,7 +98,7 @@ def test_truncated_files_and_strangers_are_refused_by_name(folder):
 def stranger(change) -> Path:
     path = Path("a.h5")
     with h5py.File(path, "w", userblock_size=BLOCK) as file:
-        file.attrs["format"] = np.bytes_(imageset.MAGIC)
+        file.attrs["format"] = np.bytes_(imagewriter.MAGIC)
         file["header"] = np.frombuffer(json.dumps(HEADER).encode(), np.uint8)
         for name, values in columns().items():
             file[name] = values
@@ -188,7 +189,9 @@ def test_weights_that_do_not_fit_name_the_first_bad_one(model):
 
 @pytest.mark.parametrize(
     "change",
-    [{"kind": "strange"}, {"classes": "ab"}, {"classes": ["a", "a"]}, {"classes": ["..", "b"]}, {"classes": ["a/b", "c"]},
+    [{"kind": "strange"}, {"kind": []}, {"split": []}, {"made": {**MADE, "method": 3}}, {"made": {**MADE, "data": 3}},
+     {"made": {**MADE, "parents": [{"role": "model", "digest": "$(id)"}]}}, {"made": {**MADE, "method": "a\x1b]0;"}},
+     {"made": {**MADE, "options": {"a b": 1}}}, {"classes": "ab"}, {"classes": ["a", "a"]}, {"classes": ["..", "b"]}, {"classes": ["a/b", "c"]},
      {"classes": []}, {"classes": [1, 2]}, {"split": "other"}, {"range": [0, 255]}, {"range": "ab"}, {"made": {}}, {"made": None},
      {"made": {**MADE, "verb": "foreign"}}, {"made": {**MADE, "parents": [1]}}, {"kind": "adversarial"}, {"kind": "perturbation"},
      {"kind": "filtered"}],
@@ -196,7 +199,7 @@ def test_weights_that_do_not_fit_name_the_first_bad_one(model):
 )  # fmt: skip
 def test_a_header_that_says_nonsense_is_refused(folder, change):
     path = Path("a.h5")
-    imageset.write_rows(path, {**HEADER, **change}, columns())
+    imagewriter.write_rows(path, {**HEADER, **change}, columns())
     with pytest.raises(InputError, match=r"a\.h5"):
         ImageSet(path)
 
@@ -318,3 +321,19 @@ def test_parts_of_another_size_are_not_taken_for_ours(run, model, sizes):
     wanted = stopped_before_assembly(run, "--part-size", sizes[0])
     assert run(*PARTLY, "--part-size", sizes[1]).code == 0
     assert Path("adversarial.h5").read_bytes() == wanted
+
+
+def test_a_dataset_that_declares_more_than_it_stores_is_refused(folder):
+    huge = {"shape": (10**12,), "dtype": "<i8", "chunks": (1024,)}
+    path = stranger(lambda f: [f.__delitem__("labels"), f.create_dataset("labels", **huge)])
+    with pytest.raises(InputError, match="declares"):
+        ImageSet(path)
+
+
+@pytest.mark.parametrize("change", [{"made": 1}, {"x": 1}, {"made": {"verb": "stats"}}], ids=str)
+def test_a_forged_note_in_a_folder_of_statistics_is_refused(run, model, change):
+    run("attack", "--method", "fgsm", "--limit", "3")
+    Path("perturbations.stats").mkdir()
+    Path("perturbations.stats/stats.json").write_text(json.dumps(change))
+    assert run("stats").code == 2
+    assert run("show", "perturbations.stats").code == 3

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import advcli
-from advcli import imageset
+from advcli import imagewriter
 from advcli.data.digits import digits
 from advcli.errors import InputError
 from advcli.imageset import ImageSet
@@ -284,7 +284,7 @@ def test_a_perturbation_beyond_its_budget_is_refused(run, model):
     with ImageSet("adversarial.h5") as opened:
         header, found = opened.header, {name: opened.column(name) for name in opened.names() if name != "header"}
     found["images"][3] = 1 - found["images"][3]
-    imageset.write_rows(Path("forged.h5"), header, found)
+    imagewriter.write_rows(Path("forged.h5"), header, found)
     ran = run("evaluate", "forged.h5")
     assert ran.code == 3
     assert "row 3" in ran.err
@@ -297,7 +297,7 @@ def test_a_lie_about_success_is_found(run, model):
         header, found = opened.header, {name: opened.column(name) for name in opened.names() if name != "header"}
     assert not found["success"].all()
     for name, value in (("success", 1), ("prediction", (found["prediction"] + 1) % 10)):
-        imageset.write_rows(Path("forged.h5"), header, {**found, name: np.broadcast_to(value, 8).astype(found[name].dtype)})
+        imagewriter.write_rows(Path("forged.h5"), header, {**found, name: np.broadcast_to(value, 8).astype(found[name].dtype)})
         ran = run("verify", "forged.h5")
         assert ran.code == 1
         assert "row" in ran.out
@@ -530,3 +530,79 @@ def test_exports_of_the_same_file_are_equal_bytes(run, model):
         first = Path(made).read_bytes()
         run("export", name, "-o", made, "--force")
         assert Path(made).read_bytes() == first
+
+
+def test_what_a_command_reads_is_never_its_output(run, model):
+    run("attack", "--method", "fgsm", "--limit", "5")
+    before = {path: path.read_bytes() for path in Path().iterdir()}
+    for command in (
+        ["attack", "--method", "bim", "--data", "adversarial.h5"],
+        ["attack", "--method", "bim", "--data", "adversarial.h5", "-o", "adversarial.h5", "--force"],
+        ["defend", "adversarial.h5", "-o", "adversarial.h5", "--force"],
+        ["defend", "-o", "model.safetensors", "--force"],
+    ):
+        ran = run(*command)
+        assert ran.code == 2, ran.err
+        assert "made from" in ran.err
+    assert {path: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_a_view_of_another_set_is_not_replaced(run, model):
+    run("attack", "--method", "fgsm", "--limit", "5", "-o", "a.h5")
+    shutil.copy("a.perturbations.h5", "b.perturbations.h5")
+    ran = run("attack", "--method", "bim", "--limit", "5", "-o", "b.h5")
+    assert ran.code == 2
+    assert "no view of b.h5" in ran.err
+    assert run("attack", "--method", "bim", "--limit", "5", "-o", "a.h5", "--force").code == 0
+
+
+def test_show_of_the_view_makes_the_view_again(run, model, tmp_path_factory, monkeypatch):
+    import shlex
+
+    for out in (["-o", "adversarial.h5"], [], ["-o", "x.h5"]):
+        run("attack", "--method", "fgsm", "--limit", "5", *out)
+    names = ["adversarial.perturbations.h5", "perturbations.h5", "x.perturbations.h5"]
+    for name in names:
+        command = json.loads(run("show", name, "--json").out)[0]["command"]
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        shutil.copy(model, elsewhere / "model.safetensors")
+        wanted, here = Path(name).read_bytes(), Path.cwd()
+        monkeypatch.chdir(elsewhere)
+        assert run(*shlex.split(command)[1:]).code == 0
+        assert Path(name).read_bytes() == wanted
+        monkeypatch.chdir(here)
+
+
+def test_show_prints_nothing_that_a_shell_would_run(run, model):
+    run("attack", "--method", "fgsm", "--limit", "3")
+    with ImageSet("adversarial.h5") as opened:
+        header, found = opened.header, {name: opened.column(name) for name in opened.names() if name != "header"}
+    header["made"]["options"]["label"] = "</dev/null;id>x"
+    header["made"]["method"] = "<(touch PWN)"
+    imagewriter.write_rows(Path("forged.h5"), header, found)
+    command = json.loads(run("show", "forged.h5", "--json").out)[0]["command"]
+    assert "'<(touch PWN)'" in command
+    assert "'</dev/null;id>x'" in command
+
+
+def test_a_model_of_two_classes_finds_its_two_classes(run, folder):
+    assert run("train", "--classes", "7,6", "--arch", "softmax", "--epochs", "3").code == 0
+    assert run("attack", "--method", "fgsm", "--target", "random", "--eps", "0.2").code == 0
+    made = columns("adversarial.h5")
+    assert set(made["labels"]) == {0, 1}
+    assert (made["target"] == 1 - made["labels"]).all()
+    assert rows(run("evaluate", "--json"))[0]["n"] == len(made["originals"])
+
+
+def test_verify_finds_a_success_that_is_kept_quiet_and_a_view_that_lies(run, model):
+    run("attack", "--method", "fgsm", "--limit", "20", "--eps", "0.3")
+    for name, column, change in (
+        ("adversarial.h5", "success", lambda v: v * 0),
+        ("perturbations.h5", "labels", lambda v: np.roll(v, 1)),
+        ("perturbations.h5", "success", lambda v: 1 - v),
+    ):
+        with ImageSet(name) as opened:
+            header, found = opened.header, {key: opened.column(key) for key in opened.names() if key != "header"}
+        imagewriter.write_rows(Path("forged.h5"), header, {**found, column: change(found[column])})
+        ran = run("verify", "forged.h5")
+        assert ran.code == 1, ran.out

@@ -34,6 +34,8 @@ def parse(data: bytes, where: str) -> Header:
         found = json.loads(data)
     except (ValueError, RecursionError):
         raise InputError(f"{where}: its header is not JSON; the file is damaged") from None
+    if any(0xD800 <= ord(one) < 0xE000 for one in json.dumps(found, ensure_ascii=False)):
+        raise InputError(f"{where}: its header holds broken text; the file is damaged")
     if not isinstance(found, dict):
         raise InputError(f"{where}: its header is not a JSON object; the file is damaged")
     return found

@@ -1,13 +1,7 @@
-"""Image-set files: HDF5 that any tool reads, behind a 512-byte block with the digest of all the rest.
-
-HDF5 lays out the file once, empty; the bytes are then written in their order by our own file layer, streaming, so that
-memory does not grow with the rows and HDF5 never meets a full disk. docs/format.md draws the file.
-"""
+"""Reading image sets distrustfully: the digest first, then names, types and shapes, then the header, then the rows."""
 
 import hashlib
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli import schema, storage
+from advcli import schema
 from advcli.arrays import Array
 from advcli.errors import InputError
-from advcli.header import Header, canonical, parse
+from advcli.header import parse
+from advcli.imagewriter import BLOCK, MAGIC, block
 from advcli.numbers import fraction
 
-BLOCK = 512
-MAGIC = b"advcli/images/1"
 IMAGES = ("images", "originals")
 COLUMNS = {
     "labels": np.dtype("<i8"),
@@ -43,75 +36,7 @@ SIGNED = ("target", "epsilon", "success", "prediction", "clean_prediction")
 ATTACKED = ("originals", "original", *SIGNED, "queries", "gradients")
 SAFE_FILTERS = {1, 2, 3}  # deflate, shuffle, fletcher32
 CHUNK = 1 << 22
-
-Pieces = Callable[[], Iterable[Array]]
-Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
-
-
-def block(content: str) -> bytes:
-    """The user block: where a reader, and `sha256sum` after 512 bytes, find the digest."""
-    return b"sha256: " + content.encode().ljust(BLOCK - 8, b"\0")
-
-
-def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -> str:
-    """Publish an image set; `fill` gives each dataset's rows piece by piece, in order. Returns the digest."""
-    text = np.frombuffer(canonical(header), np.uint8)
-    layout = {"header": (text.dtype, text.shape), **layout}
-    fill = {"header": lambda: [text], **fill}
-    with tempfile.TemporaryDirectory(prefix="advcli-") as folder, storage.Writer(path) as writer:
-        frame = Path(folder) / "frame.h5"
-        extents = _frame(frame, layout)
-        content = hashlib.sha256()
-        writer.append(bytes(BLOCK))
-        for piece in _in_order(frame, extents, fill):
-            content.update(piece)
-            writer.append(piece)
-        writer.at(0)
-        writer.append(block(content.hexdigest()))
-        writer.commit()
-    return content.hexdigest()
-
-
-def _frame(path: Path, layout: Layout) -> list[tuple[int, int, str]]:
-    """Let HDF5 lay the file out with room for the data; (offset, size, dataset) of every extent, in order."""
-    extents = []
-    with h5py.File(path, "w", libver=("v110", "v110"), userblock_size=BLOCK) as file:
-        file.attrs["format"] = np.bytes_(MAGIC)
-        for name, (dtype, shape) in layout.items():
-            plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-            plan.set_layout(h5py.h5d.CONTIGUOUS)
-            plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-            plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-            plan.set_obj_track_times(False)
-            space, kind = h5py.h5s.create_simple(shape), h5py.h5t.py_create(dtype)
-            made = h5py.h5d.create(file.id, name.encode(), kind, space, dcpl=plan)
-            size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-            if size:
-                extents.append((made.get_offset(), size, name))
-    return sorted(extents)
-
-
-def _in_order(frame: Path, extents: list[tuple[int, int, str]], fill: dict[str, Pieces]) -> Iterator[memoryview]:
-    """All bytes after the user block: HDF5's own between the extents, ours within."""
-    with open(frame, "rb") as file:
-        at = BLOCK
-        for offset, size, name in [*extents, (frame.stat().st_size, 0, "")]:
-            file.seek(at)
-            yield memoryview(file.read(offset - at))
-            for piece in fill[name]() if name else ():
-                yield np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data
-            at = offset + size
-
-
-def write_rows(path: Path, header: Header, columns: dict[str, Array]) -> str:
-    """Publish an image set that is in memory."""
-    return write(path, header, *in_memory(columns))
-
-
-def in_memory(columns: dict[str, Array]) -> tuple[Layout, dict[str, Pieces]]:
-    """The layout of arrays, and a filling that gives each as one piece."""
-    layout = {name: (rows.dtype, rows.shape) for name, rows in columns.items()}
-    return layout, {name: partial(list, [rows]) for name, rows in columns.items()}
+MOST_PACKED = 1000  # how much smaller than its pictures a compressed dataset may be
 
 
 def content_digest(path: Path) -> str:
@@ -229,7 +154,8 @@ class ImageSet:
 
     def _check_structure(self) -> None:
         file, where = self._file, self.path
-        if file.attrs.get("format") != MAGIC:
+        mark = file.attrs.get("format")
+        if not isinstance(mark, bytes) or mark != MAGIC:
             raise InputError(f"{where}: not an image set of advcli's: its format is {file.attrs.get('format')!r}")
         for name in file:
             link = file.get(name, getlink=True)
@@ -262,6 +188,10 @@ class ImageSet:
             fits = data.dtype in (np.uint8, np.dtype("<f4")) and data.ndim == 4
         else:
             fits = data.dtype == COLUMNS[name]
+        stored = data.id.get_storage_size()
+        declared = data.dtype.itemsize * int(np.prod(data.shape, dtype=object))
+        if declared > stored and (not filters or declared > MOST_PACKED * max(1, stored)):
+            raise InputError(f"{self.path}: /{name} declares {declared} bytes and stores {stored}: refused")
         if not fits:
             raise InputError(f"{self.path}: /{name} has type {data.dtype} and shape {data.shape}: not that of an image set")
 

@@ -1,5 +1,6 @@
 """What a header must say before anything in it is believed; each check names the file and the key."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ KINDS = {"clean": (), "perturbation": ("of", "norm", "epsilon"), "filtered": ("o
 MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}
 VICTIM: Fields = {"digest": str, "weights": str, "defenses": list, "static": bool}
 OPTIONS: Fields = {"early_stop": bool, "restarts": int, "label": str, "quantize": bool, "seed": int}
+HEX = re.compile("[0-9a-f]{64}")
 NORMS = ("linf", "l2", "l1", "raw")
 VERBS = ("train", "attack", "defend", "stats", "import")
 
@@ -43,9 +45,14 @@ def provenance(found: Any, where: str) -> None:
     """How a file was made."""
     fields(found, MADE, where, "made")
     need(found["verb"] in VERBS, where, "made.verb")
+    method = found.get("method", 0)
+    need(method is None or (isinstance(method, str) and method.isprintable()), where, "made.method")
+    need(all(name.isidentifier() for name in [*found["options"], *found["parameters"]]), where, "option names")
     for parent in found["parents"]:
         fields(parent, {"role": str, "digest": str}, where, "made.parents")
-    need(found.get("data") is None or isinstance(found["data"], dict), where, "made.data")
+        need(parent["role"] in ("model", "file") and HEX.fullmatch(parent["digest"]), where, "made.parents")
+    data = found.get("data", 0)
+    need(data is None or (isinstance(data, dict) and isinstance(data.get("name"), str)), where, "made.data")
 
 
 def defenses(found: Any, where: str) -> None:
@@ -57,22 +64,24 @@ def defenses(found: Any, where: str) -> None:
 def image_set(header: Header, where: str) -> None:
     """The header of an image set."""
     kind = header.get("kind")
-    need(kind in KINDS, where, "kind")
+    need(isinstance(kind, str) and kind in KINDS, where, "kind")
     classes(header.get("classes"), where)
-    need(header.get("split") in ("train", "val", "test"), where, "split")
+    need(isinstance(header.get("split"), str) and header["split"] in ("train", "val", "test"), where, "split")
     need(header.get("range") == ([-1, 1] if kind == "perturbation" else [0, 1]), where, "range")
     provenance(header.get("made"), where)
     for name in KINDS[str(kind)]:
         need(name in header, where, name)
     if kind in ("adversarial", "perturbation"):
-        need(header["norm"] in NORMS, where, "norm")
+        need(isinstance(header["norm"], str) and header["norm"] in NORMS, where, "norm")
+        need(isinstance(header["made"]["data"], dict), where, "made.data")
         budgets(header["epsilon"], where)
         fields(header["victim"], VICTIM, where, "victim") if kind == "adversarial" else None
     if kind == "adversarial":
         defenses(header["victim"]["defenses"], where)
         fields(header["made"]["options"], OPTIONS, where, "made.options")
     if kind == "filtered":
-        need(isinstance(header["of"], dict), where, "of")
+        need(isinstance(header["of"], dict) and header["of"].get("kind") != "perturbation", where, "of")
+        need(header.get("epsilon") == header["of"].get("epsilon"), where, "epsilon")
         image_set(header["of"], where)
 
 

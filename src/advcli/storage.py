@@ -6,6 +6,7 @@ raise ENOSPC or stop the process at each of them.
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import sys
@@ -128,7 +129,9 @@ def locked(path: Path) -> Iterator[None]:
             raise busy from None
         except OSError:
             _exclusive(lock.with_suffix(".owner"), busy)
-        for litter in path.parent.glob(f".{path.name}.*.tmp"):  # of a writer that was killed; we are the only one
+        for litter in path.parent.glob(
+            f".{glob.escape(path.name)}.????????.tmp"
+        ):  # of a writer that was killed; we are the only one
             litter.unlink(missing_ok=True)
         try:
             yield

@@ -46,13 +46,13 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, AdvcliError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; the same command goes on from its last finished part", 130
+        return "interrupted; nothing half-made was left behind (an attack goes on from its last finished part)", 130
     if isinstance(error, typer.TyperException):
         return _usage(error), 2
     told = str(error).lower()
     short = "OutOfMemoryError" in type(error).__name__ or "allocate memory" in told or "not enough memory" in told
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and short):
-        return "out of memory; a smaller --batch-size needs less", 4
+        return "out of memory; where there is a --batch-size, a smaller one needs less", 4
     if isinstance(error, OSError):
         return f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", 4
     first = (str(error).splitlines() or [""])[0][:200]

@@ -90,6 +90,7 @@ def attack(
     given = inputs.checked("attack", {k: v for k, v in locals().items() if k not in ("options", "talk")})
     path = outputs.target(output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if output else Path(inputs.PERTURBATIONS)
+    outputs.keep_inputs([path, beside], [data, model])
     catalog.allow(given["allow"])
     victim = open_model(model, talk, dry_run=dry_run)
     selection = {name: given[name] for name in ("limit", "per_class", "classes", "image_size")}
@@ -141,7 +142,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         half=given["precision"] == "bfloat16",
         store_bytes=given["quantize"] and images.eight_bit,
     )
-    named = victim.classes[int(target)] if target and target.isdecimal() else target
+    plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
+    named = victim.classes[int(target)] if target and plain else target
     chosen = {k: given[k] for k in ("label", "restarts", "early_stop", "static", "quantize", "rounding", "seed", "precision")}
     made = outputs.made(
         "attack",
@@ -174,9 +176,9 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
 
 
 def _target(text: str | None, classes: tuple[str, ...]) -> str | None:
-    """A rule, or the number of the class that a name or a number means; names go first."""
+    """A rule, or the number of the class that a name or a number means; rules and names go first."""
     if text is None or text in RULES:
-        return text
+        return text  # a class that is called like a rule is named by its number
     if text in classes:
         return str(classes.index(text))
     if text.isascii() and text.isdecimal() and int(text) < len(classes):

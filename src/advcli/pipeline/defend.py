@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from advcli import catalog, imageset, modelfile, storage
+from advcli import catalog, imageset, imagewriter, modelfile, storage
 from advcli.arrays import Array
 from advcli.errors import CommandError
 from advcli.imageset import ImageSet
@@ -59,8 +59,7 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
     path = outputs.target(given["output"], inputs.DEFENDED)
     if given["dry_run"]:
         return Estimate(0, base.path.stat().st_size, 0.0)
-    if path.resolve() == base.path.resolve():
-        raise CommandError(f"{path}: would replace the model that it defends; name another file with -o")
+    outputs.keep_inputs([path], [base.path])
     made = outputs.made(
         "defend",
         method=bound.spec.name,
@@ -83,6 +82,7 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
 
 def _filter(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Path:
     path = outputs.target(given["output"], source.with_suffix(".filtered.h5"))
+    outputs.keep_inputs([path], [source])
     device = inputs.find_device(given["device"])
     with ImageSet(source) as opened:
         if opened.kind == "perturbation":
@@ -116,7 +116,7 @@ def _filter(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Pa
             default = given["output"] is None
             if not outputs.finished(path, made, default_name=default, force=given["force"], talk=talk):
                 fill = {name: (lambda name=name: opened.pieces(name)) for name in names}
-                imageset.write(path, header, layout, {**fill, "images": pictures})
+                imagewriter.write(path, header, layout, {**fill, "images": pictures})
     return path
 
 

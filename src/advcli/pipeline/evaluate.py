@@ -76,6 +76,8 @@ def evaluate(
     catalog.allow(given["allow"])
     bars = [_bar(text) for text in given["fail_under"]]
     metrics = chosen(given["metric"], options)
+    if any(name == "accuracy" for name, _ in bars) and not any(one.spec.name == "accuracy" for one in metrics):
+        raise CommandError("--fail-under accuracy: needs --metric accuracy among the metrics")
     models = [read(path) for path in given["model"]] or _default_models(talk)
     rows: list[dict[str, Any]] = []
     worst = Worst()

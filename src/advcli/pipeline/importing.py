@@ -99,6 +99,10 @@ def state_dict(path: Path) -> dict[str, Tensor]:
     if not all(isinstance(name, str) for name in found):
         raise InputError(f"{path}: its tensors have no names; expected a state_dict")
     for name, tensor in found.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
+            raise InputError(
+                f"{path}: {name} is sparse, empty or of another kind than plain numbers; convert it where it was made"
+            )
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{path}: {name} holds numbers that are not finite; the model is broken")
     for prefix in PREFIXES:

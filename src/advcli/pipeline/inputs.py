@@ -123,6 +123,8 @@ def data_of(model: ModelFile, text: str | None, split: str | None, **selection: 
         if found is None:
             raise InputError(f"{model.path}: the {name} that it was trained on is not found here; give --data")
         text = found
+        for key in ("classes", "image_size"):  # the model was trained on these, and knows no others
+            selection[key] = selection.get(key) or origin.get(key)
     split = split or ("" if Path(text).is_file() or text.rpartition(":")[2] in SPLITS else "test")
     data = open_data(text, split or None, **selection).for_classes(model.classes, str(model.path))
     if data.shape != model.shape:

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from advcli import __version__, storage
 from advcli.arrays import Array
 from advcli.errors import AdvcliError, CommandError
 from advcli.header import Header, canonical, digest, identity
-from advcli.imageset import Layout
+from advcli.imagewriter import Layout
 from advcli.pipeline.inputs import header_of
 from advcli.pipeline.provenance import command, describe
 from advcli.talk import Talk
@@ -53,6 +53,14 @@ def target(output: str | None, default: str | Path) -> Path:
     return path
 
 
+def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path | None]) -> None:
+    """An output never replaces what the command reads."""
+    read = {Path(one).resolve() for one in inputs if one}
+    for path in outputs:
+        if path.resolve() in read:
+            raise CommandError(f"{path}: would replace the file that it is made from; name another with -o")
+
+
 def finished(path: Path, how: Header, *, default_name: bool, force: bool, talk: Talk) -> bool:
     """Whether the same command has already written `path`; refuses to replace what is not ours to replace."""
     if not path.exists() or force:
@@ -88,6 +96,8 @@ class Parts:
         if self.folder.exists() and not note.exists() and any(self.folder.iterdir()):
             raise CommandError(f"{self.folder}: holds files that are not parts of advcli's; move them, or choose another -o")
         if not (note.exists() and note.read_bytes() == stamp):
+            if count := len(list(self.folder.glob("*.part"))):
+                talk.warn(f"{self.folder}: {count} finished parts of another command are given up")
             self.remove()
             storage.write(note, [stamp])
         elif count := len(list(self.folder.glob("*.part"))):

@@ -50,12 +50,14 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
     batch = how["environment"].get("batch_size")
     if batch and verb == "attack":
         words += ["--batch-size", str(batch)]
-    default = DEFAULT_NAMES.get(verb)
+    default: str | None = DEFAULT_NAMES.get(verb)
+    if header.get("kind") == "perturbation" and path.name != PERTURBATIONS:  # the default set has its view elsewhere
+        default = None
     if verb in ("defend", "stats") and files:
         default = Path(files[0]).with_suffix(".filtered.h5" if verb == "defend" else ".stats").name
     if name != default:
         words += ["-o", name]
-    return " ".join(w if w.startswith("<") else shlex.quote(w) for w in [*words, *files])
+    return " ".join(map(shlex.quote, [*words, *files]))  # everything: a header is anybody's text
 
 
 def _data_words(data: Header | None, where: Path) -> list[str]:

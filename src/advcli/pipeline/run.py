@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli import imageset, storage
+from advcli import imageset, imagewriter, storage
 from advcli.arrays import Array
 from advcli.dataset import Dataset
-from advcli.errors import CommandError, InputError
+from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.header import Header
 from advcli.pipeline import outputs
 from advcli.pipeline.craft import Job, craft
 from advcli.pipeline.estimate import Estimate
+from advcli.pipeline.inputs import PERTURBATIONS
 from advcli.talk import Talk
 
 PROBE = 16
@@ -46,7 +47,7 @@ def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Pa
         for one in (path, beside) if given["perturbations"] else (path,):
             locks.enter_context(storage.locked(one))
         if given["perturbations"] and not force:
-            refuse_foreign(beside)
+            refuse_foreign(path, beside)
         if not outputs.finished(path, run.made, default_name=default, force=force, talk=talk):
             write(path, run, talk)
         outputs.Parts.of(path).remove()
@@ -74,10 +75,12 @@ def write(path: Path, run: Run, talk: Talk) -> None:
                 tick(stop - start, f"{won / seen:.0%} fooled")
             parts.save(number, _joined(batches))
     layout = parts.shapes()
+    if layout["originals"][1][0] != len(run.data) or layout["images"][1][0] != len(run.data) * run.per_image:
+        raise AdvcliError(f"{parts.folder}: its parts do not add up to the set; remove the folder and run again")
     header = run.header
     if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, talk)):
         header = {**header, "unrepresentable": count}
-    imageset.write(path, header, layout, {name: _column(parts, name) for name in layout})
+    imagewriter.write(path, header, layout, {name: _column(parts, name) for name in layout})
 
 
 def _chunks(run: Run) -> list[range]:
@@ -90,7 +93,7 @@ def _joined(batches: list[dict[str, Array]]) -> dict[str, Array]:
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def _column(parts: outputs.Parts, name: str) -> imageset.Pieces:
+def _column(parts: outputs.Parts, name: str) -> imagewriter.Pieces:
     return lambda: parts.column(name)
 
 
@@ -108,17 +111,23 @@ def count_unrepresentable(parts: outputs.Parts, talk: Talk) -> int:
     return count
 
 
-def refuse_foreign(beside: Path) -> None:
-    """Only a whole file of perturbations may be replaced by another; said before the work, not after it."""
+def refuse_foreign(path: Path, beside: Path) -> None:
+    """Only the view of the set that stands at `path`, or a default-named view, is replaced; said before the work."""
     try:
         with imageset.ImageSet(beside) as old:
-            ours = old.kind == "perturbation"
+            ours = old.kind == "perturbation" and (beside.name == PERTURBATIONS or _is_view(old.header, path))
     except InputError:
         ours = not beside.exists()
     if not ours:
         raise CommandError(
-            f"{beside}: stands there and is no whole file of perturbations\n--force replaces it, --no-perturbations does without"
+            f"{beside}: stands there and is no view of {path}\n--force replaces it, --no-perturbations does without"
         )
+
+
+def _is_view(header: Header, path: Path) -> bool:
+    with contextlib.suppress(InputError):
+        return bool(header["of"] == imageset.content_digest(path))
+    return False
 
 
 def derive(path: Path, beside: Path) -> None:
@@ -141,9 +150,9 @@ def derive(path: Path, beside: Path) -> None:
                 yield (made.rows("images", start, stop) - made.pick("originals", origin[start:stop])).numpy()
 
         names = ("labels", "index", "target", "epsilon", "success", "prediction", "clean_prediction")
-        layout, fill = imageset.in_memory({name: made.column(name) for name in names})
+        layout, fill = imagewriter.in_memory({name: made.column(name) for name in names})
         layout["images"] = (np.dtype("<f4"), (len(made), *made.shape))
-        imageset.write(beside, header, layout, {**fill, "images": differences})
+        imagewriter.write(beside, header, layout, {**fill, "images": differences})
 
 
 def estimate(run: Run, perturbations: bool) -> Estimate:

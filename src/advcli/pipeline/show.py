@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from advcli import schema
 from advcli.errors import InputError
 from advcli.header import Header, parse
 from advcli.parameters import Files, Param
@@ -44,7 +45,9 @@ def show(
 
 def _story(path: Path, where: Path) -> Story:
     if path.is_dir() and (path / "stats.json").exists():
-        header, digest = parse((path / "stats.json").read_bytes(), str(path / "stats.json")), ""
+        note = path / "stats.json"
+        header, digest = parse(note.read_bytes(), str(note)), ""
+        schema.provenance(header.get("made"), str(note))
     else:
         digest, header = inputs.header_of(path)
     return Story(str(path), digest, describe(header), command(header, path, where), header)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from advcli import storage
+from advcli import schema, storage
 from advcli.arrays import Array
 from advcli.errors import CommandError, InputError
 from advcli.figures import histogram
@@ -220,7 +220,9 @@ def _claim(folder: Path, made: dict[str, Any], *, force: bool) -> None:
     note = folder / "stats.json"
     if folder.exists() and not force:
         try:
-            ours = parse(note.read_bytes(), str(note)).get("made", {}).get("verb") == "stats"
+            known = parse(note.read_bytes(), str(note)).get("made")
+            schema.provenance(known, str(note))
+            ours = isinstance(known, dict) and known["verb"] == "stats"
         except (OSError, InputError):
             ours = False
         if not ours:

@@ -12,7 +12,7 @@ from advcli.arrays import Array
 from advcli.errors import InputError
 from advcli.geometry import distance, tolerance
 from advcli.grid import on_grid
-from advcli.imageset import Damaged, ImageSet
+from advcli.imageset import SIGNED, Damaged, ImageSet
 from advcli.parameters import Allow, Device, Files, Model
 from advcli.pipeline import inputs
 from advcli.rng import SampleRNG
@@ -20,6 +20,7 @@ from advcli.talk import SILENT, Talk
 from advcli.victim import SURE
 
 BATCH = 512
+TINY = 1e-12
 
 
 @dataclass(slots=True)
@@ -119,12 +120,21 @@ def _as_parent(path: Path) -> ImageSet:
 
 
 def _derived(opened: ImageSet, finding: Finding, talk: Talk) -> None:
-    """A perturbation file against the set that it is a view of."""
+    """A perturbation file against the set that it is a view of: pictures, columns and header."""
     source = inputs.find_file(opened.header["of"], opened.path.parent)
     if source is None:
         talk.note(f"{opened.path}: the set that it was derived from is not beside it; its values were not compared")
         return
     with _as_parent(source) as whole:
+        if len(opened) != len(whole) or opened.shape != whole.shape:
+            finding.wrong.append(f"has other rows or pictures than {source}")
+            return
+        for name in ("labels", "index", *SIGNED):
+            if not np.array_equal(opened.column(name), whole.column(name)):
+                finding.wrong.append(f"/{name} differs from that of {source}")
+        for key in ("classes", "split", "norm", "epsilon", "made"):
+            if opened.header[key] != whole.header[key]:
+                finding.wrong.append(f"header: {key} differs from that of {source}")
         origin = whole.column("original")
         for start in range(0, len(opened), BATCH):
             part = slice(start, start + BATCH)
@@ -147,11 +157,15 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
         raise InputError(str(error)) from None
     if model.digest != victim["digest"]:
         raise InputError(f"{path}: is not the model that {opened.path} was made with")
+    if opened.shape != model.shape:
+        finding.wrong.append(f"its pictures have another shape than {path} takes")
+        return
     device = inputs.find_device(given["device"])
     module = model.module(static=victim["static"]).to(device)
     seed, origin = int(opened.header["made"]["options"]["seed"]), opened.column("original")
     ids = opened.column("index")
-    for name, images in (("prediction", "images"), ("clean_prediction", "originals")):
+    margins = np.zeros(len(opened), np.float32)
+    for name, images in (("clean_prediction", "originals"), ("prediction", "images")):
         stored = opened.column(name)
         for start in range(0, len(opened), BATCH):
             stop = min(start + BATCH, len(opened))
@@ -160,7 +174,9 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
             with inputs.threads(opened.shape), torch.no_grad():
                 logits = module(x.to(device), draws).cpu()
             _compare(finding, name, logits, stored, start)
-    _successes(opened, finding)
+            top = logits.topk(2, 1).values
+            margins[start:stop] = (top[:, 0] - top[:, 1]) / logits.abs().amax(1).clamp_min(TINY)
+    _successes(opened, finding, margins)
     finding.checked += ["predictions", "successes"]
 
 
@@ -175,10 +191,13 @@ def _compare(finding: Finding, name: str, logits: torch.Tensor, stored: Array, s
         finding.wrong.append(f"row {start + row}: {name} is {int(logits[row].argmax())}, the file says {int(said[row])}")
 
 
-def _successes(opened: ImageSet, finding: Finding) -> None:
+def _successes(opened: ImageSet, finding: Finding, margins: Array) -> None:
+    """Every success is one, and every image that was clearly turned is called one."""
     labels, target, decided = (opened.column(name) for name in ("labels", "target", "prediction"))
     clean, won = opened.column("clean_prediction"), opened.column("success").astype(bool)
     label = np.where(labels < 0, clean, labels)
-    reached = np.where(target >= 0, decided == target, decided != label) & (clean == label)
+    reached = np.where(target >= 0, (decided == target) & (target != label), decided != label) & (clean == label)
     for row in np.flatnonzero(won & ~reached):
         finding.wrong.append(f"row {row}: is called a success and is none")
+    for row in np.flatnonzero(reached & ~won & (margins > 10 * SURE)):
+        finding.wrong.append(f"row {row}: is a success and is not called one")

@@ -1,0 +1,91 @@
+"""Writing image sets: HDF5 that any tool reads, behind a 512-byte block with the digest of all the rest.
+
+HDF5 lays out the file once, empty; the bytes are then written in their order by our own file layer, streaming, so that
+memory does not grow with the rows and HDF5 never meets a full disk. docs/format.md draws the file.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from advcli import storage
+from advcli.arrays import Array
+from advcli.header import Header, canonical
+
+BLOCK = 512
+MAGIC = b"advcli/images/1"
+
+Pieces = Callable[[], Iterable[Array]]
+Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+
+
+def block(content: str) -> bytes:
+    """The user block: where a reader, and `sha256sum` after 512 bytes, find the digest."""
+    return b"sha256: " + content.encode().ljust(BLOCK - 8, b"\0")
+
+
+def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -> str:
+    """Publish an image set; `fill` gives each dataset's rows piece by piece, in order. Returns the digest."""
+    text = np.frombuffer(canonical(header), np.uint8)
+    layout = {"header": (text.dtype, text.shape), **layout}
+    fill = {"header": lambda: [text], **fill}
+    with tempfile.TemporaryDirectory(prefix="advcli-") as folder, storage.Writer(path) as writer:
+        frame = Path(folder) / "frame.h5"
+        extents = _frame(frame, layout)
+        content = hashlib.sha256()
+        writer.append(bytes(BLOCK))
+        for piece in _in_order(frame, extents, fill):
+            content.update(piece)
+            writer.append(piece)
+        writer.at(0)
+        writer.append(block(content.hexdigest()))
+        writer.commit()
+    return content.hexdigest()
+
+
+def _frame(path: Path, layout: Layout) -> list[tuple[int, int, str]]:
+    """Let HDF5 lay the file out with room for the data; (offset, size, dataset) of every extent, in order."""
+    extents = []
+    with h5py.File(path, "w", libver=("v110", "v110"), userblock_size=BLOCK) as file:
+        file.attrs["format"] = np.bytes_(MAGIC)
+        for name, (dtype, shape) in layout.items():
+            plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            plan.set_layout(h5py.h5d.CONTIGUOUS)
+            plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+            plan.set_obj_track_times(False)
+            space, kind = h5py.h5s.create_simple(shape), h5py.h5t.py_create(dtype)
+            made = h5py.h5d.create(file.id, name.encode(), kind, space, dcpl=plan)
+            size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+            if size:
+                extents.append((made.get_offset(), size, name))
+    return sorted(extents)
+
+
+def _in_order(frame: Path, extents: list[tuple[int, int, str]], fill: dict[str, Pieces]) -> Iterator[memoryview]:
+    """All bytes after the user block: HDF5's own between the extents, ours within."""
+    with open(frame, "rb") as file:
+        at = BLOCK
+        for offset, size, name in [*extents, (frame.stat().st_size, 0, "")]:
+            file.seek(at)
+            yield memoryview(file.read(offset - at))
+            for piece in fill[name]() if name else ():
+                yield np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data
+            at = offset + size
+
+
+def write_rows(path: Path, header: Header, columns: dict[str, Array]) -> str:
+    """Publish an image set that is in memory."""
+    return write(path, header, *in_memory(columns))
+
+
+def in_memory(columns: dict[str, Array]) -> tuple[Layout, dict[str, Pieces]]:
+    """The layout of arrays, and a filling that gives each as one piece."""
+    layout = {name: (rows.dtype, rows.shape) for name, rows in columns.items()}
+    return layout, {name: partial(list, [rows]) for name, rows in columns.items()}
