@@ -125,61 +125,67 @@ def test_no_colour_and_no_traceback_as_a_true_process(model):
     assert "Traceback" in process("evaluate", "--model", "none.safetensors", "--debug").stderr
 
 
-def slow_attack(*more):
-    args = [
-        "attack",
-        "--method",
-        "pgd",
-        "--steps",
-        "200",
-        "--no-early-stop",
-        "--batch-size",
-        "10",
-        "--part-size",
-        "1",
-        "--limit",
-        "120",
-    ]
-    return [*COMMAND, *args, *more]
+WAITING = '''"""Noise that waits in its fourth batch until it may go on, so that a test can stop it there, however fast the machine."""
+import pathlib, time
+from advcli.registry import attack
+
+calls = []
+
+@attack(family="mine", kind="direction", norms=("linf",), access="none", targeted=False)
+def waiting(victim, x, goal, *, rng):
+    calls.append(1)
+    while len(calls) > 3 and not pathlib.Path("go").exists():
+        time.sleep(0.01)
+    return 2 * rng.uniform(*x.shape[1:]) - 1
+'''
+BATCHED = ["attack", "--method", "waitingmethod:waiting", "--limit", "60", "--batch-size", "10", "--part-size", "1"]
 
 
-def wait_for_parts(folder: Path, count: int, running: subprocess.Popen) -> None:
-    end = time.monotonic() + 120
-    while len(list(folder.glob("*.part"))) < count:
-        assert running.poll() is None, "ended before it could be stopped"
+def start_waiting(*more):
+    """A true process that has three parts finished and waits in the fourth batch."""
+    Path("waitingmethod.py").write_text(WAITING)
+    heard = {
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+    }  # a shell's background job ignores it
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = subprocess.Popen([*COMMAND, *BATCHED, *more], **pipes, **heard)
+    end = time.monotonic() + 240
+    while len(list(Path().glob("*.parts/*.part"))) < 3:
+        assert running.poll() is None, running.communicate()[1]
         assert time.monotonic() < end
         time.sleep(0.01)
+    return running
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(model, how):
-    subprocess.run(slow_attack("-o", "whole.h5"), check=True, capture_output=True, timeout=600)
-    heard = {
-        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
-    }  # a shell's background job ignores it
-    running = subprocess.Popen(slow_attack("-o", "cut.h5"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **heard)
-    wait_for_parts(Path("cut.h5.parts"), 3, running)
+    running = start_waiting("-o", "cut.h5")
     os.kill(running.pid, how)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=120)
     assert running.returncode == (-9 if how == signal.SIGKILL else 130)
     if how == signal.SIGINT:
         assert err.splitlines()[-1].startswith("advcli: interrupted")
     assert not Path("cut.h5").exists()
-    again = subprocess.run(slow_attack("-o", "cut.h5"), check=True, capture_output=True, text=True, timeout=600)
-    assert "going on after" in again.stderr
+    Path("go").touch()
+    assert process(*BATCHED, "-o", "whole.h5").returncode == 0
+    again = process(*BATCHED, "-o", "cut.h5")
+    assert again.returncode == 0, again.stderr
+    assert "going on after 3 finished parts" in again.stderr
     assert Path("cut.h5").read_bytes() == Path("whole.h5").read_bytes()
-    assert Path("cut.perturbations.h5").read_bytes()
+    assert Path("cut.perturbations.h5").exists()
     assert not [p for p in Path().iterdir() if p.suffix in (".tmp", ".parts", ".lock")]
 
 
 def test_two_writers_on_one_output_the_second_ends_at_once(model):
-    first = subprocess.Popen(slow_attack(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for_parts(Path("adversarial.h5.parts"), 1, first)
-    second = process("attack", "--method", "fgsm")
-    assert second.returncode == 4
-    assert "another advcli" in second.stderr
-    first.communicate(timeout=600)
-    assert first.returncode == 0
+    first = start_waiting()
+    try:
+        second = process("attack", "--method", "fgsm")
+        assert second.returncode == 4, second.stderr
+        assert "another advcli" in second.stderr
+    finally:
+        Path("go").touch()
+        _, err = first.communicate(timeout=240)
+    assert first.returncode == 0, err
 
 
 def test_whoever_closes_the_pipe_gets_no_traceback(model):
