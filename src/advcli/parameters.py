@@ -142,7 +142,6 @@ Data = Annotated[
     Param("A data set (digits), a folder of class folders, or an image-set file; NAME:SPLIT picks the split.",
           form="DATA"),
 ]  # fmt: skip
-DataDir = Annotated[str | None, Param("Where data sets live. [default: ADVCLI_DATA or your cache folder]", form="DIR")]
 Split = Annotated[Literal["train", "val", "test"] | None, Param("Which split of the data.")]
 Limit = Annotated[int | None, Param("Use the first N images.", low=1, form="N")]
 PerClass = Annotated[int | None, Param("Use the first N images of every class.", low=1, form="N")]

@@ -68,9 +68,6 @@ class MetricTraits:
     default: bool = False
 
 
-Traits = AttackTraits | DefenseTraits | PlainTraits | MetricTraits
-
-
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A registered function: its name, what it can do, what it takes."""

@@ -1,7 +1,6 @@
 """What a verb works on: models, data sets and devices, from what was typed or from the fixed table of defaults."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -177,10 +176,3 @@ def header_of(path: Path) -> tuple[str, Header]:
         return model.digest, model.recipe
     with imageset.ImageSet(path) as opened:
         return opened.digest, opened.header
-
-
-def data_dir() -> Path:
-    """Where downloaded sets live."""
-    import platformdirs
-
-    return Path(os.environ.get("ADVCLI_DATA") or platformdirs.user_cache_dir("advcli"))
