@@ -69,6 +69,10 @@ def test_the_story_of_the_readme_is_what_the_program_prints(run, folder):
         rates = [float(re.search(r"([\d.]+)%", line)[1]) for line in (mine, theirs)]
         assert abs(rates[0] - rates[1]) <= 5, "beyond what another version of torch may change"
         assert re.sub(r"[\d.]+", "", mine).split() == re.sub(r"[\d.]+", "", theirs).split()
+    claimed = [int(percent) for percent in re.search(r"clean accuracy \((\d+) to (\d+) %\)", README).groups()]
+    clean = run("evaluate", "--data", "digits:test", "--metric", "accuracy").out
+    measured = [float(percent) for percent in re.findall(r"accuracy +([\d.]+)%", clean)]
+    assert all(abs(a - b) <= 5 for a, b in zip(claimed, measured, strict=True))
 
 
 def test_the_walk_of_the_readme_is_the_one_that_is_run():

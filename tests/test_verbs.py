@@ -536,6 +536,7 @@ def test_what_a_command_reads_is_never_its_output(run, model):
     before = {path: path.read_bytes() for path in Path().iterdir()}
     for command in (
         ["attack", "--method", "bim", "--data", "adversarial.h5"],
+        ["attack", "--method", "bim", "--data", "adversarial.h5:test"],
         ["attack", "--method", "bim", "--data", "adversarial.h5", "-o", "adversarial.h5", "--force"],
         ["defend", "adversarial.h5", "-o", "adversarial.h5", "--force"],
         ["defend", "-o", "model.safetensors", "--force"],

@@ -129,9 +129,8 @@ def locked(path: Path) -> Iterator[None]:
             raise busy from None
         except OSError:
             _exclusive(lock.with_suffix(".owner"), busy)
-        for litter in path.parent.glob(
-            f".{glob.escape(path.name)}.????????.tmp"
-        ):  # of a writer that was killed; we are the only one
+        killed = f".{glob.escape(path.name)}.????????.tmp"  # what a writer left that was killed; we are the only one now
+        for litter in path.parent.glob(killed):
             litter.unlink(missing_ok=True)
         try:
             yield

@@ -90,7 +90,7 @@ def attack(
     given = inputs.checked("attack", {k: v for k, v in locals().items() if k not in ("options", "talk")})
     path = outputs.target(output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if output else Path(inputs.PERTURBATIONS)
-    outputs.keep_inputs([path, beside], [data, model])
+    outputs.keep_inputs([path, beside], [inputs.spelled(data)[0] if data else None, model])
     catalog.allow(given["allow"])
     victim = open_model(model, talk, dry_run=dry_run)
     selection = {name: given[name] for name in ("limit", "per_class", "classes", "image_size")}

@@ -80,6 +80,12 @@ def default_batch(batch_size: int | None, device: torch.device) -> int:
     return batch_size or (64 if device.type == "cpu" else 512)
 
 
+def spelled(text: str) -> tuple[str, str]:
+    """(NAME, SPLIT) of NAME:SPLIT; the split is empty where none is written."""
+    name, _, tail = text.rpartition(":")
+    return (name, tail) if name and tail in SPLITS else (text, "")
+
+
 def open_data(
     text: str | None,
     split: str | None,
@@ -90,9 +96,7 @@ def open_data(
     image_size: int | None = None,
 ) -> Dataset:
     """A data set by what was typed: a name, NAME:SPLIT, a folder, or an image-set file."""
-    name, _, tail = (text or "digits").rpartition(":")
-    if not name or tail not in SPLITS:
-        name, tail = text or "digits", ""
+    name, tail = spelled(text or "digits")
     if tail and split and tail != split:
         raise CommandError(f"--data {text} and --split {split} name two splits")
     wanted = tail or split or ""
@@ -124,7 +128,8 @@ def data_of(model: ModelFile, text: str | None, split: str | None, **selection: 
         text = found
         for key in ("classes", "image_size"):  # the model was trained on these, and knows no others
             selection[key] = selection.get(key) or origin.get(key)
-    split = split or ("" if Path(text).is_file() or text.rpartition(":")[2] in SPLITS else "test")
+    name, tail = spelled(text)
+    split = split or ("" if tail or Path(name).is_file() else "test")
     data = open_data(text, split or None, **selection).for_classes(model.classes, str(model.path))
     if data.shape != model.shape:
         have, want = ("x".join(map(str, shape)) for shape in (data.shape, model.shape))
