@@ -11,10 +11,11 @@ ROOT = Path(advcli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = [
     {"errors", "arrays"},
-    {"numbers", "talk", "header", "interval", "storage", "rng"},
+    {"numbers", "talk", "header", "interval", "opening", "storage", "rng"},
     {"parameters", "verdicts", "schema"},
     {"registry", "geometry", "losses"},
     {"imagewriter"},
+    {"structure"},
     {"catalog", "grid", "imageset", "dataset", "victim", "filters"},
     {"stack", "search"},
     {"modelfile"},

@@ -3,6 +3,7 @@
     AdvcliError          4  the run could not go on
     ├── CommandError     2  the command line is wrong
     └── InputError       3  a file or data set is missing, damaged, refused or does not fit
+        └── Damaged      3  its bytes are not what its digest says: for `verify` an answer
 
 A message says what, where, and what to do, in at most three lines. 1 is no error but an answer ("no"), and 130 is
 an interrupt.
@@ -25,3 +26,7 @@ class InputError(AdvcliError):
     """A file or data set is missing, damaged, refused or does not fit."""
 
     exit_code = 3
+
+
+class Damaged(InputError):
+    """The content is not what the digest says: for `verify` an answer, for everyone else exit 3."""

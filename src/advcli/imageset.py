@@ -1,6 +1,8 @@
 """Reading image sets distrustfully: the digest first, then names, types and shapes, then the header, then the rows."""
 
+import contextlib
 import hashlib
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,43 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli import schema
+from advcli import opening, schema, structure
 from advcli.arrays import Array
-from advcli.errors import InputError
+from advcli.errors import Damaged, InputError
 from advcli.header import parse
-from advcli.imagewriter import BLOCK, MAGIC, block
+from advcli.imagewriter import BLOCK, block
 from advcli.numbers import fraction
+from advcli.structure import IMAGES
 
-IMAGES = ("images", "originals")
-COLUMNS = {
-    "labels": np.dtype("<i8"),
-    "index": np.dtype("<i8"),
-    "original": np.dtype("<i8"),
-    "target": np.dtype("<i8"),
-    "epsilon": np.dtype("<f4"),
-    "success": np.dtype("u1"),
-    "prediction": np.dtype("<i8"),
-    "clean_prediction": np.dtype("<i8"),
-    "queries": np.dtype("<i8"),
-    "gradients": np.dtype("<i8"),
-}
-NEEDED = ("header", "images", "labels", "index")
-SIGNED = ("target", "epsilon", "success", "prediction", "clean_prediction")
-ATTACKED = ("originals", "original", *SIGNED, "queries", "gradients")
-SAFE_FILTERS = {1, 2, 3}  # deflate, shuffle, fletcher32
-CHUNK = 1 << 22
-MOST_PACKED = 1000  # how much smaller than its pictures a compressed dataset may be
+MOST_PIECE = 1 << 25  # bytes read at a time
 
 
 def content_digest(path: Path) -> str:
     """The digest that an image set states, after checking it against the bytes."""
-    try:
-        with open(path, "rb") as file:
-            stated, rest = file.read(BLOCK), hashlib.sha256()
-            while piece := file.read(CHUNK):
-                rest.update(piece)
-    except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    with opening.regular(path) as file:
+        stated, rest = file.read(BLOCK), hashlib.sha256()
+        while piece := file.read(opening.PIECE):
+            rest.update(piece)
     if not stated.startswith(b"sha256: ") or len(stated) < BLOCK:
         hint = "; a model is given with --model" if path.suffix == ".safetensors" else ""
         raise InputError(f"{path}: not an image set of advcli's: it does not begin with a digest{hint}")
@@ -56,33 +38,41 @@ def content_digest(path: Path) -> str:
     return rest.hexdigest()
 
 
-class Damaged(InputError):
-    """The content is not what the digest says: for `verify` an answer, for everyone else exit 3."""
-
-
 class ImageSet:
-    """An image-set file, open for reading; its structure is checked before a row is read."""
+    """An image-set file, open for reading; its structure is checked before a row is read.
 
-    def __init__(self, path: str | Path, *, digest: str | None = None) -> None:
+    HDF5 reads through a file of Python's, so that whatever the content names, it opens nothing by itself. A file that
+    is not known yet is read from end to end in a child process first.
+    """
+
+    def __init__(self, path: str | Path, *, digest: str | None = None, strange: bool = True) -> None:
         self.path = Path(path)
         self.digest = digest or content_digest(self.path)
-        try:
-            self._file = h5py.File(self.path, "r")
-        except OSError:
-            raise InputError(f"{path}: not an HDF5 file, or a damaged one") from None
-        try:
-            self._check_structure()
-            self.header = parse(bytes(self._file["header"][:]), str(path))
-            self._check_header()
-        except BaseException:
-            self._file.close()
-            raise
+        if strange:
+            opening.first_in_child(path, self._look, self.path.stat().st_size, self.digest)
+        with contextlib.ExitStack() as unfinished:
+            source = unfinished.enter_context(opening.regular(path))
+            try:
+                self._file = unfinished.enter_context(h5py.File(source, "r"))
+                structure.check(self._file, self.path, self.path.stat().st_size)
+                self.header = parse(bytes(self._file["header"][:]), str(path))
+                self._check_header()
+            except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:  # what h5py raises for damage
+                raise InputError(f"{path}: not an HDF5 file, or a damaged one ({str(error)[:60]})") from None
+            self.close = weakref.finalize(self, unfinished.pop_all().close)  # at the latest when nobody reads any more
+
+    def _look(self) -> None:
+        """Read all there is."""
+        with ImageSet(self.path, digest=self.digest, strange=False) as opened:
+            for name in opened.names():
+                for start, stop in opened.spans(name):
+                    opened.rows(name, start, stop) if name in IMAGES else opened._file[name][start:stop]
 
     def __enter__(self) -> "ImageSet":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        self.close()
 
     def __len__(self) -> int:
         return int(self._file["images"].shape[0])
@@ -121,10 +111,17 @@ class ImageSet:
         """Type and shape of a dataset as it is stored."""
         return self._file[name].dtype, tuple(self._file[name].shape)
 
-    def pieces(self, name: str, size: int = 4096) -> Iterator[Array]:
+    def spans(self, name: str) -> Iterator[tuple[int, int]]:
+        """Starts and stops of the rows that fit into memory at a time."""
+        rows, *rest = self._file[name].shape
+        step = max(1, min(4096, MOST_PIECE // max(1, self._file[name].dtype.itemsize * int(np.prod(rest)))))
+        for start in range(0, rows, step):
+            yield start, min(start + step, rows)
+
+    def pieces(self, name: str) -> Iterator[Array]:
         """A dataset as it is stored, some rows at a time."""
-        for start in range(0, self._file[name].shape[0], size):
-            yield self._file[name][start : start + size]
+        for start, stop in self.spans(name):
+            yield self._file[name][start:stop]
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
         """Float32 pictures of consecutive rows, checked: finite, and in the declared range."""
@@ -151,49 +148,6 @@ class ImageSet:
             return self.rows(name, 0, 0)
         runs = np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1)
         return torch.cat([self.rows(name, int(run[0]), int(run[-1]) + 1) for run in runs])
-
-    def _check_structure(self) -> None:
-        file, where = self._file, self.path
-        mark = file.attrs.get("format")
-        if not isinstance(mark, bytes) or mark != MAGIC:
-            raise InputError(f"{where}: not an image set of advcli's: its format is {file.attrs.get('format')!r}")
-        for name in file:
-            link = file.get(name, getlink=True)
-            if name not in COLUMNS and name not in (*IMAGES, "header"):
-                raise InputError(f"{where}: /{name} is no dataset of an image set")
-            if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
-                raise InputError(f"{where}: /{name} is not stored in the file itself")
-            self._check_dataset(name, file[name])
-        kind = parse(bytes(file["header"][:]), str(where)).get("kind") if "header" in file else None
-        for name in NEEDED + (ATTACKED if kind == "adversarial" else ()) + (SIGNED if kind == "perturbation" else ()):
-            if name not in file:
-                raise InputError(f"{where}: /{name} is missing")
-        rows = file["images"].shape[0]
-        if "originals" in file and file["originals"].shape[1:] != file["images"].shape[1:]:
-            raise InputError(f"{where}: /originals has pictures of another shape than /images")
-        if 0 in file["images"].shape[1:]:
-            raise InputError(f"{where}: /images holds pictures without pixels")
-        for name in COLUMNS.keys() & file.keys():
-            if file[name].shape != (rows,):
-                raise InputError(f"{where}: /{name} has shape {file[name].shape}, expected ({rows},)")
-
-    def _check_dataset(self, name: str, data: h5py.Dataset) -> None:
-        plan = data.id.get_create_plist()
-        filters = {plan.get_filter(k)[0] for k in range(plan.get_nfilters())}
-        if data.is_virtual or data.external or not filters <= SAFE_FILTERS:
-            raise InputError(f"{self.path}: /{name} uses external or virtual storage or an unknown filter: refused")
-        if name == "header":
-            fits = data.dtype == np.uint8 and data.ndim == 1
-        elif name in IMAGES:
-            fits = data.dtype in (np.uint8, np.dtype("<f4")) and data.ndim == 4
-        else:
-            fits = data.dtype == COLUMNS[name]
-        stored = data.id.get_storage_size()
-        declared = data.dtype.itemsize * int(np.prod(data.shape, dtype=object))
-        if declared > stored and (not filters or declared > MOST_PACKED * max(1, stored)):
-            raise InputError(f"{self.path}: /{name} declares {declared} bytes and stores {stored}: refused")
-        if not fits:
-            raise InputError(f"{self.path}: /{name} has type {data.dtype} and shape {data.shape}: not that of an image set")
 
     def _check_budgets(self) -> None:
         """Every row's budget is one of those that the header names."""

@@ -1,11 +1,11 @@
 """Writing image sets: HDF5 that any tool reads, behind a 512-byte block with the digest of all the rest.
 
-HDF5 lays out the file once, empty; the bytes are then written in their order by our own file layer, streaming, so that
-memory does not grow with the rows and HDF5 never meets a full disk. docs/format.md draws the file.
+HDF5 lays out the file once, empty and in memory; the bytes are then written in their order by our own file layer,
+streaming, so that memory does not grow with the rows and HDF5 never meets a full disk. docs/format.md draws the file.
 """
 
 import hashlib
-import tempfile
+import io
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from advcli import storage
+from advcli import opening, storage
 from advcli.arrays import Array
 from advcli.header import Header, canonical
 
@@ -35,9 +35,8 @@ def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -
     text = np.frombuffer(canonical(header), np.uint8)
     layout = {"header": (text.dtype, text.shape), **layout}
     fill = {"header": lambda: [text], **fill}
-    with tempfile.TemporaryDirectory(prefix="advcli-") as folder, storage.Writer(path) as writer:
-        frame = Path(folder) / "frame.h5"
-        extents = _frame(frame, layout)
+    frame, extents = _frame(layout)
+    with storage.Writer(path) as writer:
         content = hashlib.sha256()
         writer.append(bytes(BLOCK))
         for piece in _in_order(frame, extents, fill):
@@ -46,13 +45,54 @@ def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -
         writer.at(0)
         writer.append(block(content.hexdigest()))
         writer.commit()
+    opening.known.add(content.hexdigest())
     return content.hexdigest()
 
 
-def _frame(path: Path, layout: Layout) -> list[tuple[int, int, str]]:
+class Frame(io.RawIOBase):
+    """A file in memory that keeps only what was written: HDF5's own bytes, and none of the room for the data."""
+
+    def __init__(self) -> None:
+        self.pieces: dict[int, bytes] = {}
+        self.place = self.size = 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.size}[whence]
+        return self.place
+
+    def tell(self) -> int:
+        return self.place
+
+    def truncate(self, size: int | None = None) -> int:
+        self.size = self.place if size is None else size
+        return self.size
+
+    def write(self, data: Any) -> int:
+        self.pieces[self.place] = bytes(data)
+        self.place += len(data)
+        self.size = max(self.size, self.place)
+        return len(data)
+
+    def readinto(self, buffer: Any) -> int:
+        room = memoryview(buffer)
+        room[:] = self.between(self.place, self.place + len(room))
+        self.place += len(room)
+        return len(room)
+
+    def between(self, start: int, stop: int) -> bytes:
+        """The bytes of a range, zero where nothing was written; later writes cover earlier ones."""
+        found = bytearray(stop - start)
+        for offset, data in self.pieces.items():
+            low, high = max(start, offset), min(stop, offset + len(data))
+            if low < high:
+                found[low - start : high - start] = data[low - offset : high - offset]
+        return bytes(found)
+
+
+def _frame(layout: Layout) -> tuple[Frame, list[tuple[int, int, str]]]:
     """Let HDF5 lay the file out with room for the data; (offset, size, dataset) of every extent, in order."""
-    extents = []
-    with h5py.File(path, "w", libver=("v110", "v110"), userblock_size=BLOCK) as file:
+    extents, frame = [], Frame()
+    with h5py.File(frame, "w", libver=("v110", "v110"), userblock_size=BLOCK) as file:
         file.attrs["format"] = np.bytes_(MAGIC)
         for name, (dtype, shape) in layout.items():
             plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -65,19 +105,17 @@ def _frame(path: Path, layout: Layout) -> list[tuple[int, int, str]]:
             size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
             if size:
                 extents.append((made.get_offset(), size, name))
-    return sorted(extents)
+    return frame, sorted(extents)
 
 
-def _in_order(frame: Path, extents: list[tuple[int, int, str]], fill: dict[str, Pieces]) -> Iterator[memoryview]:
+def _in_order(frame: Frame, extents: list[tuple[int, int, str]], fill: dict[str, Pieces]) -> Iterator[memoryview]:
     """All bytes after the user block: HDF5's own between the extents, ours within."""
-    with open(frame, "rb") as file:
-        at = BLOCK
-        for offset, size, name in [*extents, (frame.stat().st_size, 0, "")]:
-            file.seek(at)
-            yield memoryview(file.read(offset - at))
-            for piece in fill[name]() if name else ():
-                yield np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data
-            at = offset + size
+    at = BLOCK
+    for offset, size, name in [*extents, (frame.size, 0, "")]:
+        yield memoryview(frame.between(at, offset))
+        for piece in fill[name]() if name else ():
+            yield np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data
+        at = offset + size
 
 
 def write_rows(path: Path, header: Header, columns: dict[str, Array]) -> str:

@@ -6,7 +6,6 @@ of its content. Loading executes nothing.
 """
 
 import hashlib
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from advcli import schema, stack, storage
-from advcli.errors import CommandError, InputError
+from advcli import opening, schema, stack, storage
+from advcli.errors import CommandError, Damaged, InputError
 from advcli.header import Header, canonical, parse
-from advcli.imageset import Damaged
+from advcli.header import digest as sha256
 
 KEY = "advcli"
+MOST_HEADER = 1 << 22
 NEEDED = {"format", "arch", "input", "classes", "normalize", "defenses", "data", "made", "weights", "digest"}
 
 
@@ -79,7 +79,9 @@ def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     recipe = {**recipe, "weights": weights_digest(tensors)}
     recipe["digest"] = recipe_digest(recipe)
-    storage.write(path, [serialise(recipe, tensors)])
+    data = serialise(recipe, tensors)
+    storage.write(path, [data])
+    opening.known.add(sha256(data))
     return str(recipe["digest"])
 
 
@@ -90,34 +92,46 @@ def serialise(recipe: Header, tensors: dict[str, Tensor]) -> bytes:
 
 def peek(path: Path) -> Header:
     """The recipe alone, unchecked: for lists of what lies in a folder."""
-    try:
-        with open(path, "rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            head = parse(file.read(min(size, 1 << 26)), str(path))
-    except (OSError, struct.error) as error:
-        raise InputError(f"{path}: {error}") from None
+    with opening.regular(path) as file:
+        head = file.read(8)
+        size = int.from_bytes(head, "little")
+        if len(head) < 8 or size > MOST_HEADER:
+            raise InputError(f"{path}: not a safetensors file")
+        return recipe_in(parse(file.read(size), str(path)), str(path))
+
+
+def recipe_in(head: Header, where: str) -> Header:
+    """Our recipe in the header of a safetensors file; empty where there is none."""
     kept = head.get("__metadata__")
-    return parse(str(kept.get(KEY, "") if isinstance(kept, dict) else "").encode(), str(path))
+    text = kept.get(KEY) if isinstance(kept, dict) else None
+    return parse(text.encode("utf-8", "surrogatepass"), where) if isinstance(text, str) else {}
 
 
 def read(path: str | Path) -> ModelFile:
-    """Read and check a model file."""
+    """Read and check a model file; one that is not known is read in a child process first."""
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        hint = "; make one with: advcli train" if isinstance(error, FileNotFoundError) else ""
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}{hint}") from None
+    if not path.exists():
+        raise InputError(f"{path}: no such file or directory; make one with: advcli train")
+    data = opening.read(path)
+    opening.first_in_child(path, lambda: checked(path, data).module(), len(data), sha256(data))
+    return checked(path, data)
+
+
+def checked(path: Path, data: bytes) -> ModelFile:
+    """From bytes to a model whose every part is checked."""
     if data[:4] == b"PK\x03\x04" or data[:2] == b"\x80\x02":
         raise InputError(f"{path}: a PyTorch file, not a model of advcli's; bring it in with: advcli import {path} --arch NAME")
+    size = int.from_bytes(data[:8], "little")
+    if size > MOST_HEADER:
+        raise InputError(f"{path}: not a safetensors file, or a damaged one (a header of {size} bytes)")
+    recipe = recipe_in(parse(data[8 : 8 + size], str(path)), str(path))
+    if not recipe.keys() >= NEEDED:
+        raise InputError(f"{path}: weights without a recipe of advcli's; bring them in with: advcli import {path} --arch NAME")
     try:
         found = safetensors.torch.load(data)
         tensors = {name: found[name] for name in sorted(found)}  # in another order at every call
-    except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
+    except (safetensors.SafetensorError, ValueError, RuntimeError, KeyError) as error:
         raise InputError(f"{path}: not a safetensors file, or a damaged one ({str(error)[:80]})") from None
-    recipe = peek(path) if KEY.encode() in data[: 1 << 20] else {}
-    if not recipe.keys() >= NEEDED:
-        raise InputError(f"{path}: weights without a recipe of advcli's; bring them in with: advcli import {path} --arch NAME")
     whole = recipe["digest"] == recipe_digest(recipe) and recipe["weights"] == weights_digest(tensors)
     if not whole or serialise(recipe, tensors) != data:
         raise Damaged(f"{path}: its content does not match its digest; the file was changed or damaged")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from advcli import catalog, imageset, imagewriter, modelfile, storage
+from advcli import catalog, imagewriter, modelfile, storage, structure
 from advcli.arrays import Array
 from advcli.errors import CommandError
 from advcli.imageset import ImageSet
@@ -100,7 +100,7 @@ def _filter(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Pa
         header = {**opened.header, "kind": "filtered", "of": opened.header, "made": made}
         rule: Any = bound(nn.Identity()).to(device)
         ids = torch.from_numpy(opened.column("index")).to(device)
-        names = [name for name in (*imageset.COLUMNS, "originals") if name in opened]
+        names = [name for name in (*structure.COLUMNS, "originals") if name in opened]
         layout = {name: opened.kept(name) for name in names}
         layout["images"] = (np.dtype("<f4"), (len(opened), *opened.shape))
 

@@ -9,13 +9,14 @@ import torch
 
 from advcli import catalog, modelfile
 from advcli.arrays import Array
-from advcli.errors import InputError
+from advcli.errors import Damaged, InputError
 from advcli.geometry import distance, tolerance
 from advcli.grid import on_grid
-from advcli.imageset import SIGNED, Damaged, ImageSet
+from advcli.imageset import ImageSet
 from advcli.parameters import Allow, Device, Files, Model
 from advcli.pipeline import inputs
 from advcli.rng import SampleRNG
+from advcli.structure import SIGNED
 from advcli.talk import SILENT, Talk
 from advcli.victim import SURE
 
