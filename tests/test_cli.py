@@ -1,7 +1,9 @@
 """The command line: exit codes, stdout against stderr, instant help, true processes, kills."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -141,9 +143,9 @@ def waiting(victim, x, goal, *, rng):
 BATCHED = ["attack", "--method", "waitingmethod:waiting", "--limit", "60", "--batch-size", "10", "--part-size", "1"]
 
 
-def start_waiting(*more):
+def start_waiting(*more, source=WAITING):
     """A true process that has three parts finished and waits in the fourth batch."""
-    Path("waitingmethod.py").write_text(WAITING)
+    Path("waitingmethod.py").write_text(source)
     heard = {
         "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
     }  # a shell's background job ignores it
@@ -157,35 +159,88 @@ def start_waiting(*more):
     return running
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(model, how):
+def left_behind() -> list[Path]:
+    return [p for p in Path().iterdir() if p.suffix in (".tmp", ".parts", ".lock", ".owner")]
+
+
+@pytest.mark.parametrize("how", ["killed", "asked", "asked twice"])
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+def test_who_is_asked_to_leave_finishes_the_batch_and_goes_on_later(model, how, signal_):
+    """One signal: the batch is finished and published. Two, or SIGKILL: what was published stays. The bytes end the same."""
     running = start_waiting("-o", "cut.h5")
-    os.kill(running.pid, how)
+    running.send_signal(signal.SIGKILL if how == "killed" else signal_)
+    if how != "killed":
+        assert "finishing this batch" in said_so_far(running, "finishing")
+        running.send_signal(signal_) if how == "asked twice" else Path("go").touch()
     _, err = running.communicate(timeout=120)
-    assert running.returncode == (-9 if how == signal.SIGKILL else 130)
-    if how == signal.SIGINT:
+    assert running.returncode == (-9 if how == "killed" else 130)
+    if how != "killed":
         assert err.splitlines()[-1].startswith("advcli: interrupted")
     assert not Path("cut.h5").exists()
     Path("go").touch()
     assert process(*BATCHED, "-o", "whole.h5").returncode == 0
     again = process(*BATCHED, "-o", "cut.h5")
     assert again.returncode == 0, again.stderr
-    assert "going on after 3 finished parts" in again.stderr
+    assert f"going on after {40 if how == 'asked' else 30} of 60 images" in again.stderr
     assert Path("cut.h5").read_bytes() == Path("whole.h5").read_bytes()
     assert Path("cut.perturbations.h5").exists()
-    assert not [p for p in Path().iterdir() if p.suffix in (".tmp", ".parts", ".lock")]
+    assert not left_behind()
 
 
-def test_two_writers_on_one_output_the_second_ends_at_once(model):
-    first = start_waiting()
+def said_so_far(running, word):
+    """What a running process says, up to the line that holds the word."""
+    text = ""
+    while word not in text:
+        line = running.stderr.readline()
+        assert line, text
+        text += line
+    return text
+
+
+LONG = {
+    "attack": (["attack", "--method", "pgd", "--no-early-stop", "--steps", "60", "--batch-size", "10", "--part-size", "1", "--limit", "300"], "x.h5"),
+    "train": (["train", "--epochs", "12"], "m.safetensors"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", LONG)
+def test_a_run_killed_at_random_moments_ends_with_the_undisturbed_bytes(model, verb):
+    """Ten true processes each, killed anywhere between their first published part and their end."""
+    command, name = LONG[verb]
+    begin = time.monotonic()
+    assert process(*command, "-o", f"whole{name}").returncode == 0
+    lasts, draw, killed = time.monotonic() - begin, random.Random(5), 0
+    for _ in range(10):
+        running = subprocess.Popen([*COMMAND, *command, "-o", name], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(lasts * draw.uniform(0.3, 0.9))
+        running.kill()
+        killed += running.wait() == -9
+        assert not Path(name).exists() or Path(name).read_bytes() == Path(f"whole{name}").read_bytes()
+        if Path(name).exists():
+            Path(name).unlink()  # it got through: begin anew
+    assert killed
+    again = process(*command, "-o", name)
+    assert again.returncode == 0, again.stderr
+    assert Path(name).read_bytes() == Path(f"whole{name}").read_bytes()
+    assert not left_behind()
+
+
+NO_FLOCK = "\nimport errno, fcntl\ndef flock(*_): raise OSError(errno.ENOLCK, 'no locks')\nfcntl.flock = flock\n"
+
+
+@pytest.mark.parametrize("locking", [True, False], ids=["flock", "no flock"])
+def test_two_writers_on_one_output_the_second_ends_at_once(model, locking):
+    first = start_waiting(source=WAITING if locking else WAITING + NO_FLOCK)
     try:
-        second = process("attack", "--method", "fgsm")
+        second = process(*BATCHED)
         assert second.returncode == 4, second.stderr
         assert "another advcli" in second.stderr
     finally:
         Path("go").touch()
         _, err = first.communicate(timeout=240)
     assert first.returncode == 0, err
+    assert not left_behind()
 
 
 def test_whoever_closes_the_pipe_gets_no_traceback(model):

@@ -21,7 +21,20 @@ if sys.platform != "win32":
 
 
 class Calls:
-    """The system calls of the file layer; tests replace `calls` with one that fails on demand."""
+    """The system calls of the file layer; tests replace `calls` with one that fails, stops or takes notes."""
+
+    def mkdir(self, path: Path) -> None:
+        path.mkdir(exist_ok=True)
+
+    def rmdir(self, path: Path) -> None:
+        path.rmdir()
+
+    def create(self, folder: Path, prefix: str) -> tuple[int, Path]:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=folder)
+        return handle, Path(name)
+
+    def open(self, path: Path, flags: int) -> int:
+        return os.open(path, flags, 0o666)
 
     def write(self, handle: int, data: bytes | memoryview) -> int:
         return os.write(handle, data)
@@ -29,14 +42,18 @@ class Calls:
     def fsync(self, handle: int) -> None:
         os.fsync(handle)
 
+    def sync_folder(self, path: Path) -> None:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
     def rename(self, old: Path, new: Path) -> None:
         os.replace(old, new)
 
     def unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)
-
-    def mkdir(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
 
 
 calls = Calls()
@@ -58,9 +75,8 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.path = path
         with _explained(path):
-            calls.mkdir(path.parent)
-            self._handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-            self.temporary = Path(name)
+            make_folder(path.parent)
+            self._handle, self.temporary = calls.create(path.parent, f".{path.name}.")
             os.fchmod(self._handle, 0o666 & ~_umask())
 
     def append(self, data: bytes | memoryview) -> None:
@@ -78,11 +94,7 @@ class Writer:
         with _explained(self.path):
             calls.fsync(self._handle)
             calls.rename(self.temporary, self.path)
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                calls.fsync(folder)
-            finally:
-                os.close(folder)
+            calls.sync_folder(self.path.parent)
 
     def __enter__(self) -> "Writer":
         return self
@@ -97,6 +109,13 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def make_folder(path: Path) -> None:
+    """A folder and those above it, each entered in the one above for good."""
+    for one in reversed([one for one in (path, *path.parents) if not one.exists()]):
+        calls.mkdir(one)
+        calls.sync_folder(one.parent)
 
 
 def write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
@@ -117,8 +136,8 @@ def locked(path: Path) -> Iterator[None]:
     lock = path.with_name(f".{path.name}.lock")
     busy = AdvcliError(f"{path}: another advcli is writing it (lock {lock}); wait for it or choose another -o")
     with _explained(lock):
-        calls.mkdir(lock.parent)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        make_folder(lock.parent)
+        handle = calls.open(lock, os.O_RDWR | os.O_CREAT)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,7 +147,8 @@ def locked(path: Path) -> Iterator[None]:
         except BlockingIOError:
             raise busy from None
         except OSError:
-            _exclusive(lock.with_suffix(".owner"), busy)
+            with _explained(lock):
+                _exclusive(lock.with_suffix(".owner"), busy)
         killed = f".{glob.escape(path.name)}.????????.tmp"  # what a writer left that was killed; we are the only one now
         for litter in path.parent.glob(killed):
             litter.unlink(missing_ok=True)
@@ -143,19 +163,46 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _exclusive(owner: Path, busy: AdvcliError) -> None:
-    me = json.dumps({"host": os.uname().nodename, "pid": os.getpid(), "started": _started(os.getpid())})
+    """Create the owner file, which only one can; one whose process is gone is moved away first."""
+    me = json.dumps({"host": os.uname().nodename, "pid": os.getpid(), "started": _started(os.getpid())}).encode()
     for _ in range(2):
         try:
-            with open(owner, "x") as file:
-                file.write(me)
-            return
+            handle = calls.open(owner, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                other = json.loads(owner.read_text())
-                if other["host"] != os.uname().nodename or _started(other["pid"]) == other["started"]:
+            if _alive(text := _said(owner)):
+                raise busy from None
+            aside = owner.with_suffix(f".stale-{os.getpid()}")
+            with contextlib.suppress(FileNotFoundError):
+                calls.rename(owner, aside)
+                if _said(aside) != text:  # somebody was faster, and this is his: give it back
+                    with contextlib.suppress(FileExistsError):
+                        os.link(aside, owner)
+                    calls.unlink(aside)
                     raise busy from None
-                owner.unlink(missing_ok=True)
+                calls.unlink(aside)
+            continue
+        try:
+            calls.write(handle, me)
+        finally:
+            os.close(handle)
+        return
     raise busy
+
+
+def _said(owner: Path) -> bytes:
+    try:
+        return owner.read_bytes()
+    except OSError:
+        return b""
+
+
+def _alive(text: bytes) -> bool:
+    """Whether the process that an owner file names is still at work, or may be, on another host."""
+    try:
+        other = json.loads(text)
+        return bool(other["host"] != os.uname().nodename or _started(other["pid"]) == other["started"])
+    except (ValueError, KeyError, TypeError):
+        return False  # cut short by a crash
 
 
 def _started(pid: int) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from advcli import __version__, catalog
+from advcli import __version__, catalog, leaving
 from advcli.cli import methods, options, render
 from advcli.cli.help import Command, Group
 from advcli.errors import AdvcliError, CommandError
@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code, and never a traceback unless --debug asks for it."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        return program(args)
+        with leaving.listening():
+            return program(args)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader has enough; nothing may be flushed to it any more
         return 0
@@ -46,7 +47,7 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, AdvcliError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; nothing half-made was left behind (an attack goes on from its last finished part)", 130
+        return "interrupted; nothing half-made was left behind, and the same command goes on from what is finished", 130
     if isinstance(error, typer.TyperException):
         return _usage(error), 2
     told = str(error).lower()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,42 +90,61 @@ class Parts:
     def of(cls, output: Path) -> "Parts":
         return cls(output.with_name(f"{output.name}.parts"))
 
-    def begin(self, how: Header, part_size: int, talk: Talk) -> None:
-        """Keep the parts of the same command, cut alike, under the same conditions; forget any others."""
-        stamp = canonical({"identity": identity(how), "environment": how["environment"], "part_size": part_size})
-        note = self.folder / "command.json"
-        if self.folder.exists() and not note.exists() and any(self.folder.iterdir()):
-            raise CommandError(f"{self.folder}: holds files that are not parts of advcli's; move them, or choose another -o")
+    def begin(self, how: Header, talk: Talk) -> None:
+        """Keep the parts of the same command under the same conditions; forget any others."""
+        stamp = canonical({"identity": identity(how), "environment": how["environment"]})
+        note, there = self.folder / "command.json", {p.name for p in self.folder.glob("*")}
+        if strange := [name for name in there if not PART.fullmatch(name) and name != note.name]:
+            raise CommandError(f"{self.folder}: holds {strange[0]}, no part of advcli's; move it, or choose another -o")
         if not (note.exists() and note.read_bytes() == stamp):
-            if count := len(list(self.folder.glob("*.part"))):
-                talk.warn(f"{self.folder}: {count} finished parts of another command are given up")
+            if there:
+                talk.warn(f"{self.folder}: {len(there - {note.name})} finished parts of another command are given up")
             self.remove()
             storage.write(note, [stamp])
-        elif count := len(list(self.folder.glob("*.part"))):
-            talk.note(f"going on after {count} finished parts in {self.folder}")
 
-    def save(self, number: int, columns: dict[str, Array]) -> None:
+    def save(self, start: int, stop: int, columns: dict[str, Array]) -> None:
+        """Publish what was done from `start` to `stop`; the name tells it, and the digest of the bytes."""
         data = safetensors.numpy.save(columns)
-        storage.write(self.folder / f"{number:06d}-{digest(data)[:32]}.part", [data])
+        storage.write(self.folder / f"{start:09d}-{stop:09d}-{digest(data)[:32]}.part", [data])
 
-    def has(self, number: int) -> bool:
-        """Whether the part is there and whole; one whose bytes are not those of its name is done again."""
-        for path in self.folder.glob(f"{number:06d}-*.part"):
-            if digest(path.read_bytes())[:32] == path.stem.partition("-")[2]:
-                return True
-            storage.calls.unlink(path)
-        return False
+    def finished(self) -> list[range]:
+        """What is done, in order; a part whose bytes are not those of its name is thrown away."""
+        found: list[range] = []
+        for path in self._all():
+            start, stop, content = path.stem.split("-")
+            overlaps = found and int(start) < found[-1].stop
+            if overlaps or digest(path.read_bytes())[:32] != content:
+                storage.calls.unlink(path)
+            else:
+                found.append(range(int(start), int(stop)))
+        return found
+
+    def latest(self) -> tuple[int, dict[str, Array]] | None:
+        """Where the part that reaches furthest ends, and what it holds."""
+        done = self.finished()
+        if not done:
+            return None
+        return done[-1].stop, safetensors.numpy.load(self._all()[-1].read_bytes())
+
+    def keep_only(self, stop: int) -> None:
+        """Throw away all parts but the one that ends there."""
+        for path in self._all():
+            if int(path.stem.split("-")[1]) != stop:
+                storage.calls.unlink(path)
+
+    def _all(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("*.part") if PART.fullmatch(path.name))
 
     def column(self, name: str) -> Iterator[Array]:
         """One dataset's rows, part by part."""
-        for path in sorted(self.folder.glob("*.part")):
+        for path in self._all():
             with safetensors.safe_open(path, framework="numpy") as part:
                 yield part.get_tensor(name)
 
     def shapes(self) -> Layout:
         """Type and full shape of every dataset."""
         found: Layout = {}
-        for path in sorted(self.folder.glob("*.part")):
+        for path in self._all():
             with safetensors.safe_open(path, framework="numpy") as part:
                 for name in part.keys():  # noqa: SIM118  # a safetensors handle, no dict
                     piece = part.get_slice(name)
@@ -136,12 +156,14 @@ class Parts:
     def remove(self) -> None:
         """Our files first, the note last, then the folder; whatever else lies in it stays, and the folder with it."""
         if self.folder.is_dir():
-            for path in (*self.folder.glob("*.part"), *self.folder.glob(".*.tmp"), self.folder / "command.json"):
+            litter = [path for path in self.folder.glob(".*") if PART.fullmatch(path.name)]
+            for path in (*self._all(), *litter, self.folder / "command.json"):
                 storage.calls.unlink(path)
             with contextlib.suppress(OSError):
-                self.folder.rmdir()
+                storage.calls.rmdir(self.folder)
 
 
+PART = re.compile(r"\d{9}-\d{9}-[0-9a-f]{32}\.part|\.(command\.json|.*\.part)\..{8}\.tmp")
 NUMPY_TYPES = {"F32": "<f4", "U8": "u1", "I64": "<i8"}
 
 

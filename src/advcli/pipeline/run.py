@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli import imageset, imagewriter, storage
+from advcli import imageset, imagewriter, leaving, storage
 from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import AdvcliError, CommandError, InputError
-from advcli.header import Header
+from advcli.header import Header, identity
 from advcli.pipeline import outputs
 from advcli.pipeline.craft import Job, craft
 from advcli.pipeline.estimate import Estimate
@@ -47,7 +47,7 @@ def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Pa
         for one in (path, beside) if given["perturbations"] else (path,):
             locks.enter_context(storage.locked(one))
         if given["perturbations"] and not force:
-            refuse_foreign(path, beside)
+            refuse_foreign(path, beside, run.made)
         if not outputs.finished(path, run.made, default_name=default, force=force, talk=talk):
             write(path, run, talk)
         outputs.Parts.of(path).remove()
@@ -57,15 +57,16 @@ def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Pa
 
 
 def write(path: Path, run: Run, talk: Talk) -> None:
-    """Work part by part, assemble, publish."""
+    """Work part by part, assemble, publish. Who is asked to leave finishes the batch and publishes it."""
     parts = outputs.Parts.of(path)
-    parts.begin(run.made, run.part_size, talk)
+    parts.begin(run.made, talk)
+    done = parts.finished()
+    if done:
+        talk.note(f"going on after {sum(map(len, done))} of {len(run.data)} images in {parts.folder}")
     won = seen = 0
-    with talk.progress(run.job.method.spec.name, len(run.data), "images") as tick:
-        for number, group in enumerate(_chunks(run)):
-            if parts.has(number):
-                tick(min(group[-1] + run.batch_size, len(run.data)) - group[0], "")
-                continue
+    with talk.progress(run.job.method.spec.name, len(run.data), "images") as tick, leaving.patiently() as asked:
+        tick(sum(map(len, done)), "")
+        for group in _groups(run, done):
             batches = []
             for start in group:
                 stop = min(start + run.batch_size, len(run.data))
@@ -73,7 +74,11 @@ def write(path: Path, run: Run, talk: Talk) -> None:
                 won += int(batches[-1]["success"].sum())
                 seen += len(batches[-1]["success"])
                 tick(stop - start, f"{won / seen:.0%} fooled")
-            parts.save(number, _joined(batches))
+                if asked():
+                    break
+            parts.save(group[0], stop, _joined(batches))
+            if asked():
+                raise KeyboardInterrupt
     layout = parts.shapes()
     if layout["originals"][1][0] != len(run.data) or layout["images"][1][0] != len(run.data) * run.per_image:
         raise AdvcliError(f"{parts.folder}: its parts do not add up to the set; remove the folder and run again")
@@ -83,10 +88,17 @@ def write(path: Path, run: Run, talk: Talk) -> None:
     imagewriter.write(path, header, layout, {name: _column(parts, name) for name in layout})
 
 
-def _chunks(run: Run) -> list[range]:
-    """The starts of the batches of every part."""
-    every = range(0, len(run.data), run.batch_size)
-    return [every[i : i + run.part_size] for i in range(0, len(every), run.part_size)]
+def _groups(run: Run, done: list[range]) -> Iterator[list[int]]:
+    """The starts of the batches of every part that is yet to do."""
+    group: list[int] = []
+    for start in range(0, len(run.data), run.batch_size):
+        if group and (len(group) == run.part_size or start != group[-1] + run.batch_size):
+            yield group
+            group = []
+        if not any(start in one for one in done):
+            group.append(start)
+    if group:
+        yield group
 
 
 def _joined(batches: list[dict[str, Array]]) -> dict[str, Array]:
@@ -111,11 +123,12 @@ def count_unrepresentable(parts: outputs.Parts, talk: Talk) -> int:
     return count
 
 
-def refuse_foreign(path: Path, beside: Path) -> None:
-    """Only the view of the set that stands at `path`, or a default-named view, is replaced; said before the work."""
+def refuse_foreign(path: Path, beside: Path, made: Header) -> None:
+    """Only a view of the set at `path`, or of one that this command made, or a default-named view is replaced."""
     try:
         with imageset.ImageSet(beside) as old:
-            ours = old.kind == "perturbation" and (beside.name == PERTURBATIONS or _is_view(old.header, path))
+            mine = beside.name == PERTURBATIONS or identity(old.header["made"]) == identity(made)
+            ours = old.kind == "perturbation" and (mine or _is_view(old.header, path))
     except InputError:
         ours = not beside.exists()
     if not ours:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from advcli import schema
+from advcli import opening, schema
 from advcli.errors import InputError
 from advcli.header import Header, parse
 from advcli.parameters import Files, Param
@@ -46,7 +46,7 @@ def show(
 def _story(path: Path, where: Path) -> Story:
     if path.is_dir() and (path / "stats.json").exists():
         note = path / "stats.json"
-        header, digest = parse(note.read_bytes(), str(note)), ""
+        header, digest = parse(opening.read(note, most=1 << 20), str(note)), ""
         schema.provenance(header.get("made"), str(note))
     else:
         digest, header = inputs.header_of(path)

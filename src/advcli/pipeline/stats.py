@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from advcli import schema, storage
+from advcli import opening, schema, storage
 from advcli.arrays import Array
 from advcli.errors import CommandError, InputError
 from advcli.figures import histogram
@@ -30,6 +30,7 @@ GROUPS = ("label", "target", "prediction")
 COLUMN = {"label": "labels", "target": "target", "prediction": "prediction"}
 WHERE = ("epsilon", "success", "index")
 BATCH = 1024
+MOST_NOTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +221,11 @@ def _claim(folder: Path, made: dict[str, Any], *, force: bool) -> None:
     note = folder / "stats.json"
     if folder.exists() and not force:
         try:
-            known = parse(note.read_bytes(), str(note)).get("made")
+            known = parse(opening.read(note, most=MOST_NOTE), str(note)).get("made")
             schema.provenance(known, str(note))
             ours = isinstance(known, dict) and known["verb"] == "stats"
-        except (OSError, InputError):
-            ours = False
+        except InputError:
+            ours = folder.is_dir() and not [p for p in folder.iterdir() if not p.name.startswith(".stats.json.")]
         if not ours:
             raise CommandError(
                 f"{folder}: stands there and is not a folder of advcli's; --force writes into it, -o names another"

@@ -1,18 +1,13 @@
-"""`train`: images in, a model out. The one training loop; recipes are per-sample losses that it calls."""
+"""`train`: images in, a model out; what was asked for, resolved, and the rules for what is written."""
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from advcli import catalog, modelfile, stack, storage
-from advcli.arrays import Array
 from advcli.dataset import Dataset
-from advcli.errors import AdvcliError, CommandError, InputError
-from advcli.interval import exact_interval
+from advcli.errors import CommandError, InputError
 from advcli.parameters import (
     Classes,
     Data,
@@ -28,9 +23,8 @@ from advcli.parameters import (
 )
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.estimate import Estimate
+from advcli.pipeline.trainer import Trainer
 from advcli.registry import Bound, refuse_unknown
-from advcli.rng import SampleRNG
-from advcli.stack import frozen
 from advcli.talk import SILENT, Talk
 
 SHOWN = 48_000  # pictures that the automatic number of epochs shows, within 3 and 40 epochs
@@ -96,11 +90,14 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
     if given["dry_run"]:
         return trainer.estimate()
     with storage.locked(path):
+        parts = outputs.Parts.of(path)
         if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
-            log = trainer.fit(validation(images, given), talk)
+            parts.begin(made, talk)
+            log = trainer.fit(validation(images, given), parts, talk)
             document = trainer.recipe(arch, made, log[-1])
             outputs.log_lines(journal, log)
             modelfile.write(path, document, stack.classifier_of(trainer.model).network.state_dict())
+        parts.remove()
     return path
 
 
@@ -126,95 +123,3 @@ def validation(images: Dataset, given: dict[str, Any]) -> Dataset | None:
         return inputs.open_data(name, "val", **kept).for_classes(images.classes, "the training set")
     except InputError:
         return None  # a small folder may have no validation pictures
-
-
-class Trainer:
-    """The one loop: order by seed, loss by recipe, one line of log per epoch."""
-
-    def __init__(
-        self, data: Dataset, objective: Bound, network: Bound, given: dict[str, Any], epochs: int, device: torch.device
-    ) -> None:
-        self.data, self.objective, self.network, self.given = data, objective, network, given
-        self.epochs, self.device, self.seed = epochs, device, int(given["seed"])
-        self.pixels = [0.0] * data.shape[0], [1.0] * data.shape[0]
-        with torch.random.fork_rng(devices=[]):
-            torch.random.manual_seed(self.seed)  # inside the fork: the caller's random state stays as it is
-            net = network(data.shape, len(data.classes))
-        self.model: nn.Module = stack.Classifier(net, *self.pixels).to(device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=given["lr"], weight_decay=given["weight_decay"])
-
-    def fit(self, val: Dataset | None, talk: Talk) -> list[dict[str, Any]]:
-        """Train; the log has a line per epoch."""
-        log = []
-        with talk.progress("training", self.epochs * len(self.data), "images") as tick:
-            for epoch in range(self.epochs):
-                begin, total = time.perf_counter(), 0.0
-                for places in self._order(epoch):
-                    total += self._step(epoch, places) * len(places)
-                    tick(len(places), f"epoch {epoch + 1}/{self.epochs}")
-                seconds = round(time.perf_counter() - begin, 3)
-                line = {"epoch": epoch + 1, "loss": total / len(self.data), "seconds": seconds}
-                k, n = self.accuracy(val) if val else (0, 0)
-                log.append({**line, "val": {"k": k, "n": n}})
-                tick(0, f"epoch {epoch + 1}/{self.epochs}, loss {line['loss']:.3f}")
-        if val:
-            low, high = exact_interval(k, n)
-            talk.note(f"validation accuracy {k / n:.1%} ({k} of {n}; 95 % interval {low:.1%} to {high:.1%})")
-        return log
-
-    def _order(self, epoch: int) -> list[Array]:
-        """The batches of one epoch, shuffled by seed and epoch alone."""
-        ids = torch.arange(len(self.data))
-        drawn = SampleRNG(self.seed, ids, ("order", str(epoch))).bits(1)[:, 0]
-        order = drawn.argsort(stable=True).numpy()
-        size = self.given["batch_size"]
-        return [order[i : i + size] for i in range(0, len(order), size)]
-
-    def _step(self, epoch: int, places: Array) -> float:
-        x = self.data.read(places).to(self.device)
-        label = torch.from_numpy(self.data.labels[places]).to(self.device)
-        ids = torch.from_numpy(self.data.index[places]).to(self.device)
-        rng = SampleRNG(self.seed, ids, ("training", str(epoch)))
-        self.model.train()
-        loss: Tensor = self.objective(self.model, x, label, rng=rng).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        if not bool(torch.isfinite(loss)):
-            raise AdvcliError(f"training: the loss became {float(loss.detach())} in epoch {epoch + 1}; a lower --lr may help")
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.optimizer.step()
-        return float(loss.detach())
-
-    def accuracy(self, data: Dataset) -> tuple[int, int]:
-        """How many images of a set the model has right, of how many."""
-        right = 0
-        with frozen(self.model), torch.no_grad():
-            for start in range(0, len(data), 512):
-                x, label = data.batch(start, start + 512)
-                right += int((self.model(x.to(self.device)).argmax(1).cpu() == label).sum())
-        return right, len(data)
-
-    def recipe(self, arch: str, made: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
-        """The model file's document."""
-        mean, std = self.pixels
-        return {
-            "format": "advcli/model/1",
-            "arch": {"name": arch, "parameters": self.network.parameters},
-            "input": list(self.data.shape),
-            "classes": list(self.data.classes),
-            "normalize": {"mean": mean, "std": std},
-            "defenses": [],
-            "figures": {"accuracy": {"split": "val", **last["val"]}},
-            "data": self.data.origin,
-            "made": made,
-        }
-
-    def estimate(self) -> Estimate:
-        """Time by a few steps."""
-        batches = self._order(0)
-        self._step(0, batches[0])
-        begin, count = time.perf_counter(), min(5, len(batches))
-        for places in batches[:count]:
-            self._step(0, places)
-        seconds = (time.perf_counter() - begin) / count * len(batches) * self.epochs
-        size = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
-        return Estimate(len(self.data), size, seconds)

@@ -1,0 +1,47 @@
+"""Leaving when asked to: SIGINT and SIGTERM let work that publishes in parts finish its batch; a second one leaves at once.
+
+Work without parts has nothing to publish and leaves at the first.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_state = {"patient": False, "asked": False}
+
+
+@contextmanager
+def patiently() -> Iterator[Callable[[], bool]]:
+    """Work that is asked rather than torn away; the function tells whether it was."""
+    _state.update(patient=True, asked=False)
+    try:
+        yield lambda: _state["asked"]
+    finally:
+        _state["patient"] = False
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Hear the signals, as a program does; a library leaves them to its host."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.getsignal(one) for one in SIGNALS}
+    for one, handler in before.items():
+        if handler in (signal.default_int_handler, signal.SIG_DFL):  # a job in the background is told to ignore them
+            signal.signal(one, _heard)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _heard(number: int, frame: object) -> None:
+    if not _state["patient"] or _state["asked"]:
+        raise KeyboardInterrupt
+    _state["asked"] = True
+    os.write(2, b"advcli: finishing this batch; once more leaves at once\n")

@@ -1,0 +1,167 @@
+"""File layers that fail, stop or take notes, and the crash states that a log of calls allows."""
+
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from advcli import storage
+
+
+class Stop(BaseException):
+    """The process ends here."""
+
+
+class Failing(storage.Calls):
+    """The n-th call fails; `short` makes writes take one byte, or a third, at a time."""
+
+    def __init__(self, at: int = 0, failure: BaseException | None = None, *, short: bool = False) -> None:
+        self.at, self.failure, self.short, self.count = at, failure or Stop(), short, 0
+
+    def _tick(self) -> None:
+        self.count += 1
+        if self.count == self.at:
+            raise self.failure
+
+    def write(self, handle, data):
+        self._tick()
+        return super().write(handle, data[: max(1, len(data) // 3)] if self.short else data)
+
+
+def _failing(name):
+    def call(self, *args):
+        self._tick()
+        return getattr(storage.Calls, name)(self, *args)
+
+    return call
+
+
+for _name in ("mkdir", "rmdir", "create", "open", "fsync", "sync_folder", "rename", "unlink"):
+    setattr(Failing, _name, _failing(_name))
+
+
+class Recording(storage.Calls):
+    """Does everything, and writes down what matters after a crash: (what, where, ...)."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple] = []
+        self.inodes: dict[int, int] = {}
+
+    def _born(self, handle: int, path: Path) -> None:
+        self.inodes[handle] = len(self.log)
+        self.log.append(("link", path.resolve(), len(self.log)))
+
+    def create(self, folder, prefix):
+        handle, path = super().create(folder, prefix)
+        self._born(handle, path)
+        return handle, path
+
+    def open(self, path, flags):
+        new = not path.exists()
+        handle = super().open(path, flags)
+        if new:
+            self._born(handle, path)
+        return handle
+
+    def write(self, handle, data):
+        offset = os.lseek(handle, 0, os.SEEK_CUR)
+        taken = super().write(handle, data)
+        self.log.append(("write", self.inodes[handle], offset, bytes(data[:taken])))
+        return taken
+
+    def fsync(self, handle):
+        super().fsync(handle)
+        self.log.append(("fsync", self.inodes[handle]))
+
+    def sync_folder(self, path):
+        super().sync_folder(path)
+        self.log.append(("sync", path.resolve()))
+
+    def rename(self, old, new):
+        super().rename(old, new)
+        self.log.append(("rename", old.resolve(), new.resolve()))
+
+    def unlink(self, path):
+        super().unlink(path)
+        self.log.append(("unlink", path.resolve()))
+
+    def mkdir(self, path):
+        super().mkdir(path)
+        self.log.append(("mkdir", path.resolve()))
+
+    def rmdir(self, path):
+        super().rmdir(path)
+        self.log.append(("rmdir", path.resolve()))
+
+
+NAMING = ("link", "rename", "unlink", "mkdir", "rmdir")
+
+
+@dataclass
+class State:
+    """A folder tree as a disk may hold it."""
+
+    folders: set[Path] = field(default_factory=set)
+    files: dict[Path, bytes] = field(default_factory=dict)
+
+    def put(self, root: Path, here: Path) -> None:
+        """Lay it out below `here`; the log spoke of `root`."""
+        for folder in sorted(self.folders):
+            (here / folder.relative_to(root)).mkdir(parents=True, exist_ok=True)
+        for path, data in self.files.items():
+            target = here / path.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+
+def crash_states(log: list[tuple], before: dict[Path, bytes], count: int, seed: int) -> Iterator[State]:
+    """Legal states of the disk after a crash at any place of the log.
+
+    What was flushed is there. Of what was not, any subset is: of names in their order, of bytes in any, the last of
+    them torn anywhere; a write that was lost before a later one leaves zeros.
+    """
+    draw = random.Random(seed)
+    for number in range(count):
+        stop = number % (len(log) + 1)
+        done = log[:stop]
+        careless, tearing = draw.choice((0.1, 0.5, 0.9)), draw.random() < 0.5
+        names: dict[Path, int | bytes] = dict(before)
+        folders: set[Path] = set()
+        contents: dict[int, bytearray] = {}
+        for place, (what, *rest) in enumerate(done):
+            later = done[place:]
+            if what in NAMING:
+                folder = rest[0].parent
+                if ("sync", folder) not in later and draw.random() < careless:
+                    continue
+                _rename(what, rest, names, folders, done)
+            elif what == "write":
+                inode, offset, data = rest
+                content = contents.setdefault(inode, bytearray())
+                if ("fsync", inode) not in later and draw.random() < careless:
+                    if draw.random() < 0.5:  # its length is known, its bytes are not there
+                        content.extend(bytes(max(0, offset + len(data) - len(content))))
+                    continue
+                if tearing and ("fsync", inode) not in later:
+                    data = data[: draw.randrange(len(data) + 1)]
+                content.extend(bytes(max(0, offset + len(data) - len(content))))
+                content[offset : offset + len(data)] = data
+        found = {path: kept if isinstance(kept, bytes) else bytes(contents.get(kept, b"")) for path, kept in names.items()}
+        yield State(folders, found)
+
+
+def _rename(what: str, rest: list, names: dict, folders: set, done: list) -> None:
+    match what, *rest:
+        case "link", path, inode:
+            names[path] = inode
+        case "rename", old, new:
+            born = [entry[2] for entry in done if entry[0] == "link" and entry[1] == old]
+            names.pop(old, None)
+            names[new] = born[-1]
+        case "unlink", path:
+            names.pop(path, None)
+        case "mkdir", path:
+            folders.add(path)
+        case "rmdir", path:
+            folders.discard(path)
