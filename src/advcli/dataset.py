@@ -28,6 +28,7 @@ class Dataset:
     read: Callable[[Array], Tensor]  # positions in this set -> float32 pictures in [0, 1]
     origin: dict[str, Any]  # how the header names it
     eight_bit: bool = False
+    kind: str = "clean"  # adversarial and filtered sets may hold one picture several times
 
     def __len__(self) -> int:
         return len(self.labels)

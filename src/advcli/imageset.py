@@ -168,9 +168,10 @@ class ImageSet:
                 values = self.column(name)
                 bad = np.flatnonzero((values < -1) | (values >= len(classes)))
                 if len(bad):
+                    hint = "; -100 is torch's word for no label, -1 is ours" if values[bad[0]] == -100 else ""
                     raise InputError(
                         f"{where}: /{name}, row {bad[0]}: {values[bad[0]]}, expected -1 to {len(classes) - 1} "
-                        f"({len(classes)} classes)"
+                        f"({len(classes)} classes){hint}"
                     )
         self._check_budgets()
         if "original" in self:

@@ -1,6 +1,6 @@
 """A recipe becomes a module: the network behind its normalisation, and the defenses around it, folded left to right."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -66,15 +66,20 @@ def classifier_of(model: nn.Module) -> Classifier:
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     """Put the weights in; a name or shape that does not fit is named."""
     network = classifier_of(model).network
-    own = network.state_dict()
-    missing, extra = [n for n in own if n not in tensors], [n for n in tensors if n not in own]
-    if missing or extra:
-        first = [f"{word} {names[0]!r}" for word, names in (("first missing", missing), ("first unexpected", extra)) if names]
-        raise InputError(f"{where}: the weights do not fit the architecture: {', '.join(first)}")
-    for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
-            raise InputError(f"{where}: {name} has shape {tuple(tensor.shape)}, expected {tuple(own[name].shape)}")
+    own = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    if words := difference(own, {name: tensor.shape for name, tensor in tensors.items()}):
+        raise InputError(f"{where}: the weights do not fit the architecture: {words}")
     network.load_state_dict(tensors)
+
+
+def difference(own: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]) -> str:
+    """How the weights' names and shapes differ from the network's: the first of each kind; empty where they agree."""
+    missing, extra = [name for name in own if name not in found], [name for name in found if name not in own]
+    words = [f"{word} {names[0]!r}" for word, names in (("first missing", missing), ("first unexpected", extra)) if names]
+    if not words:
+        other = [name for name in own if tuple(own[name]) != tuple(found[name])]
+        words = [f"{name} has shape {tuple(found[name])}, expected {tuple(own[name])}" for name in other[:1]]
+    return ", ".join(words)
 
 
 def is_random(defenses: Sequence[dict[str, Any]]) -> bool:

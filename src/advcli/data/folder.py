@@ -9,18 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from advcli.arrays import Array
 from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
 from advcli.header import canonical
+from advcli.pictures import decode, mode_of
 from advcli.registry import source
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-GREY = {"1", "L", "LA", "I", "F"}
-DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 
 
 def pictures_in(root: Path) -> list[tuple[str, Path]]:
@@ -48,33 +46,6 @@ def share(relative: str) -> str:
     return "test" if tenth == 9 else "val" if tenth == 8 else "train"
 
 
-def load(file: Path, mode: str, size: int | None) -> Array:
-    """(C, H, W) bytes of one picture."""
-    try:
-        with Image.open(file) as opened:
-            if opened.mode in DEEP:
-                raise ValueError(f"mode {opened.mode}: more than 8 bits a channel; convert it to 8 bits first")
-            picture = opened.convert(mode)
-            if size and picture.size != (size, size):
-                picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-            pixels = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file}: not a readable picture ({str(error)[:80]})") from None
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def mode_of(files: list[Path]) -> str:
-    """L where all pictures are grey, else RGB; only their first bytes are read."""
-    for file in files:
-        try:
-            with Image.open(file) as picture:
-                if picture.mode not in GREY | DEEP:
-                    return "RGB"
-        except OSError as error:
-            raise InputError(f"{file}: not a readable picture ({str(error)[:80]})") from None
-    return "L"
-
-
 @source(family="files", splits=("train", "val", "test"))
 def folder(split: str, path: str, image_size: int | None = None) -> Dataset:
     root = Path(path)
@@ -95,10 +66,10 @@ def folder(split: str, path: str, image_size: int | None = None) -> Dataset:
     files, mode = [found[k][1] for k in places], mode_of([file for _, file in found])
     if not files:
         raise InputError(f"{path}: no picture falls into the {split} split; it has {len(found)} in all")
-    shape = load(files[0], mode, image_size).shape
+    shape = decode(files[:1], mode, image_size, None)[0].shape
 
     def read(wanted: Array) -> Tensor:
-        pictures = [load(files[k], mode, image_size) for k in wanted]
+        pictures = decode([files[k] for k in wanted], mode, image_size, shape)
         for k, one in zip(wanted, pictures, strict=True):
             if one.shape != shape:
                 raise InputError(

@@ -31,4 +31,5 @@ def imageset(split: str, path: str) -> Dataset:
         read=read,
         origin={"name": "file", "split": own, "digest": opened.digest},
         eight_bit=opened.eight_bit,
+        kind=opened.kind,
     )

@@ -57,7 +57,7 @@ def _free(path: Path, *, force: bool) -> None:
 def _npz(opened: ImageSet, path: Path) -> None:
     arrays = {name: opened.column(name) for name in opened.names() if name != "header"}
     data = io.BytesIO()
-    np.savez(data, allow_pickle=False, classes=np.array(opened.classes), **arrays)
+    np.savez(data, allow_pickle=False, classes=np.array(opened.classes), split=np.array(opened.header["split"]), **arrays)
     storage.write(path, [data.getvalue()])
 
 

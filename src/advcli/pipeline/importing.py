@@ -1,135 +1,182 @@
-"""`import`: foreign weights become a model file. Nothing in them is executed."""
+"""`import`: foreign weights become a model file, foreign pictures an image set. Nothing in them is executed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import safetensors.torch
+import numpy as np
 import torch
 from torch import Tensor
 
-from advcli import catalog, modelfile, schema, stack, storage
+from advcli import catalog, foreign, imagewriter, modelfile, schema, stack, storage
+from advcli.arrays import Array
+from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
-from advcli.header import Header, digest
+from advcli.header import Header
 from advcli.numbers import fraction
-from advcli.parameters import Force, Output, Param
+from advcli.parameters import Force, ImageSize, Output, Param, Split
 from advcli.pipeline import inputs, outputs
+from advcli.registry import Bound
 from advcli.talk import SILENT, Talk
 
 MOST_CLASSES = 100_000
-KEYS = ("state_dict", "model_state_dict", "model", "net", "ema")
-PREFIXES = ("module.", "_orig_mod.", "model.")
+SIZES = (8, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384)  # pixels of pictures that people train on
+FOR_WEIGHTS = ("arch", "input", "mean", "std", "data")
+IMAGES = "images.h5"
+BATCH = 256
 
 
 def importing(
-    file: Annotated[str, Param("A state_dict: .pt, .pth or .safetensors.", form="FILE")],
+    file: Annotated[
+        str, Param("A state_dict (.pt, .pth, .safetensors), or pictures: .npz or a folder of class folders.", form="FILE")
+    ],
     *,
     arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME")] = None,
-    input: Annotated[str, Param("Channels, height and width of its images.", form="CxHxW")] = "1x8x8",
+    input: Annotated[
+        str | None, Param("Channels, height and width of its images. [default: guessed from the weights]", form="CxHxW")
+    ] = None,
     classes: Annotated[str | None, Param("Names of the classes, in the order of the outputs.", form="NAME,...")] = None,
     mean: Annotated[str | None, Param("Mean of each channel that the network was trained with.", form="X,...")] = None,
     std: Annotated[str | None, Param("Standard deviation of each channel.", form="X,...")] = None,
     data: Annotated[str | None, Param("The data set that it was trained on, for its classes' names.", form="DATA")] = None,
+    split: Split = None,
+    image_size: ImageSize = None,
     output: Output = None,
     force: Force = False,
     talk: Talk = SILENT,
     **options: object,
 ) -> Path:
-    """Turn foreign weights into a model file.
+    """Turn foreign weights into a model file, or foreign pictures into an image set.
 
-    Takes a state_dict; the result is model.safetensors. Nothing in the file is executed.
+    The result is model.safetensors or images.h5. Nothing in the file is executed.
     """
     given = inputs.checked("import", {k: v for k, v in locals().items() if k not in ("options", "talk")})
+    if Path(file).is_dir() or Path(file).suffix == ".npz":
+        if idle := [name for name in FOR_WEIGHTS if given[name] is not None]:
+            raise CommandError(f"--{idle[0]}: is for weights; {file} holds pictures")
+        return _pictures(given, talk)
+    for name in ("split", "image_size"):
+        if given[name] is not None:
+            raise CommandError(f"--{name.replace('_', '-')}: is for pictures; {file} holds weights")
     if arch is None:
         raise CommandError(f"--arch: name the architecture; there are {', '.join(catalog.names('architecture'))}")
-    shape = _shape(given["input"])
-    tensors = state_dict(Path(file))
-    bound = catalog.spec("architecture", arch).bind(options)
-    recipe: Header = {
-        "format": "advcli/model/1",
-        "arch": {"name": arch, "parameters": bound.parameters},
-        "input": list(shape),
-        "normalize": {"mean": _channels(mean, shape[0], 0.0, "mean"), "std": _channels(std, shape[0], 1.0, "std")},
-        "defenses": [],
-        "figures": {},
-        "data": inputs.open_data(data.removesuffix(":test"), "train").origin if data else None,
-    }
-    names = _classes(given["classes"], given["data"], recipe, tensors, talk)
-    recipe["classes"] = names
+    return _weights(given, catalog.spec("architecture", arch).bind(options), talk)
+
+
+def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
+    """A model file from somebody's state_dict."""
+    file, path = given["file"], outputs.target(given["output"], inputs.MODEL)
+    outputs.keep_inputs([path], [file])
+    tensors, digest = foreign.state_dict(Path(file))
+    source = inputs.open_data(given["data"].removesuffix(":test"), "train") if given["data"] else None
+    shape, count = find_fit(network, tensors, given["input"], source, file)
+    if given["classes"]:
+        names = [one.strip() for one in given["classes"].split(",")]
+    elif source:
+        names = list(source.classes)
+    else:
+        talk.warn(f"classes are called 0 to {count - 1}, matched by position; name them with --classes or --data")
+        names = [str(k) for k in range(count)]
     try:
         schema.classes(names, "--classes")
     except InputError as error:
         raise CommandError(str(error).partition("; the file")[0]) from None
+    recipe: Header = {
+        "format": "advcli/model/1",
+        "arch": {"name": given["arch"], "parameters": network.parameters},
+        "input": list(shape),
+        "classes": names,
+        "normalize": {
+            "mean": _channels(given["mean"], shape[0], 0.0, "mean"),
+            "std": _channels(given["std"], shape[0], 1.0, "std"),
+        },
+        "defenses": [],
+        "figures": {},
+        "data": source.origin if source else None,
+    }
     stack.load_weights(stack.build(recipe, []), tensors, file)
-    path = outputs.target(output, inputs.MODEL)
     recipe["made"] = outputs.made(
         "import",
         method=None,
-        parameters=bound.parameters,
-        options={k: given[k] for k in ("arch", "input", "classes", "mean", "std", "data")},
-        parents=[{"role": "file", "digest": digest(Path(file).read_bytes())}],
+        parameters=network.parameters,
+        options={**{k: given[k] for k in (*FOR_WEIGHTS, "classes")}, "input": "x".join(map(str, shape))},
+        parents=[{"role": "file", "digest": digest}],
         data=None,
         environment={},
     )
     with storage.locked(path):
-        if not outputs.finished(path, recipe["made"], default_name=output is None, force=force, talk=talk):
+        if not outputs.finished(path, recipe["made"], default_name=given["output"] is None, force=given["force"], talk=talk):
             modelfile.write(path, recipe, tensors)
     return path
 
 
-def state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a foreign file, under whatever key and prefix they lie."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+def find_fit(
+    network: Bound, tensors: dict[str, Tensor], input: str | None, source: Dataset | None, where: str
+) -> tuple[tuple[int, int, int], int]:
+    """The input and the number of classes with which the architecture has tensors of these shapes.
+
+    Networks are built without memory for the trial. Where several inputs fit, the user must say which.
+    """
+    shapes = [_shape(input)] if input else [source.shape] if source else _likely_shapes(tensors)
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    counts = sorted({tensor.shape[0] for tensor in tensors.values() if tensor.ndim and 2 <= tensor.shape[0] <= MOST_CLASSES})
+    fits = [(shape, count) for shape in shapes for count in counts if _shapes_of(network, shape, count) == found]
+    if not fits:
+        wanted = next((own for shape in shapes for count in counts[:1] if (own := _shapes_of(network, shape, count))), {})
+        raise InputError(f"{where}: the weights do not fit {network.spec.name}: {stack.difference(wanted, found)}")
+    if len({shape for shape, _ in fits}) > 1:
+        some = ", ".join("x".join(map(str, shape)) for shape, _ in fits[:3])
+        raise CommandError(f"{where}: the weights fit images of several sizes ({some}, ...); say which with --input or --data")
+    return fits[0]
+
+
+def _shapes_of(network: Bound, shape: tuple[int, int, int], count: int) -> dict[str, torch.Size] | None:
+    """Names and shapes of a network's tensors; None where it cannot be built for such images."""
     try:
-        if path.suffix == ".safetensors":
-            found: Any = safetensors.torch.load(path.read_bytes())
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged or refused file; all mean the same here
-        raise InputError(
-            f"{path}: not a plain state_dict ({type(error).__name__}); a pickled module is never loaded\n"
-            "turn it into one where it was made: torch.save(model.state_dict(), 'weights.pt')"
-        ) from None
-    for key in KEYS:
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-            break
-    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
-        raise InputError(f"{path}: holds no state_dict: expected names and tensors, bare or under {', '.join(KEYS)}")
-    if not all(isinstance(name, str) for name in found):
-        raise InputError(f"{path}: its tensors have no names; expected a state_dict")
-    for name, tensor in found.items():
-        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
-            raise InputError(
-                f"{path}: {name} is sparse, empty or of another kind than plain numbers; convert it where it was made"
-            )
-        if not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"{path}: {name} holds numbers that are not finite; the model is broken")
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in found):
-            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
-    return dict(found)
+        with torch.device("meta"):
+            return {name: tensor.shape for name, tensor in network(shape, count).state_dict().items()}
+    except CommandError:
+        return None
 
 
-def _class_count(recipe: Header, tensors: dict[str, Tensor]) -> int:
-    """The number of classes with which the architecture has the shapes of these weights."""
-    for count in sorted({tensor.shape[0] for tensor in tensors.values() if tensor.ndim}):
-        if 2 <= count <= MOST_CLASSES:
-            network = stack.classifier_of(stack.build({**recipe, "classes": list(range(count))}, [])).network
-            shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
-            if shapes == {name: tensor.shape for name, tensor in tensors.items()}:
-                return count
-    raise InputError("the weights fit the architecture with no number of classes; check --arch, its options and --input")
+def _likely_shapes(tensors: dict[str, Tensor]) -> list[tuple[int, int, int]]:
+    """Channels as the first convolution has them, or so many square pixels as the first layer takes."""
+    for tensor in tensors.values():
+        if tensor.ndim == 4:
+            return [(tensor.shape[1], size, size) for size in SIZES]
+    widths = [tensor.shape[1] for tensor in tensors.values() if tensor.ndim == 2]
+    return [(c, size, size) for c in (1, 3) for size in range(1, 513) if c * size * size in widths[:1]]
 
 
-def _classes(classes: str | None, data: str | None, recipe: Header, tensors: dict[str, Tensor], talk: Talk) -> list[str]:
-    if classes:
-        return [one.strip() for one in classes.split(",")]
-    if data:
-        return list(inputs.open_data(data.removesuffix(":test"), "train").classes)
-    count = _class_count(recipe, tensors)
-    talk.warn(f"classes are called 0 to {count - 1}, matched by position; name them with --classes or --data")
-    return [str(k) for k in range(count)]
+def _pictures(given: dict[str, Any], talk: Talk) -> Path:
+    """An image set from a .npz or a folder, its pictures as they are: bytes stay bytes."""
+    path = outputs.target(given["output"], IMAGES)
+    outputs.keep_inputs([path], [given["file"]])
+    data = inputs.open_data(given["file"], given["split"] or "test", classes=given["classes"], image_size=given["image_size"])
+    header = {"kind": "clean", "classes": list(data.classes), "split": data.split, "range": [0, 1]}
+    made = outputs.made(
+        "import",
+        method=None,
+        parameters={},
+        options={k: given[k] for k in ("split", "classes", "image_size")},
+        parents=[],
+        data=data.origin,
+        environment={},
+    )
+    layout, fill = imagewriter.in_memory({"labels": data.labels, "index": data.index})
+    layout["images"] = (np.dtype("u1" if data.eight_bit else "<f4"), (len(data), *data.shape))
+
+    def pictures() -> Iterator[Array]:
+        with talk.progress(f"reading {data.name}", len(data), "images") as tick:
+            for start in range(0, len(data), BATCH):
+                x, _ = data.batch(start, start + BATCH)
+                tick(len(x), "")
+                yield (x * 255).round().to(torch.uint8).numpy() if data.eight_bit else x.numpy()
+
+    with storage.locked(path):
+        if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
+            imagewriter.write(path, {**header, "made": made}, layout, {**fill, "images": pictures})
+    return path
 
 
 def _shape(text: str) -> tuple[int, int, int]:

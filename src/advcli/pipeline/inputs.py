@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from advcli import catalog, imageset, modelfile
+from advcli import catalog, imageset, modelfile, opening
 from advcli.data.folder import folder, listing_digest
 from advcli.data.imageset import imageset as image_set
+from advcli.data.npz import npz
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.header import Header
-from advcli.header import digest as sha256
 from advcli.modelfile import ModelFile
 from advcli.parameters import Option
 from advcli.registry import Spec
@@ -24,7 +24,7 @@ MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
 ADVERSARIAL, PERTURBATIONS = "adversarial.h5", "perturbations.h5"
 SPLITS = ("train", "val", "test")
 TINY = 256  # pixels
-FOREIGN = (".pt", ".pth", ".safetensors")
+FOREIGN = (".pt", ".pth", ".safetensors", ".npz")
 
 
 def checked(verb: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +104,9 @@ def open_data(
         found: Dataset = catalog.spec("source", name).load()(wanted or "train")
     elif Path(name).is_dir():
         found = folder(wanted or "train", path=name, image_size=image_size)
-    elif Path(name).is_file():
+    elif Path(name).suffix == ".npz":
+        found = npz(wanted, path=name)
+    elif Path(name).exists():
         found = image_set(wanted, path=name)
     else:
         raise InputError(f"{name}: no such data set, folder or image-set file; there are {', '.join(_embedded())}")
@@ -155,8 +157,9 @@ def find_file(digest: str, where: Path = Path()) -> Path | None:
                 header_of(path)
                 return path
     for path in sorted(where.iterdir()):  # weights of other tools have no digest inside
-        if path.suffix in FOREIGN and path.is_file() and sha256(path.read_bytes()) == digest:
-            return path
+        with contextlib.suppress(InputError):
+            if path.suffix in FOREIGN and path.is_file() and opening.digest_of(path) == digest:
+                return path
     return None
 
 
@@ -165,7 +168,7 @@ def files_in(where: Path) -> Iterator[tuple[Path, str, Header]]:
     for path in sorted(where.iterdir()):
         try:
             if path.suffix == ".h5" and path.is_file():
-                with open(path, "rb") as file:
+                with opening.regular(path) as file:
                     yield path, file.read(72)[8:].decode("ascii", "replace"), {}
             elif path.suffix == ".safetensors" and path.is_file():
                 recipe = modelfile.peek(path)

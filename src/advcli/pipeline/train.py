@@ -1,5 +1,6 @@
 """`train`: images in, a model out; what was asked for, resolved, and the rules for what is written."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,6 +65,8 @@ def train(
         raise InputError(f"{images.name}: row {int(np.argmax(images.labels < 0))} has no label to learn")
     if len(images.classes) < 2:
         raise InputError(f"{images.name}: has one class only ({images.classes[0]}); a classifier needs two")
+    if images.origin["name"] == "file":
+        refuse_repeats(images)
     chosen = find_epochs(given["epochs"], len(images))
     with inputs.threads(images.shape):
         return _train(images, objective, network, given, chosen, talk)
@@ -99,6 +102,16 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
             modelfile.write(path, document, stack.classifier_of(trainer.model).network.state_dict())
         parts.remove()
     return path
+
+
+def refuse_repeats(images: Dataset) -> None:
+    """Every picture of a file once, and every source row once: what is there twice would count twice."""
+    seen: dict[bytes, int] = {}
+    for start in range(0, len(images) if images.kind == "clean" else 0, 1024):
+        for row, pixels in enumerate(images.batch(start, start + 1024)[0], start):
+            first = seen.setdefault(hashlib.blake2b(pixels.numpy().tobytes(), digest_size=16).digest(), row)
+            if first != row:
+                raise InputError(f"{images.name}: /images, row {row}: the same picture as row {first}; remove one of them")
 
 
 def split_options(recipe: str, arch: str, options: dict[str, object]) -> tuple[Bound, Bound]:

@@ -1,0 +1,129 @@
+"""A NumPy archive: pictures (N, C, H, W) or (N, H, W), bytes or numbers in [0, 1], and labels.
+
+Takes images and labels (what `export` writes), x and y, data and labels, or x_train, y_train, x_test, y_test; `classes`
+names the classes, `index` the places in the source, `split` the split. Objects are pickles and never loaded.
+"""
+
+import contextlib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from advcli import opening, schema
+from advcli.arrays import Array
+from advcli.dataset import Dataset, carve
+from advcli.errors import InputError
+from advcli.registry import source
+
+NAMES = (("images", "labels"), ("x", "y"), ("data", "labels"), ("arr_0", "arr_1"))
+SMALL, MOST_PACKED = 1 << 26, 20
+
+
+@source(family="files", splits=("train", "val", "test"))
+def npz(split: str, path: str) -> Dataset:
+    content, names = opening.digest_of(path), _listed(path)
+    declared = sum(names.values())
+    opening.first_in_child(path, lambda: _checked(path, split, list(names)), declared, f"{content} {split}")
+    images, labels, index, classes, own = _checked(path, split, list(names))
+    places = carve(labels, own, "npz") if own != "test" and "x_train" in names else np.arange(len(labels))
+    eight_bit, shape = images.dtype == np.uint8, (images.shape[1], images.shape[2], images.shape[3])
+
+    def read(wanted: Array) -> Tensor:
+        taken = torch.from_numpy(images[places[wanted]]).to(torch.float32)
+        return taken / 255 if eight_bit else taken
+
+    origin = {"name": "file", "split": own, "digest": content}
+    return Dataset(Path(path).name, own, classes, shape, labels[places], index[places], read, origin, eight_bit=eight_bit)
+
+
+def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Array, tuple[str, ...], str]:
+    """Images, labels, index, classes and split; InputError names what does not belong there."""
+    with _explained(path), opening.regular(path) as file:
+        archive = np.load(file, allow_pickle=False)
+        arrays = {name: archive[name] for name in names}
+    own, found = split or "test", dict(arrays)
+    if "x_train" in arrays:
+        part = "test" if own == "test" else "train"
+        found = {"x": arrays.get(f"x_{part}"), "y": arrays.get(f"y_{part}")}
+    elif "split" in arrays:
+        said = str(arrays["split"])
+        if said not in ("train", "val", "test") or (split and said != split):
+            raise InputError(f"{path}: holds images of the {said[:20]} split, not of {split}")
+        own = said
+    pair = next(((x, y) for x, y in NAMES if found.get(x) is not None), None)
+    if pair is None:
+        raise InputError(f"{path}: has no images; expected images and labels, x and y, or x_train, y_train, x_test, y_test")
+    images = _images(path, pair[0], found[pair[0]])
+    labels = found.get(pair[1])
+    labels = np.full(len(images), -1) if labels is None else labels
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"{path}: {pair[1]} has type {labels.dtype} and shape {labels.shape}, expected {len(images)} whole numbers"
+        )
+    labels = labels.astype(np.int64)
+    classes = tuple(str(one) for one in arrays["classes"].reshape(-1)) if "classes" in arrays else None
+    count = len(classes) if classes else max(2, int(labels.max(initial=-1)) + 1)
+    classes = classes or tuple(str(k) for k in range(min(count, 100_000)))
+    schema.classes(list(classes), path)
+    check_labels(path, pair[1], labels, len(classes))
+    index = arrays.get("index", np.arange(len(images)))
+    if index.shape != (len(images),) or index.dtype.kind not in "iu":
+        raise InputError(f"{path}: index has type {index.dtype} and shape {index.shape}, expected {len(images)} whole numbers")
+    return images, labels, index.astype(np.int64), classes, own
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for a damaged archive
+        raise InputError(f"{path}: not a .npz of plain arrays, or a damaged one ({str(error)[:80]})") from None
+
+
+def _listed(path: str) -> dict[str, int]:
+    """The arrays that are wanted and their sizes, once it is clear that unpacking them floods nothing."""
+    known = {name for pair in NAMES for name in pair} | {"x_train", "y_train", "x_test", "y_test", "classes", "index", "split"}
+    with _explained(path), opening.regular(path) as file, zipfile.ZipFile(file) as archive:
+        found = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}
+        size = file.seek(0, 2)
+    wanted = {name: found[name] for name in found if name in known}
+    if sum(wanted.values()) > SMALL + MOST_PACKED * size:
+        raise InputError(f"{path}: declares {sum(wanted.values())} bytes in a file of {size}: refused")
+    return wanted
+
+
+def _images(path: str, name: str, found: Array) -> Array:
+    """(N, C, H, W), bytes or float32 in [0, 1]."""
+    if found.ndim == 3:
+        found = found[:, None]
+    if found.ndim != 4 or 0 in found.shape[1:]:
+        raise InputError(f"{path}: {name} has shape {found.shape}; expected (N, C, H, W)")
+    if found.shape[3] in (1, 3) and found.shape[1] not in (1, 3):
+        raise InputError(f"{path}: {name} has shape {found.shape}, channels last; expected (N, C, H, W): x.transpose(0, 3, 1, 2)")
+    if found.dtype == np.uint8:
+        return found
+    if found.dtype.kind != "f":
+        raise InputError(f"{path}: {name} has type {found.dtype}; expected bytes (uint8), or float32 in [0, 1]")
+    found = found.astype(np.float32, copy=False)
+    bad = ~((found >= 0) & (found <= 1)).all((1, 2, 3))  # not-a-number is neither
+    if bad.any():
+        row = int(np.argmax(bad))
+        low, high = found[row].min(), found[row].max()
+        hint = "; divide by 255" if low >= 0 and 1 < high <= 255 else ""
+        raise InputError(f"{path}: {name}, row {row}: pixels run from {low:g} to {high:g}, expected 0 to 1{hint}")
+    return found
+
+
+def check_labels(path: str, name: str, labels: Array, count: int) -> None:
+    """Every label is a class, or -1 for none."""
+    bad = np.flatnonzero((labels < -1) | (labels >= count))
+    if len(bad):
+        value = int(labels[bad[0]])
+        hint = "; -100 is torch's word for no label, -1 is ours" if value == -100 else ""
+        raise InputError(f"{path}: {name}, row {bad[0]}: {value}, expected -1 to {count - 1} ({count} classes){hint}")

@@ -1,0 +1,128 @@
+"""Weights of other tools: a state_dict, under whatever key and prefix it lies, read without running anything.
+
+PyTorch's zip and legacy files and safetensors. A file that is not known is read in a child process first; its records
+must be stored as they are, its tensors must lie in the bytes that are there.
+"""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from advcli import opening
+from advcli.errors import InputError
+from advcli.modelfile import MOST_HEADER
+
+KEYS = ("state_dict", "model_state_dict", "model", "net", "ema")
+PREFIXES = ("module.", "_orig_mod.", "model.")
+COUNTER = "n_averaged"  # what torch's AveragedModel adds
+SMALL = 1 << 26
+FROM = {
+    "module": "a pickled module, which runs code when it is loaded",
+    "script": "a TorchScript program, which runs code when it is loaded",
+}
+LOADED = {"module": "torch.load({0!r}, weights_only=False)", "script": "torch.jit.load({0!r})"}
+
+
+def state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a foreign file, bare, in float32 where they are real numbers; and the digest of its bytes."""
+    digest = opening.digest_of(path)
+    opening.first_in_child(path, lambda: _tensors(path), path.stat().st_size, digest)
+    return _tensors(path), digest
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    found = _unwrapped(_loaded(path))
+    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
+        raise InputError(f"{path}: holds no state_dict: expected names and tensors, bare or under {', '.join(KEYS)}")
+    if not all(isinstance(name, str) for name in found):
+        raise InputError(f"{path}: its tensors have no names; expected a state_dict")
+    total = 0
+    for name, tensor in found.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
+            raise InputError(
+                f"{path}: {name} is sparse, empty or of another kind than plain numbers; convert it where it was made"
+            )
+        size = tensor.numel() * tensor.element_size()
+        total += size
+        if size > tensor.untyped_storage().nbytes() or total > SMALL + 2 * path.stat().st_size:
+            raise InputError(f"{path}: {name} declares {tensor.numel()} numbers, more than the file holds: refused")
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{path}: {name} holds numbers that are not finite; the model is broken")
+    return {name: _plain(tensor) for name, tensor in _without_prefixes(found).items()}
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A tensor of its own, in the type that models run in."""
+    return tensor.detach().to(torch.float32 if tensor.is_floating_point() else tensor.dtype).clone().contiguous()
+
+
+def _loaded(path: Path) -> Any:
+    """Whatever a file holds, of which only tensors and plain containers can be."""
+    with opening.regular(path) as file:
+        start = file.read(8)
+        file.seek(0)
+        if start[:4] == b"PK\x03\x04":
+            _check_zip(path)
+        elif path.suffix == ".safetensors":
+            if len(start) < 8 or int.from_bytes(start, "little") > MOST_HEADER:
+                raise InputError(f"{path}: not a safetensors file, or a damaged one")
+            try:
+                return safetensors.torch.load(file.read())
+            except (safetensors.SafetensorError, ValueError, RuntimeError, KeyError) as error:
+                raise InputError(f"{path}: not a safetensors file, or a damaged one ({str(error)[:80]})") from None
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged or refused file; all mean the same here
+            if "unsupported global" in str(error).lower() or "unsupported class" in str(error).lower():
+                raise _program(path, "module") from None
+            reason = " ".join(str(error).split())[:60]
+            raise InputError(f"{path}: not a state_dict, or a damaged one ({type(error).__name__}: {reason})") from None
+
+
+def _check_zip(path: Path) -> None:
+    """PyTorch stores its records plain; a deflated one, or one that claims more than the file, is a bomb."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+        raise InputError(f"{path}: a damaged PyTorch file ({error})") from None
+    size = os.path.getsize(path)
+    for one in entries:
+        if one.compress_type != zipfile.ZIP_STORED or one.file_size > size:
+            raise InputError(f"{path}: its record {one.filename[:60]!r} is compressed, which PyTorch never does: refused")
+    if any(one.filename.endswith("constants.pkl") or "/code/" in one.filename for one in entries):
+        raise _program(path, "script")
+
+
+def _program(path: Path, kind: str) -> InputError:
+    load = LOADED[kind].format(path.name)
+    return InputError(
+        f"{path}: {FROM[kind]}: refused. Where you trust it, turn it into weights:\n"
+        f"    model = {load}\n"
+        "    torch.save(model.state_dict(), 'weights.pt')"
+    )
+
+
+def _unwrapped(found: Any) -> Any:
+    """What lies under the usual keys, however often."""
+    for _ in range(3):
+        key = next((key for key in KEYS if isinstance(found, dict) and isinstance(found.get(key), dict)), None)
+        if key is None:
+            break
+        found = found[key]
+    return found
+
+
+def _without_prefixes(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names as the bare module has them."""
+    names = {name for name in found if name != COUNTER}
+    while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), None):
+        found = {name.removeprefix(prefix): tensor for name, tensor in found.items() if name != COUNTER}
+        names = set(found)
+    return found

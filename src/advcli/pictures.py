@@ -1,0 +1,209 @@
+"""Picture files, decoded by child processes with limits, into memory that they share with us.
+
+A child that a picture crashes, floods or hangs is replaced, and the picture is named. Only the formats of the list are
+tried, whatever a file is called.
+"""
+
+import json
+import mmap
+import os
+import select
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from advcli import opening
+from advcli.arrays import Array
+from advcli.errors import AdvcliError, InputError
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+GREY = {"1", "L", "LA", "I", "F"}
+DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+MOST_PIXELS = 40_000_000
+MEMORY = 1 << 29  # what a child may use
+PATIENCE = 10.0  # seconds for one picture
+CHUNK = 32  # pictures that a child decodes at a time
+FORKS = sys.platform not in ("win32", "darwin")
+
+
+def load(file: str, mode: str, size: int | None, out: Array | None = None) -> Array:
+    """(C, H, W) bytes of one picture."""
+    try:
+        with opening.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
+            _check(opened)
+            if size and opened.format == "JPEG":
+                opened.draft(mode, (2 * size, 2 * size))  # decodes at half size where that is more than enough
+            picture = opened.convert(mode)
+            if size and picture.size != (size, size):
+                picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+            pixels = np.asarray(picture)
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for a damaged picture
+        raise InputError(f"{file}: not a readable picture ({str(error)[:80]})") from None
+    found = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    if out is not None and found.size <= out.size:
+        out[: found.size] = found.reshape(-1)
+    return found
+
+
+def _check(opened: Image.Image) -> None:
+    if opened.mode in DEEP:
+        raise ValueError(f"mode {opened.mode}: more than 8 bits a channel; convert it to 8 bits first")
+    if opened.width * opened.height > MOST_PIXELS:
+        raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MOST_PIXELS} are not decoded")
+
+
+def is_grey(file: str) -> bool:
+    """Whether a picture has no colour; only its first bytes are read."""
+    try:
+        with opening.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
+            return opened.mode in GREY | DEEP
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{file}: not a readable picture ({str(error)[:80]})") from None
+
+
+class Decoder:
+    """One child process, and the memory that it decodes into."""
+
+    def __init__(self) -> None:
+        self.memory = mmap.mmap(-1, 3 * MOST_PIXELS)  # room that costs nothing until it is used
+        self.files: Sequence[str] = ()
+        self.start()
+
+    def start(self) -> None:
+        asked, self._ask = os.pipe()
+        self._said, saying = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of threads, which the child leaves alone
+            self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                opening.limit(MEMORY)
+                for one in {self, *crew}:  # so that every child hears when the process has gone
+                    os.close(one._ask)
+                    os.close(one._said)
+                self._serve(asked, saying)
+            finally:
+                os._exit(0)
+        os.close(asked)
+        os.close(saying)
+
+    def _serve(self, asked: int, saying: int) -> None:
+        """The child: a line of JSON for a line of JSON, until nobody asks any more."""
+        memory = np.frombuffer(self.memory, np.uint8)
+        with os.fdopen(asked) as questions:
+            for line in questions:
+                answer: dict[str, Any] = {"shapes": []}
+                question, at = json.loads(line), 0
+                for file in question["files"]:
+                    try:
+                        if question["mode"] is None:
+                            answer["shapes"].append(is_grey(file))
+                            continue
+                        os.write(saying, b".")  # alive, at the next picture
+                        pixels = load(file, question["mode"], question["size"], memory[at:])
+                        answer["shapes"].append(pixels.shape)
+                        at += pixels.size
+                    except AdvcliError as error:
+                        answer = {"error": str(error)}
+                        break
+                    except MemoryError:
+                        answer = {"error": f"{file}: decoding it takes too much memory; refused"}
+                        break
+                os.write(saying, json.dumps(answer).encode() + b"\n")
+
+    def ask(self, files: Sequence[str], mode: str | None, size: int | None) -> None:
+        self.files = files
+        data = json.dumps({"files": list(files), "mode": mode, "size": size}).encode() + b"\n"
+        while data:
+            data = data[os.write(self._ask, data) :]
+
+    def answer(self) -> list[Any]:
+        """Shapes of what now lies in the memory, one after the other; InputError names the picture that would not."""
+        said = b""
+        while not said.endswith(b"\n"):
+            ready = select.select([self._said], [], [], PATIENCE + 0.01 * len(self.files))[0]
+            piece = os.read(self._said, 1 << 16) if ready else b""
+            if not piece:
+                file = self.files[max(0, said.count(b".") - 1)]
+                self.stop()
+                self.start()
+                raise InputError(f"{file}: decoding it {'crashed' if ready else 'did not end'}; refused")
+            said += piece
+        found = json.loads(said.lstrip(b"."))
+        if "error" in found:
+            raise InputError(found["error"])
+        return list(found["shapes"])
+
+    def stop(self) -> None:
+        os.close(self._ask)
+        os.close(self._said)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+crew: list[Decoder] = []  # started when the first picture is wanted, for as long as the process lives
+
+
+def decoders() -> list[Decoder]:
+    """As many as there are processors to spare."""
+    while len(crew) < min(8, os.cpu_count() or 1):
+        crew.append(Decoder())
+    return crew
+
+
+def decode(files: Sequence[Path | str], mode: str, size: int | None, shape: tuple[int, int, int] | None) -> list[Array]:
+    """(C, H, W) bytes of every picture, in order."""
+    names = [str(file) for file in files]
+    room = max(1, min(CHUNK, 3 * MOST_PIXELS // int(np.prod(shape)) if shape else 1))
+    return [pixels for chunk in _shared_out(names, mode, size, room) for pixels in chunk]
+
+
+def mode_of(files: Sequence[Path]) -> str:
+    """L where all pictures are grey, else RGB."""
+    names = [str(file) for file in files]
+    grey = _shared_out(names, None, None, 512)
+    return "L" if all(all(chunk) for chunk in grey) else "RGB"
+
+
+def _shared_out(names: list[str], mode: str | None, size: int | None, room: int) -> list[list[Any]]:
+    """Chunks of work, each to the next free decoder; the results in the order of the names."""
+    if not FORKS:
+        return [[is_grey(name) if mode is None else load(name, mode, size) for name in names]]
+    chunks = [names[i : i + room] for i in range(0, len(names), room)]
+    found: list[list[Any]] = []
+    workers = decoders()
+    for start in range(0, len(chunks), len(workers)):
+        busy = [(worker, chunk) for worker, chunk in zip(workers, chunks[start : start + len(workers)], strict=False)]
+        for worker, chunk in busy:
+            worker.ask(chunk, mode, size)
+        failure: InputError | None = None
+        for worker, _ in busy:  # every answer is fetched, so that the next question meets a free worker
+            try:
+                found.append(_fetched(worker, worker.answer()) if mode else worker.answer())
+            except InputError as error:
+                failure = failure or error
+        if failure:
+            raise failure
+    return found
+
+
+def _fetched(worker: Decoder, shapes: list[tuple[int, int, int]]) -> list[Array]:
+    memory, at = np.frombuffer(worker.memory, np.uint8), 0
+    found: list[Array] = []
+    for shape in shapes:
+        count = int(np.prod(shape))
+        if at + count > len(memory):
+            raise InputError(f"{worker.files[len(found)]}: too large beside its neighbours; give --image-size N")
+        found.append(memory[at : at + count].reshape(shape).copy())
+        at += count
+    return found
