@@ -92,12 +92,12 @@ def _check_zip(path: Path) -> None:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
         raise InputError(f"{path}: a damaged PyTorch file ({error})") from None
+    if any(one.filename.endswith("constants.pkl") or "/code/" in one.filename for one in entries):
+        raise _program(path, "script")
     size = os.path.getsize(path)
     for one in entries:
         if one.compress_type != zipfile.ZIP_STORED or one.file_size > size:
             raise InputError(f"{path}: its record {one.filename[:60]!r} is compressed, which PyTorch never does: refused")
-    if any(one.filename.endswith("constants.pkl") or "/code/" in one.filename for one in entries):
-        raise _program(path, "script")
 
 
 def _program(path: Path, kind: str) -> InputError:

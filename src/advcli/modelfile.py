@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli import opening, schema, stack, storage
-from advcli.errors import CommandError, Damaged, InputError
+from advcli.errors import AdvcliError, Damaged, InputError
 from advcli.header import Header, canonical, parse
 from advcli.header import digest as sha256
 
@@ -54,7 +54,7 @@ class ModelFile:
         """The model under its defenses; without them where a static attack is wanted."""
         try:
             model = stack.build(self.recipe, [] if static else self.defenses)
-        except CommandError as error:
+        except AdvcliError as error:
             raise InputError(f"{self.path}: its recipe cannot be built: {error}") from None
         stack.load_weights(model, self.tensors, str(self.path))
         return model.eval()

@@ -104,6 +104,7 @@ class Decoder:
             for line in questions:
                 answer: dict[str, Any] = {"shapes": []}
                 question, at = json.loads(line), 0
+                os.chdir(question["folder"])
                 for file in question["files"]:
                     try:
                         if question["mode"] is None:
@@ -123,7 +124,7 @@ class Decoder:
 
     def ask(self, files: Sequence[str], mode: str | None, size: int | None) -> None:
         self.files = files
-        data = json.dumps({"files": list(files), "mode": mode, "size": size}).encode() + b"\n"
+        data = json.dumps({"folder": os.getcwd(), "files": list(files), "mode": mode, "size": size}).encode() + b"\n"
         while data:
             data = data[os.write(self._ask, data) :]
 

@@ -120,13 +120,15 @@ def find_fit(
     shapes = [_shape(input)] if input else [source.shape] if source else _likely_shapes(tensors)
     found = {name: tensor.shape for name, tensor in tensors.items()}
     counts = sorted({tensor.shape[0] for tensor in tensors.values() if tensor.ndim and 2 <= tensor.shape[0] <= MOST_CLASSES})
-    fits = [(shape, count) for shape in shapes for count in counts if _shapes_of(network, shape, count) == found]
+    fits: list[tuple[tuple[int, int, int], int]] = []
+    for shape in shapes:
+        fits += [(shape, count) for count in counts if _shapes_of(network, shape, count) == found]
+        if len({shape for shape, _ in fits}) > 1:
+            some = " and ".join("x".join(map(str, shape)) for shape, _ in fits)
+            raise CommandError(f"{where}: the weights fit images of several sizes ({some}); say which with --input or --data")
     if not fits:
         wanted = next((own for shape in shapes for count in counts[:1] if (own := _shapes_of(network, shape, count))), {})
         raise InputError(f"{where}: the weights do not fit {network.spec.name}: {stack.difference(wanted, found)}")
-    if len({shape for shape, _ in fits}) > 1:
-        some = ", ".join("x".join(map(str, shape)) for shape, _ in fits[:3])
-        raise CommandError(f"{where}: the weights fit images of several sizes ({some}, ...); say which with --input or --data")
     return fits[0]
 
 
@@ -140,12 +142,12 @@ def _shapes_of(network: Bound, shape: tuple[int, int, int], count: int) -> dict[
 
 
 def _likely_shapes(tensors: dict[str, Tensor]) -> list[tuple[int, int, int]]:
-    """Channels as the first convolution has them, or so many square pixels as the first layer takes."""
-    for tensor in tensors.values():
-        if tensor.ndim == 4:
-            return [(tensor.shape[1], size, size) for size in SIZES]
-    widths = [tensor.shape[1] for tensor in tensors.values() if tensor.ndim == 2]
-    return [(c, size, size) for c in (1, 3) for size in range(1, 513) if c * size * size in widths[:1]]
+    """Channels as a convolution takes them, the usual ones first, or so many square pixels as a linear layer takes."""
+    depths = {tensor.shape[1] for tensor in tensors.values() if tensor.ndim == 4}
+    widths = {tensor.shape[1] for tensor in tensors.values() if tensor.ndim == 2}
+    if depths:
+        return [(c, size, size) for c in sorted(depths & {1, 3} or depths) for size in SIZES]
+    return [(c, size, size) for c in (1, 3) for size in range(1, 513) if c * size * size in widths]
 
 
 def _pictures(given: dict[str, Any], talk: Talk) -> Path:

@@ -84,7 +84,8 @@ class Parts:
     """Finished batches on disk, beside the output that they will become."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.note = folder, folder / "command.json"
+        self.stamp = b""
 
     @classmethod
     def of(cls, output: Path) -> "Parts":
@@ -92,18 +93,19 @@ class Parts:
 
     def begin(self, how: Header, talk: Talk) -> None:
         """Keep the parts of the same command under the same conditions; forget any others."""
-        stamp = canonical({"identity": identity(how), "environment": how["environment"]})
-        note, there = self.folder / "command.json", {p.name for p in self.folder.glob("*")}
-        if strange := [name for name in there if not PART.fullmatch(name) and name != note.name]:
+        self.stamp = canonical({"identity": identity(how), "environment": how["environment"]})
+        there = {p.name for p in self.folder.glob("*")} - {self.note.name}
+        if strange := [name for name in there if not PART.fullmatch(name)]:
             raise CommandError(f"{self.folder}: holds {strange[0]}, no part of advcli's; move it, or choose another -o")
-        if not (note.exists() and note.read_bytes() == stamp):
+        if not (self.note.exists() and self.note.read_bytes() == self.stamp):
             if there:
-                talk.warn(f"{self.folder}: {len(there - {note.name})} finished parts of another command are given up")
+                talk.warn(f"{self.folder}: {len(there)} finished parts of another command are given up")
             self.remove()
-            storage.write(note, [stamp])
 
     def save(self, start: int, stop: int, columns: dict[str, Array]) -> None:
         """Publish what was done from `start` to `stop`; the name tells it, and the digest of the bytes."""
+        if not self.note.exists():
+            storage.write(self.note, [self.stamp])
         data = safetensors.numpy.save(columns)
         storage.write(self.folder / f"{start:09d}-{stop:09d}-{digest(data)[:32]}.part", [data])
 
@@ -157,7 +159,7 @@ class Parts:
         """Our files first, the note last, then the folder; whatever else lies in it stays, and the folder with it."""
         if self.folder.is_dir():
             litter = [path for path in self.folder.glob(".*") if PART.fullmatch(path.name)]
-            for path in (*self._all(), *litter, self.folder / "command.json"):
+            for path in (*self._all(), *litter, self.note):
                 storage.calls.unlink(path)
             with contextlib.suppress(OSError):
                 storage.calls.rmdir(self.folder)

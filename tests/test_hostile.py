@@ -1,0 +1,76 @@
+"""Hostile and broken files: the right code, three lines at most, nothing run, nothing written, little spent."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from advcli import opening
+from hostile import BOMBS, BROKEN, Case, archive, columns, image_set, picture, png
+
+COMMAND = [sys.executable, "-m", "advcli"]
+
+
+def there() -> dict[str, int]:
+    return {str(p): p.lstat().st_size for p in sorted(Path().rglob("*"))}
+
+
+@pytest.mark.parametrize("name", [*BOMBS, *BROKEN])
+def test_a_hostile_file_is_refused_in_words(name, run, model):
+    case = {**BOMBS, **BROKEN}[name]
+    case.make()
+    opening.known.clear()  # this process has made the file, and would trust it
+    before = there()
+    ran = run(*case.command)
+    assert ran.code in case.codes, ran.err
+    assert ran.out == ""
+    lines = [line for line in ran.err.splitlines() if line.startswith("advcli: ")]
+    assert 1 <= len(lines) <= 3
+    assert re.search(case.words, " ".join(lines)), lines
+    assert re.search(r"x\.(h5|safetensors|pt|npz)|pictures", lines[0]), lines
+    assert "fault in advcli" not in ran.err
+    assert "Traceback" not in ran.err
+    assert there() == before
+
+
+def spent(command: tuple[str, ...]) -> tuple[int, float, float]:
+    """Exit code, processor seconds and megabytes of a command with all its children."""
+    running = subprocess.Popen([*COMMAND, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(running.pid, 0)
+    running.returncode = os.waitstatus_to_exitcode(status)
+    return running.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+GOOD = {
+    "set": Case(lambda: image_set(lambda f: None, {**__import__("hostile").HEADER, "classes": ["0", "1"]}), ("evaluate", "x.h5"), ""),
+    "model": Case(lambda: shutil.copy("model.safetensors", "x.safetensors"), ("evaluate", "--model", "x.safetensors"), ""),
+    "weights": Case(lambda: subprocess.run([*COMMAND, "export", "model.safetensors", "-o", "x.pt"], check=True, capture_output=True),
+                    ("import", "x.pt", "--arch", "cnn", "-o", "y.safetensors"), ""),
+    "npz": Case(lambda: archive(x=columns(20)["images"], y=columns(20)["labels"]), ("train", "--data", "x.npz:train", "--epochs", "1", "-o", "y.safetensors"), ""),
+    "picture": Case(lambda: picture(png(8, 8, bytes(72))),
+                    ("train", "--data", "pictures", "--arch", "softmax", "--epochs", "1", "-o", "y.safetensors"), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_a_bomb_costs_a_second_and_300_megabytes_more_than_a_good_file(kind, model):
+    """Of processor time, which a busy machine does not change."""
+    GOOD[kind].make()
+    code, seconds, megabytes = max(
+        spent(GOOD[kind].command), spent((*GOOD[kind].command, "--force") if kind not in ("set", "model") else GOOD[kind].command)
+    )
+    assert code == 0
+    for name, case in BOMBS.items():
+        if name.startswith(kind):
+            for path in Path().iterdir():
+                if path.name != "model.safetensors":
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            case.make()
+            code, its_seconds, its_megabytes = spent(case.command)
+            assert code == 3, name
+            assert its_seconds < seconds + 1, name
+            assert its_megabytes < megabytes + 300, name
