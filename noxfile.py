@@ -53,6 +53,12 @@ def docs(session: nox.Session) -> None:
     python(session, "docs/tables.py", *session.posargs)
 
 
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Mutated files against the readers: 500 a format and 50 as true commands; `-- --count 20000` for a sweep."""
+    python(session, "tests/fuzz.py", *session.posargs)
+
+
 @nox.session(venv_backend="venv")
 def lowest(session: nox.Session) -> None:
     """The tests on the oldest torch that we accept."""

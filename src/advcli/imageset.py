@@ -38,6 +38,11 @@ def content_digest(path: Path) -> str:
     return rest.hexdigest()
 
 
+def _close(file: h5py.File) -> None:
+    with contextlib.suppress(RuntimeError):  # damage that HDF5 notices late; all that was read is checked
+        file.close()
+
+
 class ImageSet:
     """An image-set file, open for reading; its structure is checked before a row is read.
 
@@ -49,11 +54,12 @@ class ImageSet:
         self.path = Path(path)
         self.digest = digest or content_digest(self.path)
         if strange:
-            opening.first_in_child(path, self._look, self.path.stat().st_size, self.digest)
+            opening.first_in_child(path, lambda: self.read_through(path), self.path.stat().st_size, self.digest)
         with contextlib.ExitStack() as unfinished:
             source = unfinished.enter_context(opening.regular(path))
             try:
-                self._file = unfinished.enter_context(h5py.File(source, "r"))
+                self._file = h5py.File(source, "r")
+                unfinished.callback(_close, self._file)
                 structure.check(self._file, self.path, self.path.stat().st_size)
                 self.header = parse(bytes(self._file["header"][:]), str(path))
                 self._check_header()
@@ -61,12 +67,13 @@ class ImageSet:
                 raise InputError(f"{path}: not an HDF5 file, or a damaged one ({str(error)[:60]})") from None
             self.close = weakref.finalize(self, unfinished.pop_all().close)  # at the latest when nobody reads any more
 
-    def _look(self) -> None:
-        """Read all there is."""
-        with ImageSet(self.path, digest=self.digest, strange=False) as opened:
+    @classmethod
+    def read_through(cls, path: str | Path) -> None:
+        """Read all there is, and check it."""
+        with cls(path, strange=False) as opened:
             for name in opened.names():
                 for start, stop in opened.spans(name):
-                    opened.rows(name, start, stop) if name in IMAGES else opened._file[name][start:stop]
+                    opened.rows(name, start, stop) if name in IMAGES else opened._stored(name, start, stop)
 
     def __enter__(self) -> "ImageSet":
         return self
@@ -104,8 +111,7 @@ class ImageSet:
 
     def column(self, name: str) -> Array:
         """A whole small column."""
-        values: Array = self._file[name][:]
-        return values
+        return self._stored(name)
 
     def kept(self, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
         """Type and shape of a dataset as it is stored."""
@@ -121,11 +127,19 @@ class ImageSet:
     def pieces(self, name: str) -> Iterator[Array]:
         """A dataset as it is stored, some rows at a time."""
         for start, stop in self.spans(name):
-            yield self._file[name][start:stop]
+            yield self._stored(name, start, stop)
+
+    def _stored(self, name: str, start: int = 0, stop: int | None = None) -> Array:
+        """Rows as they are stored."""
+        try:
+            found: Array = self._file[name][start:stop]
+        except (OSError, ValueError, RuntimeError) as error:  # what h5py raises for damage
+            raise InputError(f"{self.path}: /{name} cannot be read; the file is damaged ({str(error)[:60]})") from None
+        return found
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
         """Float32 pictures of consecutive rows, checked: finite, and in the declared range."""
-        stored = self._file[name][start:stop]
+        stored = self._stored(name, start, stop)
         if stored.dtype == np.uint8:
             return torch.from_numpy(stored).to(torch.float32) / 255
         found = torch.from_numpy(stored)

@@ -44,7 +44,8 @@ def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Arr
     """Images, labels, index, classes and split; InputError names what does not belong there."""
     with _explained(path), opening.regular(path) as file:
         archive = np.load(file, allow_pickle=False)
-        arrays = {name: archive[name] for name in names}
+        arrays: dict[str, Array] = {name: np.asarray(archive[name]) for name in names}
+        classes = tuple(str(one) for one in arrays["classes"].reshape(-1)) if "classes" in arrays else None
     own, found = split or "test", dict(arrays)
     if "x_train" in arrays:
         part = "test" if own == "test" else "train"
@@ -65,7 +66,6 @@ def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Arr
             f"{path}: {pair[1]} has type {labels.dtype} and shape {labels.shape}, expected {len(images)} whole numbers"
         )
     labels = labels.astype(np.int64)
-    classes = tuple(str(one) for one in arrays["classes"].reshape(-1)) if "classes" in arrays else None
     count = len(classes) if classes else max(2, int(labels.max(initial=-1)) + 1)
     classes = classes or tuple(str(k) for k in range(min(count, 100_000)))
     schema.classes(list(classes), path)

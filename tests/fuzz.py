@@ -1,0 +1,473 @@
+"""Mutated files against the readers: in forked, preloaded children with limits, and some as true commands.
+
+    python tests/fuzz.py --count 500 --commands 50 [--format set]
+
+A file may be read, or refused with our own error. Whatever crashes a reader, hangs it for 15 seconds or takes more than
+1 GiB is opened again as the program opens it, in a child of its own, and must then be refused; these are counted apart.
+Anything else is a finding, and is kept in the folder that is printed.
+"""
+
+import argparse
+import collections
+import faulthandler
+import hashlib
+import io
+import json
+import mmap
+import os
+import random
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from PIL import Image
+
+from advcli import foreign, imagewriter, modelfile, pictures
+from advcli.cli.app import main
+from advcli.data import npz
+from advcli.errors import AdvcliError
+from advcli.imageset import ImageSet
+
+SECONDS, MEMORY, BATCH = 15, 1 << 30, 50
+OUTCOMES = ("read", "refused", "other error", "memory", "crash", "hang", "refused by a child")
+NASTY = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1, 2**40]
+ODD = [None, True, -1, 0, 1e308, 2**70, "", "..", "a\x00b", "\x1b[2J", [], {}, [[]], "x" * 5000, "9" * 400, "1/0", ["a", "a"]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """Seeds to mutate, how a reader reads them, how a command does, and what is mended after a mutation."""
+
+    name: str
+    seeds: Callable[[], list[bytes]]
+    read: Callable[[Path], object]
+    command: Callable[[Path], list[str]]
+    program: Callable[[Path], object] = ImageSet
+    mend: Callable[[bytes, bytes, random.Random], bytes] = lambda data, seed, draw: data
+
+
+def lookup3(data: bytes) -> int:
+    """Jenkins' hash, by which HDF5 checks its metadata."""
+    a = b = c = (0xDEADBEEF + len(data)) & 0xFFFFFFFF
+    rot = lambda x, k: ((x << k) | (x >> (32 - k))) & 0xFFFFFFFF  # noqa: E731  # the notation of the reference
+    place = 0
+    while len(data) - place > 12:
+        x, y, z = struct.unpack_from("<III", data, place)
+        a, b, c = (a + x) & 0xFFFFFFFF, (b + y) & 0xFFFFFFFF, (c + z) & 0xFFFFFFFF
+        a = ((a - c) & 0xFFFFFFFF) ^ rot(c, 4)
+        c = (c + b) & 0xFFFFFFFF
+        b = ((b - a) & 0xFFFFFFFF) ^ rot(a, 6)
+        a = (a + c) & 0xFFFFFFFF
+        c = ((c - b) & 0xFFFFFFFF) ^ rot(b, 8)
+        b = (b + a) & 0xFFFFFFFF
+        a = ((a - c) & 0xFFFFFFFF) ^ rot(c, 16)
+        c = (c + b) & 0xFFFFFFFF
+        b = ((b - a) & 0xFFFFFFFF) ^ rot(a, 19)
+        a = (a + c) & 0xFFFFFFFF
+        c = ((c - b) & 0xFFFFFFFF) ^ rot(b, 4)
+        b = (b + a) & 0xFFFFFFFF
+        place += 12
+    if place == len(data):
+        return c
+    x, y, z = struct.unpack("<III", data[place:].ljust(12, b"\0"))
+    a, b, c = (a + x) & 0xFFFFFFFF, (b + y) & 0xFFFFFFFF, (c + z) & 0xFFFFFFFF
+    for one, other, turn in (
+        ("c", "b", 14),
+        ("a", "c", 11),
+        ("b", "a", 25),
+        ("c", "b", 16),
+        ("a", "c", 4),
+        ("b", "a", 14),
+        ("c", "b", 24),
+    ):
+        now = {"a": a, "b": b, "c": c}
+        now[one] = ((now[one] ^ now[other]) - rot(now[other], turn)) & 0xFFFFFFFF
+        a, b, c = now["a"], now["b"], now["c"]
+    return c
+
+
+CHECKED: dict[bytes, list[tuple[int, int]]] = {}
+SIGNATURES = (
+    b"\x89HDF\r\n\x1a\n",
+    b"OHDR",
+    b"OCHK",
+    b"FRHP",
+    b"FHDB",
+    b"FHIB",
+    b"FSHD",
+    b"FSSE",
+    b"BTHD",
+    b"BTLF",
+    b"BTIN",
+    b"FAHD",
+    b"FADB",
+    b"EAHD",
+    b"EAIB",
+    b"EADB",
+)
+
+
+def checked_spans(seed: bytes) -> list[tuple[int, int]]:
+    """Where HDF5 keeps a checksum in a whole file: (start, place of the sum), found by trying every length."""
+    if seed not in CHECKED:
+        found = []
+        for mark in SIGNATURES:
+            start = seed.find(mark)
+            while start >= 0:
+                ends = (
+                    end
+                    for end in range(start + 8, min(len(seed) - 4, start + 1500))
+                    if struct.unpack_from("<I", seed, end)[0] == lookup3(seed[start:end])
+                )
+                if (end := next(ends, None)) is not None:
+                    found.append((start, end))
+                start = seed.find(mark, start + 1)
+        CHECKED[seed] = found
+    return CHECKED[seed]
+
+
+def mend_set(data: bytes, seed: bytes, draw: random.Random) -> bytes:
+    """Three times in four with HDF5's checksums right again, and nearly always with our digest."""
+    if draw.random() < 0.75 and len(data) == len(seed):
+        mended = bytearray(data)
+        for start, end in checked_spans(seed):
+            struct.pack_into("<I", mended, end, lookup3(bytes(mended[start:end])))
+        data = bytes(mended)
+    if draw.random() < 0.95 and len(data) > 512:
+        data = imagewriter.block(hashlib.sha256(data[512:]).hexdigest()) + data[512:]
+    return data
+
+
+def mend_model(data: bytes, seed: bytes, draw: random.Random) -> bytes:
+    """Half of the files: a whole one again, with a recipe of which one value is odd."""
+    if draw.random() < 0.5:
+        return data
+    good = modelfile.checked(Path("seed"), seed)
+    recipe = json.loads(json.dumps(good.recipe))
+    at, key = odd_place(recipe, draw)
+    at[key] = draw.choice(ODD)
+    try:
+        recipe["weights"] = modelfile.weights_digest(good.tensors)
+        recipe["digest"] = modelfile.recipe_digest(recipe)
+        return modelfile.serialise(recipe, good.tensors)
+    except (ValueError, TypeError, UnicodeEncodeError):
+        return data
+
+
+def mend_png(data: bytes, seed: bytes, draw: random.Random) -> bytes:
+    """Three times in four with the sums of all chunks right again."""
+    mended, place = bytearray(data), 8
+    while draw.random() < 0.97 and place + 12 <= len(data):
+        (size,) = struct.unpack_from(">I", data, place)
+        if place + 12 + size > len(data):
+            break
+        struct.pack_into(">I", mended, place + 8 + size, zlib.crc32(data[place + 4 : place + 8 + size]))
+        place += 12 + size
+    return bytes(mended)
+
+
+def mend_zip(data: bytes, seed: bytes, draw: random.Random) -> bytes:
+    """Half of the files: a whole archive again, of which one member is changed."""
+    if draw.random() < 0.5:
+        return data
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(seed)) as source, zipfile.ZipFile(made, "w") as target:
+        chosen = draw.choice(source.infolist()).filename
+        for one in source.infolist():
+            content = source.read(one)
+            target.writestr(
+                one.filename, mutated(content, draw) if one.filename == chosen and content else content, one.compress_type
+            )
+    return made.getvalue()
+
+
+def odd_place(document: object, draw: random.Random) -> tuple:
+    """Some container in a JSON document, and one of its keys."""
+    places = []
+
+    def walk(one: object) -> None:
+        for key in one if isinstance(one, dict) else range(len(one)) if isinstance(one, list) else ():
+            places.append((one, key))
+            walk(one[key])
+
+    walk(document)
+    return draw.choice(places)
+
+
+def mutated(seed: bytes, draw: random.Random) -> bytes:
+    """One to eight changes: bits, bytes, nasty numbers, cuts, copies, insertions."""
+    data = bytearray(seed)
+    for _ in range(draw.choice((1, 1, 2, 3, 8))):
+        place = draw.randrange(len(data)) if draw.random() < 0.6 else draw.randrange(min(len(data), 1500))
+        kind, size = draw.randrange(7), draw.choice((1, 2, 4, 8))
+        if kind == 0:
+            data[place] ^= 1 << draw.randrange(8)
+        elif kind == 1:
+            data[place] = draw.randrange(256)
+        elif kind in (2, 3):
+            number = draw.choice(NASTY) % 256**size
+            data[place : place + size] = number.to_bytes(size, draw.choice(("little", "big")))
+        elif kind == 4 and draw.random() < 0.3:
+            del data[place:]
+        elif kind == 5 and draw.random() < 0.3:
+            data[place:place] = bytes(data[place : place + draw.randrange(64)])
+        else:
+            other = draw.randrange(len(data))
+            piece = bytes(data[other : other + draw.randrange(1, 32)])
+            data[place : place + len(piece)] = piece
+        if not data:
+            data = bytearray(b"\0")
+    return bytes(data)
+
+
+def set_seeds() -> list[bytes]:
+    """Ours, and what other tools make: chunked, compressed, compact, with an older layout of the tables."""
+    here = Path("seeds")
+    here.mkdir(exist_ok=True)
+    if not (here / "adversarial.h5").exists():
+        os.chdir(here)
+        assert main(["train", "--arch", "softmax", "--epochs", "1", "--limit", "100", "--quiet"]) == 0
+        assert main(["attack", "--method", "fgsm", "--limit", "2", "--eps", "0.1,0.2", "--quiet"]) == 0
+        assert main(["defend", "adversarial.h5", "--quiet"]) == 0
+        os.chdir("..")
+    return [(here / name).read_bytes() for name in ("adversarial.h5", "perturbations.h5", "adversarial.filtered.h5")]
+
+
+def foreign_set_seeds() -> list[bytes]:
+    set_seeds()
+    found = []
+    for how in (
+        {"chunks": True},
+        {"chunks": True, "compression": "gzip", "shuffle": True},
+        {"chunks": True, "fletcher32": True, "maxshape": "none"},
+        {},
+    ):
+        for libver in ("earliest", "v110", "latest"):
+            with (
+                h5py.File("seeds/adversarial.h5") as source,
+                h5py.File("seeds/foreign.h5", "w", userblock_size=512, libver=libver) as target,
+            ):
+                target.attrs["format"] = np.bytes_(imagewriter.MAGIC)
+                for name in source:
+                    options = {**how, "maxshape": (None,) * source[name].ndim} if "maxshape" in how else how
+                    target.create_dataset(name, data=source[name][:], **options)
+            data = Path("seeds/foreign.h5").read_bytes()
+            found.append(imagewriter.block(hashlib.sha256(data[512:]).hexdigest()) + data[512:])
+    return found
+
+
+def model_seeds() -> list[bytes]:
+    set_seeds()
+    return [Path("seeds/model.safetensors").read_bytes()]
+
+
+def weight_seeds(zipped: bool) -> Callable[[], list[bytes]]:
+    def make() -> list[bytes]:
+        found = []
+        for state in (
+            {"1.weight": torch.rand(10, 64), "1.bias": torch.rand(10)},
+            {"state_dict": {"module.1.weight": torch.rand(10, 64).half()}, "epoch": 3},
+        ):
+            data = io.BytesIO()
+            torch.save(state, data, _use_new_zipfile_serialization=zipped)
+            found.append(data.getvalue())
+        return found
+
+    return make
+
+
+def npz_seeds() -> list[bytes]:
+    found = []
+    for save in (np.savez, np.savez_compressed):
+        data = io.BytesIO()
+        save(
+            data,
+            images=np.random.default_rng(0).random((6, 1, 8, 8), np.float32),
+            labels=np.arange(6) % 3,
+            classes=np.array(list("abc")),
+            split="train",
+        )
+        found.append(data.getvalue())
+    return found
+
+
+def picture_seeds(kind: str) -> Callable[[], list[bytes]]:
+    def make() -> list[bytes]:
+        found, pixels = [], np.random.default_rng(0).integers(0, 255, (24, 24, 3)).astype(np.uint8)
+        for image in (
+            Image.fromarray(pixels),
+            Image.fromarray(pixels[..., 0]),
+            Image.fromarray(pixels).convert("P" if kind == "PNG" else "CMYK"),
+        ):
+            for options in ({}, {"progressive": True} if kind == "JPEG" else {"optimize": True}):
+                data = io.BytesIO()
+                image.save(data, kind, **options)
+                found.append(data.getvalue())
+        return found
+
+    return make
+
+
+def read_npz(path: Path) -> None:
+    npz._checked(str(path), "train", list(npz._listed(str(path))))
+
+
+def read_picture(path: Path) -> None:
+    pictures.is_grey(str(path))
+    pictures.load(str(path), "RGB", None)
+
+
+def as_picture(path: Path) -> list[str]:
+    for kind in "ab":
+        for k in range(3):
+            target = Path("pictures/train", kind, f"{k}{path.suffix}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((24, 24, 3), 40 * k, np.uint8)).save(target)
+    shutil.copytree("pictures/train", "pictures/test", dirs_exist_ok=True)
+    shutil.copy(path, Path("pictures/train/a", f"bad{path.suffix}"))
+    return ["train", "--data", "pictures", "--arch", "softmax", "--epochs", "1", "--force"]
+
+
+def decoded(path: Path) -> None:
+    pictures.decode([path], "RGB", None, None)
+
+
+IMPORT = ["--arch", "softmax", "--force"]
+FORMATS = {one.name: one for one in (
+    Format("set.h5", set_seeds, ImageSet.read_through, lambda path: ["verify", str(path)], ImageSet, mend_set),
+    Format("foreign-set.h5", foreign_set_seeds, ImageSet.read_through,
+           lambda path: ["stats", str(path), "--force", "--count", "0"], ImageSet, mend_set),
+    Format("model.safetensors", model_seeds, lambda path: modelfile.checked(path, path.read_bytes()).module(),
+           lambda path: ["evaluate", "--model", str(path)], modelfile.read, mend_model),
+    Format("zip.pt", weight_seeds(True), foreign._tensors, lambda path: ["import", str(path), *IMPORT], foreign.state_dict, mend_zip),
+    Format("legacy.pt", weight_seeds(False), foreign._tensors, lambda path: ["import", str(path), *IMPORT], foreign.state_dict),
+    Format("archive.npz", npz_seeds, read_npz, lambda path: ["train", "--data", str(path), "--epochs", "1", *IMPORT],
+           lambda path: npz.npz("train", path=str(path)), mend_zip),
+    Format("picture.png", picture_seeds("PNG"), read_picture, as_picture, decoded, mend_png),
+    Format("picture.jpg", picture_seeds("JPEG"), read_picture, as_picture, decoded),
+)}  # fmt: skip
+
+
+def batch(form: Format, files: list[Path], board: mmap.mmap) -> None:
+    """Read the files in a child; the board has the outcome of each, and last the one at work."""
+    board[:] = bytes([255]) * len(board)
+    child = os.fork()
+    if child == 0:
+        faulthandler.disable()
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 2)
+        torch.set_num_threads(1)
+        for number, path in enumerate(files):
+            signal.alarm(SECONDS)
+            board[-1] = number
+            try:
+                form.read(path)
+                board[number] = 0
+            except AdvcliError:
+                board[number] = 1
+            except MemoryError:
+                board[number] = 3
+            except BaseException:
+                board[number] = 2
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        board[board[-1]] = 5 if os.WTERMSIG(status) == signal.SIGALRM else 4
+
+
+def contained(form: Format, path: Path) -> bool:
+    """Whether the program refuses the file by itself, with no harm but to a child."""
+    child = os.fork()
+    if child == 0:
+        faulthandler.disable()
+        try:
+            form.program(path)
+        except AdvcliError:
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def fuzz(form: Format, count: int, seed: int, keep: Path | None = None) -> collections.Counter:
+    """Mutate and read `count` files; how many came out how."""
+    seeds, draw, found = form.seeds(), random.Random(f"{form.name} {seed}"), collections.Counter()
+    board, folder = mmap.mmap(-1, BATCH + 1), Path(tempfile.mkdtemp(dir="."))
+    while (done := sum(found.values())) < count:
+        files = []
+        for number in range(min(BATCH, count - done)):
+            base = draw.choice(seeds)
+            path = folder / f"{number}-{form.name}"
+            path.write_bytes(form.mend(mutated(base, draw), base, draw))
+            files.append(path)
+        while files:
+            batch(form, files, board)
+            ended = next((k for k in range(len(files)) if board[k] in (4, 5, 255)), len(files) - 1)
+            for k in range(ended + 1):
+                outcome = OUTCOMES[board[k]] if board[k] < 255 else "crash"
+                outcome = "refused by a child" if board[k] > 2 and contained(form, files[k]) else outcome
+                found[outcome] += 1
+                if outcome in OUTCOMES[2:6] and keep is not None:
+                    shutil.copy(files[k], keep / f"{outcome.replace(' ', '-')}-{done + k}-{form.name}")
+            files = files[ended + 1 :]
+    shutil.rmtree(folder)
+    return found
+
+
+def commands(form: Format, count: int, seed: int) -> collections.Counter:
+    """The same as true processes: exit 0, 1 or 3, three lines at most, no traceback."""
+    seeds, draw, found = form.seeds(), random.Random(f"{form.name} {seed} commands"), collections.Counter()
+    for _ in range(count):
+        base = draw.choice(seeds)
+        path = Path(f"mutated-{form.name}")
+        path.write_bytes(form.mend(mutated(base, draw), base, draw))
+        ran = subprocess.run(
+            [sys.executable, "-m", "advcli", *form.command(path)], capture_output=True, text=True, timeout=120, check=False
+        )
+        lines = [line for line in ran.stderr.splitlines() if line.startswith("advcli: ")]
+        fine = ran.returncode in (0, 1, 3) and "Traceback" not in ran.stderr and len(lines) <= 3
+        found[f"exit {ran.returncode}" if fine else "finding"] += 1
+        if not fine:
+            print(form.name, ran.returncode, ran.stderr, file=sys.stderr)
+            shutil.copy(path, f"finding-{found['finding']}-{form.name}")
+    return found
+
+
+def everything(names: list[str], count: int, command_count: int, seed: int) -> int:
+    """All formats, one line of figures each; returns the number of findings."""
+    folder = Path(tempfile.mkdtemp(prefix="advcli-fuzz-"))
+    os.chdir(folder)
+    print(f"findings are kept in {folder}", file=sys.stderr)
+    findings = 0
+    for form in (FORMATS[name] for name in names):
+        begin = time.perf_counter()
+        found, ran = fuzz(form, count, seed, folder), commands(form, command_count, seed)
+        findings += sum(found[one] for one in OUTCOMES[2:6]) + ran["finding"]
+        told = ", ".join(f"{found[one]} {one}" for one in OUTCOMES if found[one])
+        print(f"{form.name}: {told}; commands: {dict(ran)}; {time.perf_counter() - begin:.0f} s", flush=True)
+    return findings
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--commands", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--format", action="append", choices=list(FORMATS))
+    given = parser.parse_args()
+    sys.exit(1 if everything(given.format or list(FORMATS), given.count, given.commands, given.seed) else 0)
