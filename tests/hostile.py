@@ -289,7 +289,7 @@ BROKEN = {
         lambda: model(lambda r: None, lambda t: {n: v[:1] for n, v in t.items()}), MODEL, "expected"),
     "model: not a number": Case(
         lambda: model(lambda r: None, lambda t: {n: v * torch.nan for n, v in t.items()}), MODEL, "not finite"),
-    "model: code": Case(lambda: model(lambda r: r["arch"].update(name="evil:f")), MODEL, "--allow"),
+    "model: code": Case(lambda: model(lambda r: r["arch"].update(name="wicked:g")), MODEL, "--allow"),
     "model: of the future": Case(lambda: model(lambda r: r.update(format="advcli/model/9")), MODEL, "format"),
     "model: weights alone": Case(
         lambda: Path("x.safetensors").write_bytes(safetensors.torch.save({"a": torch.zeros(1)})), MODEL, "import"),

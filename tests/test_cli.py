@@ -137,6 +137,7 @@ calls = []
 def waiting(victim, x, goal, *, rng):
     calls.append(1)
     while len(calls) > 3 and not pathlib.Path("go").exists():
+        pathlib.Path("waiting").touch()
         time.sleep(0.01)
     return 2 * rng.uniform(*x.shape[1:]) - 1
 '''
@@ -152,7 +153,7 @@ def start_waiting(*more, source=WAITING):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     running = subprocess.Popen([*COMMAND, *BATCHED, *more], **pipes, **heard)
     end = time.monotonic() + 240
-    while len(list(Path().glob("*.parts/*.part"))) < 3:
+    while not Path("waiting").exists():
         assert running.poll() is None, running.communicate()[1]
         assert time.monotonic() < end
         time.sleep(0.01)

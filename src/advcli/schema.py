@@ -104,7 +104,7 @@ def model(recipe: Header, where: str) -> None:
     classes(recipe.get("classes"), where)
     fields(recipe.get("normalize"), {"mean": list, "std": list}, where, "normalize")
     mean, std = recipe["normalize"]["mean"], recipe["normalize"]["std"]
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in [*mean, *std])
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e6 for x in [*mean, *std])
     need(numbers and len(mean) == len(std) == recipe["input"][0] and all(x > 1e-12 for x in std), where, "normalize")
     defenses(recipe.get("defenses"), where)
     need(

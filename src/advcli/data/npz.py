@@ -44,7 +44,9 @@ def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Arr
     """Images, labels, index, classes and split; InputError names what does not belong there."""
     with _explained(path), opening.regular(path) as file:
         archive = np.load(file, allow_pickle=False)
-        arrays: dict[str, Array] = {name: np.asarray(archive[name]) for name in names}
+        arrays: dict[str, Array] = {name: archive[name] for name in names}
+        if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{strange[0]} is no array")
         classes = tuple(str(one) for one in arrays["classes"].reshape(-1)) if "classes" in arrays else None
     own, found = split or "test", dict(arrays)
     if "x_train" in arrays:
