@@ -327,7 +327,7 @@ def read_npz(path: Path) -> None:
 
 def read_picture(path: Path) -> None:
     pictures.is_grey(str(path))
-    pictures.load(str(path), "RGB", None)
+    pictures.load(str(path), "RGB", (None, None))
 
 
 def as_picture(path: Path) -> list[str]:
@@ -342,7 +342,7 @@ def as_picture(path: Path) -> list[str]:
 
 
 def decoded(path: Path) -> None:
-    pictures.decode([path], "RGB", None, None)
+    pictures.decode([path], "RGB", (None, None), None)
 
 
 IMPORT = ["--arch", "softmax", "--force"]

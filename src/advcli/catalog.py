@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-from advcli import parameters, registry
+from advcli import parameters, registry, zoo
 from advcli.errors import CommandError, InputError
 from advcli.parameters import Option, Param, option
 from advcli.registry import Spec
@@ -67,6 +67,8 @@ def spec(role: str, name: str) -> Spec:
     if ":" in name:
         PERMITTED.add(name)
         return _own(role, name)
+    if name not in names(role) and role == "architecture" and name in zoo.names():
+        return zoo.spec(name)
     if name not in names(role):
         raise CommandError(f"there is no {role} {name!r}; there are {', '.join(names(role))}, or package.module:function")
     stem = name.replace("-", "_")

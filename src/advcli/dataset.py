@@ -29,6 +29,19 @@ class Dataset:
     origin: dict[str, Any]  # how the header names it
     eight_bit: bool = False
     kind: str = "clean"  # adversarial and filtered sets may hold one picture several times
+    pixels: Tensor | None = None  # all of them, where they lie in memory: bytes, or numbers in [0, 1]
+
+    @classmethod
+    def of_bytes(
+        cls, name: str, split: str, classes: tuple[str, ...], pixels: Tensor, labels: Array, index: Array, origin: dict[str, Any]
+    ) -> "Dataset":
+        """8-bit pictures in memory."""
+
+        def read(places: Array) -> Tensor:
+            return pixels[torch.from_numpy(places)].to(torch.float32) / 255
+
+        shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
+        return cls(name, split, classes, shape, labels, index, read, origin, eight_bit=True, pixels=pixels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,7 +54,9 @@ class Dataset:
     def rows(self, places: Array, **changes: Any) -> "Dataset":
         """Some of the images, in the order given."""
         read, labels, index = self.read, self.labels[places], self.index[places]
-        return replace(self, **{"labels": labels, "index": index, **changes}, read=lambda k: read(places[k]))
+        pixels = None if self.pixels is None else self.pixels[torch.from_numpy(places)]
+        changes = {"labels": labels, "index": index, **changes}
+        return replace(self, **changes, pixels=pixels, read=lambda k: read(places[k]))
 
     def selected(self, classes: str | None, limit: int | None, per_class: int | None) -> "Dataset":
         """`--classes`, `--per-class` and `--limit`, in this order; each is recorded."""

@@ -139,14 +139,21 @@ Models = Annotated[
 Model = Annotated[str | None, Param("The model file. [default: model.safetensors]", form="FILE")]
 Data = Annotated[
     str | None,
-    Param("A data set (digits), a folder of class folders, or an image-set file; NAME:SPLIT picks the split.",
-          form="DATA"),
+    Param("A data set (digits, mnist, cifar10, ...), a folder of class folders, .npz, or an image-set file; NAME:SPLIT "
+          "picks the split.", form="DATA"),
 ]  # fmt: skip
 Split = Annotated[Literal["train", "val", "test"] | None, Param("Which split of the data.")]
 Limit = Annotated[int | None, Param("Use the first N images.", low=1, form="N")]
 PerClass = Annotated[int | None, Param("Use the first N images of every class.", low=1, form="N")]
 Classes = Annotated[str | None, Param("Keep these classes, in this order: 6,7.", form="NAME,...")]
-ImageSize = Annotated[int | None, Param("Resize a folder's pictures to N x N pixels.", low=1, form="N")]
+ImageSize = Annotated[
+    int | None, Param("Pixels of a folder's pictures: N x N, after --resize cut from the middle.", low=1, form="N")
+]
+Resize = Annotated[int | None, Param("Make the shorter side of a folder's pictures N pixels, before the cut.", low=1, form="N")]
+DataDir = Annotated[
+    str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR")
+]
+Download = Annotated[bool, Param("Fetch a data set or weights that are not there; nothing is downloaded without.")]
 Seed = Annotated[int, Param("Seed of every random draw.", low=0, high=2**63 - 1)]
 BatchSize = Annotated[int | None, Param("Images at a time. [default: 64, on a GPU 512]", low=1, form="N")]
 PartSize = Annotated[int, Param("Batches in one part, the unit that a rerun resumes from.", low=1)]

@@ -32,17 +32,23 @@ CHUNK = 32  # pictures that a child decodes at a time
 FORKS = sys.platform not in ("win32", "darwin")
 
 
-def load(file: str, mode: str, size: int | None, out: Array | None = None) -> Array:
-    """(C, H, W) bytes of one picture."""
+Size = tuple[int | None, int | None]  # (shorter side before the crop, side of the square)
+
+
+def load(file: str, mode: str, size: Size, out: Array | None = None) -> Array:
+    """(C, H, W) bytes of one picture.
+
+    With both sizes the shorter side becomes the first and the middle square of the second is cut out; with the second
+    alone the picture is squeezed into the square.
+    """
+    shorter, side = size
     try:
         with opening.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
             _check(opened)
-            if size and opened.format == "JPEG":
-                opened.draft(mode, (2 * size, 2 * size))  # decodes at half size where that is more than enough
-            picture = opened.convert(mode)
-            if size and picture.size != (size, size):
-                picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-            pixels = np.asarray(picture)
+            wanted = shorter or side
+            if wanted and opened.format == "JPEG":
+                opened.draft(mode, (2 * wanted, 2 * wanted))  # decodes at half size where that is more than enough
+            pixels = np.asarray(_sized(opened.convert(mode), shorter, side))
     except InputError:
         raise
     except Exception as error:  # Pillow raises many kinds for a damaged picture
@@ -51,6 +57,19 @@ def load(file: str, mode: str, size: int | None, out: Array | None = None) -> Ar
     if out is not None and found.size <= out.size:
         out[: found.size] = found.reshape(-1)
     return found
+
+
+def _sized(picture: Image.Image, shorter: int | None, side: int | None) -> Image.Image:
+    if shorter:
+        scale = shorter / min(picture.size)
+        target = (max(shorter, round(picture.width * scale)), max(shorter, round(picture.height * scale)))
+        picture = picture.resize(target, Image.Resampling.BILINEAR)
+        side = side or shorter
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        return picture.crop((left, top, left + side, top + side))
+    if side and picture.size != (side, side):
+        return picture.resize((side, side), Image.Resampling.BILINEAR)
+    return picture
 
 
 def _check(opened: Image.Image) -> None:
@@ -122,7 +141,7 @@ class Decoder:
                         break
                 os.write(saying, json.dumps(answer).encode() + b"\n")
 
-    def ask(self, files: Sequence[str], mode: str | None, size: int | None) -> None:
+    def ask(self, files: Sequence[str], mode: str | None, size: Size) -> None:
         self.files = files
         data = json.dumps({"folder": os.getcwd(), "files": list(files), "mode": mode, "size": size}).encode() + b"\n"
         while data:
@@ -162,7 +181,7 @@ def decoders() -> list[Decoder]:
     return crew
 
 
-def decode(files: Sequence[Path | str], mode: str, size: int | None, shape: tuple[int, int, int] | None) -> list[Array]:
+def decode(files: Sequence[Path | str], mode: str, size: Size, shape: tuple[int, int, int] | None) -> list[Array]:
     """(C, H, W) bytes of every picture, in order."""
     names = [str(file) for file in files]
     room = max(1, min(CHUNK, 3 * MOST_PIXELS // int(np.prod(shape)) if shape else 1))
@@ -172,11 +191,11 @@ def decode(files: Sequence[Path | str], mode: str, size: int | None, shape: tupl
 def mode_of(files: Sequence[Path]) -> str:
     """L where all pictures are grey, else RGB."""
     names = [str(file) for file in files]
-    grey = _shared_out(names, None, None, 512)
+    grey = _shared_out(names, None, (None, None), 512)
     return "L" if all(all(chunk) for chunk in grey) else "RGB"
 
 
-def _shared_out(names: list[str], mode: str | None, size: int | None, room: int) -> list[list[Any]]:
+def _shared_out(names: list[str], mode: str | None, size: Size, room: int) -> list[list[Any]]:
     """Chunks of work, each to the next free decoder; the results in the order of the names."""
     if not FORKS:
         return [[is_grey(name) if mode is None else load(name, mode, size) for name in names]]

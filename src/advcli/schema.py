@@ -50,7 +50,7 @@ def provenance(found: Any, where: str) -> None:
     need(all(name.isidentifier() for name in [*found["options"], *found["parameters"]]), where, "option names")
     for parent in found["parents"]:
         fields(parent, {"role": str, "digest": str}, where, "made.parents")
-        need(parent["role"] in ("model", "file") and HEX.fullmatch(parent["digest"]), where, "made.parents")
+        need(parent["role"] in ("model", "file", "weights") and HEX.fullmatch(parent["digest"]), where, "made.parents")
     data = found.get("data", 0)
     need(data is None or (isinstance(data, dict) and isinstance(data.get("name"), str)), where, "made.data")
 

@@ -29,6 +29,23 @@ class Dropout(nn.Module):
         return x * kept / (1 - self.rate)
 
 
+class Depth(nn.Module):
+    """Stochastic depth: a residual branch left out for some samples, whose masks are a function of the sample."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.draws: SampleRNG | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.rate:
+            return x
+        if self.draws is None:
+            raise RuntimeError("stochastic depth in training needs draws")
+        kept = self.draws.uniform(*[1] * (x.ndim - 1)) >= self.rate
+        return x * kept / (1 - self.rate)
+
+
 class Classifier(nn.Module):
     """Pixels in [0, 1] -> logits: the normalisation and the network. Hands the draws to the network's dropouts."""
 
@@ -38,14 +55,20 @@ class Classifier(nn.Module):
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.network = network
+        self.auxiliary: list[Tensor] = []  # logits of side heads, which some networks have in training only
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
         if self.training and draws is not None:
-            for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout)):
+            for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout | Depth)):
                 layer.draws = draws.fork("dropout", k)
-        return cast(Tensor, self.network((x - self.mean) / self.std))
+        found = self.network((x - self.mean) / self.std)
+        self.auxiliary = []
+        if isinstance(found, tuple):
+            found, *side = found
+            self.auxiliary = [one for one in side if one is not None]
+        return cast(Tensor, found)
 
 
 def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:

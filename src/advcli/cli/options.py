@@ -28,7 +28,7 @@ COMMON = "Options"
 OWN = "Options of "
 # Headings of the words that most verbs share; a word that stands nowhere here comes under COMMON.
 HEADINGS = {
-    "Data": "data split limit per_class classes image_size",
+    "Data": "data split limit per_class classes image_size resize data_dir download",
     "Strength": "norm eps target label restarts early_stop static eot quantize rounding precision",
     "Running": "seed batch_size part_size device allow dry_run",
     "Output": "output perturbations force json quiet debug",

@@ -5,7 +5,9 @@ SHA-256 of its relative path, 80/10/10. Grey pictures stay grey; a set with any 
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,29 +49,40 @@ def share(relative: str) -> str:
 
 
 @source(family="files", splits=("train", "val", "test"))
-def folder(split: str, path: str, image_size: int | None = None) -> Dataset:
+def folder(
+    split: str,
+    path: str,
+    image_size: int | None = None,
+    resize: int | None = None,
+    called: str = "folder",
+    test: str = "test",
+    words: Mapping[str, str] | None = None,
+) -> Dataset:
+    """`called` names a known set that comes as a folder; `test` is its test folder, `words` are its classes' names."""
     root = Path(path)
     if not root.is_dir():
         raise InputError(f"{path}: no such folder")
-    split_apart = (root / "train").is_dir() and (root / "test").is_dir()
-    own_val = split_apart and (root / "val").is_dir()
-    base = root / ("train" if split == "val" and not own_val else split) if split_apart else root
+    split_apart = (root / "train").is_dir() and (root / test).is_dir()
+    own_val = split_apart and test != "val" and (root / "val").is_dir()
+    part = {"test": test, "val": "val" if own_val else "train"}.get(split, split)
+    base = root / part if split_apart else root
     found = pictures_in(base)
-    classes = tuple(dict.fromkeys(name for name, _ in found))
-    labels = np.array([classes.index(name) for name, _ in found], np.int64)
+    names = tuple(dict.fromkeys(name for name, _ in found))
+    number = {name: k for k, name in enumerate(names)}
+    labels = np.array([number[name] for name, _ in found], np.int64)
     if not split_apart:
         places = np.flatnonzero([share(f"{name}/{file.name}") == split for name, file in found])
     elif own_val or split == "test":
         places = np.arange(len(found))
     else:
-        places = carve(labels, split, "folder")
+        places = carve(labels, split, called)
     files, mode = [found[k][1] for k in places], mode_of([file for _, file in found])
     if not files:
         raise InputError(f"{path}: no picture falls into the {split} split; it has {len(found)} in all")
-    shape = decode(files[:1], mode, image_size, None)[0].shape
+    shape = decode(files[:1], mode, (resize, image_size), None)[0].shape
 
     def read(wanted: Array) -> Tensor:
-        pictures = decode([files[k] for k in wanted], mode, image_size, shape)
+        pictures = decode([files[k] for k in wanted], mode, (resize, image_size), shape)
         for k, one in zip(wanted, pictures, strict=True):
             if one.shape != shape:
                 raise InputError(
@@ -78,5 +91,8 @@ def folder(split: str, path: str, image_size: int | None = None) -> Dataset:
         stacked = np.stack(pictures) if pictures else np.zeros((0, *shape), np.uint8)
         return torch.from_numpy(stacked).to(torch.float32) / 255
 
-    origin = {"name": "folder", "split": split, "digest": listing_digest(root), "image_size": image_size}
+    classes = tuple((words or {}).get(name, name) for name in names)
+    origin: dict[str, Any] = {"name": called, "split": split, "image_size": image_size, "resize": resize}
+    if called == "folder":
+        origin["digest"] = listing_digest(root)
     return Dataset(root.name, split, classes, shape, labels[places], places, read, origin, eight_bit=True)

@@ -44,11 +44,12 @@ def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Arr
     """Images, labels, index, classes and split; InputError names what does not belong there."""
     with _explained(path), opening.regular(path) as file:
         archive = np.load(file, allow_pickle=False)
-        arrays: dict[str, Array] = {name: archive[name] for name in names}
+        arrays = {name: archive[name] for name in names}
         if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
             raise ValueError(f"{strange[0]} is no array")
         classes = tuple(str(one) for one in arrays["classes"].reshape(-1)) if "classes" in arrays else None
-    own, found = split or "test", dict(arrays)
+    own = split or "test"
+    found: dict[str, Array | None] = dict(arrays)
     if "x_train" in arrays:
         part = "test" if own == "test" else "train"
         found = {"x": arrays.get(f"x_{part}"), "y": arrays.get(f"y_{part}")}
@@ -60,7 +61,7 @@ def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Arr
     pair = next(((x, y) for x, y in NAMES if found.get(x) is not None), None)
     if pair is None:
         raise InputError(f"{path}: has no images; expected images and labels, x and y, or x_train, y_train, x_test, y_test")
-    images = _images(path, pair[0], found[pair[0]])
+    images = _images(path, pair[0], np.asarray(found[pair[0]]))
     labels = found.get(pair[1])
     labels = np.full(len(images), -1) if labels is None else labels
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":

@@ -14,7 +14,9 @@ from advcli.parameters import (
     BatchSize,
     Classes,
     Data,
+    DataDir,
     Device,
+    Download,
     DryRun,
     EarlyStop,
     Eot,
@@ -31,6 +33,7 @@ from advcli.parameters import (
     Perturbations,
     Precision,
     Quantize,
+    Resize,
     Restarts,
     Rounding,
     Seed,
@@ -61,6 +64,9 @@ def attack(
     per_class: PerClass = None,
     classes: Classes = None,
     image_size: ImageSize = None,
+    resize: Resize = None,
+    data_dir: DataDir = None,
+    download: Download = False,
     eps: Eps = None,
     target: Target = None,
     label: Label = "true",
@@ -93,8 +99,7 @@ def attack(
     outputs.keep_inputs([path, beside], [inputs.spelled(data)[0] if data else None, model])
     catalog.allow(given["allow"])
     victim = open_model(model, talk, dry_run=dry_run)
-    selection = {name: given[name] for name in ("limit", "per_class", "classes", "image_size")}
-    images = inputs.data_of(victim, data, split, **selection)
+    images = inputs.data_of(victim, data, split, **inputs.selection(given))
     with inputs.threads(images.shape):
         run = resolve(victim, images, catalog.spec("attack", method).bind(options), given, talk)
         return estimate(run, perturbations) if dry_run else publish(path, beside, run, given, talk)

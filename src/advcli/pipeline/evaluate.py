@@ -16,13 +16,16 @@ from advcli.parameters import (
     BatchSize,
     Classes,
     Data,
+    DataDir,
     Device,
+    Download,
     Files,
     ImageSize,
     Limit,
     Models,
     Param,
     PerClass,
+    Resize,
     Seed,
     Split,
 )
@@ -56,6 +59,9 @@ def evaluate(
     per_class: PerClass = None,
     classes: Classes = None,
     image_size: ImageSize = None,
+    resize: Resize = None,
+    data_dir: DataDir = None,
+    download: Download = False,
     metric: Annotated[tuple[str, ...], Param("A metric; may be repeated. [default: accuracy and success]", form="NAME")] = (),
     fail_under: Annotated[
         tuple[str, ...], Param("Exit 1 below this: accuracy=0.9 or robust_accuracy=0.45.", form="METRIC=X")
@@ -112,14 +118,15 @@ def _subjects(
     given: dict[str, Any], models: list[ModelFile], files: contextlib.ExitStack, talk: Talk
 ) -> tuple[Callable[[ModelFile], list[Subject]], list[Subject]]:
     """The clean data (which depends on the model) and the files; a FILE or --data replaces all default sets."""
-    selection = {name: given[name] for name in ("limit", "per_class", "classes", "image_size")}
+    selection = inputs.selection(given)
     names = list(given["files"])
     default = not names and given["data"] is None
     if default and Path(inputs.ADVERSARIAL).exists():
         names = [inputs.ADVERSARIAL]
         talk.note(f"sets: the clean test split, {inputs.ADVERSARIAL}")
-    if given["files"] and any(v is not None for v in (*selection.values(), given["split"])) and given["data"] is None:
-        raise CommandError("--split, --limit, --per-class, --classes and --image-size choose from --data, not from a file")
+    chosen = [name for name in (*inputs.SELECTION[:-1], "split") if given[name] is not None]
+    if given["files"] and chosen and given["data"] is None:
+        raise CommandError(f"--{chosen[0].replace('_', '-')} chooses from --data, not from a file")
     opened = [files.enter_context(ImageSet(name)) for name in names]
     splits = {one.header["split"] for one in opened}
     sets = [from_file(one, name) for one, name in zip(opened, names, strict=True)]
@@ -129,6 +136,8 @@ def _subjects(
             return []
         found = inputs.data_of(model, given["data"], given["split"], **selection)
         splits.add(found.split)
+        if found.split == "train":
+            talk.warn(f"{found.name}: these are training images; what is measured on them says little about new ones")
         if len(splits) > 1:
             raise InputError(f"the sets come from different splits ({', '.join(sorted(splits))}); evaluate them apart")
         return [from_data(found)]

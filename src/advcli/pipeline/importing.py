@@ -14,7 +14,7 @@ from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.header import Header
 from advcli.numbers import fraction
-from advcli.parameters import Force, ImageSize, Output, Param, Split
+from advcli.parameters import DataDir, Download, Force, ImageSize, Output, Param, Resize, Split
 from advcli.pipeline import inputs, outputs
 from advcli.registry import Bound
 from advcli.talk import SILENT, Talk
@@ -41,6 +41,9 @@ def importing(
     data: Annotated[str | None, Param("The data set that it was trained on, for its classes' names.", form="DATA")] = None,
     split: Split = None,
     image_size: ImageSize = None,
+    resize: Resize = None,
+    data_dir: DataDir = None,
+    download: Download = False,
     output: Output = None,
     force: Force = False,
     talk: Talk = SILENT,
@@ -55,7 +58,7 @@ def importing(
         if idle := [name for name in FOR_WEIGHTS if given[name] is not None]:
             raise CommandError(f"--{idle[0]}: is for weights; {file} holds pictures")
         return _pictures(given, talk)
-    for name in ("split", "image_size"):
+    for name in ("split", "image_size", "resize"):
         if given[name] is not None:
             raise CommandError(f"--{name.replace('_', '-')}: is for pictures; {file} holds weights")
     if arch is None:
@@ -68,7 +71,7 @@ def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
     file, path = given["file"], outputs.target(given["output"], inputs.MODEL)
     outputs.keep_inputs([path], [file])
     tensors, digest = foreign.state_dict(Path(file))
-    source = inputs.open_data(given["data"].removesuffix(":test"), "train") if given["data"] else None
+    source = inputs.open_data(given["data"].removesuffix(":test"), "train", **_where(given)) if given["data"] else None
     shape, count = find_fit(network, tensors, given["input"], source, file)
     if given["classes"]:
         names = [one.strip() for one in given["classes"].split(",")]
@@ -87,8 +90,8 @@ def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
         "input": list(shape),
         "classes": names,
         "normalize": {
-            "mean": _channels(given["mean"], shape[0], 0.0, "mean"),
-            "std": _channels(given["std"], shape[0], 1.0, "std"),
+            "mean": numbers(given["mean"], shape[0], 0.0, "mean"),
+            "std": numbers(given["std"], shape[0], 1.0, "std"),
         },
         "defenses": [],
         "figures": {},
@@ -108,6 +111,10 @@ def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
         if not outputs.finished(path, recipe["made"], default_name=given["output"] is None, force=given["force"], talk=talk):
             modelfile.write(path, recipe, tensors)
     return path
+
+
+def _where(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: given[name] for name in ("data_dir", "download")}
 
 
 def find_fit(
@@ -154,13 +161,13 @@ def _pictures(given: dict[str, Any], talk: Talk) -> Path:
     """An image set from a .npz or a folder, its pictures as they are: bytes stay bytes."""
     path = outputs.target(given["output"], IMAGES)
     outputs.keep_inputs([path], [given["file"]])
-    data = inputs.open_data(given["file"], given["split"] or "test", classes=given["classes"], image_size=given["image_size"])
+    data = inputs.open_data(given["file"], given["split"] or "test", **inputs.selection(given))
     header = {"kind": "clean", "classes": list(data.classes), "split": data.split, "range": [0, 1]}
     made = outputs.made(
         "import",
         method=None,
         parameters={},
-        options={k: given[k] for k in ("split", "classes", "image_size")},
+        options={k: given[k] for k in ("split", "classes", "image_size", "resize")},
         parents=[],
         data=data.origin,
         environment={},
@@ -188,7 +195,8 @@ def _shape(text: str) -> tuple[int, int, int]:
     return int(pieces[0]), int(pieces[1]), int(pieces[2])
 
 
-def _channels(text: str | None, count: int, default: float, name: str) -> list[float]:
+def numbers(text: str | None, count: int, default: float, name: str) -> list[float]:
+    """One number for each channel."""
     if text is None:
         return [default] * count
     try:

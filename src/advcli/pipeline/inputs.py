@@ -16,6 +16,7 @@ from advcli.data.npz import npz
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.header import Header
+from advcli.library import Library, library
 from advcli.modelfile import ModelFile
 from advcli.parameters import Option
 from advcli.registry import Spec
@@ -86,6 +87,14 @@ def spelled(text: str) -> tuple[str, str]:
     return (name, tail) if name and tail in SPLITS else (text, "")
 
 
+SELECTION = ("classes", "limit", "per_class", "image_size", "resize", "data_dir", "download")
+
+
+def selection(given: dict[str, Any]) -> dict[str, Any]:
+    """What a verb was told of which images to take, and where from."""
+    return {name: given[name] for name in SELECTION if name in given}
+
+
 def open_data(
     text: str | None,
     split: str | None,
@@ -94,45 +103,62 @@ def open_data(
     limit: int | None = None,
     per_class: int | None = None,
     image_size: int | None = None,
+    resize: int | None = None,
+    data_dir: str | None = None,
+    download: bool = False,
 ) -> Dataset:
-    """A data set by what was typed: a name, NAME:SPLIT, a folder, or an image-set file."""
+    """A data set by what was typed: a name, NAME:SPLIT, a folder, a .npz or an image-set file."""
     name, tail = spelled(text or "digits")
     if tail and split and tail != split:
         raise CommandError(f"--data {text} and --split {split} name two splits")
-    wanted = tail or split or ""
-    if name in _embedded():
-        found: Dataset = catalog.spec("source", name).load()(wanted or "train")
+    if resize and (image_size or 0) > resize:
+        raise CommandError(f"--image-size {image_size}: cannot be cut out of pictures of --resize {resize}")
+    wanted, sizes = tail or split or "", {"image_size": image_size, "resize": resize}
+    if name in known_sets():
+        found = _known(name, wanted or "train", sizes, library(data_dir, download=download))
     elif Path(name).is_dir():
-        found = folder(wanted or "train", path=name, image_size=image_size)
+        found = folder(wanted or "train", path=name, image_size=image_size, resize=resize)
     elif Path(name).suffix == ".npz":
         found = npz(wanted, path=name)
     elif Path(name).exists():
         found = image_set(wanted, path=name)
     else:
-        raise InputError(f"{name}: no such data set, folder or image-set file; there are {', '.join(_embedded())}")
-    if image_size and found.origin["name"] != "folder":
-        raise CommandError("--image-size resizes the pictures of a folder; this data set has its size")
+        raise InputError(f"{name}: no such data set, folder or image-set file; there are {', '.join(known_sets())}")
+    if (image_size or resize) and "image_size" not in found.origin:
+        raise CommandError("--image-size and --resize are for folders of pictures; this data set has its size")
     return found.selected(classes, limit, per_class)
 
 
-def _embedded() -> list[str]:
+def known_sets() -> list[str]:
+    """Data sets that have a name."""
     return [one.name for one in catalog.specs("source") if one.traits.family != "files"]
 
 
-def data_of(model: ModelFile, text: str | None, split: str | None, **selection: Any) -> Dataset:
+def _known(name: str, split: str, sizes: dict[str, int | None], where: Library) -> Dataset:
+    spec = catalog.spec("source", name)
+    if spec.traits.family == "embedded":
+        found: Dataset = spec.load()(split)
+    elif any(sizes.values()) and spec.traits.family == "photographs":
+        found = spec.load()(split, where, **sizes)
+    else:
+        found = spec.load()(split, where)
+    return found
+
+
+def data_of(model: ModelFile, text: str | None, split: str | None, **chosen: Any) -> Dataset:
     """The data for a model: as typed, or the test split of what the model was trained on."""
+    origin = model.recipe["data"] or {"name": "nothing"}
     if text is None:
-        origin = model.recipe["data"] or {"name": "nothing"}
         name = str(origin["name"])
-        found = find_folder(origin["digest"]) if name == "folder" else name if name in _embedded() else None
+        found = find_folder(origin["digest"]) if name == "folder" else name if name in known_sets() else None
         if found is None:
             raise InputError(f"{model.path}: the {name} that it was trained on is not found here; give --data")
         text = found
-        for key in ("classes", "image_size"):  # the model was trained on these, and knows no others
-            selection[key] = selection.get(key) or origin.get(key)
+        for key in ("classes", "image_size", "resize"):  # the model was trained on these, and knows no others
+            chosen[key] = chosen.get(key) or origin.get(key)
     name, tail = spelled(text)
     split = split or ("" if tail or Path(name).is_file() else "test")
-    data = open_data(text, split or None, **selection).for_classes(model.classes, str(model.path))
+    data = open_data(text, split or None, **chosen).for_classes(model.classes, str(model.path))
     if data.shape != model.shape:
         have, want = ("x".join(map(str, shape)) for shape in (data.shape, model.shape))
         raise InputError(f"{data.name}: images are {have} (channels, height, width), {model.path} takes {want}")

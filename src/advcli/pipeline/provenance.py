@@ -69,7 +69,7 @@ def _data_words(data: Header | None, where: Path) -> list[str]:
     elif name == "folder":
         name = find_folder(data["digest"], where) or f"<folder sha256:{short(data['digest'])}>"
     words = ["--data", name if data["name"] == "file" else f"{name}:{data['split']}"]
-    for key in ("classes", "limit", "per_class", "image_size"):
+    for key in ("classes", "limit", "per_class", "image_size", "resize"):
         if data.get(key) is not None:
             words += [f"--{key.replace('_', '-')}", str(data[key])]
     return words

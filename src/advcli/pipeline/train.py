@@ -1,18 +1,23 @@
 """`train`: images in, a model out; what was asked for, resolved, and the rules for what is written."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
+from torch import nn
 
-from advcli import catalog, modelfile, stack, storage
+from advcli import catalog, modelfile, opening, stack, storage
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.parameters import (
     Classes,
     Data,
+    DataDir,
     Device,
+    Download,
     DryRun,
     Force,
     ImageSize,
@@ -20,11 +25,15 @@ from advcli.parameters import (
     Output,
     Param,
     PerClass,
+    Resize,
     Seed,
 )
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.estimate import Estimate
-from advcli.pipeline.trainer import Trainer
+from advcli.pipeline.importing import numbers
+from advcli.pipeline.regimen import RATES, freeze
+from advcli.pipeline.start import start_weights
+from advcli.pipeline.trainer import Log, Plan, Trainer
 from advcli.registry import Bound, refuse_unknown
 from advcli.talk import SILENT, Talk
 
@@ -35,17 +44,42 @@ def train(
     *,
     data: Data = None,
     recipe: Annotated[str, Param("How to train: a recipe of the list, or package.module:function.", form="NAME")] = "standard",
-    arch: Annotated[str, Param("The architecture: one of the list, or package.module:function.", form="NAME")] = "cnn",
+    arch: Annotated[
+        str, Param("The architecture: one of the list, a classifier of torchvision, or package.module:function.", form="NAME")
+    ] = "cnn",
     epochs: Annotated[int | None, Param("Passes over the data. [default: 3 to 40 by the size of the data]", low=1)] = None,
-    lr: Annotated[float, Param("Learning rate of Adam.", low=0, high=1000)] = 0.002,
-    weight_decay: Annotated[float, Param("Weight decay.", low=0, high=1000)] = 0.0,
     batch_size: Annotated[int, Param("Images in one step.", low=1)] = 64,
+    optimizer: Annotated[Literal["adam", "adamw", "sgd"], Param("Which rule updates the weights.")] = "adam",
+    lr: Annotated[float | None, Param("Learning rate. [default: 0.002, of sgd 0.05]", low=0, high=1000)] = None,
+    schedule: Annotated[
+        Literal["constant", "step", "cosine", "onecycle"], Param("Course of the learning rate over the training.")
+    ] = "constant",
+    momentum: Annotated[float, Param("Momentum of sgd.", low=0, high=0.9999)] = 0.9,
+    weight_decay: Annotated[float, Param("Weight decay.", low=0, high=1000)] = 0.0,
+    clip: Annotated[float | None, Param("Largest norm of a step's gradient.", low=0)] = None,
+    ema: Annotated[float | None, Param("Keep a running average of the weights with this decay.", low=0, high=0.999999)] = None,
+    augment: Annotated[str | None, Param("Change pictures at random: crop, flip, or both.", form="WORD,...")] = None,
+    preprocess: Annotated[
+        str | None, Param("Train behind a filter, which becomes part of the model: gaussian:sigma=2.", form="DEFENSE")
+    ] = None,
+    keep: Annotated[Literal["last", "best"], Param("Weights of the last epoch, or of the best on validation images.")] = "last",
+    patience: Annotated[int | None, Param("Stop after so many epochs without a better one on validation images.", low=1)] = None,
+    stop_at: Annotated[float | None, Param("Stop as soon as validation accuracy reaches this.", low=0, high=1)] = None,
+    weights: Annotated[str | None, Param("Start from a model file or from foreign weights.", form="FILE")] = None,
+    pretrained: Annotated[bool, Param("Start from the weights that torchvision publishes.")] = False,
+    freeze_until: Annotated[str | None, Param("Leave the layers before this one as they are.", form="LAYER")] = None,
+    mean: Annotated[str | None, Param("Mean of each channel, taken off inside the model.", form="X,...")] = None,
+    std: Annotated[str | None, Param("Standard deviation of each channel, divided by inside the model.", form="X,...")] = None,
     limit: Limit = None,
     per_class: PerClass = None,
     classes: Classes = None,
     image_size: ImageSize = None,
+    resize: Resize = None,
+    data_dir: DataDir = None,
+    download: Download = False,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: Annotated[Literal["float32", "bfloat16"], Param("Arithmetic of the training; validation is float32.")] = "float32",
     output: Output = None,
     force: Force = False,
     dry_run: DryRun = False,
@@ -58,7 +92,7 @@ def train(
     """
     given = inputs.checked("train", {k: v for k, v in locals().items() if k not in ("options", "talk")})
     objective, network = split_options(recipe, arch, options)
-    images = inputs.open_data(data, None, classes=classes, limit=limit, per_class=per_class, image_size=image_size)
+    images = inputs.open_data(data, None, **inputs.selection(given))
     if images.split != "train":
         raise InputError(f"{images.name}: holds the {images.split} split; only training images may enter training")
     if (images.labels < 0).any():
@@ -67,41 +101,104 @@ def train(
         raise InputError(f"{images.name}: has one class only ({images.classes[0]}); a classifier needs two")
     if images.origin["name"] == "file":
         refuse_repeats(images)
-    chosen = find_epochs(given["epochs"], len(images))
+    given["lr"] = RATES[given["optimizer"]] if given["lr"] is None else given["lr"]
+    given["epochs"] = find_epochs(given["epochs"], len(images))
     with inputs.threads(images.shape):
-        return _train(images, objective, network, given, chosen, talk)
+        return _train(images, objective, network, given, talk)
 
 
-def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, Any], chosen: int, talk: Talk) -> Path | Estimate:
+RECORDED = (
+    *("arch", "epochs", "batch_size", "optimizer", "lr", "schedule", "momentum", "weight_decay", "clip", "ema", "augment"),
+    *("preprocess", "keep", "patience", "stop_at", "pretrained", "freeze_until", "mean", "std", "precision", "seed"),
+)
+
+
+def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, Any], talk: Talk) -> Path | Estimate:
     """Train with everything resolved."""
-    where, arch = inputs.find_device(given["device"]), given["arch"]
-    names = ("lr", "weight_decay", "batch_size", "seed")
+    where = inputs.find_device(given["device"])
+    recorded = {k: given[k] for k in RECORDED if not (k == "momentum" and given["optimizer"] != "sgd")}
+    parents = [{"role": "weights", "digest": opening.digest_of(given["weights"])}] if given["weights"] else []
     made = outputs.made(
         "train",
         method=given["recipe"],
         parameters={**objective.parameters, **network.parameters},
-        options={"arch": arch, "epochs": chosen, **{k: given[k] for k in names}},
-        parents=[],
+        options=recorded,
+        parents=parents,
         data=images.origin,
         environment=inputs.environment(where, given["batch_size"]),
     )
     path = outputs.target(given["output"], inputs.MODEL)
+    outputs.keep_inputs([path], [given["weights"], given["data"]])
     journal = path.with_suffix(".log.jsonl")
     if journal.exists() and not path.exists() and not given["force"] and b'"epoch"' not in journal.read_bytes()[:100]:
         raise CommandError(f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model")
-    trainer = Trainer(images, objective, network, given, chosen, where)
+    plan = _plan(images, objective, network, given, where, talk)
     if given["dry_run"]:
-        return trainer.estimate()
+        return Trainer(plan).estimate()
     with storage.locked(path):
         parts = outputs.Parts.of(path)
         if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
             parts.begin(made, talk)
-            log = trainer.fit(validation(images, given), parts, talk)
-            document = trainer.recipe(arch, made, log[-1])
-            outputs.log_lines(journal, log)
-            modelfile.write(path, document, stack.classifier_of(trainer.model).network.state_dict())
+            log = Trainer(plan).fit(parts, partial(outputs.log_lines, journal), talk)
+            document = {**_recipe(plan, network), "figures": figures(plan, log), "data": images.origin, "made": made}
+            modelfile.write(path, document, stack.classifier_of(plan.model).network.state_dict())
         parts.remove()
     return path
+
+
+def _plan(images: Dataset, objective: Bound, network: Bound, given: dict[str, Any], where: torch.device, talk: Talk) -> Plan:
+    """The model as it starts, behind its filters, and what it is trained on."""
+    val = validation(images, given)
+    for name in ("patience", "stop_at"):
+        if given[name] is not None and val is None:
+            raise CommandError(f"--{name.replace('_', '-')}: needs validation images, and {images.name} has none")
+    if given["keep"] == "best" and val is None:
+        raise CommandError(f"--keep best: needs validation images, and {images.name} has none")
+    with torch.random.fork_rng(devices=[]):
+        torch.random.manual_seed(given["seed"])  # inside the fork: the caller's random state stays as it is
+        net: nn.Module = network(images.shape, len(images.classes))
+    start_weights(net, given, talk)
+    mean = numbers(given["mean"], images.shape[0], 0.0, "mean")
+    std = numbers(given["std"], images.shape[0], 1.0, "std")
+    model: nn.Module = stack.Classifier(net, mean, std)
+    for one in filters(given["preprocess"]):
+        model = one(model)
+    return Plan(images, val, objective, model, freeze(net, given["freeze_until"]), given, given["epochs"], where)
+
+
+def filters(text: str | None) -> list[Bound]:
+    """The defense of --preprocess, NAME or NAME:option=value,..."""
+    if text is None:
+        return []
+    name, _, rest = text.partition(":")
+    pairs = [one.partition("=") for one in rest.split(",")] if rest else []
+    bound = catalog.spec("defense", name).bind({key.strip().replace("-", "_"): value.strip() for key, _, value in pairs})
+    if bound.spec.traits.family != "filter":
+        raise CommandError(f"--preprocess {name}: is no filter of pictures")
+    return [bound]
+
+
+def _recipe(plan: Plan, network: Bound) -> dict[str, Any]:
+    """What the model file says of the model itself."""
+    classifier = stack.classifier_of(plan.model)
+    return {
+        "format": "advcli/model/1",
+        "arch": {"name": plan.given["arch"], "parameters": network.parameters},
+        "input": list(plan.data.shape),
+        "classes": list(plan.data.classes),
+        "normalize": {name: getattr(classifier, name).flatten().tolist() for name in ("mean", "std")},
+        "defenses": [{"name": one.spec.name, "parameters": one.parameters} for one in filters(plan.given["preprocess"])],
+    }
+
+
+def figures(plan: Plan, log: Log) -> dict[str, Any]:
+    """On what the model's accuracy was taken; of chosen weights, that the same images chose them."""
+    if plan.val is None:
+        return {}
+    chosen = plan.given["keep"] == "best"
+    best = max(line["val"]["k"] for line in log) if chosen else log[-1]["val"]["k"]
+    by = "best epoch" if chosen else "stop-at" if plan.given["stop_at"] is not None else None
+    return {"accuracy": {"split": "val", "data": plan.val.name, "k": best, "n": len(plan.val), "chosen_by": by}}
 
 
 def refuse_repeats(images: Dataset) -> None:
@@ -131,7 +228,7 @@ def validation(images: Dataset, given: dict[str, Any]) -> Dataset | None:
     if images.origin["name"] == "file":
         return None
     name = (given["data"] or "digits").removesuffix(":train")
-    kept = {k: given[k] for k in ("classes", "image_size")}
+    kept = {k: v for k, v in inputs.selection(given).items() if k not in ("limit", "per_class")}
     try:
         return inputs.open_data(name, "val", **kept).for_classes(images.classes, "the training set")
     except InputError:

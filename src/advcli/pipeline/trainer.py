@@ -4,8 +4,11 @@ Recipes are per-sample losses that it calls. Whoever is interrupted goes on from
 the weights of an undisturbed run: order and draws are functions of seed and epoch, all else lies in the state.
 """
 
+import contextlib
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,8 @@ from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import AdvcliError
 from advcli.interval import exact_interval
+from advcli.pipeline import regimen
+from advcli.pipeline.batches import Batches
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.outputs import Parts
 from advcli.registry import Bound
@@ -25,128 +30,206 @@ from advcli.stack import frozen
 from advcli.talk import Talk
 
 Log = list[dict[str, Any]]
+LOOKS = 10  # how often in an epoch --stop-at looks at the validation images
+AUXILIARY = 0.3  # what side heads weigh against the main one (Szegedy et al. 2015)
+CHECK = 50  # steps between two looks at the loss: each waits for the device
+
+
+@dataclass
+class Plan:
+    """What is trained how; every default is resolved."""
+
+    data: Dataset
+    val: Dataset | None
+    objective: Bound
+    model: nn.Module  # the classifier, behind the filters that it is trained with
+    frozen: list[nn.Module]
+    given: dict[str, Any]
+    epochs: int
+    device: torch.device
+
+
+@dataclass
+class State:
+    """How far a training is."""
+
+    log: Log = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_k: int = -1
+    done: bool = False
 
 
 class Trainer:
-    """The one loop: order by seed, loss by recipe, one line of log per epoch."""
+    """The loop over epochs, batches and steps."""
 
-    def __init__(
-        self, data: Dataset, objective: Bound, network: Bound, given: dict[str, Any], epochs: int, device: torch.device
-    ) -> None:
-        self.data, self.objective, self.network, self.given = data, objective, network, given
-        self.epochs, self.device, self.seed = epochs, device, int(given["seed"])
-        self.pixels = [0.0] * data.shape[0], [1.0] * data.shape[0]
-        with torch.random.fork_rng(devices=[]):
-            torch.random.manual_seed(self.seed)  # inside the fork: the caller's random state stays as it is
-            net = network(data.shape, len(data.classes))
-        self.model: nn.Module = stack.Classifier(net, *self.pixels).to(device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=given["lr"], weight_decay=given["weight_decay"])
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.given, self.model = plan, plan.given, plan.model.to(plan.device)
+        self.classifier = stack.classifier_of(self.model)
+        self.seed, self.words = int(self.given["seed"]), regimen.augmentations(self.given["augment"])
+        self.optimizer = regimen.optimizer(self.given, self.model.parameters())
+        self.average = regimen.Average(self.model, self.given["ema"]) if self.given["ema"] else None
+        self.batches = Batches(plan.data, plan.device, self.given["batch_size"])
+        self.steps = -(-len(plan.data) // self.given["batch_size"])
 
-    def fit(self, val: Dataset | None, parts: Parts, talk: Talk) -> Log:
+    def fit(self, parts: Parts, publish_log: Callable[[Log], None], talk: Talk) -> Log:
         """Train, epoch by epoch; the log has a line for each."""
-        log = self.resume(parts)
-        if log:
-            talk.note(f"going on after epoch {len(log)} of {self.epochs}, from {parts.folder}")
-        shown = len(log) * len(self.data)
-        with talk.progress("training", self.epochs * len(self.data), "images") as tick, leaving.patiently() as asked:
-            tick(shown, "")
-            for epoch in range(len(log), self.epochs):
-                begin, total = time.perf_counter(), 0.0
-                for places in self._order(epoch):
-                    total += self._step(epoch, places) * len(places)
-                    tick(len(places), f"epoch {epoch + 1}/{self.epochs}")
-                    if asked():
-                        raise KeyboardInterrupt
-                seconds = round(time.perf_counter() - begin, 3)
-                line = {"epoch": epoch + 1, "loss": total / len(self.data), "seconds": seconds}
-                k, n = self.accuracy(val) if val else (0, 0)
-                log.append({**line, "val": {"k": k, "n": n}})
-                tick(0, f"epoch {epoch + 1}/{self.epochs}, loss {line['loss']:.3f}")
-                self.publish(parts, log)
-        if val:
-            k, n = log[-1]["val"]["k"], log[-1]["val"]["n"]
+        state, plan = self.resume(parts), self.plan
+        if state.log:
+            talk.note(f"going on after epoch {len(state.log)} of {plan.epochs}, from {parts.folder}")
+        with talk.progress("training", plan.epochs * len(plan.data), "images") as tick, leaving.patiently() as asked:
+            tick(len(state.log) * len(plan.data), "")
+            for epoch in range(len(state.log), plan.epochs):
+                if state.done:
+                    break
+                self._epoch(epoch, state, tick, asked)
+                self.publish(parts, state)
+                publish_log(state.log)
+        self._finish(state)
+        if plan.val:
+            k, n = state.log[-1]["val"]["k"], state.log[-1]["val"]["n"]
+            if self.given["keep"] == "best":
+                k = state.best_k
             low, high = exact_interval(k, n)
             talk.note(f"validation accuracy {k / n:.1%} ({k} of {n}; 95 % interval {low:.1%} to {high:.1%})")
-        return log
+        return state.log
 
-    def publish(self, parts: Parts, log: Log) -> None:
-        """All that the next epoch depends on, as the one part that is kept."""
-        state: dict[str, Tensor] = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
-        for number, slots in self.optimizer.state_dict()["state"].items():
-            state |= {f"optimizer/{number}/{name}": value for name, value in slots.items() if isinstance(value, Tensor)}
-        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
-        parts.save(0, len(log), {**arrays, "log": np.frombuffer(json.dumps(log).encode(), np.uint8)})
-        parts.keep_only(len(log))
+    def _epoch(self, epoch: int, state: State, tick: Callable[[int, str], None], asked: Callable[[], bool]) -> None:
+        """One pass over the data, and its line in the log."""
+        begin, total, seen = time.perf_counter(), torch.zeros((), device=self.plan.device), 0
+        where = f"epoch {epoch + 1}/{self.plan.epochs}"
+        for number, (x, label, ids) in enumerate(self.batches.of(self._order(epoch))):
+            loss = self._step(epoch * self.steps + number, epoch, x, label, ids)
+            total += loss * len(x)
+            seen += len(x)
+            if number % CHECK == 0:
+                self._check(total, epoch)
+                tick(0, f"{where}, loss {float(total) / seen:.3f}")
+            tick(len(x), "")
+            if asked():
+                raise KeyboardInterrupt
+            if self._stops_here(number):
+                state.done = True
+                break
+        self._check(total, epoch)
+        seconds = round(time.perf_counter() - begin, 3)
+        line = {"epoch": epoch + 1, "loss": float(total) / seen, "images": seen, "seconds": seconds, "lr": self._rate(epoch)}
+        k, n = self.accuracy(self.plan.val) if self.plan.val else (0, 0)
+        state.log.append({**line, "val": {"k": k, "n": n}})
+        if k > state.best_k:
+            state.best_k = k
+            if self.given["keep"] == "best":
+                with self._averaged():
+                    state.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        elif self.given["patience"] and self._since_best(state) >= self.given["patience"]:
+            state.done = True
 
-    def resume(self, parts: Parts) -> Log:
-        """Take up the last finished epoch, if there is one; returns its log."""
-        found = parts.latest()
-        if found is None:
-            return []
-        tensors = {name: torch.from_numpy(array) for name, array in found[1].items()}
-        self.model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer/"):
-                _, number, slot = name.split("/", 2)
-                slots.setdefault(int(number), {})[slot] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
-        log: Log = json.loads(bytes(found[1]["log"]))
-        return log
+    def _since_best(self, state: State) -> int:
+        counts = [line["val"]["k"] for line in state.log]
+        return len(counts) - 1 - counts.index(max(counts))
+
+    def _stops_here(self, number: int) -> bool:
+        """Whether --stop-at is reached, looked up ten times an epoch on the validation images."""
+        if self.given["stop_at"] is None or self.plan.val is None or (number + 1) % max(1, self.steps // LOOKS):
+            return False
+        k, n = self.accuracy(self.plan.val)
+        return bool(k >= self.given["stop_at"] * n)
+
+    def _check(self, total: Tensor, epoch: int) -> None:
+        if not bool(torch.isfinite(total)):
+            raise AdvcliError(f"training: the loss became {float(total)} in epoch {epoch + 1}; a lower --lr may help")
+
+    def _rate(self, epoch: int) -> float:
+        return float(self.given["lr"] * regimen.course(self.given["schedule"], epoch * self.steps, self.plan.epochs * self.steps))
 
     def _order(self, epoch: int) -> list[Array]:
         """The batches of one epoch, shuffled by seed and epoch alone."""
-        ids = torch.arange(len(self.data))
+        ids = torch.arange(len(self.plan.data))
         drawn = SampleRNG(self.seed, ids, ("order", str(epoch))).bits(1)[:, 0]
         order = drawn.argsort(stable=True).numpy()
         size = self.given["batch_size"]
         return [order[i : i + size] for i in range(0, len(order), size)]
 
-    def _step(self, epoch: int, places: Array) -> float:
-        x = self.data.read(places).to(self.device)
-        label = torch.from_numpy(self.data.labels[places]).to(self.device)
-        ids = torch.from_numpy(self.data.index[places]).to(self.device)
+    def _step(self, number: int, epoch: int, x: Tensor, label: Tensor, ids: Tensor) -> Tensor:
+        """Forward, backward, update; returns the mean loss, which stays on the device."""
         rng = SampleRNG(self.seed, ids, ("training", str(epoch)))
         self.model.train()
-        loss: Tensor = self.objective(self.model, x, label, rng=rng).mean()
+        for one in self.plan.frozen:
+            one.eval()
+        factor = regimen.course(self.given["schedule"], number, self.plan.epochs * self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.given["lr"] * factor
         self.optimizer.zero_grad(set_to_none=True)
-        if not bool(torch.isfinite(loss)):
-            raise AdvcliError(f"training: the loss became {float(loss.detach())} in epoch {epoch + 1}; a lower --lr may help")
+        with torch.autocast(self.plan.device.type, torch.bfloat16, enabled=self.given["precision"] == "bfloat16"):
+            x = regimen.augmented(x, self.words, rng)
+            loss: Tensor = self.plan.objective(self.model, x, label, rng=rng).mean()
+            for side in self.classifier.auxiliary:
+                loss = loss + AUXILIARY * nn.functional.cross_entropy(side, label)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        if self.given["clip"]:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.given["clip"])
         self.optimizer.step()
-        return float(loss.detach())
+        if self.average:
+            self.average.update(self.model)
+        return loss.detach()
 
     def accuracy(self, data: Dataset) -> tuple[int, int]:
         """How many images of a set the model has right, of how many."""
         right = 0
-        with frozen(self.model), torch.no_grad():
+        with frozen(self.model), torch.no_grad(), self._averaged():
             for start in range(0, len(data), 512):
                 x, label = data.batch(start, start + 512)
-                right += int((self.model(x.to(self.device)).argmax(1).cpu() == label).sum())
+                ids = torch.from_numpy(data.index[start : start + 512]).to(self.plan.device)
+                logits = self.model(x.to(self.plan.device), SampleRNG(self.seed, ids, ("validation",)))
+                right += int((logits.argmax(1).cpu() == label).sum())
         return right, len(data)
 
-    def recipe(self, arch: str, made: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
-        """The model file's document."""
-        mean, std = self.pixels
-        return {
-            "format": "advcli/model/1",
-            "arch": {"name": arch, "parameters": self.network.parameters},
-            "input": list(self.data.shape),
-            "classes": list(self.data.classes),
-            "normalize": {"mean": mean, "std": std},
-            "defenses": [],
-            "figures": {"accuracy": {"split": "val", **last["val"]}},
-            "data": self.data.origin,
-            "made": made,
-        }
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        return self.average.applied(self.model) if self.average else contextlib.nullcontext()
+
+    def _finish(self, state: State) -> None:
+        """Leave the weights in the model that are to be kept."""
+        if state.best:
+            self.model.load_state_dict(state.best)
+        elif self.average:
+            self.model.load_state_dict(self.average.tensors)
+
+    def publish(self, parts: Parts, state: State) -> None:
+        """All that the next epoch depends on, as the one part that is kept."""
+        tensors = {"model": self.model.state_dict(), "best": state.best, "ema": self.average.tensors if self.average else {}}
+        flat = {f"{kind}/{name}": tensor for kind, some in tensors.items() for name, tensor in some.items()}
+        for number, slots in self.optimizer.state_dict()["state"].items():
+            flat |= {f"optimizer/{number}/{name}": value for name, value in slots.items() if isinstance(value, Tensor)}
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in flat.items()}
+        note = json.dumps({"log": state.log, "best_k": state.best_k, "done": state.done}).encode()
+        parts.save(0, len(state.log), {**arrays, "note": np.frombuffer(note, np.uint8)})
+        parts.keep_only(len(state.log))
+
+    def resume(self, parts: Parts) -> State:
+        """Take up the last finished epoch, if there is one."""
+        found = parts.latest()
+        if found is None:
+            return State()
+        kinds: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "ema": {}, "optimizer": {}}
+        for name, array in found[1].items():
+            kind, _, rest = name.partition("/")
+            if rest:
+                kinds[kind][rest] = torch.from_numpy(array).to(self.plan.device)
+        self.model.load_state_dict(kinds["model"])
+        if self.average:
+            self.average.tensors = kinds["ema"]
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in kinds["optimizer"].items():
+            number, _, slot = name.partition("/")
+            slots.setdefault(int(number), {})[slot] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        return State(best=kinds["best"], **json.loads(bytes(found[1]["note"])))
 
     def estimate(self) -> Estimate:
-        """Time by a few steps."""
-        batches = self._order(0)
-        self._step(0, batches[0])
-        begin, count = time.perf_counter(), min(5, len(batches))
-        for places in batches[:count]:
-            self._step(0, places)
-        seconds = (time.perf_counter() - begin) / count * len(batches) * self.epochs
+        """Time by a few steps, of which the first warms up."""
+        order, begin = self._order(0)[:6], time.perf_counter()
+        for number, (x, label, ids) in enumerate(self.batches.of(order)):
+            self._step(number, 0, x, label, ids)
+            begin = begin if number or len(order) == 1 else time.perf_counter()
+        seconds = (time.perf_counter() - begin) / max(1, len(order) - 1) * self.steps * self.plan.epochs
         size = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
-        return Estimate(len(self.data), size, seconds)
+        return Estimate(len(self.plan.data), size, seconds)

@@ -1,0 +1,29 @@
+"""LeNet-5 with rectifiers: two 5x5 convolutions with pooling, three fully connected layers of 120, 84 and the classes."""
+
+from torch import nn
+
+from advcli.errors import CommandError
+from advcli.registry import architecture
+
+
+@architecture(family="convolutional", paper="doi:10.1109/5.726791")
+def lenet(shape: tuple[int, int, int], classes: int) -> nn.Module:
+    channels, height, width = shape
+    if min(height, width) < 28:
+        raise CommandError(f"lenet needs 28x28 pixels; the images have {height}x{width}: take --arch cnn")
+    side = [((size + 4 if size == 28 else size) - 4) // 2 for size in (height, width)]
+    side = [(size - 4) // 2 for size in side]
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 5, padding=2 if 28 in (height, width) else 0),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * side[0] * side[1], 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, classes),
+    )

@@ -1,0 +1,11 @@
+"""WRN-16-2: the wide residual network of 16 layers, twice as wide (Zagoruyko and Komodakis)."""
+
+from torch import nn
+
+from advcli.models.wrn import network
+from advcli.registry import architecture
+
+
+@architecture(family="residual", paper="arXiv:1605.07146")
+def wrn_16_2(shape: tuple[int, int, int], classes: int) -> nn.Module:
+    return network(shape, classes, 16, 2)

@@ -1,0 +1,67 @@
+"""torchvision's classifiers, built for any number of classes, with dropout that draws by sample."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision.models
+from torch import nn
+from torchvision.ops import StochasticDepth
+
+from advcli import zoo
+from advcli.errors import CommandError, InputError
+from advcli.stack import Depth, Dropout
+
+SIDE_HEADS = ("googlenet", "inception_v3")
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    if name in zoo.names():
+        return partial(build, name)
+    raise AttributeError(f"module 'advcli.vision' has no attribute {name!r}")
+
+
+def build(name: str, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The network with fresh weights; side heads, where it has them, speak in training only."""
+    if shape[0] != 3:
+        raise CommandError(f"{name} takes colour pictures; the images have {shape[0]} channel")
+    more: dict[str, Any] = {"aux_logits": True, "init_weights": False} if name in SIDE_HEADS else {}
+    if name.startswith("vit_"):
+        if shape[1] != shape[2]:
+            raise CommandError(f"{name} takes square pictures; the images have {shape[1]}x{shape[2]}")
+        more["image_size"] = shape[1]
+    try:
+        network = torchvision.models.get_model(name, weights=None, num_classes=classes, **more)
+    except (ValueError, AssertionError, RuntimeError, TypeError) as error:
+        raise CommandError(f"{name}: cannot be built for {'x'.join(map(str, shape))} ({str(error)[:80]})") from None
+    return _drawing_by_sample(network)
+
+
+def _drawing_by_sample(network: nn.Module) -> nn.Module:
+    """Stock dropout and stochastic depth replaced by ours."""
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Dropout):
+                setattr(parent, name, Dropout(child.p))
+            elif isinstance(child, StochasticDepth):
+                setattr(parent, name, Depth(child.p))
+    return network
+
+
+def pretrained(name: str, *, download: bool) -> Path:
+    """The file of torchvision's published weights, from torch's own folder of such; fetched only when asked."""
+    if name not in zoo.names():
+        raise CommandError(f"--pretrained: torchvision publishes no weights for {name}; give --weights FILE")
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    path: Path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+    if not path.exists():
+        if not download:
+            raise InputError(f"{name}: its published weights are not in {path.parent}; fetch them with --download")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(weights.url, str(path), hash_prefix=path.stem.rpartition("-")[2], progress=False)
+        except Exception as error:  # urllib and ssl raise many kinds
+            raise InputError(f"{name}: its weights could not be downloaded ({str(error)[:100]})") from None
+    return path
