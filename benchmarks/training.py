@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 import torch
 
-from advcli import catalog, stack
+from advcli import catalog, memory, stack
 from advcli.pipeline import inputs, train
 from advcli.pipeline.trainer import State, Trainer
 from advcli.talk import SILENT
@@ -39,6 +39,8 @@ size = settings["batch_size"]
 objective, network = train.split_options("standard", given.arch, {k: v for k, v in options.items() if k not in settings})
 images = inputs.open_data(given.data, None, data_dir=given.data_dir, limit=size * given.steps)
 device = inputs.find_device("auto")
+
+memory.keep_freed()
 
 
 def loop() -> float:

@@ -11,7 +11,7 @@ ROOT = Path(advcli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = [
     {"errors", "arrays"},
-    {"numbers", "talk", "header", "interval", "leaving", "opening", "storage", "rng"},
+    {"numbers", "talk", "header", "interval", "leaving", "memory", "opening", "storage", "rng"},
     {"parameters", "verdicts", "schema"},
     {"registry", "geometry", "losses"},
     {"zoo"},

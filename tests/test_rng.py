@@ -53,3 +53,20 @@ def test_logarithm_and_quantile_agree_with_the_libraries():
     p = torch.cat([torch.linspace(1e-9, 1 - 1e-9, 10001, dtype=torch.float64), torch.logspace(-10, -1, 200, dtype=torch.float64)])
     torch.testing.assert_close(logarithm(p), p.log(), atol=1e-14, rtol=1e-14)
     np.testing.assert_allclose(quantile(p).numpy(), stats.norm.ppf(p.numpy()), atol=1e-13, rtol=1e-13)
+
+
+def test_chances_come_as_often_as_they_should():
+    rng = SampleRNG(5, torch.arange(200), ("x",))
+    for rate in (0.0, 0.1, 0.25, 0.5, 0.9, 1.0):
+        drawn = rng.chance(rate, 7, 143)
+        assert drawn.shape == (200, 7, 143)
+        assert abs(drawn.float().mean().item() - rate) < 5 * (rate * (1 - rate) / drawn.numel()) ** 0.5 + 1e-4
+    assert torch.equal(rng[torch.arange(200) % 3 == 0].chance(0.3, 9), rng.chance(0.3, 9)[::3])
+
+
+def test_few_and_many_counters_draw_the_same(monkeypatch):
+    from advcli import rng as module
+
+    wanted = SampleRNG(5, torch.arange(50), ("x",)).bits(13)
+    monkeypatch.setattr(module, "FEW", 0)
+    assert torch.equal(SampleRNG(5, torch.arange(50), ("x",)).bits(13), wanted)

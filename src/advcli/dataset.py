@@ -43,6 +43,14 @@ class Dataset:
         shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
         return cls(name, split, classes, shape, labels, index, read, origin, eight_bit=True, pixels=pixels)
 
+    def in_memory(self) -> "Dataset":
+        """The same 8-bit pictures, read once and kept."""
+        pixels = torch.empty(len(self), *self.shape, dtype=torch.uint8)
+        for start in range(0, len(self), 1024):
+            places = np.arange(start, min(start + 1024, len(self)))
+            pixels[start : start + len(places)] = (self.read(places) * 255).round()
+        return Dataset.of_bytes(self.name, self.split, self.classes, pixels, self.labels, self.index, self.origin)
+
     def __len__(self) -> int:
         return len(self.labels)
 

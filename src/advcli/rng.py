@@ -9,18 +9,24 @@ everywhere, so that they too are equal to the bit.
 import hashlib
 from dataclasses import dataclass, replace
 from math import prod
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from advcli.arrays import Array
 
 WORD = 0xFFFFFFFF
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 BLOCKS = 1 << 15  # counters at a time: the temporaries stay in the cache
+FEW = 1 << 12  # counters for which NumPy, with less to do around each operation, is faster
+Words = TypeVar("Words", Tensor, Array)
 
 
-def philox(counter: list[Tensor], key: tuple[int, int]) -> list[Tensor]:
-    """Ten rounds over four 32-bit words, each kept in an int64 tensor."""
+def philox(counter: list[Words], key: tuple[int, int]) -> list[Words]:
+    """Ten rounds over four 32-bit words, each kept in 64 bits, of torch or of NumPy."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
@@ -75,13 +81,23 @@ class SampleRNG:
         key = (int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big"))
         position = torch.arange(blocks, device=ids.device).expand(len(ids), blocks)
         words = [position, turn[:, None], (ids & WORD)[:, None], ((ids >> 32) & WORD)[:, None]]
-        drawn = philox([word.expand(len(ids), blocks) for word in words], key)
-        return torch.stack(drawn, 2).flatten(1)
+        shape = (len(ids), blocks)
+        if ids.device.type == "cpu" and len(ids) * blocks <= FEW:
+            few = [np.broadcast_to(word.numpy().view(np.uint64), shape) for word in words]
+            return torch.from_numpy(np.stack(philox(few, key), 2).view(np.int64)).flatten(1)
+        return torch.stack(philox([word.expand(shape) for word in words], key), 2).flatten(1)
 
     def uniform(self, *shape: int) -> Tensor:
         """(N, *shape) float32 in [0, 1), on a grid of 2^-24."""
         whole = self.bits(prod(shape)) >> 8
         return (whole.to(torch.float32) * 2.0**-24).view(len(self.ids), *shape)
+
+    def chance(self, rate: float, *shape: int) -> Tensor:
+        """(N, *shape) true with this probability, to the nearest 2^-16: two draws from a word."""
+        count = prod(shape)
+        words = self.bits(-(-count // 2))
+        halves = torch.cat([words & 0xFFFF, words >> 16], 1)[:, :count]
+        return (halves < round(rate * 0x10000)).view(len(self.ids), *shape)
 
     def _open(self, shape: tuple[int, ...]) -> Tensor:
         """(N, *shape) float64 strictly between 0 and 1, symmetric about one half."""

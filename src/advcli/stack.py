@@ -25,8 +25,7 @@ class Dropout(nn.Module):
             return x
         if self.draws is None:
             raise RuntimeError("dropout in training needs draws")
-        kept = self.draws.uniform(*x.shape[1:]) >= self.rate
-        return x * kept / (1 - self.rate)
+        return x * (self.draws.chance(1 - self.rate, *x.shape[1:]).to(x.dtype) / (1 - self.rate))
 
 
 class Depth(nn.Module):
@@ -42,8 +41,7 @@ class Depth(nn.Module):
             return x
         if self.draws is None:
             raise RuntimeError("stochastic depth in training needs draws")
-        kept = self.draws.uniform(*[1] * (x.ndim - 1)) >= self.rate
-        return x * kept / (1 - self.rate)
+        return x * (self.draws.chance(1 - self.rate, *[1] * (x.ndim - 1)).to(x.dtype) / (1 - self.rate))
 
 
 class Classifier(nn.Module):
@@ -55,6 +53,7 @@ class Classifier(nn.Module):
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.network = network
+        self.plain = not any(mean) and all(one == 1 for one in std)
         self.auxiliary: list[Tensor] = []  # logits of side heads, which some networks have in training only
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -63,7 +62,7 @@ class Classifier(nn.Module):
         if self.training and draws is not None:
             for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout | Depth)):
                 layer.draws = draws.fork("dropout", k)
-        found = self.network((x - self.mean) / self.std)
+        found = self.network(x if self.plain else (x - self.mean) / self.std)
         self.auxiliary = []
         if isinstance(found, tuple):
             found, *side = found

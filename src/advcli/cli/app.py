@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from advcli import __version__, catalog, leaving
+from advcli import __version__, catalog, leaving, memory
 from advcli.cli import methods, options, render
 from advcli.cli.help import Command, Group
 from advcli.errors import AdvcliError, CommandError
@@ -176,6 +176,7 @@ def execute(verb: str, given: dict[str, Any]) -> int:
     """Call the verb, print its result, and say the exit code."""
     as_json, talk = given.pop("json", False), render.Console(quiet=given.pop("quiet", False))
     given.pop("debug", None)
+    memory.keep_freed()
     stem = {"import": "importing", "export": "exporting"}.get(verb, verb)
     function = getattr(importlib.import_module(f"advcli.pipeline.{stem}"), stem)
     first = [given.pop(name) for name in options.POSITIONAL if name in given]

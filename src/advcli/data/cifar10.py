@@ -32,7 +32,7 @@ def fetch(folder: Path) -> None:
 def cifar10(split: str, library: Library) -> Dataset:
     found = library.find("cifar10", ("cifar-10-batches-bin", "cifar10"), fetch)
     if found.name == "cifar10":
-        return class_folder(split, path=str(found), called="cifar10")
+        return class_folder(split, path=str(found), called="cifar10").in_memory()
     records = np.concatenate([_batch(found / name) for name in BATCHES["test" if split == "test" else "train"]])
     labels = records[:, 0].astype(np.int64)
     places = np.arange(len(labels)) if split == "test" else carve(labels, split, "cifar10")

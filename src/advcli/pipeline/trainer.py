@@ -97,6 +97,7 @@ class Trainer:
         """One pass over the data, and its line in the log."""
         begin, total, seen = time.perf_counter(), torch.zeros((), device=self.plan.device), 0
         where = f"epoch {epoch + 1}/{self.plan.epochs}"
+        self._train_mode()
         for number, (x, label, ids) in enumerate(self.batches.of(self._order(epoch))):
             loss = self._step(epoch * self.steps + number, epoch, x, label, ids)
             total += loss * len(x)
@@ -123,6 +124,11 @@ class Trainer:
         elif self.given["patience"] and self._since_best(state) >= self.given["patience"]:
             state.done = True
 
+    def _train_mode(self) -> None:
+        self.model.train()
+        for one in self.plan.frozen:  # their statistics stay as they are, too
+            one.eval()
+
     def _since_best(self, state: State) -> int:
         counts = [line["val"]["k"] for line in state.log]
         return len(counts) - 1 - counts.index(max(counts))
@@ -132,6 +138,7 @@ class Trainer:
         if self.given["stop_at"] is None or self.plan.val is None or (number + 1) % max(1, self.steps // LOOKS):
             return False
         k, n = self.accuracy(self.plan.val)
+        self._train_mode()
         return bool(k >= self.given["stop_at"] * n)
 
     def _check(self, total: Tensor, epoch: int) -> None:
@@ -152,14 +159,11 @@ class Trainer:
     def _step(self, number: int, epoch: int, x: Tensor, label: Tensor, ids: Tensor) -> Tensor:
         """Forward, backward, update; returns the mean loss, which stays on the device."""
         rng = SampleRNG(self.seed, ids, ("training", str(epoch)))
-        self.model.train()
-        for one in self.plan.frozen:
-            one.eval()
         factor = regimen.course(self.given["schedule"], number, self.plan.epochs * self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = self.given["lr"] * factor
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.plan.device.type, torch.bfloat16, enabled=self.given["precision"] == "bfloat16"):
+        with self._arithmetic():
             x = regimen.augmented(x, self.words, rng)
             loss: Tensor = self.plan.objective(self.model, x, label, rng=rng).mean()
             for side in self.classifier.auxiliary:
@@ -171,6 +175,11 @@ class Trainer:
         if self.average:
             self.average.update(self.model)
         return loss.detach()
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
+        if self.given["precision"] == "bfloat16":
+            return torch.autocast(self.plan.device.type, torch.bfloat16)
+        return contextlib.nullcontext()
 
     def accuracy(self, data: Dataset) -> tuple[int, int]:
         """How many images of a set the model has right, of how many."""
@@ -226,6 +235,7 @@ class Trainer:
 
     def estimate(self) -> Estimate:
         """Time by a few steps, of which the first warms up."""
+        self._train_mode()
         order, begin = self._order(0)[:6], time.perf_counter()
         for number, (x, label, ids) in enumerate(self.batches.of(order)):
             self._step(number, 0, x, label, ids)
