@@ -76,5 +76,6 @@ ratios = []
 for _ in range(given.rounds):
     ours, floor = loop(), bare()
     ratios.append(floor / ours)
-    print(f"{given.data} {given.arch}: {size * given.steps / ours:.0f} images/s, bare {size * given.steps / floor:.0f}, ratio {floor / ours:.3f}")
-print(f"median ratio {statistics.median(ratios):.3f} of {given.rounds} rounds, {torch.get_num_threads()} threads, torch {torch.__version__}, {device}")
+    speeds = f"{size * given.steps / ours:.0f} images/s, bare {size * given.steps / floor:.0f}"
+    print(f"{given.data} {given.arch}: {speeds}, ratio {floor / ours:.3f}")
+print(f"median ratio {statistics.median(ratios):.3f}, {torch.get_num_threads()} threads, torch {torch.__version__}, {device}")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from advcli import catalog
 from advcli.errors import InputError
+from advcli.fitted import Fitted
 from advcli.rng import SampleRNG
 
 
@@ -88,6 +89,9 @@ def classifier_of(model: nn.Module) -> Classifier:
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     """Put the weights in; a name or shape that does not fit is named."""
     network = classifier_of(model).network
+    if isinstance(network, Fitted):
+        network.adopt(tensors, where)
+        return
     own = {name: tensor.shape for name, tensor in network.state_dict().items()}
     if words := difference(own, {name: tensor.shape for name, tensor in tensors.items()}):
         raise InputError(f"{where}: the weights do not fit the architecture: {words}")

@@ -30,6 +30,7 @@ from advcli.parameters import (
 )
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.estimate import Estimate
+from advcli.pipeline.fitting import fit, is_fitted, refuse_loop_options
 from advcli.pipeline.importing import numbers
 from advcli.pipeline.regimen import RATES, freeze
 from advcli.pipeline.start import start_weights
@@ -92,6 +93,8 @@ def train(
     """
     given = inputs.checked("train", {k: v for k, v in locals().items() if k not in ("options", "talk")})
     objective, network = split_options(recipe, arch, options)
+    if network.spec.traits.family == "fitted":
+        refuse_loop_options(given)
     images = inputs.open_data(data, None, **inputs.selection(given))
     if images.split != "train":
         raise InputError(f"{images.name}: holds the {images.split} split; only training images may enter training")
@@ -134,12 +137,13 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
         raise CommandError(f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model")
     plan = _plan(images, objective, network, given, where, talk)
     if given["dry_run"]:
-        return Trainer(plan).estimate()
+        return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
     with storage.locked(path):
         parts = outputs.Parts.of(path)
         if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
             parts.begin(made, talk)
-            log = Trainer(plan).fit(parts, partial(outputs.log_lines, journal), talk)
+            keep_log = partial(outputs.log_lines, journal)
+            log = fit(plan, keep_log, talk) if is_fitted(plan) else Trainer(plan).fit(parts, keep_log, talk)
             document = {**_recipe(plan, network), "figures": figures(plan, log), "data": images.origin, "made": made}
             modelfile.write(path, document, stack.classifier_of(plan.model).network.state_dict())
         parts.remove()

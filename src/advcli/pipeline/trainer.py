@@ -89,8 +89,7 @@ class Trainer:
             k, n = state.log[-1]["val"]["k"], state.log[-1]["val"]["n"]
             if self.given["keep"] == "best":
                 k = state.best_k
-            low, high = exact_interval(k, n)
-            talk.note(f"validation accuracy {k / n:.1%} ({k} of {n}; 95 % interval {low:.1%} to {high:.1%})")
+            say_accuracy(k, n, talk)
         return state.log
 
     def _epoch(self, epoch: int, state: State, tick: Callable[[int, str], None], asked: Callable[[], bool]) -> None:
@@ -182,15 +181,9 @@ class Trainer:
         return contextlib.nullcontext()
 
     def accuracy(self, data: Dataset) -> tuple[int, int]:
-        """How many images of a set the model has right, of how many."""
-        right = 0
-        with frozen(self.model), torch.no_grad(), self._averaged():
-            for start in range(0, len(data), 512):
-                x, label = data.batch(start, start + 512)
-                ids = torch.from_numpy(data.index[start : start + 512]).to(self.plan.device)
-                logits = self.model(x.to(self.plan.device), SampleRNG(self.seed, ids, ("validation",)))
-                right += int((logits.argmax(1).cpu() == label).sum())
-        return right, len(data)
+        """How many images of a set the weights that would be kept have right, of how many."""
+        with self._averaged():
+            return accuracy(self.model, data, self.plan.device, self.seed)
 
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         return self.average.applied(self.model) if self.average else contextlib.nullcontext()
@@ -243,3 +236,22 @@ class Trainer:
         seconds = (time.perf_counter() - begin) / max(1, len(order) - 1) * self.steps * self.plan.epochs
         size = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
         return Estimate(len(self.plan.data), size, seconds)
+
+
+def accuracy(model: nn.Module, data: Dataset, device: torch.device, seed: int) -> tuple[int, int]:
+    """How many images of a set a model has right, of how many."""
+    right = 0
+    with frozen(model), torch.no_grad():
+        for start in range(0, len(data), 512):
+            x, label = data.batch(start, start + 512)
+            ids = torch.from_numpy(data.index[start : start + 512]).to(device)
+            logits = model(x.to(device), SampleRNG(seed, ids, ("validation",)))
+            right += int((logits.argmax(1).cpu() == label).sum())
+    return right, len(data)
+
+
+def say_accuracy(k: int, n: int, talk: Talk) -> None:
+    """The figure, with its interval, where there are validation images."""
+    if n:
+        low, high = exact_interval(k, n)
+        talk.note(f"validation accuracy {k / n:.1%} ({k} of {n}; 95 % interval {low:.1%} to {high:.1%})")

@@ -1,0 +1,68 @@
+"""What scikit-learn fits: arrays that are stored like any weights and run as a module. No estimator is ever stored.
+
+A family is three functions: `fit` images and labels to arrays, `check` arrays that come out of a file, `run` them on a
+batch. Where the answer is a table, the gradient is exactly zero, and an attack says so honestly.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from advcli.arrays import Array
+from advcli.errors import InputError
+
+Arrays = dict[str, Array]
+Fit = Callable[[Array, Array, int], Arrays]  # (N, D) images, (N,) labels, seed
+Check = Callable[[Mapping[str, Tensor]], bool]
+Run = Callable[[Mapping[str, Tensor], Tensor], Tensor]  # (B, D) images -> (B, K) logits
+LEAST = 1e-6  # probability that is taken for none
+
+
+class Fitted(nn.Module):
+    """A family with its arrays, once there are some."""
+
+    def __init__(self, kinds: Mapping[str, tuple[torch.dtype, int]], fit: Fit, check: Check, run: Run) -> None:
+        super().__init__()
+        self.kinds, self._fit, self._check, self._run = kinds, fit, check, run
+
+    def fit(self, x: Array, label: Array, seed: int) -> None:
+        """Let scikit-learn learn (N, D) images."""
+        found = self._fit(x, label, seed)
+        self.adopt({name: torch.from_numpy(np.ascontiguousarray(found[name])) for name in self.kinds}, "the fit")
+
+    def adopt(self, tensors: Mapping[str, Tensor], where: str) -> None:
+        """Take arrays that may be anybody's: names, types and shapes first, then whatever an index could break."""
+        found = {name: (tensor.dtype, tensor.ndim) for name, tensor in tensors.items()}
+        if found != dict(self.kinds) or not self._check(tensors):
+            raise InputError(f"{where}: its arrays are not those of this family; expected {', '.join(self.kinds)}")
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        arrays = dict(self.named_buffers())
+        return self._run(arrays, x.flatten(1)) if arrays else x.new_zeros(len(x), 2)  # not fitted yet
+
+
+def from_table(probability: Tensor, x: Tensor) -> Tensor:
+    """Logits of looked-up probabilities; they hang on the picture by a gradient of zero."""
+    return probability.clamp_min(LEAST).log().to(x.dtype) + 0 * x.sum(1, keepdim=True)
+
+
+def linear_run(arrays: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    return nn.functional.linear(x, arrays["weight"], arrays["bias"])
+
+
+LINEAR = {"weight": (torch.float32, 2), "bias": (torch.float32, 1)}
+
+
+def linear_check(size: int, classes: int) -> Check:
+    return lambda found: found["weight"].shape == (classes, size) and found["bias"].shape == (classes,)
+
+
+def linear_arrays(weight: Array, bias: Array) -> Arrays:
+    """One row for each class; scikit-learn keeps a single one for two classes, which is the second's."""
+    if len(weight) == 1:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}

@@ -1,0 +1,31 @@
+"""A random forest, fitted by scikit-learn: many trees, whose shares are averaged; its gradient is zero everywhere."""
+
+from functools import partial
+from math import prod
+from typing import Annotated
+
+from torch import nn
+
+from advcli import trees
+from advcli.arrays import Array
+from advcli.fitted import Arrays, Fitted
+from advcli.parameters import Param
+from advcli.registry import architecture
+
+
+@architecture(family="fitted", paper="scikit-learn.org")
+def forest(
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    count: Annotated[int, Param("Trees.", low=1, high=10000)] = 50,
+    depth: Annotated[int | None, Param("Most questions in a row. [default: as many as it takes]", low=1)] = None,
+    leaf: Annotated[int, Param("Fewest training images in a leaf.", low=1)] = 1,
+) -> nn.Module:
+    def fit(x: Array, label: Array, seed: int) -> Arrays:
+        from sklearn.ensemble import RandomForestClassifier
+
+        found = RandomForestClassifier(count, max_depth=depth, min_samples_leaf=leaf, random_state=seed, n_jobs=-1).fit(x, label)
+        return trees.arrays_of(found.estimators_)
+
+    return Fitted(trees.KINDS, fit, partial(trees.check, size=prod(shape), classes=classes), trees.run)

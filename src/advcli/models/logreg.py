@@ -1,0 +1,28 @@
+"""Logistic regression, fitted by scikit-learn: a linear score for each class, differentiable like any network."""
+
+from math import prod
+from typing import Annotated
+
+from torch import nn
+
+from advcli.arrays import Array
+from advcli.fitted import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
+from advcli.parameters import Param
+from advcli.registry import architecture
+
+
+@architecture(family="fitted", paper="scikit-learn.org")
+def logreg(
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    inverse_penalty: Annotated[float, Param("How little large weights cost: scikit-learn's C.", low=1e-9, high=1e9)] = 0.1,
+    rounds: Annotated[int, Param("Most iterations of the solver.", low=1)] = 100,
+) -> nn.Module:
+    def fit(x: Array, label: Array, seed: int) -> Arrays:
+        from sklearn.linear_model import LogisticRegression
+
+        found = LogisticRegression(C=inverse_penalty, max_iter=rounds, tol=1e-3, random_state=seed).fit(x, label)
+        return linear_arrays(found.coef_, found.intercept_)
+
+    return Fitted(LINEAR, fit, linear_check(prod(shape), classes), linear_run)

@@ -1,0 +1,30 @@
+"""A decision tree, fitted by scikit-learn: pixels against thresholds; its gradient is zero everywhere."""
+
+from functools import partial
+from math import prod
+from typing import Annotated
+
+from torch import nn
+
+from advcli import trees
+from advcli.arrays import Array
+from advcli.fitted import Arrays, Fitted
+from advcli.parameters import Param
+from advcli.registry import architecture
+
+
+@architecture(family="fitted", paper="scikit-learn.org")
+def tree(
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    depth: Annotated[int | None, Param("Most questions in a row. [default: as many as it takes]", low=1)] = None,
+    leaf: Annotated[int, Param("Fewest training images in a leaf.", low=1)] = 1,
+) -> nn.Module:
+    def fit(x: Array, label: Array, seed: int) -> Arrays:
+        from sklearn.tree import DecisionTreeClassifier
+
+        found = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=leaf, random_state=seed).fit(x, label)
+        return trees.arrays_of([found])
+
+    return Fitted(trees.KINDS, fit, partial(trees.check, size=prod(shape), classes=classes), trees.run)
