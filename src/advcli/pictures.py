@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -171,6 +172,7 @@ class Decoder:
         os.waitpid(self.pid, 0)
 
 
+at_work = threading.Lock()
 crew: list[Decoder] = []  # started when the first picture is wanted, for as long as the process lives
 
 
@@ -199,6 +201,11 @@ def _shared_out(names: list[str], mode: str | None, size: Size, room: int) -> li
     """Chunks of work, each to the next free decoder; the results in the order of the names."""
     if not FORKS:
         return [[is_grey(name) if mode is None else load(name, mode, size) for name in names]]
+    with at_work:  # a thread that reads ahead and one that validates take turns
+        return _in_turn(names, mode, size, room)
+
+
+def _in_turn(names: list[str], mode: str | None, size: Size, room: int) -> list[list[Any]]:
     chunks = [names[i : i + room] for i in range(0, len(names), room)]
     found: list[list[Any]] = []
     workers = decoders()

@@ -122,11 +122,13 @@ class Parts:
         return found
 
     def latest(self) -> tuple[int, dict[str, Array]] | None:
-        """Where the part that reaches furthest ends, and what it holds."""
-        done = self.finished()
-        if not done:
-            return None
-        return done[-1].stop, safetensors.numpy.load(self._all()[-1].read_bytes())
+        """Where the whole part that reaches furthest ends, and what it holds."""
+        for path in reversed(self._all()):
+            _, stop, content = path.stem.split("-")
+            data = path.read_bytes()
+            if digest(data)[:32] == content:
+                return int(stop), safetensors.numpy.load(data)
+        return None
 
     def keep_only(self, stop: int) -> None:
         """Throw away all parts but the one that ends there."""

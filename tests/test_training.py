@@ -1,0 +1,322 @@
+"""The training loop: what every option does, the same bits after an interruption, and what stays frozen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from advcli import catalog, modelfile, storage, vision, zoo
+from advcli.pipeline import regimen
+from advcli.rng import SampleRNG
+from test_data import photographs
+
+QUICK = ["train", "--arch", "mlp", "--hidden", "16", "--limit", "200", "--epochs", "4"]
+WAYS = {
+    "adam": [],
+    "sgd": ["--optimizer", "sgd", "--schedule", "onecycle", "--weight-decay", "0.001"],
+    "adamw": ["--optimizer", "adamw", "--schedule", "cosine", "--clip", "0.5"],
+    "averaged": ["--ema", "0.9", "--keep", "best", "--augment", "crop,flip"],
+    "filtered": ["--preprocess", "gaussian:sigma=1", "--dropout", "0.3", "--schedule", "step"],
+    "noisy filter": ["--preprocess", "squeeze:bits=2", "--label-smoothing", "0.1"],
+    "normalised": ["--mean", "0.3", "--std", "0.4", "--precision", "bfloat16"],
+    "batch norm": ["--arch", "resnet18", "--width", "4"],
+}
+
+
+class Interrupting(storage.Calls):
+    """Stops when the state of the second epoch stands."""
+
+    def rename(self, old, new):
+        super().rename(old, new)
+        if new.name.startswith("000000000-000000002"):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_interrupted_training_ends_with_the_same_weights_to_the_bit(way, run, folder, monkeypatch):
+    command = [*QUICK, *WAYS[way]]
+    if way == "batch norm":
+        command = [word for word in command if word not in ("--hidden", "16")]
+        command[command.index("--arch") : command.index("--arch") + 2] = []
+    assert run(*command, "-o", "whole.safetensors").code == 0
+    assert run(*command, "-o", "twice.safetensors").code == 0
+    assert Path("whole.safetensors").read_bytes() == Path("twice.safetensors").read_bytes()
+    monkeypatch.setattr(storage, "calls", Interrupting())
+    assert run(*command, "-o", "cut.safetensors").code == 130
+    assert not Path("cut.safetensors").exists()
+    monkeypatch.setattr(storage, "calls", storage.Calls())
+    ran = run(*command, "-o", "cut.safetensors")
+    assert "going on after epoch 2 of 4" in ran.err
+    assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
+    assert not Path("cut.safetensors.parts").exists()
+
+
+def log(name="model"):
+    return [json.loads(line) for line in Path(f"{name}.log.jsonl").read_text().splitlines()]
+
+
+def test_the_log_has_a_line_for_each_epoch(run, folder):
+    run(*QUICK)
+    lines = log()
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert all(line["images"] == 200 and line["seconds"] > 0 and line["val"]["n"] == 130 for line in lines)
+
+
+def test_every_setting_changes_the_weights_and_is_recorded(run, folder):
+    seen = {}
+    for number, (way, words) in enumerate(WAYS.items()):
+        if way != "batch norm":
+            assert run(*QUICK, *words, "-o", f"m{number}.safetensors").code == 0
+            found = modelfile.read(f"m{number}.safetensors")
+            seen[way] = found.recipe["weights"]
+    assert len(set(seen.values())) == len(seen)
+    shown = run("show", "m1.safetensors").out
+    for word in ("--optimizer sgd", "--schedule onecycle", "--weight-decay 0.001"):
+        assert word in shown
+    assert modelfile.read("m4.safetensors").defenses == [{"name": "gaussian", "parameters": {"sigma": 1.0}}]
+
+
+def test_stop_at_looks_at_validation_and_stops_within_the_epoch(run, folder):
+    assert run("train", "--arch", "mlp", "--stop-at", "0.8", "--epochs", "30").code == 0
+    lines = log()
+    assert len(lines) < 30
+    assert lines[-1]["val"]["k"] >= 0.8 * 130
+    assert lines[-1]["images"] < 1167 or lines[-1]["val"]["k"] < 120
+    figure = modelfile.read("model.safetensors").recipe["figures"]["accuracy"]
+    assert (figure["split"], figure["chosen_by"], figure["k"]) == ("val", "stop-at", lines[-1]["val"]["k"])
+
+
+def test_patience_ends_a_training_that_does_not_get_better(run, folder):
+    assert run("train", "--arch", "softmax", "--lr", "0", "--epochs", "20", "--patience", "3").code == 0
+    assert len(log()) == 4
+
+
+def test_the_best_epoch_is_kept_and_the_header_says_so(run, folder):
+    words = ["--arch", "mlp", "--lr", "0.3", "--limit", "300", "--epochs", "6"]  # too fast: the last is not the best
+    assert run("train", *words, "--keep", "best").code == 0
+    counts = [line["val"]["k"] for line in log()]
+    assert max(counts) > counts[-1]
+    figure = modelfile.read("model.safetensors").recipe["figures"]["accuracy"]
+    assert (figure["k"], figure["chosen_by"]) == (max(counts), "best epoch")
+    rows = json.loads(run("evaluate", "--data", "digits:val", "--json").out)["rows"]
+    assert rows[0]["k"] == max(counts)
+
+
+@pytest.mark.parametrize("command", [["--augment", "shake"], ["--preprocess", "average"], ["--preprocess", "gaussian:sgma=2"],
+                                     ["--preprocess", "nothing"], ["--freeze-until", "nowhere"], ["--mean", "1,2"], ["--std", "0"],
+                                     ["--stop-at", "1.5"], ["--ema", "1"], ["--weights", "a.pt", "--pretrained"]])  # fmt: skip
+def test_a_wrong_setting_is_refused_before_the_first_step(run, folder, command):
+    ran = run(*QUICK, *command)
+    assert ran.code in (2, 3)
+    assert not list(folder.iterdir())
+
+
+def test_the_filter_of_training_is_part_of_the_model(run, folder):
+    assert run("train", "--arch", "mlp", "--preprocess", "gaussian:sigma=1", "--epochs", "12").code == 0
+    whole, bare = modelfile.read("model.safetensors").module(), modelfile.read("model.safetensors").module(static=True)
+    x = torch.rand(4, 1, 8, 8)
+    blurred = catalog.spec("defense", "gaussian").bind({"sigma": 1.0})(nn.Identity()).filter(x, SampleRNG(0, torch.arange(4)))
+    with torch.no_grad():
+        assert torch.allclose(whole(x), bare(blurred), atol=1e-6)
+        assert not torch.allclose(whole(x), bare(x), atol=1e-2)
+    run("attack", "--method", "pgd", "--steps", "5", "--eps", "0.1", "-o", "adaptive.h5")
+    run("attack", "--method", "pgd", "--steps", "5", "--eps", "0.1", "--static", "-o", "static.h5")
+    rows = json.loads(run("evaluate", "adaptive.h5", "static.h5", "--json").out)["rows"]
+    left = {row["set"]: row["k"] for row in rows if row["metric"] == "accuracy"}
+    assert left["adaptive.h5"] <= left["static.h5"] + 5
+
+
+def test_augmented_pictures_are_cuts_and_mirrors_of_their_own():
+    x = torch.rand(40, 2, 8, 6) + 0.5
+    rng = SampleRNG(0, torch.arange(40), ("a",))
+    mirrored = regimen.augmented(x, ("flip",), rng)
+    same = (mirrored == x).flatten(1).all(1)
+    other = (mirrored == x.flip(3)).flatten(1).all(1)
+    assert (same ^ other).all()
+    assert 8 < int(same.sum()) < 32
+    cut = regimen.augmented(x, ("crop",), rng)
+    assert cut.shape == x.shape
+    padded = nn.functional.pad(x, (1, 1, 1, 1))
+    for one, wide in zip(cut, padded, strict=True):
+        assert any(torch.equal(one, wide[:, i : i + 8, j : j + 6]) for i in range(3) for j in range(3))
+    assert torch.equal(
+        regimen.augmented(x[7:9], ("crop", "flip"), rng[torch.tensor([7, 8])]), regimen.augmented(x, ("crop", "flip"), rng)[7:9]
+    )
+
+
+@pytest.mark.parametrize(
+    ("schedule", "first", "middle", "last"),
+    [("constant", 1, 1, 1), ("step", 1, 0.1, 0.01), ("cosine", 1, 0.5, 0), ("onecycle", 0.04, 0.81, 0.001)],
+)
+def test_the_courses_of_the_learning_rate(schedule, first, middle, last):
+    found = [regimen.course(schedule, step, 100) for step in (0, 50, 100)]
+    np.testing.assert_allclose(found, [first, middle, last], atol=0.01)
+
+
+NETWORKS = ["wide_resnet50_2", "googlenet", "inception_v3"]
+
+
+@pytest.mark.parametrize("arch", NETWORKS)
+def test_large_classifiers_build_train_save_load_and_evaluate(arch, run, folder):
+    size = "299" if arch == "inception_v3" else "224"
+    photographs(Path("photos"), count=4)
+    command = [
+        "train",
+        "--data",
+        "photos",
+        "--arch",
+        arch,
+        "--resize",
+        size,
+        "--image-size",
+        size,
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+    ]
+    until = {"wide_resnet50_2": "layer4", "googlenet": "inception5a", "inception_v3": "AuxLogits"}[arch]
+    ran = run(*command, "--freeze-until", until)
+    assert ran.code == 0, ran.err
+    found = modelfile.read("model.safetensors")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        start = vision.build(arch, (3, int(size), int(size)), 2).state_dict()
+    names = [name for name, _ in vision.build(arch, (3, int(size), int(size)), 2).named_children()]
+    early = [name for name in start if names.index(name.split(".")[0]) < names.index(until)]
+    late = [name for name in start if name not in early and start[name].is_floating_point()]
+    assert all(torch.equal(start[name], found.tensors[name]) for name in early)
+    assert any(not torch.equal(start[name], found.tensors[name]) for name in late)
+    side = [name for name in late if "aux" in name.lower() and name.endswith("weight")]
+    assert bool(side) == (arch != "wide_resnet50_2")
+    frozen_side = [name for name in side if name in early]
+    assert all(not torch.equal(start[name], found.tensors[name]) for name in side if name not in frozen_side)
+    with torch.no_grad():
+        assert found.module()(torch.rand(2, *found.shape)).shape == (2, 2)
+    assert run("evaluate").code == 0
+
+
+def test_a_new_head_for_another_number_of_classes(run, folder):
+    assert run("train", "--arch", "mlp", "--epochs", "3").code == 0
+    ran = run(
+        "train",
+        "--arch",
+        "mlp",
+        "--classes",
+        "3,5",
+        "--weights",
+        "model.safetensors",
+        "--lr",
+        "0",
+        "--epochs",
+        "1",
+        "-o",
+        "two.safetensors",
+    )
+    assert ran.code == 0, ran.err
+    assert "fresh: 4" in ran.err
+    before, after = modelfile.read("model.safetensors").tensors, modelfile.read("two.safetensors").tensors
+    assert torch.equal(before["1.weight"], after["1.weight"])
+    assert after["4.weight"].shape == (2, 64)
+    assert run("train", "--arch", "cnn", "--weights", "model.safetensors", "-o", "x.safetensors").code == 3
+    assert run("train", "--weights", "nowhere.pt", "-o", "x.safetensors").code == 3
+
+
+def test_published_weights_are_taken_from_their_folder_and_never_fetched_unasked(run, folder, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder / "hub"))
+    photographs(Path("photos"), count=3)
+    command = [
+        "train",
+        "--data",
+        "photos",
+        "--arch",
+        "resnet34",
+        "--pretrained",
+        "--resize",
+        "64",
+        "--image-size",
+        "64",
+        "--epochs",
+        "1",
+        "--lr",
+        "0",
+    ]
+    ran = run(*command)
+    assert ran.code == 3
+    assert "fetch them with --download" in ran.err
+    import torchvision.models
+
+    published = torchvision.models.get_model("resnet34", weights=None)
+    path = folder / "hub" / "checkpoints" / torchvision.models.get_model_weights("resnet34").DEFAULT.url.rsplit("/", 1)[-1]
+    path.parent.mkdir(parents=True)
+    torch.save(published.state_dict(), path)
+    ran = run(*command)
+    assert ran.code == 0, ran.err
+    assert "fresh: fc" in ran.err
+    assert torch.equal(modelfile.read("model.safetensors").tensors["conv1.weight"], published.conv1.weight)
+    assert run("train", "--arch", "cnn", "--pretrained", "-o", "x.safetensors").code == 2
+
+
+def test_the_names_of_torchvision_are_those_that_it_registers():
+    import torchvision.models
+
+    assert set(zoo.names()) == set(torchvision.models.list_models(module=torchvision.models))
+
+
+def test_torchvisions_resnet_fits_ours(folder):
+    import torchvision.models
+
+    theirs = torchvision.models.resnet18(weights=None, num_classes=5).eval()
+    ours = catalog.spec("architecture", "resnet18").bind({})((3, 224, 224), 5)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.rand(2, 3, 96, 96)
+    with torch.no_grad():
+        assert torch.equal(ours.eval()(x), theirs(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"), [("wrn-16-2", 691_674), ("wrn-10-2", 303_706), ("cleverhans-basic", 709_898), ("lenet", 61_706)]
+)
+def test_the_small_nets_have_the_sizes_that_their_papers_give_them(name, weights):
+    shape = (1, 28, 28) if name in ("cleverhans-basic", "lenet") else (3, 32, 32)
+    net = catalog.spec("architecture", name).bind({})(shape, 10)
+    count = sum(one.numel() for one in net.parameters())
+    assert count == weights
+    assert net(torch.rand(2, *shape)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 33, 40)])
+@pytest.mark.parametrize(
+    "name", [n for n in catalog.names("architecture") if catalog.spec("architecture", n).traits.family != "fitted"]
+)
+def test_every_architecture_takes_usual_pictures(name, shape):
+    net = catalog.spec("architecture", name).bind({})(shape, 3).train(False)
+    with torch.no_grad():
+        assert net(torch.rand(2, *shape)).shape == (2, 3)
+
+
+def test_pictures_are_read_ahead_in_the_same_order(folder):
+    from advcli.data.folder import folder as class_folder
+    from advcli.pipeline.batches import Batches
+
+    photographs(Path("photos"), count=30, size=12)
+    data = class_folder("train", path="photos")
+    batches = Batches(data, torch.device("cpu"), 8)
+    assert batches.pixels is None
+    order = [np.random.default_rng(k).integers(0, len(data), 8) for k in range(9)]
+    for places, (x, label, ids) in zip(order, batches.of(order), strict=True):
+        assert torch.equal(x, data.read(places))
+        assert label.tolist() == data.labels[places].tolist()
+        assert ids.tolist() == data.index[places].tolist()
+    stream = batches.of(order)
+    next(stream)
+    stream.close()  # whoever stops early leaves no reader behind
+    (Path("photos/train/a") / "3.jpg").write_bytes(b"broken")
+    from advcli.errors import InputError
+
+    with pytest.raises(InputError, match=r"3\.jpg"):
+        list(batches.of([np.arange(len(data))]))
