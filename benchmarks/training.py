@@ -35,7 +35,7 @@ settings = {one.name: one.default for one in known} | {"data": given.data, "arch
 settings |= {k: v for k, v in options.items() if k in settings}
 settings = inputs.checked("train", settings)
 settings["lr"], settings["epochs"] = settings["lr"] or train.RATES[settings["optimizer"]], 1
-size = settings["batch_size"]
+size = settings["batch_size"] = settings["batch_size"] or 128
 objective, network = train.split_options("standard", given.arch, {k: v for k, v in options.items() if k not in settings})
 images = inputs.open_data(given.data, None, data_dir=given.data_dir, limit=size * given.steps)
 device = inputs.find_device("auto")

@@ -4,6 +4,7 @@ A child that a picture crashes, floods or hangs is replaced, and the picture is 
 tried, whatever a file is called.
 """
 
+import itertools
 import json
 import mmap
 import os
@@ -12,7 +13,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -190,11 +191,13 @@ def decode(files: Sequence[Path | str], mode: str, size: Size, shape: tuple[int,
     return [pixels for chunk in _shared_out(names, mode, size, room) for pixels in chunk]
 
 
-def mode_of(files: Sequence[Path]) -> str:
+def mode_of(files: Iterable[str]) -> str:
     """L where all pictures are grey, else RGB."""
-    names = [str(file) for file in files]
-    grey = _shared_out(names, None, (None, None), 512)
-    return "L" if all(all(chunk) for chunk in grey) else "RGB"
+    rest = iter(files)
+    while chunk := list(itertools.islice(rest, 4096)):
+        if not all(all(some) for some in _shared_out(chunk, None, (None, None), 512)):
+            return "RGB"
+    return "L"
 
 
 def _shared_out(names: list[str], mode: str | None, size: Size, room: int) -> list[list[Any]]:

@@ -5,6 +5,7 @@ SHA-256 of its relative path, 80/10/10. Grey pictures stay grey; a set with any 
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,14 @@ from advcli.registry import source
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 
 
-def pictures_in(root: Path) -> list[tuple[str, Path]]:
-    """(class, file) of every picture, in the order of class and name."""
+def pictures_in(root: Path) -> list[tuple[str, str]]:
+    """(class, file) of every picture, in the order of class and name; names alone, for there may be millions."""
     found = []
-    for folder in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    for name in sorted(one.name for one in os.scandir(root) if one.is_dir() and not one.name.startswith(".")):
+        files = sorted(one for one in os.listdir(root / name) if os.path.splitext(one)[1].lower() in ENDINGS and one[0] != ".")
         if not files:
-            raise InputError(f"{folder}: no pictures in this class folder; remove it or fill it")
-        found += [(folder.name, file) for file in files]
+            raise InputError(f"{root / name}: no pictures in this class folder; remove it or fill it")
+        found += [(name, file) for file in files]
     if not found:
         raise InputError(f"{root}: no class folders with pictures; expected {root}/CLASS/picture.png")
     return found
@@ -38,14 +39,32 @@ def pictures_in(root: Path) -> list[tuple[str, Path]]:
 
 def listing_digest(root: Path) -> str:
     """A digest of every relative path and size below the folder."""
-    rows = [[str(p.relative_to(root)), p.stat().st_size] for p in sorted(root.rglob("*")) if p.is_file()]
-    return hashlib.sha256(canonical(rows)).hexdigest()
+    found, first = hashlib.sha256(b"["), True
+    for folder, below, files in os.walk(root):
+        below.sort()
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            row = canonical([os.path.relpath(path, root), os.path.getsize(path)])
+            found.update(row if first else b"," + row)
+            first = False
+    found.update(b"]")
+    return found.hexdigest()
 
 
 def share(relative: str) -> str:
     """train, val or test by the path alone, 80/10/10."""
     tenth = int.from_bytes(hashlib.sha256(relative.encode()).digest()[:8], "big") % 10
     return "test" if tenth == 9 else "val" if tenth == 8 else "train"
+
+
+class _Files:
+    """Whole names of the pictures, made when they are wanted."""
+
+    def __init__(self, base: Path, found: list[tuple[str, str]]) -> None:
+        self.base, self.found = str(base), found
+
+    def __getitem__(self, k: int) -> str:
+        return os.path.join(self.base, *self.found[k])
 
 
 @source(family="files", splits=("train", "val", "test"))
@@ -71,15 +90,16 @@ def folder(
     number = {name: k for k, name in enumerate(names)}
     labels = np.array([number[name] for name, _ in found], np.int64)
     if not split_apart:
-        places = np.flatnonzero([share(f"{name}/{file.name}") == split for name, file in found])
+        places = np.flatnonzero([share(f"{name}/{file}") == split for name, file in found])
     elif own_val or split == "test":
         places = np.arange(len(found))
     else:
         places = carve(labels, split, called)
-    files, mode = [found[k][1] for k in places], mode_of([file for _, file in found])
-    if not files:
+    mode = mode_of(str(base / name / file) for name, file in found)
+    if not len(places):
         raise InputError(f"{path}: no picture falls into the {split} split; it has {len(found)} in all")
-    shape = decode(files[:1], mode, (resize, image_size), None)[0].shape
+    files = _Files(base, [found[k] for k in places])
+    shape = decode([files[0]], mode, (resize, image_size), None)[0].shape
 
     def read(wanted: Array) -> Tensor:
         pictures = decode([files[k] for k in wanted], mode, (resize, image_size), shape)

@@ -35,7 +35,7 @@ class Batches:
         for places in order:
             chosen = torch.from_numpy(places).to(self.device)
             x = self.pixels[chosen]
-            yield x.to(torch.float32) / 255 if x.dtype == torch.uint8 else x, self.labels[chosen], self.ids[chosen]
+            yield x / 255 if x.dtype == torch.uint8 else x, self.labels[chosen], self.ids[chosen]
 
     def _ahead(self, order: list[Array]) -> Iterator[Batch]:
         """A thread reads while the caller computes; whatever fails there is raised here."""

@@ -38,6 +38,7 @@ from advcli.pipeline.trainer import Log, Plan, Trainer
 from advcli.registry import Bound, refuse_unknown
 from advcli.talk import SILENT, Talk
 
+MANY = 10_000  # images from which on a step takes more of them
 SHOWN = 48_000  # pictures that the automatic number of epochs shows, within 3 and 40 epochs
 
 
@@ -49,7 +50,7 @@ def train(
         str, Param("The architecture: one of the list, a classifier of torchvision, or package.module:function.", form="NAME")
     ] = "cnn",
     epochs: Annotated[int | None, Param("Passes over the data. [default: 3 to 40 by the size of the data]", low=1)] = None,
-    batch_size: Annotated[int, Param("Images in one step.", low=1)] = 64,
+    batch_size: Annotated[int | None, Param("Images in one step. [default: 64, from 10,000 images on 128]", low=1)] = None,
     optimizer: Annotated[Literal["adam", "adamw", "sgd"], Param("Which rule updates the weights.")] = "adam",
     lr: Annotated[float | None, Param("Learning rate. [default: 0.002, of sgd 0.05]", low=0, high=1000)] = None,
     schedule: Annotated[
@@ -105,6 +106,7 @@ def train(
     if images.origin["name"] == "file":
         refuse_repeats(images)
     given["lr"] = RATES[given["optimizer"]] if given["lr"] is None else given["lr"]
+    given["batch_size"] = given["batch_size"] or (64 if len(images) < MANY else 128)
     given["epochs"] = find_epochs(given["epochs"], len(images))
     with inputs.threads(images.shape):
         return _train(images, objective, network, given, talk)

@@ -9,6 +9,8 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,7 @@ from advcli.talk import Talk
 Log = list[dict[str, Any]]
 LOOKS = 10  # how often in an epoch --stop-at looks at the validation images
 AUXILIARY = 0.3  # what side heads weigh against the main one (Szegedy et al. 2015)
+MOST_NUMBERS = 1 << 21  # in a batch of validation images
 CHECK = 50  # steps between two looks at the loss: each waits for the device
 
 
@@ -65,6 +68,7 @@ class Trainer:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.given, self.model = plan, plan.given, plan.model.to(plan.device)
         self.classifier = stack.classifier_of(self.model)
+        self.objective = partial(plan.objective.spec.load(), **plan.objective.parameters)
         self.seed, self.words = int(self.given["seed"]), regimen.augmentations(self.given["augment"])
         self.optimizer = regimen.optimizer(self.given, self.model.parameters())
         self.average = regimen.Average(self.model, self.given["ema"]) if self.given["ema"] else None
@@ -164,7 +168,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         with self._arithmetic():
             x = regimen.augmented(x, self.words, rng)
-            loss: Tensor = self.plan.objective(self.model, x, label, rng=rng).mean()
+            loss: Tensor = self.objective(self.model, x, label, rng=rng).mean()
             for side in self.classifier.auxiliary:
                 loss = loss + AUXILIARY * nn.functional.cross_entropy(side, label)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -242,9 +246,10 @@ def accuracy(model: nn.Module, data: Dataset, device: torch.device, seed: int) -
     """How many images of a set a model has right, of how many."""
     right = 0
     with frozen(model), torch.no_grad():
-        for start in range(0, len(data), 512):
-            x, label = data.batch(start, start + 512)
-            ids = torch.from_numpy(data.index[start : start + 512]).to(device)
+        step = max(16, min(512, MOST_NUMBERS // prod(data.shape)))
+        for start in range(0, len(data), step):
+            x, label = data.batch(start, start + step)
+            ids = torch.from_numpy(data.index[start : start + step]).to(device)
             logits = model(x.to(device), SampleRNG(seed, ids, ("validation",)))
             right += int((logits.argmax(1).cpu() == label).sum())
     return right, len(data)
