@@ -1,11 +1,13 @@
 """Randomness is a function of (seed, purpose, sample): known answers, and the same bits in any batch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from advcli.rng import SampleRNG, logarithm, philox, quantile
+from advcli.rng import SampleRNG, Table, logarithm, philox, quantile
 
 
 @pytest.mark.parametrize(
@@ -64,9 +66,18 @@ def test_chances_come_as_often_as_they_should():
     assert torch.equal(rng[torch.arange(200) % 3 == 0].chance(0.3, 9), rng.chance(0.3, 9)[::3])
 
 
-def test_few_and_many_counters_draw_the_same(monkeypatch):
-    from advcli import rng as module
+def test_numpy_and_torch_draw_the_same():
+    words = [torch.randint(0, 2**32, (50, 3), generator=torch.Generator().manual_seed(k)) for k in range(4)]
+    torchs = philox(words, (7, 2**32 - 9))
+    numpys = philox([word.numpy().view("uint64") for word in words], (7, 2**32 - 9))
+    for one, other in zip(torchs, numpys, strict=True):
+        assert one.tolist() == other.tolist()
 
-    wanted = SampleRNG(5, torch.arange(50), ("x",)).bits(13)
-    monkeypatch.setattr(module, "FEW", 0)
-    assert torch.equal(SampleRNG(5, torch.arange(50), ("x",)).bits(13), wanted)
+
+def test_a_table_of_a_whole_set_gives_every_batch_its_own_draws():
+    ids = torch.arange(100) * 3 + 5
+    table = Table(ids, {})
+    for places in (torch.tensor([7, 3, 99]), torch.tensor([0]), torch.arange(100)):
+        whole = SampleRNG(5, ids[places], ("x",)).fork("dropout", 1)
+        assert torch.equal(replace(whole, table=table.at(places)).chance(0.3, 4, 5), whole.chance(0.3, 4, 5))
+    assert len(table.drawn) == 1

@@ -308,10 +308,10 @@ def test_pictures_are_read_ahead_in_the_same_order(folder):
     batches = Batches(data, torch.device("cpu"), 8)
     assert batches.pixels is None
     order = [np.random.default_rng(k).integers(0, len(data), 8) for k in range(9)]
-    for places, (x, label, ids) in zip(order, batches.of(order), strict=True):
+    for places, (x, label, chosen) in zip(order, batches.of(order), strict=True):
         assert torch.equal(x, data.read(places))
         assert label.tolist() == data.labels[places].tolist()
-        assert ids.tolist() == data.index[places].tolist()
+        assert chosen.tolist() == places.tolist()
     stream = batches.of(order)
     next(stream)
     stream.close()  # whoever stops early leaves no reader behind

@@ -21,7 +21,6 @@ WORD = 0xFFFFFFFF
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 BLOCKS = 1 << 15  # counters at a time: the temporaries stay in the cache
-FEW = 1 << 12  # counters for which NumPy, with less to do around each operation, is faster
 Words = TypeVar("Words", Tensor, Array)
 
 
@@ -49,6 +48,7 @@ class SampleRNG:
     ids: Tensor  # (N,) int64: position in the data set, not in the batch
     path: tuple[str, ...] = ()
     turn: Tensor | None = None  # (N,) int64: how often each sample has drawn for this purpose before
+    table: "Table | None" = None  # draws of a whole set, of which these samples take theirs
 
     def fork(self, *names: object) -> "SampleRNG":
         """The draws for a narrower purpose."""
@@ -61,10 +61,10 @@ class SampleRNG:
         """Draws for `count` copies of each sample in a row, different ones for each copy."""
         turn = torch.zeros_like(self.ids) if self.turn is None else self.turn
         each = turn.to(self.ids.device)[:, None] * count + torch.arange(count, device=self.ids.device)
-        return replace(self, ids=self.ids.repeat_interleave(count), turn=each.flatten())
+        return replace(self, ids=self.ids.repeat_interleave(count), turn=each.flatten(), table=None)
 
     def __getitem__(self, mask: Tensor) -> "SampleRNG":
-        return replace(self, ids=self.ids[mask], turn=None if self.turn is None else self.turn[mask])
+        return replace(self, ids=self.ids[mask], turn=None if self.turn is None else self.turn[mask], table=None)
 
     def bits(self, count: int) -> Tensor:
         """(N, count) integers in [0, 2^32)."""
@@ -82,9 +82,9 @@ class SampleRNG:
         position = torch.arange(blocks, device=ids.device).expand(len(ids), blocks)
         words = [position, turn[:, None], (ids & WORD)[:, None], ((ids >> 32) & WORD)[:, None]]
         shape = (len(ids), blocks)
-        if ids.device.type == "cpu" and len(ids) * blocks <= FEW:
-            few = [np.broadcast_to(word.numpy().view(np.uint64), shape) for word in words]
-            return torch.from_numpy(np.stack(philox(few, key), 2).view(np.int64)).flatten(1)
+        if ids.device.type == "cpu":  # NumPy has less to do around each operation
+            numbers = [np.broadcast_to(word.numpy().view(np.uint64), shape) for word in words]
+            return torch.from_numpy(np.stack(philox(numbers, key), 2).view(np.int64)).flatten(1)
         return torch.stack(philox([word.expand(shape) for word in words], key), 2).flatten(1)
 
     def uniform(self, *shape: int) -> Tensor:
@@ -94,6 +94,8 @@ class SampleRNG:
 
     def chance(self, rate: float, *shape: int) -> Tensor:
         """(N, *shape) true with this probability, to the nearest 2^-16: two draws from a word."""
+        if self.table is not None:
+            return self.table.chance(self, rate, shape)
         count = prod(shape)
         words = self.bits(-(-count // 2))
         halves = torch.cat([words & 0xFFFF, words >> 16], 1)[:, :count]
@@ -172,3 +174,27 @@ def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], r: Tensor)
     for a, b in zip(reversed(coefficients[0]), reversed(coefficients[1]), strict=True):
         top, bottom = top * r + a, bottom * r + b
     return top / bottom
+
+
+MOST_DRAWN = 1 << 27  # draws of a table
+
+
+@dataclass(slots=True)
+class Table:
+    """The chances of a whole set, drawn at once: the same as drawn batch by batch, and several times faster."""
+
+    ids: Tensor
+    drawn: dict[tuple[object, ...], Tensor]
+    places: Tensor | None = None  # of the batch at hand, in `ids`
+
+    def at(self, places: Tensor) -> "Table":
+        return Table(self.ids, self.drawn, places)
+
+    def chance(self, rng: SampleRNG, rate: float, shape: tuple[int, ...]) -> Tensor:
+        alone = replace(rng, table=None)
+        if self.places is None or rng.turn is not None or len(self.ids) * prod(shape) > MOST_DRAWN:
+            return alone.chance(rate, *shape)
+        key = (rng.seed, rng.path, rate, shape)
+        if key not in self.drawn:
+            self.drawn[key] = replace(alone, ids=self.ids).chance(rate, *shape)
+        return self.drawn[key][self.places]

@@ -14,18 +14,18 @@ from advcli.dataset import Dataset
 
 MOST = 2 << 30  # bytes of a set that is taken into memory
 AHEAD = 3
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor]  # pictures, labels, places in the set
 
 
 class Batches:
-    """Pictures, labels and ids on the device."""
+    """Pictures, labels and places on the device."""
 
     def __init__(self, data: Dataset, device: torch.device, size: int) -> None:
         self.data, self.device, self.size = data, device, size
         self.pixels: Tensor | None = None
         if (found := _in_memory(data)) is not None:
             self.pixels = found.to(device)
-            self.labels, self.ids = (torch.from_numpy(one).to(device) for one in (data.labels, data.index))
+            self.labels = torch.from_numpy(data.labels).to(device)
 
     def of(self, order: list[Array]) -> Iterator[Batch]:
         """One batch for each array of places."""
@@ -35,7 +35,7 @@ class Batches:
         for places in order:
             chosen = torch.from_numpy(places).to(self.device)
             x = self.pixels[chosen]
-            yield x / 255 if x.dtype == torch.uint8 else x, self.labels[chosen], self.ids[chosen]
+            yield x / 255 if x.dtype == torch.uint8 else x, self.labels[chosen], chosen
 
     def _ahead(self, order: list[Array]) -> Iterator[Batch]:
         """A thread reads while the caller computes; whatever fails there is raised here."""
@@ -64,15 +64,15 @@ class Batches:
                 found = ready.get()
                 if isinstance(found, BaseException):
                     raise found
-                x, label, ids = found
-                yield x.to(self.device), label.to(self.device), ids.to(self.device)
+                x, label, chosen = found
+                yield x.to(self.device), label.to(self.device), chosen.to(self.device)
         finally:
             over.set()
             reader.join()
 
     def _read(self, places: Array) -> Batch:
         x = self.data.read(places)
-        return x, torch.from_numpy(self.data.labels[places]), torch.from_numpy(self.data.index[places])
+        return x, torch.from_numpy(self.data.labels[places]), torch.from_numpy(places)
 
 
 def _in_memory(data: Dataset) -> Tensor | None:

@@ -27,7 +27,7 @@ from advcli.pipeline.batches import Batches
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.outputs import Parts
 from advcli.registry import Bound
-from advcli.rng import SampleRNG
+from advcli.rng import SampleRNG, Table
 from advcli.stack import frozen
 from advcli.talk import Talk
 
@@ -73,6 +73,8 @@ class Trainer:
         self.optimizer = regimen.optimizer(self.given, self.model.parameters())
         self.average = regimen.Average(self.model, self.given["ema"]) if self.given["ema"] else None
         self.batches = Batches(plan.data, plan.device, self.given["batch_size"])
+        self.ids = torch.from_numpy(plan.data.index).to(plan.device)
+        self.draws = Table(self.ids, {})
         self.steps = -(-len(plan.data) // self.given["batch_size"])
 
     def fit(self, parts: Parts, publish_log: Callable[[Log], None], talk: Talk) -> Log:
@@ -101,8 +103,9 @@ class Trainer:
         begin, total, seen = time.perf_counter(), torch.zeros((), device=self.plan.device), 0
         where = f"epoch {epoch + 1}/{self.plan.epochs}"
         self._train_mode()
-        for number, (x, label, ids) in enumerate(self.batches.of(self._order(epoch))):
-            loss = self._step(epoch * self.steps + number, epoch, x, label, ids)
+        self.draws = Table(self.ids, {})
+        for number, (x, label, places) in enumerate(self.batches.of(self._order(epoch))):
+            loss = self._step(epoch * self.steps + number, epoch, x, label, places)
             total += loss * len(x)
             seen += len(x)
             if number % CHECK == 0:
@@ -159,9 +162,9 @@ class Trainer:
         size = self.given["batch_size"]
         return [order[i : i + size] for i in range(0, len(order), size)]
 
-    def _step(self, number: int, epoch: int, x: Tensor, label: Tensor, ids: Tensor) -> Tensor:
+    def _step(self, number: int, epoch: int, x: Tensor, label: Tensor, places: Tensor) -> Tensor:
         """Forward, backward, update; returns the mean loss, which stays on the device."""
-        rng = SampleRNG(self.seed, ids, ("training", str(epoch)))
+        rng = SampleRNG(self.seed, self.ids[places], ("training", str(epoch)), table=self.draws.at(places))
         factor = regimen.course(self.given["schedule"], number, self.plan.epochs * self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = self.given["lr"] * factor
@@ -234,8 +237,8 @@ class Trainer:
         """Time by a few steps, of which the first warms up."""
         self._train_mode()
         order, begin = self._order(0)[:6], time.perf_counter()
-        for number, (x, label, ids) in enumerate(self.batches.of(order)):
-            self._step(number, 0, x, label, ids)
+        for number, (x, label, places) in enumerate(self.batches.of(order)):
+            self._step(number, 0, x, label, places)
             begin = begin if number or len(order) == 1 else time.perf_counter()
         seconds = (time.perf_counter() - begin) / max(1, len(order) - 1) * self.steps * self.plan.epochs
         size = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
