@@ -20,11 +20,16 @@ SPECS = [pytest.param(spec, id=spec.name) for spec in catalog.specs("defense")]
 DRAWS = SampleRNG(0, torch.arange(5))
 
 
+def behind(spec, base, shape):
+    """The base behind a defense, with two members where it takes some."""
+    return spec.bind({})(base, *([[Small(shape, 4), Small(shape, 4)]] if spec.traits.members else []))
+
+
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 12, 20), (1, 1, 7)], ids=str)
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_defended_model_is_a_model(spec, shape):
     base, x = Small(shape, 4), pictures(shape)
-    model = spec.bind({})(base)
+    model = behind(spec, base, shape)
     logits = model(x, DRAWS)
     assert logits.shape == (5, 4)
     assert torch.isfinite(logits).all()
@@ -37,14 +42,14 @@ def test_a_defended_model_is_a_model(spec, shape):
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_gradient_comes_through(spec):
-    model, x = spec.bind({})(Small((1, 8, 8), 4)).requires_grad_(False), pictures((1, 8, 8))
+    model, x = behind(spec, Small((1, 8, 8), 4), (1, 8, 8)).requires_grad_(False), pictures((1, 8, 8))
     victim = Victim(model, Tally(5), torch.arange(5), DRAWS, eot=2)
     gradient, _ = victim.gradient(x, lambda logits: logits[:, 0])
     assert torch.isfinite(gradient).all()
     assert (gradient.flatten(1).abs().sum(1) > 0).all()
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", [one for one in SPECS if "vote" not in str(one.id)])
 def test_draws_do_not_depend_on_the_batch(spec):
     rule, x = spec.bind({})(nn.Identity()), pictures((1, 8, 8))
     whole = rule.filter(x, DRAWS)

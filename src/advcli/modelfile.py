@@ -50,13 +50,18 @@ class ModelFile:
     def defenses(self) -> list[dict[str, Any]]:
         return list(self.recipe["defenses"])
 
+    def is_random(self, *, static: bool = False) -> bool:
+        """Whether the model, or a member of it, draws random numbers."""
+        beside = [one["defenses"] for one in self.recipe.get("members", [])]
+        return not static and any(stack.is_random(one) for one in (self.defenses, *beside))
+
     def module(self, *, static: bool = False) -> nn.Module:
         """The model under its defenses; without them where a static attack is wanted."""
         try:
             model = stack.build(self.recipe, [] if static else self.defenses)
         except AdvcliError as error:
             raise InputError(f"{self.path}: its recipe cannot be built: {error}") from None
-        stack.load_weights(model, self.tensors, str(self.path))
+        stack.load_all(model, self.tensors, str(self.path))
         return model.eval()
 
 

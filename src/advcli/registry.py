@@ -48,6 +48,7 @@ class DefenseTraits:
     family: str
     gradient: Literal["exact", "surrogate"]
     random: bool = False
+    members: bool = False  # takes other models, which are stored with it
     paper: str = ""
 
 
@@ -155,9 +156,11 @@ def attack(
     )
 
 
-def defense(*, family: str, gradient: Literal["exact", "surrogate"], random: bool = False, paper: str = "") -> Callable[[F], F]:
-    """Register the function below, `model -> model`, as a defense."""
-    return _decorator("defense", family=family, gradient=gradient, random=random, paper=paper)
+def defense(
+    *, family: str, gradient: Literal["exact", "surrogate"], random: bool = False, members: bool = False, paper: str = ""
+) -> Callable[[F], F]:
+    """Register the function below, `model -> model` or `model, members -> model`, as a defense."""
+    return _decorator("defense", family=family, gradient=gradient, random=random, members=members, paper=paper)
 
 
 def recipe(*, family: str, paper: str = "") -> Callable[[F], F]:

@@ -1,6 +1,6 @@
 """A recipe becomes a module: the network behind its normalisation, and the defenses around it, folded left to right."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -77,8 +77,23 @@ def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Modu
     network = catalog.from_file("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])(shape, classes)
     model: nn.Module = Classifier(network, recipe["normalize"]["mean"], recipe["normalize"]["std"])
     for one in defenses:
-        model = catalog.from_file("defense", one["name"]).bind(one["parameters"])(model)
+        spec = catalog.from_file("defense", one["name"])
+        beside = ([build(each, each["defenses"]) for each in recipe["members"]],) if spec.traits.members else ()
+        model = spec.bind(one["parameters"])(model, *beside)
     return model
+
+
+MEMBER = "member/"
+
+
+def load_all(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    """The weights of a model and of the members that it holds."""
+    load_weights(model, {name: tensor for name, tensor in tensors.items() if not name.startswith(MEMBER)}, where)
+    found = (getattr(module, "members", None) for module in model.modules())
+    beside: Iterable[nn.Module] = next((one for one in found if one is not None), ())
+    for k, member in enumerate(beside):
+        start = f"{MEMBER}{k}/"
+        load_weights(member, {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}, where)
 
 
 def classifier_of(model: nn.Module) -> Classifier:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from advcli import catalog, stack
+from advcli import catalog
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
 from advcli.geometry import tolerance
@@ -115,8 +115,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
     if given["eps"] is None:
         talk.note(f"budget: {norm} {BUDGETS[norm][colour]}, the default of {'colour' if colour else 'grey'} images")
     wanted = budgets(given["eps"] or BUDGETS[norm][colour])
-    defenses = [] if given["static"] else victim.defenses
-    random_model = stack.is_random(defenses)
+    random_model = victim.is_random(static=given["static"])
     if given["static"] and not victim.defenses:
         raise CommandError(f"--static: {victim.path} has no defenses to leave out")
     if given["eot"] and not random_model:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -10,9 +10,10 @@ from torch import nn
 
 from advcli import catalog, imagewriter, modelfile, storage, structure
 from advcli.arrays import Array
-from advcli.errors import CommandError
+from advcli.errors import CommandError, InputError
 from advcli.imageset import ImageSet
-from advcli.parameters import Allow, BatchSize, Device, DryRun, Files, Force, Method, Model, Output, Seed
+from advcli.modelfile import ModelFile
+from advcli.parameters import Allow, BatchSize, Device, DryRun, Files, Force, Method, Model, Output, Param, Seed
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.victims import open_model
@@ -26,6 +27,9 @@ def defend(
     *,
     model: Model = None,
     method: Method = "squeeze",
+    member: Annotated[
+        tuple[str, ...], Param("A model beside it, for methods that take several; may be repeated.", form="FILE")
+    ] = (),
     seed: Seed = 0,
     batch_size: BatchSize = None,
     device: Device = "auto",
@@ -44,8 +48,13 @@ def defend(
     bound = catalog.spec("defense", method).bind(options)
     if files and model:
         raise CommandError("give files to filter, or --model to defend, not both")
+    if bool(given["member"]) != bound.spec.traits.members:
+        many = bound.spec.traits.members
+        raise CommandError(f"{method}: name the other models with --member" if many else f"{method} has no option --member")
     if output and len(given["files"]) > 1:
         raise CommandError("-o names one file; without it every filtered set lies beside its source")
+    if files and bound.spec.traits.members:
+        raise CommandError(f"{method}: is no filter of images; give it --model")
     if files:
         if dry_run:
             return _estimate(given["files"])
@@ -59,25 +68,43 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
     path = outputs.target(given["output"], inputs.DEFENDED)
     if given["dry_run"]:
         return Estimate(0, base.path.stat().st_size, 0.0)
-    outputs.keep_inputs([path], [base.path])
+    outputs.keep_inputs([path], [base.path, *given["member"]])
+    members, tensors = _members(base, given["member"])
     made = outputs.made(
         "defend",
         method=bound.spec.name,
         parameters=bound.parameters,
         options={},
-        parents=[{"role": "model", "digest": base.digest}],
+        parents=[{"role": role, "digest": one.digest} for role, one in [("model", base), *(("member", one) for one in members)]],
         data=None,
         environment={},
     )
+    beside = {"members": [{k: one.recipe[k] for k in MEMBER} for one in members]} if members else {}
     stack = [*base.defenses, {"name": bound.spec.name, "parameters": bound.parameters}]
-    recipe = {**base.recipe, "defenses": stack, "made": made, "figures": {}}
+    recipe = {**base.recipe, **beside, "defenses": stack, "made": made, "figures": {}}
     with torch.no_grad():  # a defense that does not fit the images says so now
-        bound(base.module())(torch.zeros(1, *base.shape), SampleRNG(0, torch.zeros(1, dtype=torch.int64)))
+        whole = bound(base.module(), *([[one.module() for one in members]] if members else []))
+        whole(torch.zeros(1, *base.shape), SampleRNG(0, torch.zeros(1, dtype=torch.int64)))
     with storage.locked(path):
         default = given["output"] is None
         if not outputs.finished(path, recipe["made"], default_name=default, force=given["force"], talk=talk):
-            modelfile.write(path, recipe, base.tensors)
+            modelfile.write(path, recipe, tensors)
     return [path]
+
+
+MEMBER = ("arch", "input", "classes", "normalize", "defenses")
+
+
+def _members(base: ModelFile, names: tuple[str, ...]) -> tuple[list[ModelFile], dict[str, torch.Tensor]]:
+    """The other models, and the tensors of all; they take the same images and know the same classes."""
+    members, tensors = [modelfile.read(name) for name in names], dict(base.tensors)
+    if members and base.recipe.get("members"):
+        raise CommandError(f"{base.path}: holds members already; name them all at once")
+    for k, one in enumerate(members):
+        if (one.shape, one.classes) != (base.shape, base.classes) or one.recipe.get("members"):
+            raise InputError(f"{one.path}: takes other images or knows other classes than {base.path}, or holds members itself")
+        tensors |= {f"member/{k}/{name}": tensor for name, tensor in one.tensors.items()}
+    return members, tensors
 
 
 def _filter(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Path:

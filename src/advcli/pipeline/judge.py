@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli import stack
 from advcli.arrays import Array
 from advcli.errors import AdvcliError, CommandError
 from advcli.modelfile import ModelFile
@@ -32,7 +31,7 @@ class Judge:
         self.device = inputs.find_device(given["device"])
         self.batch = given["batch_size"] or 512
         self.module: nn.Module = model.module().to(self.device)
-        self.rounds = given["draws"] if stack.is_random(model.defenses) else 1
+        self.rounds = given["draws"] if model.is_random() else 1
 
     def decide(
         self, count: int, pictures: Callable[[int, int], Tensor], ids: Array, turn: int, labels: Array

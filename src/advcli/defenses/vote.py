@@ -1,0 +1,42 @@
+"""Several models decide together: by the majority of their classes, or by the mean of their probabilities or logits.
+
+A drawn majority goes to the first class. The count of votes has no gradient of its own: the mean of the members'
+probabilities stands in for it, so that an attack goes through every member that has one.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+
+from advcli.defenses.average import together
+from advcli.parameters import Param
+from advcli.registry import defense
+from advcli.rng import SampleRNG
+
+RULES = {"majority": "vote", "mean-prob": "mean-prob", "mean-logit": "mean-logit"}
+
+
+class Voting(nn.Module):
+    """The model and the members beside it."""
+
+    def __init__(self, model: nn.Module, members: Sequence[nn.Module], rule: str) -> None:
+        super().__init__()
+        self.model, self.members, self.rule = model, nn.ModuleList(members), rule
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        logits = [self.model(x, draws)]
+        for k, one in enumerate(self.members):
+            logits.append(one(x, draws and draws.fork("member", k)))
+        return together(torch.stack(logits, 1), RULES[self.rule])
+
+
+@defense(family="ensemble", gradient="surrogate", members=True)
+def vote(
+    model: nn.Module,
+    members: Sequence[nn.Module],
+    *,
+    rule: Annotated[Literal["majority", "mean-prob", "mean-logit"], Param("How the answers become one.")] = "majority",
+) -> nn.Module:
+    return Voting(model, members, rule)
