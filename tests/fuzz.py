@@ -463,6 +463,16 @@ def everything(names: list[str], count: int, command_count: int, seed: int) -> i
     return findings
 
 
+def side_by_side(names: list[str], more: list[str]) -> int:
+    """Every format in a process of its own, as many at a time as there are processors."""
+    waiting, running, worst = list(names), [], 0
+    while waiting or running:
+        while waiting and len(running) < (os.cpu_count() or 1):
+            running.append(subprocess.Popen([sys.executable, __file__, "--format", waiting.pop(0), *more]))
+        worst = max(worst, running.pop(0).wait())
+    return worst
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=500)
@@ -470,4 +480,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--format", action="append", choices=list(FORMATS))
     given = parser.parse_args()
-    sys.exit(1 if everything(given.format or list(FORMATS), given.count, given.commands, given.seed) else 0)
+    chosen = given.format or list(FORMATS)
+    if len(chosen) > 1:
+        sys.exit(side_by_side(chosen, [f"--{name}={getattr(given, name)}" for name in ("count", "commands", "seed")]))
+    sys.exit(1 if everything(chosen, given.count, given.commands, given.seed) else 0)
