@@ -119,6 +119,17 @@ def test_an_attack_in_an_empty_folder_trains_first_and_says_so(folder):
     assert {p.name for p in folder.iterdir()} == {"model.safetensors", "model.log.jsonl", "adversarial.h5", "perturbations.h5"}
 
 
+def test_a_classifier_of_torchvisions_is_opened_by_a_fresh_process(folder):
+    from test_data import photographs
+
+    photographs(Path("photos"), count=3, size=64)
+    for arch in ("mobilenet_v3_small", "shufflenet_v2_x0_5"):
+        ran = process("train", "--data", "photos", "--arch", arch, "--epochs", "1", "-o", f"{arch}.safetensors")
+        assert ran.returncode == 0, ran.stderr
+        ran = process("evaluate", "--model", f"{arch}.safetensors")
+        assert ran.returncode == 0, ran.stderr
+
+
 def test_no_colour_and_no_traceback_as_a_true_process(model):
     ran = process("evaluate", "--model", "none.safetensors")
     assert ran.returncode == 3

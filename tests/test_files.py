@@ -207,7 +207,7 @@ def test_a_header_that_says_nonsense_is_refused(folder, change):
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": "advcli/model/99"}, {"classes": None}, {"classes": ["a"] * 10}, {"input": [8, 8]}, {"input": [1, 8, -8]}, {"normalize": {}},
+    [{"format": "advcli/model/99"}, {"members": 3}, {"members": [3]}, {"members": {"a": 1}}, {"arch": 3}, {"classes": None}, {"classes": ["a"] * 10}, {"input": [8, 8]}, {"input": [1, 8, -8]}, {"normalize": {}},
      {"normalize": {"mean": [0], "std": [0]}}, {"defenses": ["x"]}, {"arch": {}}, {"arch": {"name": "nope", "parameters": {}}},
      {"arch": {"name": "cnn", "parameters": {"width": "x"}}}, {"made": None}, {"data": "x"}, {"input": [1, 12, 12]}],
     ids=str,

@@ -131,19 +131,26 @@ def test_a_tree_that_would_not_end_is_refused(change):
 
 
 @pytest.mark.skipif("ADVCLI_TEST_SHARED" not in os.environ, reason="needs MNIST")
-def test_neighbours_on_all_of_mnist():
+@pytest.mark.parametrize("name", FAMILIES)
+def test_module_and_estimator_agree_on_all_of_mnists_test_split(name, capsys):
+    """Learned from 10,000 training images. Answers that differ must be ties to the last bits, and are listed."""
     from advcli.data.mnist import mnist
     from advcli.library import Library
 
     where = Library(Path(os.environ["ADVCLI_TEST_SHARED"]))
     train, test = mnist("train", where), mnist("test", where)
     kept = np.flatnonzero(stratified(train.labels, 10_000, "knn/0"))
-    x = train.read(kept).flatten(1).numpy()
-    module = catalog.spec("architecture", "knn").bind({})((1, 28, 28), 10)
-    module.fit(train.batch(0, len(train))[0].flatten(1).numpy(), train.labels, 0)
-    oracle = KNeighborsClassifier(5).fit(x, train.labels[kept])
+    x, label = train.read(kept).flatten(1).numpy(), train.labels[kept]
+    options, estimator = FAMILIES[name]
+    module = catalog.spec("architecture", name).bind({k: v for k, v in options.items() if name != "knn"})((1, 28, 28), 10)
+    module.fit(x, label, 0)
     asked = test.batch(0, 10_000)[0]
-    wanted = oracle.predict(asked.flatten(1).numpy())
+    wanted = estimator().fit(x, label).predict(asked.flatten(1).numpy())
     with torch.no_grad():
-        found = torch.cat([module(asked[i : i + 500]).argmax(1) for i in range(0, 10_000, 500)]).numpy()
-    assert (found != wanted).sum() <= 2
+        logits = torch.cat([module(asked[i : i + 500]) for i in range(0, 10_000, 500)])
+    other = np.flatnonzero(logits.argmax(1).numpy() != wanted)
+    top = logits[other].topk(2, 1).values
+    with capsys.disabled():
+        print(f"\n{name}: {len(other)} of 10,000 differ{': images ' + ', '.join(map(str, other)) if len(other) else ''}")
+    assert len(other) <= 20
+    assert bool(((top[:, 0] - top[:, 1]) < 1e-5 * top[:, 0].abs().clamp_min(1)).all())

@@ -5,6 +5,7 @@ SHA-256 over itself without that key and over every tensor. A file is whole only
 of its content. Loading executes nothing.
 """
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,18 +119,25 @@ def read(path: str | Path) -> ModelFile:
     if not path.exists():
         raise InputError(f"{path}: no such file or directory; make one with: advcli train")
     data = opening.read(path)
+    with contextlib.suppress(AdvcliError):
+        stack.imported(recipe_in(_head(data, str(path)), str(path)))  # before the limits of the child count what it takes
     opening.first_in_child(path, lambda: checked(path, data).module(), len(data), sha256(data))
     return checked(path, data)
+
+
+def _head(data: bytes, where: str) -> Header:
+    """The header of a safetensors file."""
+    size = int.from_bytes(data[:8], "little")
+    if size > MOST_HEADER:
+        raise InputError(f"{where}: not a safetensors file, or a damaged one (a header of {size} bytes)")
+    return parse(data[8 : 8 + size], where)
 
 
 def checked(path: Path, data: bytes) -> ModelFile:
     """From bytes to a model whose every part is checked."""
     if data[:4] == b"PK\x03\x04" or data[:2] == b"\x80\x02":
         raise InputError(f"{path}: a PyTorch file, not a model of advcli's; bring it in with: advcli import {path} --arch NAME")
-    size = int.from_bytes(data[:8], "little")
-    if size > MOST_HEADER:
-        raise InputError(f"{path}: not a safetensors file, or a damaged one (a header of {size} bytes)")
-    recipe = recipe_in(parse(data[8 : 8 + size], str(path)), str(path))
+    recipe = recipe_in(_head(data, str(path)), str(path))
     if not recipe.keys() >= NEEDED:
         raise InputError(f"{path}: weights without a recipe of advcli's; bring them in with: advcli import {path} --arch NAME")
     try:

@@ -83,6 +83,16 @@ def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Modu
     return model
 
 
+def imported(recipe: Mapping[str, Any]) -> None:
+    """Import what a recipe will be built with, if it is our own."""
+    members = recipe.get("members")
+    for one in (recipe, *(members if isinstance(members, list) else ())):
+        arch = one.get("arch") if isinstance(one, dict) else None
+        name = arch.get("name") if isinstance(arch, dict) else None
+        if isinstance(name, str) and ":" not in name:
+            catalog.from_file("architecture", name).load()
+
+
 MEMBER = "member/"
 
 

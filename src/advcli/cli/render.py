@@ -40,13 +40,14 @@ class Console(Talk):
         """A line now and then, for a log."""
         state = {"done": 0, "begin": time.monotonic(), "last": time.monotonic()}
 
-        def tick(done: int, word: str = "") -> None:
-            state["done"] += done
+        def tick(more: int, word: str = "") -> None:
+            state["done"] += more
             now = time.monotonic()
             if now - state["last"] >= QUIET_SECONDS:
                 rate = state["done"] / (now - state["begin"])
                 left = (total - state["done"]) / rate if rate else math.inf
-                print(f"{what}: {state['done']} of {total} {unit}, {left:.0f} s left {word}".rstrip(), file=sys.stderr)
+                done = f"{state['done']} of {total} {unit}, {rate:,.0f}/s"
+                print(f"{what}: {done}, {left:.0f} s left {word}".rstrip(), file=sys.stderr)
                 state["last"] = now
 
         return tick

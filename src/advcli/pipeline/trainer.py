@@ -101,7 +101,7 @@ class Trainer:
     def _epoch(self, epoch: int, state: State, tick: Callable[[int, str], None], asked: Callable[[], bool]) -> None:
         """One pass over the data, and its line in the log."""
         begin, total, seen = time.perf_counter(), torch.zeros((), device=self.plan.device), 0
-        where = f"epoch {epoch + 1}/{self.plan.epochs}"
+        where = word = f"epoch {epoch + 1}/{self.plan.epochs}"
         self._train_mode()
         self.draws = Table(self.ids, {})
         for number, (x, label, places) in enumerate(self.batches.of(self._order(epoch))):
@@ -110,8 +110,8 @@ class Trainer:
             seen += len(x)
             if number % CHECK == 0:
                 self._check(total, epoch)
-                tick(0, f"{where}, loss {float(total) / seen:.3f}")
-            tick(len(x), "")
+                word = f"{where}, loss {float(total) / seen:.3f}"
+            tick(len(x), word)
             if asked():
                 raise KeyboardInterrupt
             if self._stops_here(number):
