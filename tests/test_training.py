@@ -108,7 +108,7 @@ def test_the_best_epoch_is_kept_and_the_header_says_so(run, folder):
 
 @pytest.mark.parametrize("command", [["--augment", "shake"], ["--preprocess", "average"], ["--preprocess", "gaussian:sgma=2"],
                                      ["--preprocess", "nothing"], ["--freeze-until", "nowhere"], ["--mean", "1,2"], ["--std", "0"],
-                                     ["--stop-at", "1.5"], ["--ema", "1"], ["--weights", "a.pt", "--pretrained"]])  # fmt: skip
+                                     ["--stop-at", "1.5"], ["--momentum", "0.5"], ["--ema", "1"], ["--weights", "a.pt", "--pretrained"]])  # fmt: skip
 def test_a_wrong_setting_is_refused_before_the_first_step(run, folder, command):
     ran = run(*QUICK, *command)
     assert ran.code in (2, 3)

@@ -38,6 +38,7 @@ from advcli.pipeline.trainer import Log, Plan, Trainer
 from advcli.registry import Bound, refuse_unknown
 from advcli.talk import SILENT, Talk
 
+MOMENTUM = 0.9
 MANY = 10_000  # images from which on a step takes more of them
 SHOWN = 48_000  # pictures that the automatic number of epochs shows, within 3 and 40 epochs
 
@@ -96,6 +97,8 @@ def train(
     objective, network = split_options(recipe, arch, options)
     if network.spec.traits.family == "fitted":
         refuse_loop_options(given)
+    if given["optimizer"] != "sgd" and given["momentum"] != MOMENTUM:
+        raise CommandError(f"--momentum: {given['optimizer']} has its own; only --optimizer sgd takes it")
     images = inputs.open_data(data, None, **inputs.selection(given))
     if images.split != "train":
         raise InputError(f"{images.name}: holds the {images.split} split; only training images may enter training")
