@@ -4,6 +4,7 @@ Read from its binary version: records of one label byte and 3,072 pixel bytes. A
 JPEG copies of the pictures come, is taken where the binary version is not there.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,8 @@ def fetch(folder: Path) -> None:
 def cifar10(split: str, library: Library) -> Dataset:
     found = library.find("cifar10", ("cifar-10-batches-bin", "cifar10"), fetch)
     if found.name == "cifar10":
-        return class_folder(split, path=str(found), called="cifar10").in_memory()
+        held = class_folder(split, path=str(found), called="cifar10").in_memory()
+        return replace(held, name="cifar10", origin={"name": "cifar10", "split": split, "form": "pictures"})
     records = np.concatenate([_batch(found / name) for name in BATCHES["test" if split == "test" else "train"]])
     labels = records[:, 0].astype(np.int64)
     places = np.arange(len(labels)) if split == "test" else carve(labels, split, "cifar10")

@@ -138,8 +138,12 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
     path = outputs.target(given["output"], inputs.MODEL)
     outputs.keep_inputs([path], [given["weights"], given["data"]])
     journal = path.with_suffix(".log.jsonl")
-    if journal.exists() and not path.exists() and not given["force"] and b'"epoch"' not in journal.read_bytes()[:100]:
-        raise CommandError(f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model")
+    if journal.exists() and not path.exists() and not given["force"]:
+        with opening.regular(journal) as file:
+            if b'"epoch"' not in file.read(100):
+                raise CommandError(
+                    f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model"
+                )
     plan = _plan(images, objective, network, given, where, talk)
     if given["dry_run"]:
         return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
