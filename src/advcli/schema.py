@@ -98,14 +98,6 @@ def model(recipe: Header, where: str) -> None:
     """The recipe of a model file."""
     need(recipe.get("format") == "advcli/model/1", where, "format (advcli/model/1 is what this version reads)")
     fields(recipe.get("arch"), {"name": str, "parameters": dict}, where, "arch")
-    members = recipe.get("members", [])
-    need(isinstance(members, list) and len(members) < 1000, where, "members")
-    for one in members:
-        need(isinstance(one, dict) and "members" not in one, where, "members")
-        model({**one, "format": recipe["format"], "made": recipe.get("made"), "data": None}, where)
-        need(one["input"] == recipe.get("input") and one["classes"] == recipe.get("classes"), where, "members")
-    votes = sum(one.get("name") == "vote" for one in recipe.get("defenses", []) if isinstance(one, dict))
-    need(votes == bool(members), where, "members")
     shape = recipe.get("input")
     whole = isinstance(shape, list) and len(shape) == 3 and all(isinstance(n, int) and 0 < n <= 65536 for n in shape)
     need(whole, where, "input")
@@ -121,3 +113,11 @@ def model(recipe: Header, where: str) -> None:
         "data",
     )
     provenance(recipe.get("made"), where)
+    members = recipe.get("members", [])
+    need(isinstance(members, list) and len(members) < 1000, where, "members")
+    for one in members:
+        need(isinstance(one, dict) and "members" not in one, where, "members")
+        model({**one, "format": recipe["format"], "made": recipe.get("made"), "data": None}, where)
+        need(one["input"] == recipe.get("input") and one["classes"] == recipe.get("classes"), where, "members")
+    votes = sum(one["name"] == "vote" for one in recipe["defenses"])
+    need(votes == bool(members), where, "members")
