@@ -5,6 +5,7 @@ must be stored as they are, its tensors must lie in the bytes that are there.
 """
 
 import os
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,9 @@ def _loaded(path: Path) -> Any:
             except (safetensors.SafetensorError, ValueError, RuntimeError, KeyError) as error:
                 raise InputError(f"{path}: not a safetensors file, or a damaged one ({str(error)[:80]})") from None
         try:
-            return torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what is strange is refused below, in words of our own
+                return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a damaged or refused file; all mean the same here
             if "unsupported global" in str(error).lower() or "unsupported class" in str(error).lower():
                 raise _program(path, "module") from None
