@@ -14,11 +14,14 @@ from advcli.rng import SampleRNG
 
 
 class Dropout(nn.Module):
-    """Dropout whose masks are a function of the sample, not of a global state; idle in evaluation."""
+    """Dropout whose masks are a function of the sample, not of a global state; idle in evaluation.
 
-    def __init__(self, rate: float) -> None:
+    With `branch` a sample keeps or loses all of its numbers: stochastic depth.
+    """
+
+    def __init__(self, rate: float, *, branch: bool = False) -> None:
         super().__init__()
-        self.rate = rate
+        self.rate, self.branch = rate, branch
         self.draws: SampleRNG | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -26,23 +29,8 @@ class Dropout(nn.Module):
             return x
         if self.draws is None:
             raise RuntimeError("dropout in training needs draws")
-        return x * (self.draws.chance(1 - self.rate, *x.shape[1:]).to(x.dtype) / (1 - self.rate))
-
-
-class Depth(nn.Module):
-    """Stochastic depth: a residual branch left out for some samples, whose masks are a function of the sample."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-        self.draws: SampleRNG | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or not self.rate:
-            return x
-        if self.draws is None:
-            raise RuntimeError("stochastic depth in training needs draws")
-        return x * (self.draws.chance(1 - self.rate, *[1] * (x.ndim - 1)).to(x.dtype) / (1 - self.rate))
+        shape = [1] * (x.ndim - 1) if self.branch else x.shape[1:]
+        return x * (self.draws.chance(1 - self.rate, *shape).to(x.dtype) / (1 - self.rate))
 
 
 class Classifier(nn.Module):
@@ -61,7 +49,7 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
         if self.training and draws is not None:
-            for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout | Depth)):
+            for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout)):
                 layer.draws = draws.fork("dropout", k)
         found = self.network(x if self.plain else (x - self.mean) / self.std)
         self.auxiliary = []

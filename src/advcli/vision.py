@@ -12,7 +12,7 @@ from torchvision.ops import StochasticDepth
 
 from advcli import zoo
 from advcli.errors import CommandError, InputError
-from advcli.stack import Depth, Dropout
+from advcli.stack import Dropout
 
 SIDE_HEADS = ("googlenet", "inception_v3")
 
@@ -46,7 +46,7 @@ def _drawing_by_sample(network: nn.Module) -> nn.Module:
             if isinstance(child, nn.Dropout):
                 setattr(parent, name, Dropout(child.p))
             elif isinstance(child, StochasticDepth):
-                setattr(parent, name, Depth(child.p))
+                setattr(parent, name, Dropout(child.p, branch=True))
     return network
 
 
