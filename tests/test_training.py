@@ -85,7 +85,7 @@ def test_stop_at_looks_at_validation_and_stops_within_the_epoch(run, folder):
     lines = log()
     assert len(lines) < 30
     assert lines[-1]["val"]["k"] >= 0.8 * 130
-    assert lines[-1]["images"] < 1167 or lines[-1]["val"]["k"] < 120
+    assert lines[-1]["images"] < 1167  # in the middle of an epoch
     figure = modelfile.read("model.safetensors").recipe["figures"]["accuracy"]
     assert (figure["split"], figure["chosen_by"], figure["k"]) == ("val", "stop-at", lines[-1]["val"]["k"])
 
