@@ -18,7 +18,8 @@ from advcli import catalog
 from advcli.cli.app import main
 from advcli.dataset import Dataset
 from advcli.numbers import budgets
-from advcli.pipeline.craft import Job, craft
+from advcli.pipeline.craft import craft
+from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.rng import SampleRNG
 
 
@@ -100,7 +101,7 @@ def attacked(
     model: nn.Module,
     x: Tensor,
     labels: Tensor,
-    eps: str,
+    eps: str = "0.3",
     *,
     options: dict | None = None,
     batch: int = 0,
@@ -112,7 +113,10 @@ def attacked(
     with torch.no_grad():
         classes = model(x[:1], SampleRNG(0, torch.zeros(1, dtype=torch.int64))).shape[1] if len(x) else 2
     settings = {"target": None, "label": "true", "seed": 0, "device": torch.device("cpu"), **job}
-    whole, data = Job(model.eval(), bound, norm, budgets(eps), **settings), in_memory(x, labels, classes)
+    wanted = budgets(eps) if bound.spec.traits.budgeted else (UNBOUNDED,)
+    if bound.spec.traits.targeted == "only" and settings["target"] is None:
+        settings["target"] = "next"
+    whole, data = Job(model.eval(), bound, norm, wanted, **settings), in_memory(x, labels, classes)
     step = batch or max(1, len(x))
     made = [craft(whole, data, start, min(start + step, len(x))) for start in range(0, max(1, len(x)), step)]
     return {name: np.concatenate([one[name] for one in made]) for name in made[0]}

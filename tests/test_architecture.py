@@ -13,7 +13,7 @@ LAYERS = [
     {"errors", "arrays"},
     {"numbers", "talk", "header", "interval", "leaving", "memory", "opening", "storage", "rng"},
     {"parameters", "verdicts", "schema"},
-    {"registry", "geometry", "losses"},
+    {"registry", "geometry", "losses", "rejection"},
     {"zoo"},
     {"imagewriter", "fitted"},
     {"structure"},

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from advcli import catalog
 from advcli.geometry import Ball, distance, tolerance
-from advcli.pipeline.craft import settle
+from advcli.numbers import budgets
+from advcli.pipeline.job import Job
 from advcli.rng import SampleRNG
 from conftest import Halfspace, attacked, near_the_plane
 
@@ -234,12 +235,11 @@ def test_restarts_keep_the_best_and_never_lose():
 def test_a_method_that_returns_nonsense_is_judged_by_the_verdict():
     x = near_the_plane()
 
-    class JobLike:  # only what settle looks at
-        norm, quantize = "linf", False
-
     wild = torch.full_like(x, torch.nan)
     wild[1:] = 7.0
     ball = Ball(x, torch.full((len(x),), 0.1), "linf")
-    point = settle(JobLike(), ball, wild)  # type: ignore[arg-type]
+    bound = catalog.spec("attack", "fgsm").bind({})
+    job = Job(Halfspace(), bound, "linf", budgets("0.1"), None, "true", 0, torch.device("cpu"))
+    point = job.settle(ball, wild)
     assert torch.equal(point[0], x[0])
     assert ball.holds(point).all()

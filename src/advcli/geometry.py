@@ -15,6 +15,7 @@ from torch import Tensor
 from advcli.rng import SampleRNG, tree_sum
 
 TINY = 1e-12
+FREE = ("raw", "none")  # what bounds nothing: a multiple of the gradient, a picture that is moved
 BISECTIONS = 28  # float32 has 24 bits
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from advcli.geometry import Ball, per_sample
+from advcli.geometry import FREE, Ball, per_sample
 
 SLACK = 1e-4  # of a grey level: float32's error in 255 x
 
@@ -37,9 +37,9 @@ def quantize(ball: Ball, x: Tensor, rounding: str) -> tuple[Tensor, Tensor]:
         radius = per_sample(ball.radius, x) * 255
         low, high = (center - radius - SLACK).ceil(), (center + radius + SLACK).floor()
         found = torch.where(low <= high, torch.minimum(torch.maximum(found, low), high), base)
-    elif ball.norm != "raw":
+    elif ball.norm not in FREE:
         found = torch.where(per_sample(_inside(ball, found), x), found, _shortened(ball, base, move))
-    possible = _inside(ball, found) if ball.norm != "raw" else torch.ones(len(x), dtype=torch.bool, device=x.device)
+    possible = _inside(ball, found) if ball.norm not in FREE else torch.ones(len(x), dtype=torch.bool, device=x.device)
     return torch.where(per_sample(possible, x), as_pixels(found.clamp(0, 255)), ball.center), possible
 
 

@@ -167,7 +167,8 @@ class ImageSet:
         """Every row's budget is one of those that the header names."""
         if "epsilon" in self and self.kind != "filtered":
             known = np.array([float(fraction(text)) for text in self.header["epsilon"]], np.float32)
-            bad = np.flatnonzero(~np.isin(self.column("epsilon"), known))
+            stored = self.column("epsilon")
+            bad = np.flatnonzero(~(np.isin(stored, known) if len(known) else np.isnan(stored)))
             if len(bad):
                 raise InputError(f"{self.path}: /epsilon, row {bad[0]}: is none of the header's budgets")
         if "success" in self and (self.column("success") > 1).any():

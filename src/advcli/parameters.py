@@ -183,11 +183,14 @@ Target = Annotated[
 Label = Annotated[
     Literal["true", "pred"],
     Param("Class to leave: the true one, or the model's own prediction (where the model is right, the same; images "
-          "that it has wrong are left alone).", needs="model"),
+          "that it has wrong are left alone).", needs="untargeted"),
 ]  # fmt: skip
 Restarts = Annotated[int, Param("Fresh random starts; the best attempt is kept.", low=1, needs="random")]
 EarlyStop = Annotated[
     bool, Param("Leave an image alone once it is adversarial, or spend the full strength on it.", needs="repeated")
+]
+MaxQueries = Annotated[
+    int | None, Param("Queries that an image may cost, for each budget and target.", low=1, form="N", needs="queries")
 ]
 Static = Annotated[bool, Param("Attack the model under its defenses: a static attack, not an adaptive one.")]
 Eot = Annotated[

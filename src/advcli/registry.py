@@ -16,28 +16,39 @@ F = TypeVar("F", bound=Callable[..., Any])
 Access = Literal["gradient", "scores", "labels", "none"]
 
 
+# What a method does to an image. `direction`: it names a direction, which is stepped once for every budget. `budget`: it
+# searches within a budget. `minimal`: it comes as close as it can. `transform`: it moves the picture, and no ball holds it.
+Kind = Literal["direction", "budget", "minimal", "transform"]
+
+
 @dataclass(frozen=True, slots=True)
 class AttackTraits:
     """What an attack can do and what it asks of the model."""
 
     family: str
-    kind: Literal["budget", "direction"]
+    kind: Kind
     norms: tuple[str, ...]
     access: Access
-    targeted: bool = True
+    targeted: bool | Literal["only"] = True
     random: bool = False  # another start may give another result
     paper: str = ""
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether the user says how far it may go."""
+        return self.kind in ("direction", "budget")
 
     def has(self, need: str | None) -> bool:
         """Whether an option that needs this trait does something here."""
         return {
             None: True,
-            "budget": True,
-            "targeted": self.targeted,
+            "budget": self.budgeted,
+            "targeted": bool(self.targeted),
+            "untargeted": self.access != "none" and self.targeted != "only",
             "gradient": self.access == "gradient",
-            "model": self.access != "none",
+            "queries": self.access in ("scores", "labels"),
             "random": self.random,
-            "repeated": self.random or self.kind == "budget",
+            "repeated": self.random or self.kind != "direction",
         }[need]
 
 
@@ -143,10 +154,10 @@ def _decorator(role: str, **traits: Any) -> Callable[[F], F]:
 def attack(
     *,
     family: str,
-    kind: Literal["budget", "direction"],
+    kind: Kind,
     norms: tuple[str, ...],
     access: Access,
-    targeted: bool = True,
+    targeted: bool | Literal["only"] = True,
     random: bool = False,
     paper: str = "",
 ) -> Callable[[F], F]:

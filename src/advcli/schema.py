@@ -15,7 +15,7 @@ MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": lis
 VICTIM: Fields = {"digest": str, "weights": str, "defenses": list, "static": bool}
 OPTIONS: Fields = {"early_stop": bool, "restarts": int, "label": str, "quantize": bool, "seed": int}
 HEX = re.compile("[0-9a-f]{64}")
-NORMS = ("linf", "l2", "l1", "raw")
+NORMS = ("linf", "l2", "l1", "l0", "raw", "none")
 VERBS = ("train", "attack", "defend", "stats", "import")
 
 
@@ -86,7 +86,7 @@ def image_set(header: Header, where: str) -> None:
 
 
 def budgets(found: Any, where: str) -> None:
-    need(isinstance(found, list) and found, where, "epsilon")
+    need(isinstance(found, list), where, "epsilon")
     try:
         values = {as_float32(fraction(text)) for text in found}
     except (ValueError, TypeError, AttributeError, OverflowError):

@@ -1,45 +1,83 @@
 """The model under attack, and what the attack is after: all that an attack may know.
 
-A `Victim` answers with logits, gradients or labels and counts what it was asked. It averages over the draws of a
-random defense (EOT, arXiv:1707.07397) and passes through what cannot be differentiated by the defense's own
-surrogate (BPDA, arXiv:1802.00420): so every attack is adaptive, and no attack knows it. A `Goal` is a class to leave
-or a class to reach. Both can be indexed by a mask.
+A `Victim` answers with logits, gradients or labels, counts what it was asked, and says who may still ask. It averages
+over the draws of a random defense (EOT, arXiv:1707.07397) and passes through what cannot be differentiated by the
+defense's own surrogate (BPDA, arXiv:1802.00420): so every attack is adaptive, and no attack knows it. A `Goal` is a
+class to leave or a class to reach; of a model that can reject, without being rejected: while the classifier is not
+fooled its loss is the one that was asked for, and from then on the detector's score (as in arXiv:2106.15023). Both can
+be indexed by a mask.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from advcli.errors import AdvcliError
 from advcli.losses import LOSSES, margin
+from advcli.rejection import decision, split
 from advcli.rng import SampleRNG
 
 SURE = 1e-5  # a verdict needs a margin of this share of the largest logit
+PLENTY = 2**62  # queries, where nobody limits them
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """The class of every sample, to leave or to reach."""
+    """The class of every sample, to leave or to reach; `source` is the class that it has."""
 
     label: Tensor
     targeted: bool = False
+    source: Tensor | None = None
+    rejects: bool = False
 
     def __getitem__(self, mask: Tensor) -> "Goal":
-        return replace(self, label=self.label[mask])
+        return replace(self, label=self.label[mask], source=None if self.source is None else self.source[mask])
+
+    @property
+    def own(self) -> Tensor:
+        """The class that each sample has."""
+        return self.label if self.source is None else self.source
 
     def loss(self, objective: str) -> Callable[[Tensor], Tensor]:
         """What to climb: the loss of the label, or minus that of the target; `logit` is then +z_target."""
         sign = -1 if self.targeted else 1
-        return lambda logits: sign * LOSSES[objective](logits, self.label)
+        return self.climb(lambda scores: sign * LOSSES[objective](scores, self.label))
+
+    def climb(self, loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """A loss of the classes' logits, with the detector's term where the model can reject."""
+        if not self.rejects:
+            return loss
+
+        def evading(logits: Tensor) -> Tensor:
+            scores, beyond = split(logits, rejects=True)
+            assert beyond is not None  # it rejects
+            return torch.where(self._fooled(scores) > 0, -beyond, loss(scores))
+
+        return evading
+
+    def _fooled(self, scores: Tensor) -> Tensor:
+        return -margin(scores, self.label) if self.targeted else margin(scores, self.label)
 
     def margin(self, logits: Tensor) -> Tensor:
         """How far the decision is beyond the goal's boundary: positive where the goal is reached."""
-        return -margin(logits, self.label) if self.targeted else margin(logits, self.label)
+        scores, beyond = split(logits, self.rejects)
+        fooled = self._fooled(scores)
+        return fooled if beyond is None else torch.minimum(fooled, -beyond)
+
+    def met(self, decided: Tensor) -> Tensor:
+        """Whether decisions alone, -1 for a rejection, reach the goal."""
+        return decided == self.label if self.targeted else (decided != self.label) & (decided >= 0)
 
     def reached(self, logits: Tensor) -> Tensor:
         """Whether the goal is reached with a margin that no rounding undoes."""
-        return self.margin(logits) > SURE * logits.abs().amax(1)
+        return self.margin(logits) > SURE * split(logits, self.rejects)[0].abs().amax(1)
+
+    def copies(self, count: int) -> "Goal":
+        """The goal of `count` copies of every sample, one after the other."""
+        source = None if self.source is None else self.source.repeat_interleave(count)
+        return replace(self, label=self.label.repeat_interleave(count), source=source)
 
 
 class Tally:
@@ -61,14 +99,34 @@ class Victim:
     draws: SampleRNG | None
     eot: int = 1
     half: bool = False  # search in bfloat16; verdicts are taken elsewhere, in float32
+    rejects: bool = False  # the last logit is a rejection
+    limit: Tensor | None = None  # what each sample's count of queries may not exceed
 
     def __getitem__(self, mask: Tensor) -> "Victim":
         draws = None if self.draws is None else self.draws[mask]
-        return replace(self, rows=self.rows[mask.to(self.rows.device)], draws=draws)
+        limit = None if self.limit is None else self.limit[mask.to(self.limit.device)]
+        return replace(self, rows=self.rows[mask.to(self.rows.device)], draws=draws, limit=limit)
+
+    def copies(self, count: int) -> "Victim":
+        """The same model before `count` copies of every sample, one after the other; each asks on its sample's account."""
+        draws = None if self.draws is None else self.draws.copies(count)
+        limit = None if self.limit is None else self.limit.repeat_interleave(count)
+        return replace(self, rows=self.rows.repeat_interleave(count), draws=draws, limit=limit)
+
+    def _charge(self, counts: Tensor, cost: int) -> None:
+        counts.index_add_(0, self.rows, torch.full_like(self.rows, cost))
+
+    def left(self) -> Tensor:
+        """(N,) how often each sample may still ask."""
+        if self.limit is None:
+            return torch.full((len(self.rows),), PLENTY)
+        return (self.limit - self.tally.queries[self.rows]).div(self.eot, rounding_mode="floor").clamp_min(0)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits, averaged over the draws of a random defense; no gradients."""
-        self.tally.queries[self.rows] += self.eot
+        self._charge(self.tally.queries, self.eot)
+        if self.limit is not None and bool((self.tally.queries[self.rows] > self.limit).any()):
+            raise AdvcliError("the method asked more than --max-queries allows; it must look at victim.left() first")
         with torch.no_grad():
             total = self._forward(x)
             for _ in range(self.eot - 1):
@@ -76,17 +134,33 @@ class Victim:
         return total / self.eot
 
     def label(self, x: Tensor) -> Tensor:
-        """The decision alone."""
-        return self(x).argmax(1)
+        """The decision alone; -1 where the model rejects."""
+        return decision(self(x), self.rejects)
 
     def gradient(self, x: Tensor, loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """The gradient of a per-sample loss to the image, and the logits of the same forward pass."""
-        self.tally.gradients[self.rows] += self.eot
+        self._charge(self.tally.gradients, self.eot)
         slope, scores = self._slope(x, loss)
         for _ in range(self.eot - 1):
             more, logits = self._slope(x, loss)
             slope, scores = slope + more, scores + logits
         return (slope, scores) if self.eot == 1 else (slope / self.eot, scores / self.eot)
+
+    def gradients(self, x: Tensor, losses: Callable[[Tensor], Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
+        """(M, N, ...) the gradients of M per-sample losses, by one forward pass and M backward ones, and its logits."""
+        slopes, scores = self._slopes(x, losses)
+        for _ in range(self.eot - 1):
+            more, logits = self._slopes(x, losses)
+            slopes, scores = slopes + more, scores + logits
+        self._charge(self.tally.gradients, self.eot * len(slopes))
+        return (slopes, scores) if self.eot == 1 else (slopes / self.eot, scores / self.eot)
+
+    def _slopes(self, x: Tensor, losses: Callable[[Tensor], Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
+        point = x.detach().requires_grad_()
+        logits = self._forward(point)
+        wanted = losses(logits)
+        found = [torch.autograd.grad(one.sum(), point, retain_graph=k + 1 < len(wanted))[0] for k, one in enumerate(wanted)]
+        return torch.stack(found), logits.detach()
 
     def _slope(self, x: Tensor, loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         point = x.detach().requires_grad_()

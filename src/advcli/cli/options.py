@@ -31,7 +31,7 @@ HEADINGS = {
     "Data": "data split limit per_class classes image_size resize data_dir download",
     "Training": "epochs optimizer lr schedule momentum weight_decay clip ema augment preprocess keep patience stop_at "
     "weights pretrained freeze_until",
-    "Strength": "norm eps target label restarts early_stop static eot quantize rounding precision",
+    "Strength": "norm eps target label restarts early_stop max_queries static eot quantize rounding precision",
     "Running": "seed batch_size part_size device allow dry_run",
     "Output": "output perturbations force json quiet debug",
 }

@@ -8,7 +8,7 @@ from advcli.errors import CommandError
 from advcli.geometry import tolerance
 from advcli.header import Header
 from advcli.modelfile import ModelFile
-from advcli.numbers import budgets
+from advcli.numbers import Budget, budgets
 from advcli.parameters import (
     Allow,
     BatchSize,
@@ -25,6 +25,7 @@ from advcli.parameters import (
     ImageSize,
     Label,
     Limit,
+    MaxQueries,
     Method,
     Model,
     Output,
@@ -42,16 +43,18 @@ from advcli.parameters import (
     Target,
 )
 from advcli.pipeline import inputs, outputs
-from advcli.pipeline.craft import Job
 from advcli.pipeline.estimate import Estimate
+from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.pipeline.run import Run, estimate, publish
 from advcli.pipeline.victims import open_model
 from advcli.registry import Bound
+from advcli.rejection import rejects
 from advcli.talk import SILENT, Talk
 
 BUDGETS = {"linf": ("0.3", "8/255"), "l2": ("2.0", "0.5"), "l1": ("20", "12"), "raw": ("1", "1")}
 RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8
+RECORDED = ("label", "restarts", "early_stop", "max_queries", "static", "quantize", "rounding", "seed", "precision")
 
 
 def attack(
@@ -72,6 +75,7 @@ def attack(
     label: Label = "true",
     restarts: Restarts = 1,
     early_stop: EarlyStop = True,
+    max_queries: MaxQueries = None,
     static: Static = False,
     eot: Eot = None,
     quantize: Quantize = False,
@@ -112,9 +116,14 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
     inputs.refuse_idle(spec, catalog.verb("attack")[1], given)
     norm = str(method.parameters.get("norm", spec.traits.norms[0]))
     colour = images.shape[0] == 3
-    if given["eps"] is None:
-        talk.note(f"budget: {norm} {BUDGETS[norm][colour]}, the default of {'colour' if colour else 'grey'} images")
-    wanted = budgets(given["eps"] or BUDGETS[norm][colour])
+    wanted: tuple[Budget, ...] = (UNBOUNDED,)
+    if spec.traits.budgeted:
+        if given["eps"] is None:
+            talk.note(f"budget: {norm} {BUDGETS[norm][colour]}, the default of {'colour' if colour else 'grey'} images")
+        wanted = budgets(given["eps"] or BUDGETS[norm][colour])
+    if spec.traits.targeted == "only" and given["target"] is None:
+        talk.note("target: random, the default of methods that need one")
+        given = {**given, "target": "random"}
     random_model = victim.is_random(static=given["static"])
     if given["static"] and not victim.defenses:
         raise CommandError(f"--static: {victim.path} has no defenses to leave out")
@@ -128,8 +137,9 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
     device = inputs.find_device(given["device"])
     batch_size = inputs.default_batch(given["batch_size"], device)
     target = _target(given["target"], victim.classes)
+    model = victim.module(static=given["static"]).to(device).requires_grad_(False)
     job = Job(
-        model=victim.module(static=given["static"]).to(device).requires_grad_(False),
+        model=model,
         method=method,
         norm=norm,
         budgets=wanted,
@@ -141,6 +151,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         early_stop=given["early_stop"],
         eot=eot,
         random_model=random_model,
+        rejects=rejects(model),
+        max_queries=given["max_queries"],
         quantize=given["quantize"],
         rounding=given["rounding"],
         half=given["precision"] == "bfloat16",
@@ -148,12 +160,13 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
     )
     plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
     named = victim.classes[int(target)] if target and plain else target
-    chosen = {k: given[k] for k in ("label", "restarts", "early_stop", "static", "quantize", "rounding", "seed", "precision")}
+    chosen = {k: given[k] for k in RECORDED}
+    texts = [one.text for one in wanted] if spec.traits.budgeted else []
     made = outputs.made(
         "attack",
         method=spec.name,
         parameters=method.parameters,
-        options={**chosen, "eps": ",".join(b.text for b in wanted), "target": named, "eot": eot if random_model else None},
+        options={**chosen, "eps": ",".join(texts) or None, "target": named, "eot": eot if random_model else None},
         parents=[{"role": "model", "digest": victim.digest}],
         data=images.origin,
         environment=inputs.environment(device, batch_size),
@@ -164,8 +177,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         "split": images.split,
         "range": [0, 1],
         "norm": norm,
-        "epsilon": [b.text for b in wanted],
-        "tolerance": tolerance(max(b.value for b in wanted)),
+        "epsilon": texts,
+        "tolerance": tolerance(max(one.value for one in wanted)) if texts else 0.0,
         "access": spec.traits.access,
         "repeated": spec.traits.has("repeated"),
         "victim": {

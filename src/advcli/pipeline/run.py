@@ -14,9 +14,10 @@ from advcli.dataset import Dataset
 from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.header import Header, identity
 from advcli.pipeline import outputs
-from advcli.pipeline.craft import Job, craft
+from advcli.pipeline.craft import craft
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.inputs import PERTURBATIONS
+from advcli.pipeline.job import Job
 from advcli.talk import Talk
 
 PROBE = 16

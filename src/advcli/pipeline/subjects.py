@@ -9,7 +9,7 @@ from torch import Tensor
 from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import InputError
-from advcli.geometry import distance, tolerance
+from advcli.geometry import FREE, distance, tolerance
 from advcli.header import Header
 from advcli.imageset import ImageSet
 from advcli.modelfile import ModelFile
@@ -48,7 +48,7 @@ def from_file(opened: ImageSet, name: str) -> Subject:
         raise InputError(f"{name}: holds perturbations; evaluate the set that they were made with")
     if not len(opened):
         raise InputError(f"{name}: holds no rows; there is nothing to measure")
-    if opened.kind == "adversarial" and opened.header["norm"] != "raw":
+    if opened.kind == "adversarial" and opened.header["norm"] not in FREE and opened.header["epsilon"]:
         refuse_too_far(opened)
     count = len(opened)
     pictures = lambda start, stop: opened.rows("images", start, stop)  # noqa: E731  # a view of the open file

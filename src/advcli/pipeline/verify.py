@@ -10,11 +10,13 @@ import torch
 from advcli import catalog, modelfile
 from advcli.arrays import Array
 from advcli.errors import Damaged, InputError
-from advcli.geometry import distance, tolerance
+from advcli.geometry import FREE, distance, tolerance
 from advcli.grid import on_grid
 from advcli.imageset import ImageSet
 from advcli.parameters import Allow, Device, Files, Model
 from advcli.pipeline import inputs
+from advcli.rejection import decision
+from advcli.rejection import rejects as can_reject
 from advcli.rng import SampleRNG
 from advcli.structure import SIGNED
 from advcli.talk import SILENT, Talk
@@ -84,7 +86,7 @@ def _images(opened: ImageSet, finding: Finding, given: dict[str, Any], talk: Tal
         _derived(opened, finding, talk)
     if opened.kind != "adversarial":
         return
-    if opened.header["norm"] != "raw":
+    if opened.header["norm"] not in FREE and opened.header["epsilon"]:
         _bounds(opened, finding)
     if opened.header["made"]["options"]["quantize"]:
         _eight_bit(opened, finding)
@@ -163,6 +165,7 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
         return
     device = inputs.find_device(given["device"])
     module = model.module(static=victim["static"]).to(device)
+    rejects = can_reject(module)
     seed, origin = int(opened.header["made"]["options"]["seed"]), opened.column("original")
     ids = opened.column("index")
     margins = np.zeros(len(opened), np.float32)
@@ -174,22 +177,24 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
             draws = SampleRNG(seed, torch.from_numpy(ids[start:stop]).to(device), ("verdict",))
             with inputs.threads(opened.shape), torch.no_grad():
                 logits = module(x.to(device), draws).cpu()
-            _compare(finding, name, logits, stored, start)
+            _compare(finding, name, logits, stored, start, rejects)
             top = logits.topk(2, 1).values
             margins[start:stop] = (top[:, 0] - top[:, 1]) / logits.abs().amax(1).clamp_min(TINY)
     _successes(opened, finding, margins)
     finding.checked += ["predictions", "successes"]
 
 
-def _compare(finding: Finding, name: str, logits: torch.Tensor, stored: Array, start: int) -> None:
+def _compare(finding: Finding, name: str, logits: torch.Tensor, stored: Array, start: int, rejects: bool) -> None:
     said = torch.from_numpy(stored[start : start + len(logits)])
-    best = logits.amax(1)
-    gap = best - logits.gather(1, said.clamp_min(0)[:, None])[:, 0]
-    differs = logits.argmax(1) != said
+    best, column = logits.amax(1), torch.where(said < 0, logits.shape[1] - 1, said)
+    gap = best - logits.gather(1, column[:, None])[:, 0]
+    gap[(said < 0) & (not rejects)] = torch.inf  # it cannot have said that
+    decided = decision(logits, rejects)
+    differs = decided != said
     close = gap <= SURE * logits.abs().amax(1)
     finding.ties += int((differs & close).sum())
     for row in (differs & ~close).nonzero()[:, 0].tolist():
-        finding.wrong.append(f"row {start + row}: {name} is {int(logits[row].argmax())}, the file says {int(said[row])}")
+        finding.wrong.append(f"row {start + row}: {name} is {int(decided[row])}, the file says {int(said[row])}")
 
 
 def _successes(opened: ImageSet, finding: Finding, margins: Array) -> None:
@@ -197,7 +202,8 @@ def _successes(opened: ImageSet, finding: Finding, margins: Array) -> None:
     labels, target, decided = (opened.column(name) for name in ("labels", "target", "prediction"))
     clean, won = opened.column("clean_prediction"), opened.column("success").astype(bool)
     label = np.where(labels < 0, clean, labels)
-    reached = np.where(target >= 0, (decided == target) & (target != label), decided != label) & (clean == label)
+    reached = np.where(target >= 0, (decided == target) & (target != label), (decided != label) & (decided >= 0))
+    reached &= (clean == label) & (clean >= 0)
     for row in np.flatnonzero(won & ~reached):
         finding.wrong.append(f"row {row}: is called a success and is none")
     for row in np.flatnonzero(reached & ~won & (margins > 10 * SURE)):

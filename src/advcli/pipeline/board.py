@@ -1,0 +1,72 @@
+"""The best attempt so far for every image and budget, as the verdict sees it.
+
+Within a budget the deeper point is the better one; of a method without a budget the closer one among those that reach
+the goal, so that what never reached it stays the original.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from advcli.geometry import Ball, distance, per_sample
+from advcli.pipeline.job import Job
+from advcli.victim import Goal
+
+OUTWARDS = (1.002, 1.01, 1.03, 1.1)  # how far a close point is pushed on where rounding took its success away
+
+
+class Board:
+    """(budgets, images) points, decisions and successes."""
+
+    def __init__(self, job: Job, x: Tensor, goal: Goal, ids: Tensor, decided: Tensor) -> None:
+        self.job, self.x, self.goal, self.ids = job, x, goal, ids
+        shape = (len(job.budgets), len(x))
+        self.points = x.expand(len(job.budgets), *x.shape).clone()
+        self.worth = torch.full(shape, -torch.inf, dtype=torch.float64, device=x.device)
+        self.won = torch.zeros(shape, dtype=torch.bool, device=x.device)
+        self.decision = decided.expand(shape).clone()
+        self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
+
+    def open(self, budget: int, early_stop: bool) -> Tensor:
+        """(images) who is still to be worked on, and may still ask."""
+        todo = ~self.won[budget] if early_stop else torch.ones_like(self.won[budget])
+        if self.job.max_queries is None:
+            return todo
+        return todo & (self.spent[budget] < self.job.max_queries).to(todo.device)
+
+    def ball(self, budget: int, todo: Tensor) -> Ball:
+        """Where the points of a budget may lie."""
+        center = self.x[todo]
+        return Ball(center, torch.full((len(center),), self.job.budgets[budget].value, device=center.device), self.job.norm)
+
+    def offer(self, budget: int, todo: Tensor, propose: Callable[[Ball], Tensor]) -> None:
+        """Judge one proposal for some images; keep it where it is better than what there was."""
+        if not bool(todo.any()):
+            return
+        ball = self.ball(budget, todo)
+        point = self.job.settle(ball, propose(ball))
+        self._judge(budget, todo, ball, point)
+        if self.job.kind == "minimal":
+            for share in OUTWARDS:
+                left = ~self.won[budget, todo] & (point != ball.center).flatten(1).any(1)
+                if not bool(left.any()):
+                    break
+                further = torch.full((len(point),), share, device=point.device)
+                pushed = ball.center + per_sample(further, point) * (point - ball.center)
+                rows = todo.clone()
+                rows[todo] = left
+                self._judge(budget, rows, ball[left], self.job.settle(ball[left], pushed[left]))
+
+    def _judge(self, budget: int, todo: Tensor, ball: Ball, point: Tensor) -> None:
+        goal = self.goal[todo]
+        logits = self.job.verdict(point, self.ids[todo])
+        reached, rows = goal.reached(logits), todo.nonzero()[:, 0]
+        worth = goal.margin(logits).to(torch.float64)
+        if self.job.kind == "minimal":
+            worth = torch.where(reached, -distance(point, ball.center, self.job.norm), -torch.inf)
+        better = (worth > self.worth[budget, rows]) & ~(self.won[budget, rows] & ~reached)
+        kept = rows[better]
+        self.points[budget, kept], self.worth[budget, kept] = point[better], worth[better]
+        self.decision[budget, kept] = self.job.decide(logits)[better]
+        self.won[budget, kept] = reached[better]

@@ -1,0 +1,79 @@
+"""Everything that one attack run does to every batch, with every default resolved."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from advcli.errors import AdvcliError, CommandError
+from advcli.geometry import FREE, Ball
+from advcli.grid import quantize
+from advcli.numbers import Budget
+from advcli.registry import Bound
+from advcli.rejection import decision
+from advcli.rng import SampleRNG
+
+UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attack run; `model` gives the verdicts, and is searched through."""
+
+    model: nn.Module
+    method: Bound
+    norm: str
+    budgets: tuple[Budget, ...]
+    target: str | None
+    label: str
+    seed: int
+    device: torch.device
+    restarts: int = 1
+    early_stop: bool = True
+    eot: int = 1
+    random_model: bool = False
+    rejects: bool = False
+    max_queries: int | None = None
+    quantize: bool = False
+    rounding: str = "nearest"
+    half: bool = False
+    store_bytes: bool = False
+
+    @property
+    def kind(self) -> str:
+        return str(self.method.spec.traits.kind)
+
+    @property
+    def search_differs(self) -> bool:
+        """Whether what the search saw may differ from the verdict."""
+        return self.quantize or self.half or self.random_model
+
+    def verdict(self, x: Tensor, ids: Tensor) -> Tensor:
+        """Logits of the plain model on values as they are stored."""
+        with torch.no_grad():
+            logits: Tensor = self.model(x, SampleRNG(self.seed, ids, ("verdict",)))
+        if not bool(torch.isfinite(logits).all()):
+            raise AdvcliError("the model answers with numbers that are not finite; nothing can be said about it")
+        return logits
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """The model's classes; -1 for a rejection."""
+        return decision(logits, self.rejects)
+
+    def settle(self, ball: Ball, point: Tensor) -> Tensor:
+        """A proposal as it will be stored: finite, in the ball, and on the 8-bit grid where that was asked for."""
+        bad = ~torch.isfinite(point).flatten(1).all(1).view(-1, *[1] * (point.ndim - 1))
+        point = torch.where(bad, ball.center, point).clamp(0, 1)
+        if self.norm not in FREE and bool(ball.radius.isfinite().all()):
+            inside = ball.holds(point)
+            if not bool(inside.all()):
+                point = torch.where(inside.view(-1, *[1] * (point.ndim - 1)), point, ball.project(point))
+        return quantize(ball, point, self.rounding)[0] if self.quantize else point
+
+    def checked(self, found: Any, like: Tensor) -> Tensor:
+        """What a method returned, if it is what a method returns."""
+        if not isinstance(found, Tensor) or found.shape != like.shape or not found.is_floating_point():
+            has = f"a {found.dtype} of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise CommandError(f"{self.method.spec.name} returned {has}, expected a float tensor of shape {tuple(like.shape)}")
+        return found.detach().to(like)

@@ -1,0 +1,65 @@
+"""Models that may refuse to decide: one more logit, the last, says how far a score is beyond its threshold.
+
+z_K = max_k z_k + (s(x) - t) / u for K classes, a detector's score s, its threshold t, and u, the spread of the scores on
+clean images: so a rejection is the largest logit exactly where s > t, whatever stands around the model. Where one
+detector stands on another, the larger excess counts: they reject if any of them does.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from advcli.rng import SampleRNG
+
+Ask = Callable[[Tensor], Tensor]
+Score = Callable[[Tensor, Tensor, Ask], Tensor]  # pictures, their logits, the model for others -> (N,) scores
+
+
+def decision(logits: Tensor, rejects: bool) -> Tensor:
+    """The class that a model decides for; -1 where its last logit, the rejection, is the largest."""
+    found = logits.argmax(1)
+    return torch.where(found == logits.shape[1] - 1, -1, found) if rejects else found
+
+
+def split(logits: Tensor, rejects: bool) -> tuple[Tensor, Tensor | None]:
+    """The logits of the classes, and how far a detector's score is beyond its threshold."""
+    if not rejects:
+        return logits, None
+    scores = logits[:, :-1]
+    return scores, logits[:, -1] - scores.amax(1)
+
+
+def rejects(model: nn.Module) -> bool:
+    """Whether a model's last logit is a rejection."""
+    return any(isinstance(module, Rejecting) for module in model.modules())
+
+
+class Rejecting(nn.Module):
+    """A model behind a detector; until it is calibrated it accepts everything."""
+
+    def __init__(self, model: nn.Module, score: Score) -> None:
+        super().__init__()
+        self.model, self.rule = model, score
+        self.inner = rejects(model)
+        self.threshold, self.unit = 0.0, 0.0
+
+    def adopt(self, found: dict[str, Any]) -> None:
+        """Take over what a calibration has found."""
+        self.threshold, self.unit = float(found["threshold"]), float(found["unit"])
+
+    def score(self, x: Tensor, draws: SampleRNG | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The detector's score, the logits of the classes, and the excess of the detectors below."""
+        scores, beyond = split(self.model(x, draws), self.inner)
+
+        def ask(pictures: Tensor) -> Tensor:
+            return split(self.model(pictures, draws), self.inner)[0]
+
+        return self.rule(x, scores, ask), scores, beyond
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        score, scores, beyond = self.score(x, draws)
+        mine = (score - self.threshold) / self.unit if self.unit else torch.full_like(score, -1.0)
+        mine = mine if beyond is None else torch.maximum(mine, beyond)
+        return torch.cat([scores, (scores.amax(1) + mine)[:, None]], 1)
