@@ -147,7 +147,7 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
     plan = _plan(images, objective, network, given, where, talk)
     if given["dry_run"]:
         return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
-    with storage.locked(path):
+    with storage.locked(path), storage.locked(journal):
         parts = outputs.Parts.of(path)
         if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
             parts.begin(made, talk)
