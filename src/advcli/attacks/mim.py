@@ -1,0 +1,52 @@
+"""Momentum iterative method: steps along a running sum of normalised gradients, which transfers better than plain ones.
+
+g_{n+1} = decay g_n + grad J(x_n) / mean|grad J(x_n)| and x_{n+1} = Project(x_n + a steepest(g_{n+1})), from the image
+itself: the sign for linf, the normalised sum for l2. A gradient that is exactly zero adds nothing: the sum goes on.
+"""
+
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from advcli.geometry import Ball, per_sample
+from advcli.parameters import Objective, Param, Steps, StepSize
+from advcli.registry import attack
+from advcli.rng import SampleRNG
+from advcli.search import Best, lengths, take
+from advcli.victim import Goal, Victim
+
+
+def evened(gradient: Tensor) -> Tensor:
+    """The gradient over its mean size, and zero where that is zero."""
+    mean = per_sample(gradient.flatten(1).abs().mean(1), gradient)
+    return torch.where(mean > 0, gradient / mean, 0.0)
+
+
+@attack(family="iterated", kind="budget", norms=("linf", "l2"), access="gradient", paper="arXiv:1710.06081")
+def mim(
+    victim: Victim,
+    x: Tensor,
+    goal: Goal,
+    eps: Tensor,
+    *,
+    rng: SampleRNG,
+    early_stop: bool,
+    norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
+    steps: Steps = 10,
+    step_size: StepSize = "eps/steps",
+    decay: Annotated[float, Param("Weight of the gradients before; 0 is plain iteration.", low=0, high=1)] = 1.0,
+    objective: Objective = "xent",
+) -> Tensor:
+    ball, step = Ball(x, eps, norm), lengths(step_size, eps, steps)
+    best, momentum = Best(x, goal, early_stop), torch.zeros_like(x)
+    for _ in range(steps):
+        gradient, logits = victim.gradient(x, goal.loss(objective))
+        live = best.offer(x, logits, goal)
+        victim, goal, ball, x, gradient, momentum, step = take(live, victim, goal, ball, x, gradient, momentum, step)
+        if not len(x):
+            return best.x
+        momentum = decay * momentum + evened(gradient)
+        x = ball.along(x, momentum, step)
+    best.offer(x, victim(x), goal)
+    return best.x
