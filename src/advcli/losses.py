@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+TINY = 1e-12
+
 
 def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """-log softmax(z)_y."""
@@ -27,9 +29,28 @@ def margin(logits: Tensor, label: Tensor) -> Tensor:
     return rival + logit(logits, label)
 
 
+def dlr(logits: Tensor, label: Tensor) -> Tensor:
+    """The margin over z_(1) - z_(3), which no scale of the logits changes (arXiv:2003.01690); two classes: the margin."""
+    if logits.shape[1] < 3:
+        return margin(logits, label)
+    top = logits.topk(3).values
+    return margin(logits, label) / (top[:, 0] - top[:, 2] + TINY)
+
+
+def dlr_towards(logits: Tensor, target: Tensor) -> Tensor:
+    """The margin over z_(1) - (z_(3) + z_(4)) / 2, which is not constant where the target is third; below four classes
+    the margin. What stands before the target is the largest other logit, whichever class that is by now."""
+    if logits.shape[1] < 4:
+        return margin(logits, target)
+    top = logits.topk(4).values
+    return margin(logits, target) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + TINY)
+
+
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "xent": cross_entropy,
     "logit": logit,
     "prob": prob,
     "margin": margin,
+    "dlr": dlr,
 }
+TOWARDS = {**LOSSES, "dlr": dlr_towards}  # of a target: climbed with a minus

@@ -206,6 +206,9 @@ Norm = Annotated[Literal["linf", "l2", "l1"], Param("Norm of the budget.")]
 Steps = Annotated[int, Param("Gradient steps.", low=1)]
 StepSize = Annotated[str, Param("Length of a step: 0.01, 2/255, eps/10, 2.5*eps/steps.", form="LENGTH")]
 Objective = Annotated[
-    Literal["xent", "logit", "prob", "margin"],
-    Param("What to climb: cross-entropy, the class score, its probability, or the score gap to the rival."),
+    Literal["xent", "logit", "prob", "margin", "dlr"],
+    Param(
+        "What to climb: cross-entropy, the class score, its probability, the score gap to the rival, or that gap over the "
+        "spread of the scores."
+    ),
 ]

@@ -31,7 +31,7 @@ class Best:
     def __init__(self, x: Tensor, goal: Goal, early_stop: bool) -> None:
         self.x = x.clone()
         self.early_stop = early_stop
-        self._margin = torch.full((len(x),), -torch.inf, device=x.device)
+        self._margin = x.new_full((len(x),), -torch.inf)
         self._open = torch.arange(len(x), device=x.device)
 
     def offer(self, x: Tensor, logits: Tensor, goal: Goal) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import AdvcliError
-from advcli.losses import LOSSES, margin
+from advcli.losses import LOSSES, TOWARDS, margin
 from advcli.rejection import decision, split
 from advcli.rng import SampleRNG
 
@@ -42,8 +42,8 @@ class Goal:
 
     def loss(self, objective: str) -> Callable[[Tensor], Tensor]:
         """What to climb: the loss of the label, or minus that of the target; `logit` is then +z_target."""
-        sign = -1 if self.targeted else 1
-        return self.climb(lambda scores: sign * LOSSES[objective](scores, self.label))
+        sign, loss = (-1, TOWARDS[objective]) if self.targeted else (1, LOSSES[objective])
+        return self.climb(lambda scores: sign * loss(scores, self.label))
 
     def climb(self, loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """A loss of the classes' logits, with the detector's term where the model can reject."""

@@ -1,0 +1,122 @@
+"""Auto-PGD: projected gradient ascent with momentum that halves each image's step when the ascent stalls, free of tuning.
+
+z = P(x_k + a steepest(grad f(x_k))), x_{k+1} = P(x_k + 0.75 (z - x_k) + 0.25 (x_k - x_{k-1})), a = 2 eps at first. At
+the checkpoints w_j an image whose f rose in fewer than 75 % of the steps since w_{j-1}, or whose step was kept there and
+whose best f is still the same, goes on from its best point with half the step. f is the cross-entropy, or another
+objective such as dlr: the margin over the spread of the logits, which for two classes (towards a target, for two or
+three) is the plain margin.
+"""
+
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from advcli.geometry import Ball, per_sample
+from advcli.parameters import Objective, Param, Steps
+from advcli.registry import attack
+from advcli.rng import SampleRNG
+from advcli.search import Best, take
+from advcli.victim import Goal, Victim
+
+KEEP = 0.75  # of the way to z; the rest is the step before
+ENOUGH = 0.75  # of the steps have to rise
+
+
+def checkpoints(steps: int) -> list[int]:
+    """0 and w_j = ceil(p_j steps) below `steps`: p_1 = 0.22, then each gap 0.03 shorter than the last, never below 0.06."""
+    percent, gap, found = 0, 22, [0]
+    while (place := -(-percent * steps // 100)) < steps:
+        found += [place] if place > found[-1] else []
+        percent, gap = percent + gap, max(gap - 3, 6)
+    return found
+
+
+@dataclass(slots=True)
+class Ascent:
+    """Where every image stands; can be indexed by a mask."""
+
+    x: Tensor
+    before: Tensor
+    gradient: Tensor
+    value: Tensor  # f(x)
+    top: Tensor  # the best point, its gradient and its value
+    top_gradient: Tensor
+    top_value: Tensor
+    step: Tensor
+    rises: Tensor  # since the last checkpoint
+    mark: Tensor  # the best value at the last checkpoint
+    halved: Tensor  # at the last checkpoint
+
+    @classmethod
+    def start(cls, x: Tensor, gradient: Tensor, value: Tensor, step: Tensor) -> "Ascent":
+        rises, halved = torch.zeros_like(value), torch.zeros_like(value, dtype=torch.bool)
+        return cls(x, x, gradient, value, x, gradient, value, step, rises, value, halved)
+
+    def __getitem__(self, mask: Tensor) -> "Ascent":
+        return Ascent(**{one.name: getattr(self, one.name)[mask] for one in fields(self)})
+
+    def move(self, ball: Ball, keep: float) -> Tensor:
+        """The next point."""
+        ahead = ball.along(self.x, self.gradient, self.step)
+        if keep == 1:
+            return ahead
+        return ball.project(self.x + keep * (ahead - self.x) + (1 - keep) * (self.x - self.before))
+
+    def arrive(self, x: Tensor, gradient: Tensor, value: Tensor, window: int) -> None:
+        """Take a new point; with a window, the checkpoint after that many steps goes first."""
+        stalled = self._stalled(window) if window else None
+        higher = value > self.top_value
+        self.top = torch.where(per_sample(higher, x), x, self.top)
+        self.top_gradient = torch.where(per_sample(higher, x), gradient, self.top_gradient)
+        self.top_value = torch.where(higher, value, self.top_value)
+        if stalled is not None:
+            x = torch.where(per_sample(stalled, x), self.top, x)
+            gradient = torch.where(per_sample(stalled, x), self.top_gradient, gradient)
+            value = torch.where(stalled, self.top_value, value)
+        self.rises = self.rises + (value > self.value)
+        self.x, self.before, self.gradient, self.value = x, self.x, gradient, value
+
+    def _stalled(self, window: int) -> Tensor:
+        stalled = (self.rises < ENOUGH * window) | (~self.halved & (self.top_value == self.mark))
+        self.step = torch.where(stalled, self.step / 2, self.step)
+        self.rises, self.mark, self.halved = torch.zeros_like(self.rises), self.top_value, stalled
+        return stalled
+
+
+@attack(family="iterated", kind="budget", norms=("linf", "l2"), access="gradient", random=True, paper="arXiv:2003.01690")
+def apgd(
+    victim: Victim,
+    x: Tensor,
+    goal: Goal,
+    eps: Tensor,
+    *,
+    rng: SampleRNG,
+    early_stop: bool,
+    norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
+    steps: Steps = 100,
+    objective: Objective = "xent",
+    random_start: Annotated[bool, Param("Start at a random point of the ball, or at the image.")] = True,
+) -> Tensor:
+    ball, marks = Ball(x, eps, norm), checkpoints(steps)
+    windows = {last + 1: last - first for first, last in pairwise(marks)}
+    if random_start:
+        x = ball.random_point(rng)
+    best, ascent = Best(x, goal, early_stop), None
+    for k in range(steps):
+        gradient, logits = victim.gradient(x, goal.loss(objective))
+        live = best.offer(x, logits, goal)
+        value = goal.loss(objective)(logits)
+        victim, goal, ball, x, gradient, value = take(live, victim, goal, ball, x, gradient, value)
+        if not len(x):
+            return best.x
+        if ascent is None:
+            ascent = Ascent.start(x, gradient, value, 2 * ball.radius)
+        else:
+            (ascent,) = take(live, ascent)
+            ascent.arrive(x, gradient, value, windows.get(k, 0))
+        x = ascent.move(ball, KEEP if k else 1.0)
+    best.offer(x, victim(x), goal)
+    return best.x

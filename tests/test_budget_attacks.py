@@ -1,0 +1,252 @@
+"""Attacks within a budget: each against a plain computation of what its paper says."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from advcli.attacks.apgd import apgd, checkpoints
+from advcli.attacks.mim import evened, mim
+from advcli.losses import dlr, dlr_towards, margin
+from advcli.rng import SampleRNG
+from advcli.victim import Goal, Tally, Victim
+from conftest import attacked
+
+
+class Curved(nn.Module):
+    """A smooth network that writes down where it was asked."""
+
+    def __init__(self, classes: int = 5, size: int = 48) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(size, 24), nn.Tanh(), nn.Linear(24, classes))
+            for one in self.net.parameters():
+                one.data *= 3
+        self.asked: list[Tensor] = []
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        self.asked.append(x.detach().clone())
+        return self.net(x)
+
+
+def pictures(count: int) -> Tensor:
+    """Colour pictures with some pixels that are exactly black or white."""
+    return (torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(2)) * 1.2 - 0.1).clamp(0, 1)
+
+
+def run(method, model, x, label, eps, *, targeted=False, early_stop=False, **options):
+    """A method on a whole batch, without the pipeline around it."""
+    count = len(x)
+    victim = Victim(model, Tally(count), torch.arange(count), None)
+    draws = SampleRNG(0, torch.arange(count))
+    return method(victim, x, Goal(label, targeted), x.new_full((count,), eps), rng=draws, early_stop=early_stop, **options)
+
+
+def slope(model, x, label, loss):
+    point = x.clone().requires_grad_()
+    value = loss(model.net(point[None])[0], label)
+    return torch.autograd.grad(value, point)[0], value.item()
+
+
+def inside(point, x, eps, norm):
+    d = point - x
+    d = d.clamp(-eps, eps) if norm == "linf" else d * min(1.0, eps / max(d.norm().item(), 1e-12))
+    return (x + d).clamp(0, 1)
+
+
+def steepest(g, norm):
+    return g.sign() if norm == "linf" else g / max(g.norm().item(), 1e-12)  # dlr is flat once the class is only third
+
+
+def plain_xent(z, y):
+    return z.logsumexp(0) - z[y]
+
+
+def plain_dlr(z, y):
+    top = z.sort(descending=True).values
+    rival = max(z[k] for k in range(len(z)) if k != y)
+    return -(z[y] - rival) / (top[0] - top[2] + 1e-12)
+
+
+def plain_towards(z, t):
+    top = z.sort(descending=True).values
+    rival = max(z[k] for k in range(len(z)) if k != t)
+    return -(rival - z[t]) / (top[0] - (top[2] + top[3]) / 2)
+
+
+def one_by_the_paper(model, x, y, eps, norm, steps, loss):
+    """Algorithm 1 of arXiv:2003.01690 for one picture, line by line: (points, step sizes, the best value). In float64,
+    for a rise is a rise however small it is."""
+    p = [0.0, 0.22]
+    while p[-1] < 1:
+        p.append(p[-1] + max(p[-1] - p[-2] - 0.03, 0.06))
+    w = sorted({math.ceil(round(one * steps, 6)) for one in p})
+    eta, points, f = [2 * eps] * (steps + 1), [x], []
+    g, value = slope(model, x, y, loss)
+    f.append(value)
+    points.append(inside(x + eta[0] * steepest(g, norm), x, eps, norm))
+    f.append(slope(model, points[1], y, loss)[1])
+    best = points[0] if f[0] >= f[1] else points[1]
+    best_after, halved_at = [f[0], max(f[:2])], set()  # the best of the first k steps
+    for k in range(1, steps):
+        g = slope(model, points[k], y, loss)[0]
+        z = inside(points[k] + eta[k] * steepest(g, norm), x, eps, norm)
+        new = inside(points[k] + 0.75 * (z - points[k]) + 0.25 * (points[k] - points[k - 1]), x, eps, norm)
+        value, eta[k + 1] = slope(model, new, y, loss)[1], eta[k]
+        if value > best_after[-1]:
+            best = new
+        best_after.append(max(value, best_after[-1]))
+        if k in w:
+            first = w[w.index(k) - 1]
+            rose = sum(f[i + 1] > f[i] for i in range(first, k))
+            if rose < 0.75 * (k - first) or (first not in halved_at and best_after[first] == best_after[k]):
+                halved_at.add(k)
+                eta[k + 1], new, value = eta[k] / 2, best, best_after[-1]
+        points.append(new)
+        f.append(value)
+    return points, eta, best_after[-1]
+
+
+@pytest.mark.parametrize(("objective", "loss"), [("xent", plain_xent), ("dlr", plain_dlr)])
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.08), ("l2", 0.5)])
+@pytest.mark.parametrize("steps", [7, 60])
+def test_apgd_goes_where_the_paper_says(norm, eps, objective, loss, steps):
+    model, x = Curved().requires_grad_(False).double(), pictures(4).double()
+    label = model(x).argmax(1)
+    halvings = 0
+    for k in range(len(x)):
+        points, eta, value = one_by_the_paper(model, x[k], int(label[k]), eps, norm, steps, loss)
+        model.asked.clear()
+        run(apgd, model, x[k : k + 1], label[k : k + 1], eps, norm=norm, steps=steps, objective=objective, random_start=False)
+        asked = [one[0] for one in model.asked]
+        assert len(asked) == steps + 1, "a gradient for every step and one look at the end"
+        restarts = {k + 1 for k in range(steps) if eta[k + 1] < eta[k]}  # there it goes on from a point it knows
+        halvings += len(restarts)
+        for n, (found, wanted) in enumerate(zip(asked, points, strict=True)):
+            if n not in restarts:
+                torch.testing.assert_close(found, wanted, atol=2e-6, rtol=0, msg=f"point {n} of picture {k}")
+        found = max(slope(model, one, int(label[k]), loss)[1] for one in asked)
+        assert found == pytest.approx(value, rel=1e-9)
+    assert steps == 7 or halvings > 4, "the case is no case unless steps are halved"
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_apgd_treats_every_picture_of_a_batch_as_if_it_were_alone(norm):
+    model, x = Curved().requires_grad_(False), pictures(8)
+    label = model(x).argmax(1)
+    together = run(apgd, model, x, label, 0.3, norm=norm, steps=60)
+    goal, ids = Goal(label), torch.arange(len(x))
+    for k in range(len(x)):
+        victim, draws = Victim(model, Tally(1), torch.zeros(1, dtype=torch.int64), None), SampleRNG(0, ids[k : k + 1])
+        one = goal[ids == k]
+        alone = apgd(victim, x[k : k + 1], one, torch.tensor([0.3]), rng=draws, early_stop=False, norm=norm, steps=60)
+        assert one.margin(model(together[k : k + 1])).item() == pytest.approx(one.margin(model(alone)).item(), abs=1e-3)
+
+
+def test_the_checkpoints_of_the_paper():
+    assert checkpoints(100) == [0, 22, 41, 57, 70, 80, 87, 93, 99]
+    assert checkpoints(10) == [0, 3, 5, 6, 7, 8, 9]
+    assert checkpoints(1) == [0]
+
+
+def test_dlr_by_hand():
+    z = torch.tensor([[3.0, 1.0, 0.0, -2.0]])
+    assert dlr(z, torch.tensor([0])).item() == pytest.approx(-2 / 3)
+    assert dlr(z, torch.tensor([2])).item() == pytest.approx(1)
+    assert dlr_towards(z, torch.tensor([2])).item() == pytest.approx(3 / 4)
+    assert dlr_towards(z, torch.tensor([0])).item() == pytest.approx(-2 / 4)
+
+
+@pytest.mark.parametrize("loss", [dlr, dlr_towards])
+def test_dlr_knows_no_scale_and_no_offset(loss):
+    z = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    label = torch.arange(50) % 6
+    torch.testing.assert_close(loss(1000 * z + 7, label), loss(z, label), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("loss", "fewest"), [(dlr, 3), (dlr_towards, 4)])
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+def test_dlr_is_the_margin_where_there_are_too_few_classes(loss, fewest, classes):
+    z, label = torch.randn(9, classes, generator=torch.Generator().manual_seed(1)), torch.arange(9) % classes
+    assert torch.equal(loss(z, label), margin(z, label)) == (classes < fewest)
+    level = torch.ones(3, classes).requires_grad_()
+    gradient = torch.autograd.grad(loss(level, torch.zeros(3, dtype=torch.int64)).sum(), level)[0]
+    assert bool(torch.isfinite(gradient).all())
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+@pytest.mark.parametrize("method", ["apgd", "pgd"])
+def test_dlr_finds_what_cross_entropy_finds(method, classes, targeted):
+    model, x = Curved(classes).requires_grad_(False), pictures(40)
+    label, settings = model(x).argmax(1), {"target": "next"} if targeted else {}
+    made = {
+        name: attacked(method, model, x, label, "0.15", options={"objective": name, "steps": 20}, **settings)["success"]
+        for name in ("xent", "dlr")
+    }
+    assert made["dlr"].mean() >= made["xent"].mean() - 0.1
+    assert made["dlr"].any()
+
+
+@pytest.mark.parametrize("method", ["apgd", "mim"])
+def test_finished_pictures_cost_nothing_more(method):
+    model, x = Curved(), pictures(30)
+    label = model(x).argmax(1)
+    first, full = (attacked(method, model, x, label, "0.1", early_stop=flag, options={"steps": 25}) for flag in (True, False))
+    won = first["success"].astype(bool)
+    assert won.any()
+    assert (full["gradients"] == 25).all()
+    assert (full["queries"] == 1).all()
+    assert (first["gradients"][won] < 25).any()
+    assert (first["gradients"][~won] == 25).all()
+    assert full["success"][won].all(), "the deepest point of the same path"
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.6)])
+@pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_mim_goes_where_the_paper_says(norm, eps, decay, sign):
+    model, x = Curved().requires_grad_(False), pictures(5)
+    label = model(x).argmax(1) if sign == 1 else (model(x).argmax(1) + 1) % 5
+    for k in range(len(x)):
+        point, momentum, wanted = x[k], torch.zeros_like(x[k]), [x[k]]
+        for _ in range(8):
+            g = sign * slope(model, point, int(label[k]), plain_xent)[0]
+            momentum = decay * momentum + g / g.abs().mean()
+            point = inside(point + eps / 8 * steepest(momentum, norm), x[k], eps, norm)
+            wanted.append(point)
+        model.asked.clear()
+        run(mim, model, x[k : k + 1], label[k : k + 1], eps, norm=norm, steps=8, decay=decay, targeted=sign == -1)
+        torch.testing.assert_close(torch.cat(model.asked), torch.stack(wanted), atol=2e-6, rtol=0)
+
+
+def test_a_zero_gradient_leaves_the_momentum_and_a_faint_one_counts_in_full():
+    g = torch.zeros(3, 1, 2, 2)
+    g[1, 0, 0, 0], g[2] = 1e-30, 5.0
+    found = evened(g)
+    assert torch.equal(found[0], torch.zeros(1, 2, 2))
+    assert found[1, 0, 0, 0].item() == pytest.approx(4.0)
+    assert torch.equal(found[2], torch.ones(1, 2, 2))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_mim_walks_on_where_the_gradient_is_gone(norm):
+    class Step(nn.Module):
+        """A slope up to the first step, then a plateau, then the other class."""
+
+        def forward(self, x, draws=None):
+            s = (x - 0.5).flatten(1).sum(1)
+            score = torch.where(s < 0.05, s - 0.3, torch.where(s < 0.6, torch.full_like(s, -0.2), torch.full_like(s, 0.2)))
+            return torch.stack([-score, score + 0 * s], 1)
+
+    x = torch.full((2, 1, 2, 2), 0.5)
+    label = torch.zeros(2, dtype=torch.int64)
+    eps = 0.2 if norm == "linf" else 0.4
+    moving = attacked("mim", Step(), x, label, str(eps), options={"norm": norm, "decay": 1.0})
+    resting = attacked("mim", Step(), x, label, str(eps), options={"norm": norm, "decay": 0.0})
+    assert np.isfinite(moving["images"]).all()
+    assert moving["success"].all()
+    assert not resting["success"].any(), "without momentum it stays on the plateau"
