@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.attacks.apgd import apgd, checkpoints
+from advcli.attacks.dgsm import dgsm
 from advcli.attacks.mim import evened, mim
 from advcli.losses import dlr, dlr_towards, margin
 from advcli.rng import SampleRNG
@@ -250,3 +251,65 @@ def test_mim_walks_on_where_the_gradient_is_gone(norm):
     assert np.isfinite(moving["images"]).all()
     assert moving["success"].all()
     assert not resting["success"].any(), "without momentum it stays on the plateau"
+
+
+class Linear(nn.Module):
+    """Logits W x."""
+
+    def __init__(self, classes: int = 4, size: int = 48) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(classes, size, generator=torch.Generator().manual_seed(4)))
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        return (x - 0.5).flatten(1) @ self.w.T
+
+
+def test_dgsm_is_exact_on_a_linear_model():
+    """S1-A2: after enough steps d = -eps sign(W_true - W_desired), before the clip to [0, 1]."""
+    model, x = Linear().requires_grad_(False), pictures(30)
+    label = model(x).argmax(1)
+    made = attacked("dgsm", model, x, label, "0.05", target="other", early_stop=False)
+    target = torch.from_numpy(made["target"])
+    source = label.repeat_interleave(3)
+    wanted = x.repeat_interleave(3, 0) - 0.05 * (model.w[source] - model.w[target]).sign().view(-1, 3, 4, 4)
+    torch.testing.assert_close(torch.from_numpy(made["images"]), wanted.clamp(0, 1), atol=1e-7, rtol=0)
+    assert (made["gradients"].reshape(30, 3)[:, 0] == 120).all()
+
+
+def test_dgsm_climbs_the_difference_of_two_cross_entropies():
+    """J(y_desired) - J(y_true) = z_true - z_desired, and dgsm goes where that falls."""
+    model, x = Curved().requires_grad_(False), pictures(6)
+    label = model(x).argmax(1)
+    target = (label + 2) % 5
+    z = model(x)
+    difference = nn.functional.cross_entropy(z, target, reduction="none") - nn.functional.cross_entropy(
+        z, label, reduction="none"
+    )
+    gap = z.gather(1, label[:, None]) - z.gather(1, target[:, None])
+    torch.testing.assert_close(difference, gap[:, 0], atol=1e-5, rtol=0)
+    for k in range(len(x)):
+        point, wanted = x[k], [x[k]]
+        for _ in range(9):
+            down = [slope(model, point, int(one[k]), plain_xent)[0] for one in (target, label)]
+            point = inside(point - 0.02 * (down[0] - down[1]).sign(), x[k], 0.1, "linf")
+            wanted.append(point)
+        model.asked.clear()
+        goal = Goal(target[k : k + 1], True, label[k : k + 1])
+        victim = Victim(model, Tally(1), torch.zeros(1, dtype=torch.int64), None)
+        draws = SampleRNG(0, torch.zeros(1, dtype=torch.int64))
+        budget = torch.tensor([0.1])
+        dgsm(victim, x[k : k + 1], goal, budget, rng=draws, early_stop=False, steps=9, step_size="eps/5")
+        torch.testing.assert_close(torch.cat(model.asked), torch.stack(wanted), atol=1e-6, rtol=0)
+
+
+def test_dgsm_moves_nothing_where_the_wanted_class_is_the_true_one():
+    model, x = Curved().requires_grad_(False), pictures(20)
+    label = model(x).argmax(1)
+    made = attacked("dgsm", model, x, label, "0.1", target=str(int(label[0])))
+    same = (label == label[0]).numpy()
+    assert (made["images"][same] == x.numpy()[same]).all()
+    assert (made["gradients"][same] == 0).all()
+    assert (made["gradients"][~same] > 0).all()
+    victim = Victim(model, Tally(20), torch.arange(20), None)
+    found = dgsm(victim, x, Goal(label, True, label), torch.full((20,), 0.1), rng=SampleRNG(0, label), early_stop=False)
+    assert torch.equal(found, x)

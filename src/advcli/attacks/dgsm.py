@@ -1,0 +1,46 @@
+"""Directed gradient sign method: signed steps that lower the wanted class's loss less the true class's.
+
+L = J(x + d, y_desired) - J(x + d, y_true) = z_true - z_desired, for the two log-sum-exps cancel, so that its gradient
+does not fade. d_0 = 0, d_{n+1} = clip(d_n - a sign(grad L), -eps, eps), and x + d stays within [0, 1].
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from advcli.geometry import Ball
+from advcli.losses import logit
+from advcli.parameters import Steps, StepSize
+from advcli.registry import attack
+from advcli.rng import SampleRNG
+from advcli.search import Best, lengths, take
+from advcli.victim import Goal, Victim
+
+
+def difference(goal: Goal) -> Callable[[Tensor], Tensor]:
+    """-L = z_desired - z_true."""
+    return goal.climb(lambda logits: logit(logits, goal.own) - logit(logits, goal.label))
+
+
+@attack(family="iterated", kind="budget", norms=("linf",), access="gradient", targeted="only", paper="papers/1")
+def dgsm(
+    victim: Victim,
+    x: Tensor,
+    goal: Goal,
+    eps: Tensor,
+    *,
+    rng: SampleRNG,
+    early_stop: bool,
+    steps: Steps = 40,
+    step_size: StepSize = "eps/10",
+) -> Tensor:
+    ball, step, best = Ball(x, eps, "linf"), lengths(step_size, eps, steps), Best(x, goal, early_stop)
+    for _ in range(steps):
+        gradient, logits = victim.gradient(x, difference(goal))
+        live = best.offer(x, logits, goal)
+        victim, goal, ball, x, gradient, step = take(live, victim, goal, ball, x, gradient, step)
+        if not len(x):
+            return best.x
+        x = ball.along(x, gradient, step)
+    best.offer(x, victim(x), goal)
+    return best.x
