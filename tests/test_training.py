@@ -106,6 +106,18 @@ def test_the_best_epoch_is_kept_and_the_header_says_so(run, folder):
     assert rows[0]["k"] == max(counts)
 
 
+def test_only_a_lack_of_pictures_means_no_validation(run, folder):
+    photographs(Path("photos"), splits=("train", "test"), count=2, size=16, kind="png")
+    words = ["train", "--data", "photos", "--arch", "mlp", "--epochs", "1"]
+    assert run(*words).code == 0  # a tenth of four pictures is none
+    assert log()[0]["val"] == {"k": 0, "n": 0}
+    photographs(Path("photos"), splits=("val",), count=2, size=16, kind="png")
+    Path("photos/val/a/0.png").write_bytes(b"no picture")
+    ran = run(*words, "-o", "other.safetensors")
+    assert ran.code == 3
+    assert "photos/val/a/0.png" in ran.err
+
+
 @pytest.mark.parametrize("command", [["--augment", "shake"], ["--preprocess", "average"], ["--preprocess", "gaussian:sgma=2"],
                                      ["--preprocess", "nothing"], ["--freeze-until", "nowhere"], ["--mean", "1,2"], ["--std", "0"],
                                      ["--stop-at", "1.5"], ["--momentum", "0.5"], ["--ema", "1"], ["--weights", "a.pt", "--pretrained"]])  # fmt: skip

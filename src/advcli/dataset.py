@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from advcli.arrays import Array
-from advcli.errors import CommandError, InputError
+from advcli.errors import CommandError, Empty, InputError
 from advcli.rng import SampleRNG
 
 VAL_SHARE = 0.1
@@ -80,7 +80,7 @@ class Dataset:
             found = found.rows(np.arange(min(limit, len(found))))
         given = {"classes": classes, "limit": limit, "per_class": per_class}
         if not len(found):
-            raise InputError(f"{self.name}:{self.split}: no image is left to work on")
+            raise Empty(f"{self.name}:{self.split}: no image is left to work on")
         return replace(found, origin={**self.origin, **{k: v for k, v in given.items() if v is not None}})
 
     def _of_classes(self, text: str) -> "Dataset":

@@ -3,7 +3,8 @@
     AdvcliError          4  the run could not go on
     ├── CommandError     2  the command line is wrong
     └── InputError       3  a file or data set is missing, damaged, refused or does not fit
-        └── Damaged      3  its bytes are not what its digest says: for `verify` an answer
+        ├── Damaged      3  its bytes are not what its digest says: for `verify` an answer
+        └── Empty        3  it is whole, and no image of it falls into what was asked for
 
 A message says what, where, and what to do, in at most three lines. 1 is no error but an answer ("no"), and 130 is
 an interrupt.
@@ -30,3 +31,7 @@ class InputError(AdvcliError):
 
 class Damaged(InputError):
     """The content is not what the digest says: for `verify` an answer, for everyone else exit 3."""
+
+
+class Empty(InputError):
+    """No image falls into the split or the selection that was asked for."""

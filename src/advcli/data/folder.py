@@ -16,7 +16,7 @@ from torch import Tensor
 
 from advcli.arrays import Array
 from advcli.dataset import Dataset, carve
-from advcli.errors import InputError
+from advcli.errors import Empty, InputError
 from advcli.header import canonical
 from advcli.pictures import decode, mode_of
 from advcli.registry import source
@@ -97,7 +97,7 @@ def folder(
         places = carve(labels, split, called)
     mode = mode_of(str(base / name / file) for name, file in found)
     if not len(places):
-        raise InputError(f"{path}: no picture falls into the {split} split; it has {len(found)} in all")
+        raise Empty(f"{path}: no picture falls into the {split} split; it has {len(found)} in all")
     files = _Files(base, [found[k] for k in places])
     shape = decode([files[0]], mode, (resize, image_size), None)[0].shape
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from advcli import catalog, modelfile, opening, stack, storage
 from advcli.dataset import Dataset
-from advcli.errors import CommandError, InputError
+from advcli.errors import CommandError, Empty, InputError
 from advcli.parameters import (
     Classes,
     Data,
@@ -244,5 +244,5 @@ def validation(images: Dataset, given: dict[str, Any]) -> Dataset | None:
     kept = {k: v for k, v in inputs.selection(given).items() if k not in ("limit", "per_class")}
     try:
         return inputs.open_data(name, "val", **kept).for_classes(images.classes, "the training set")
-    except InputError:
+    except Empty:
         return None  # a small folder may have no validation pictures
