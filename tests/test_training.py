@@ -332,3 +332,21 @@ def test_pictures_are_read_ahead_in_the_same_order(folder):
 
     with pytest.raises(InputError, match=r"3\.jpg"):
         list(batches.of([np.arange(len(data))]))
+
+
+def test_sets_without_files_to_decode_are_taken_into_memory(run, folder):
+    from advcli.pipeline.batches import Batches
+    from advcli.pipeline.inputs import open_data
+
+    x = np.random.default_rng(0).random((6, 1, 8, 8)).astype(np.float32)
+    np.savez("float.npz", images=x, labels=np.arange(6) % 2)
+    np.savez("bytes.npz", images=(x * 255).astype(np.uint8), labels=np.arange(6) % 2)
+    assert run("import", "float.npz", "-o", "set.h5").code == 0
+    for name in ("digits", "float.npz", "bytes.npz", "set.h5"):
+        data = open_data(name, None)
+        batches = Batches(data, torch.device("cpu"), 4)
+        assert batches.pixels is not None, name
+        places = np.array([5, 0, 3])
+        ((found, label, _),) = batches.of([places])
+        assert torch.equal(found, data.read(places))
+        assert label.tolist() == data.labels[places].tolist()

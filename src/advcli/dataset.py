@@ -30,6 +30,7 @@ class Dataset:
     eight_bit: bool = False
     kind: str = "clean"  # adversarial and filtered sets may hold one picture several times
     pixels: Tensor | None = None  # all of them, where they lie in memory: bytes, or numbers in [0, 1]
+    packed: bool = False  # rows of one file that need no decoding: training takes them into memory
 
     @classmethod
     def of_bytes(

@@ -46,4 +46,5 @@ def digits(split: str) -> Dataset:
         index=places,
         read=lambda k: pictures[torch.from_numpy(k)],
         origin={"name": "digits", "split": split},
+        pixels=pictures,
     )

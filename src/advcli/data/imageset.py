@@ -32,4 +32,5 @@ def imageset(split: str, path: str) -> Dataset:
         origin={"name": "file", "split": own, "digest": opened.digest},
         eight_bit=opened.eight_bit,
         kind=opened.kind,
+        packed=True,
     )

@@ -30,14 +30,15 @@ def npz(split: str, path: str) -> Dataset:
     opening.first_in_child(path, lambda: _checked(path, split, list(names)), declared, f"{content} {split}")
     images, labels, index, classes, own = _checked(path, split, list(names))
     places = carve(labels, own, "npz") if own != "test" and "x_train" in names else np.arange(len(labels))
-    eight_bit, shape = images.dtype == np.uint8, (images.shape[1], images.shape[2], images.shape[3])
+    pixels, shape = torch.from_numpy(images[places]), (images.shape[1], images.shape[2], images.shape[3])
+    origin = {"name": "file", "split": own, "digest": content}
+    if images.dtype == np.uint8:
+        return Dataset.of_bytes(Path(path).name, own, classes, pixels, labels[places], index[places], origin)
 
     def read(wanted: Array) -> Tensor:
-        taken = torch.from_numpy(images[places[wanted]]).to(torch.float32)
-        return taken / 255 if eight_bit else taken
+        return pixels[torch.from_numpy(wanted)]
 
-    origin = {"name": "file", "split": own, "digest": content}
-    return Dataset(Path(path).name, own, classes, shape, labels[places], index[places], read, origin, eight_bit=eight_bit)
+    return Dataset(Path(path).name, own, classes, shape, labels[places], index[places], read, origin, pixels=pixels)
 
 
 def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Array, tuple[str, ...], str]:

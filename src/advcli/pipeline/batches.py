@@ -76,12 +76,10 @@ class Batches:
 
 
 def _in_memory(data: Dataset) -> Tensor | None:
-    """All pictures, as bytes where they are bytes; None where they are files, or too many."""
+    """All pictures, as bytes where they are bytes; None where they are to be decoded, or too many."""
     if data.pixels is not None:
         return data.pixels
-    if "digest" not in data.origin and data.origin["name"] not in ("digits", "tensors"):
-        return None  # picture files
-    if data.origin.get("name") == "folder" or len(data) * prod(data.shape) * (1 if data.eight_bit else 4) > MOST:
+    if not data.packed or len(data) * prod(data.shape) * (1 if data.eight_bit else 4) > MOST:
         return None
     pieces = []
     for start in range(0, len(data), 1024):
