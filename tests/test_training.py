@@ -273,6 +273,47 @@ def test_published_weights_are_taken_from_their_folder_and_never_fetched_unasked
     assert run("train", "--arch", "cnn", "--pretrained", "-o", "x.safetensors").code == 2
 
 
+@pytest.mark.parametrize("arch", ["resnet34", "googlenet"])
+def test_published_weights_see_pixels_as_torchvision_prepares_them(arch, run, folder, monkeypatch):
+    """On stand-ins: networks of theirs with fresh weights, under the published name."""
+    import torchvision.models
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder / "hub"))
+    photographs(Path("photos"), count=3)
+    published = torchvision.models.get_model_weights(arch).DEFAULT
+    path = folder / "hub" / "checkpoints" / published.url.rsplit("/", 1)[-1]
+    path.parent.mkdir(parents=True)
+    own = {"transform_input": True, "init_weights": False} if arch == "googlenet" else {}  # as they build it for these weights
+    theirs = torchvision.models.get_model(arch, weights=None, **own).eval()
+    torch.save(theirs.state_dict(), path)
+    words = ["--resize", "96", "--image-size", "96", "--epochs", "1", "--lr", "0", "--freeze-until", "fc"]
+    ran = run("train", "--data", "photos", "--arch", arch, "--pretrained", *words)
+    assert ran.code == 0, ran.err
+    model = modelfile.read("model.safetensors")
+    x = torch.rand(4, 3, 96, 96)
+    prepared = published.transforms()
+    mean, std = (torch.tensor(one).view(3, 1, 1) for one in (prepared.mean, prepared.std))
+    theirs.fc.weight.data, theirs.fc.bias.data = model.tensors["fc.weight"], model.tensors["fc.bias"]  # for two classes
+    with torch.no_grad():
+        wanted = theirs((x - mean) / std)
+        torch.testing.assert_close(model.module()(x), wanted, atol=1e-4 * float(wanted.abs().max()), rtol=0)
+
+
+def test_published_weights_with_a_normalisation_of_their_own_keep_it():
+    assert vision.normalize("efficientnet_v2_l") == {"mean": [0.5] * 3, "std": [0.5] * 3}
+    assert vision.normalize("vit_b_16") == {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+def test_weights_of_a_model_file_bring_their_normalisation(run, folder):
+    assert run("train", "--arch", "mlp", "--mean", "0.3", "--std", "0.4", "--epochs", "1").code == 0
+    more = ["--arch", "mlp", "--weights", "model.safetensors", "--lr", "0", "--epochs", "1"]
+    assert run("train", *more, "-o", "next.safetensors").code == 0
+    assert modelfile.read("next.safetensors").recipe["normalize"] == modelfile.read("model.safetensors").recipe["normalize"]
+    assert run("train", *more, "--std", "1", "-o", "other.safetensors").code == 0
+    found = modelfile.read("other.safetensors").recipe["normalize"]
+    assert (round(found["mean"][0], 6), found["std"]) == (0.3, [1.0])
+
+
 def test_the_names_of_torchvision_are_those_that_it_registers():
     import torchvision.models
 

@@ -65,3 +65,15 @@ def pretrained(name: str, *, download: bool) -> Path:
         except Exception as error:  # urllib and ssl raise many kinds
             raise InputError(f"{name}: its weights could not be downloaded ({str(error)[:100]})") from None
     return path
+
+
+def normalize(name: str) -> dict[str, list[float]]:
+    """The mean and the deviation of each channel that the published weights expect.
+
+    Networks with side heads have learned on pixels from -1 to 1. torchvision normalises like all others and has the
+    network turn that back (transform_input); ours does not, so that nothing is normalised twice.
+    """
+    if name in SIDE_HEADS:
+        return {"mean": [0.5] * 3, "std": [0.5] * 3}
+    shown = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    return {"mean": list(shown.mean), "std": list(shown.std)}

@@ -195,10 +195,10 @@ def _shape(text: str) -> tuple[int, int, int]:
     return int(pieces[0]), int(pieces[1]), int(pieces[2])
 
 
-def numbers(text: str | None, count: int, default: float, name: str) -> list[float]:
+def numbers(text: str | None, count: int, default: float | list[float], name: str) -> list[float]:
     """One number for each channel."""
     if text is None:
-        return [default] * count
+        return default if isinstance(default, list) else [default] * count
     try:
         values = [float(fraction(piece)) for piece in text.split(",")]
     except (ValueError, OverflowError) as error:

@@ -10,23 +10,33 @@ from advcli import foreign, modelfile, vision
 from advcli.errors import CommandError, InputError
 from advcli.talk import Talk
 
+Normalize = dict[str, list[float]]  # mean and std of each channel
 
-def start_weights(network: nn.Module, given: dict[str, Any], talk: Talk) -> None:
-    """Load what --weights or --pretrained says; a last layer for another number of classes starts fresh."""
+
+def start_weights(network: nn.Module, given: dict[str, Any], talk: Talk) -> Normalize:
+    """Load what --weights or --pretrained says; a last layer for another number of classes starts fresh.
+
+    Returns the normalisation that the weights were trained behind, where it is known.
+    """
     if given["weights"] and given["pretrained"]:
         raise CommandError("--weights and --pretrained both say where to start; give one of them")
     if given["weights"]:
-        adopt(network, _of_file(Path(given["weights"])), given["weights"], talk)
-    elif given["pretrained"]:
+        tensors, known = _of_file(Path(given["weights"]))
+        adopt(network, tensors, given["weights"], talk)
+        return known
+    if given["pretrained"]:
         path = vision.pretrained(given["arch"], download=given["download"])
         adopt(network, foreign.state_dict(path)[0], path.name, talk)
+        return vision.normalize(given["arch"])
+    return {}
 
 
-def _of_file(path: Path) -> dict[str, Tensor]:
-    """The tensors of a model file of ours or of foreign weights."""
+def _of_file(path: Path) -> tuple[dict[str, Tensor], Normalize]:
+    """The tensors and the normalisation of a model file of ours, or the tensors of foreign weights."""
     if path.suffix == ".safetensors" and modelfile.peek(path):
-        return modelfile.read(path).tensors
-    return foreign.state_dict(path)[0]
+        model = modelfile.read(path)
+        return model.tensors, dict(model.recipe["normalize"])
+    return foreign.state_dict(path)[0], {}
 
 
 def adopt(network: nn.Module, tensors: dict[str, Tensor], where: str, talk: Talk) -> None:

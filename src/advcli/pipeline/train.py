@@ -71,8 +71,14 @@ def train(
     weights: Annotated[str | None, Param("Start from a model file or from foreign weights.", form="FILE")] = None,
     pretrained: Annotated[bool, Param("Start from the weights that torchvision publishes.")] = False,
     freeze_until: Annotated[str | None, Param("Leave the layers before this one as they are.", form="LAYER")] = None,
-    mean: Annotated[str | None, Param("Mean of each channel, taken off inside the model.", form="X,...")] = None,
-    std: Annotated[str | None, Param("Standard deviation of each channel, divided by inside the model.", form="X,...")] = None,
+    mean: Annotated[
+        str | None,
+        Param("Mean of each channel, taken off in the model. [default: the starting weights' own, or 0]", form="X,..."),
+    ] = None,
+    std: Annotated[
+        str | None,
+        Param("Deviation of each channel, divided by in the model. [default: the starting weights' own, or 1]", form="X,..."),
+    ] = None,
     limit: Limit = None,
     per_class: PerClass = None,
     classes: Classes = None,
@@ -170,9 +176,9 @@ def _plan(images: Dataset, objective: Bound, network: Bound, given: dict[str, An
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(given["seed"])  # inside the fork: the caller's random state stays as it is
         net: nn.Module = network(images.shape, len(images.classes))
-    start_weights(net, given, talk)
-    mean = numbers(given["mean"], images.shape[0], 0.0, "mean")
-    std = numbers(given["std"], images.shape[0], 1.0, "std")
+    known = start_weights(net, given, talk)
+    mean = numbers(given["mean"], images.shape[0], known.get("mean", 0.0), "mean")
+    std = numbers(given["std"], images.shape[0], known.get("std", 1.0), "std")
     model: nn.Module = stack.Classifier(net, mean, std)
     for one in filters(given["preprocess"]):
         model = one(model)
