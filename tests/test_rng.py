@@ -57,6 +57,20 @@ def test_logarithm_and_quantile_agree_with_the_libraries():
     np.testing.assert_allclose(quantile(p).numpy(), stats.norm.ppf(p.numpy()), atol=1e-13, rtol=1e-13)
 
 
+def test_quantiles_do_not_depend_on_how_many_are_taken_at_once():
+    p = SampleRNG(0, torch.arange(3)).uniform(30_000).double() * (1 - 2e-9) + 1e-9
+    whole = quantile(p)
+    assert whole.shape == p.shape
+    assert torch.equal(whole[1, 2000:2009], quantile(p[1, 2000:2009]))
+    assert quantile(p[:0]).shape == (0, 30_000)
+
+
+def test_some_copies_draw_what_they_draw_among_all():
+    base = SampleRNG(0, torch.tensor([4, 9]), ("x",), turn=torch.tensor([3, 5]))
+    whole = base.copies(10).uniform(6).view(2, 10, 6)
+    assert torch.equal(base.copies(10, slice(4, 7)).uniform(6).view(2, 3, 6), whole[:, 4:7])
+
+
 def test_chances_come_as_often_as_they_should():
     rng = SampleRNG(5, torch.arange(200), ("x",))
     for rate in (0.0, 0.1, 0.25, 0.5, 0.9, 1.0):

@@ -21,6 +21,7 @@ WORD = 0xFFFFFFFF
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 BLOCKS = 1 << 15  # counters at a time: the temporaries stay in the cache
+CACHED = 1 << 15  # numbers at a time, for the same reason
 Words = TypeVar("Words", Tensor, Array)
 
 
@@ -57,11 +58,11 @@ class SampleRNG:
     def at(self, turn: Tensor) -> "SampleRNG":
         return replace(self, turn=turn)
 
-    def copies(self, count: int) -> "SampleRNG":
-        """Draws for `count` copies of each sample in a row, different ones for each copy."""
+    def copies(self, count: int, some: slice = slice(None)) -> "SampleRNG":
+        """Draws for `count` copies of each sample in a row, or for some of these; different ones for each copy."""
         turn = torch.zeros_like(self.ids) if self.turn is None else self.turn
-        each = turn.to(self.ids.device)[:, None] * count + torch.arange(count, device=self.ids.device)
-        return replace(self, ids=self.ids.repeat_interleave(count), turn=each.flatten(), table=None)
+        each = turn.to(self.ids.device)[:, None] * count + torch.arange(count, device=self.ids.device)[some]
+        return replace(self, ids=self.ids.repeat_interleave(each.shape[1]), turn=each.flatten(), table=None)
 
     def __getitem__(self, mask: Tensor) -> "SampleRNG":
         return replace(self, ids=self.ids[mask], turn=None if self.turn is None else self.turn[mask], table=None)
@@ -162,18 +163,27 @@ TAIL = (
 
 def quantile(p: Tensor) -> Tensor:
     """The normal quantile of float64 p in (0, 1), to about 1e-15 (Wichura, algorithm AS 241, 1988)."""
+    flat, step = p.flatten(), CACHED if p.device.type == "cpu" else max(1, p.numel())
+    return torch.cat([_quantile(flat[i : i + step]) for i in range(0, max(1, len(flat)), step)]).view(p.shape)
+
+
+def _quantile(p: Tensor) -> Tensor:
     q = p - 0.5
-    centre = q * _ratio(CENTRE, 0.180625 - q * q)
+    found = q * _ratio(CENTRE, 0.180625 - q * q)
+    outside = (q.abs() > 0.425).nonzero()[:, 0]  # a seventh of them: only these need a logarithm
+    p, q = p[outside], q[outside]
     r = torch.sqrt(-logarithm(torch.where(q < 0, p, 1 - p)))
-    outer = torch.where(r <= 5, _ratio(SHOULDER, r - 1.6), _ratio(TAIL, r - 5))
-    return torch.where(q.abs() <= 0.425, centre, torch.where(q < 0, -outer, outer))
+    far = torch.where(r <= 5, _ratio(SHOULDER, r - 1.6), _ratio(TAIL, r - 5))
+    found[outside] = torch.where(q < 0, -far, far)
+    return found
 
 
 def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], r: Tensor) -> Tensor:
     top, bottom = torch.zeros_like(r), torch.zeros_like(r)
     for a, b in zip(reversed(coefficients[0]), reversed(coefficients[1]), strict=True):
-        top, bottom = top * r + a, bottom * r + b
-    return top / bottom
+        top.mul_(r).add_(a)
+        bottom.mul_(r).add_(b)
+    return top.div_(bottom)
 
 
 MOST_DRAWN = 1 << 27  # draws of a table
