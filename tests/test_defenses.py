@@ -7,7 +7,7 @@ from scipy import ndimage
 from scipy.special import logsumexp, softmax
 from torch import nn
 
-from advcli import catalog
+from advcli import catalog, stack
 from advcli.defenses.average import Averaged, together
 from advcli.defenses.gaussian import smooth
 from advcli.defenses.squeeze import median, reduce_depth
@@ -17,12 +17,16 @@ from conftest import Halfspace, near_the_plane
 from test_attacks import Small, pictures
 
 SPECS = [pytest.param(spec, id=spec.name) for spec in catalog.specs("defense")]
+FILTERS = [p for p in SPECS if not (p.values[0].traits.members or p.values[0].traits.has("fits"))]
 DRAWS = SampleRNG(0, torch.arange(5))
 
 
 def behind(spec, base, shape):
-    """The base behind a defense, with two members where it takes some."""
-    return spec.bind({})(base, *([[Small(shape, 4), Small(shape, 4)]] if spec.traits.members else []))
+    """The base behind a defense, with two members where it takes some, and calibrated where it can reject."""
+    model = stack.around(spec.bind({}), base, [Small(shape, 4), Small(shape, 4)], shape, 4)
+    if spec.traits.rejects:
+        model.adopt({"threshold": 0.1, "unit": 0.5})
+    return model
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 12, 20), (1, 1, 7)], ids=str)
@@ -31,7 +35,7 @@ def test_a_defended_model_is_a_model(spec, shape):
     base, x = Small(shape, 4), pictures(shape)
     model = behind(spec, base, shape)
     logits = model(x, DRAWS)
-    assert logits.shape == (5, 4)
+    assert logits.shape == (5, 4 + spec.traits.rejects)
     assert torch.isfinite(logits).all()
     assert torch.equal(logits, model(x, DRAWS)), "the same draws give the same decision"
     if not spec.traits.random:
@@ -49,7 +53,7 @@ def test_a_gradient_comes_through(spec):
     assert (gradient.flatten(1).abs().sum(1) > 0).all()
 
 
-@pytest.mark.parametrize("spec", [one for one in SPECS if "vote" not in str(one.id)])
+@pytest.mark.parametrize("spec", FILTERS)
 def test_draws_do_not_depend_on_the_batch(spec):
     rule, x = spec.bind({})(nn.Identity()), pictures((1, 8, 8))
     whole = rule.filter(x, DRAWS)

@@ -62,7 +62,7 @@ class ModelFile:
             model = stack.build(self.recipe, [] if static else self.defenses)
         except AdvcliError as error:
             raise InputError(f"{self.path}: its recipe cannot be built: {error}") from None
-        stack.load_all(model, self.tensors, str(self.path))
+        stack.load_all(model, self.tensors, str(self.path), static=static)
         return model.eval()
 
 

@@ -169,6 +169,23 @@ Allow = Annotated[
 Force = Annotated[bool, Param("Replace what stands at the output's name.")]
 DryRun = Annotated[bool, Param("Only say how many rows, bytes and seconds it would take.")]
 
+# Words of defenses.
+Fpr = Annotated[float, Param("Share of natural images that it may reject.", low=0.0001, high=0.9)]
+Members = Annotated[
+    tuple[str, ...],
+    Param("A model beside it, for methods that take several; may be repeated.", form="FILE", needs="members"),
+]
+FitData = Annotated[
+    str | None,
+    Param("What it is fitted on. [default: what the model was trained on: train to learn from, val for a threshold]",
+          form="DATA", needs="fits"),
+]  # fmt: skip
+
+FitLimit = Annotated[int | None, Param("Fit on the first N images.", low=1, form="N", needs="fits")]
+FitDir = Annotated[
+    str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR", needs="fits")
+]
+
 # Words of attacks.
 Eps = Annotated[
     str | None,

@@ -60,7 +60,13 @@ class DefenseTraits:
     gradient: Literal["exact", "surrogate"]
     random: bool = False
     members: bool = False  # takes other models, which are stored with it
+    learns: bool = False  # has a network of its own, which is fitted on training images
+    rejects: bool = False  # has a threshold, which is set on validation images
     paper: str = ""
+
+    def has(self, need: str | None) -> bool:
+        """Whether an option that needs this trait does something here."""
+        return {None: True, "members": self.members, "learns": self.learns, "fits": self.learns or self.rejects}[need]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +174,21 @@ def attack(
 
 
 def defense(
-    *, family: str, gradient: Literal["exact", "surrogate"], random: bool = False, members: bool = False, paper: str = ""
+    *,
+    family: str,
+    gradient: Literal["exact", "surrogate"],
+    random: bool = False,
+    members: bool = False,
+    learns: bool = False,
+    rejects: bool = False,
+    paper: str = "",
 ) -> Callable[[F], F]:
-    """Register the function below, `model -> model` or `model, members -> model`, as a defense."""
-    return _decorator("defense", family=family, gradient=gradient, random=random, members=members, paper=paper)
+    """Register the function below, `model -> model`, as a defense.
+
+    One with members takes them second; one that learns takes the input's shape and the number of classes last.
+    """
+    more = {"random": random, "members": members, "learns": learns, "rejects": rejects}
+    return _decorator("defense", family=family, gradient=gradient, paper=paper, **more)
 
 
 def recipe(*, family: str, paper: str = "") -> Callable[[F], F]:

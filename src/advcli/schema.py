@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from advcli.errors import InputError
@@ -14,6 +15,7 @@ KINDS = {"clean": (), "perturbation": ("of", "norm", "epsilon"), "filtered": ("o
 MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}
 VICTIM: Fields = {"digest": str, "weights": str, "defenses": list, "static": bool}
 OPTIONS: Fields = {"early_stop": bool, "restarts": int, "label": str, "quantize": bool, "seed": int}
+FOUND: Fields = {"threshold": float, "unit": float, "n": int, "rejected": int}
 HEX = re.compile("[0-9a-f]{64}")
 NORMS = ("linf", "l2", "l1", "l0", "raw", "none")
 VERBS = ("train", "attack", "defend", "stats", "import")
@@ -59,6 +61,9 @@ def defenses(found: Any, where: str) -> None:
     need(isinstance(found, list), where, "list of defenses")
     for one in found:
         fields(one, {"name": str, "parameters": dict}, where, "defenses")
+        if "found" in one:
+            fields(one["found"], FOUND, where, "defenses.found")
+            need(one["found"]["unit"] > 0 and all(map(isfinite, (one["found"][key] for key in FOUND))), where, "defenses.found")
 
 
 def image_set(header: Header, where: str) -> None:
@@ -119,5 +124,3 @@ def model(recipe: Header, where: str) -> None:
         need(isinstance(one, dict) and "members" not in one, where, "members")
         model({**one, "format": recipe["format"], "made": recipe.get("made"), "data": None}, where)
         need(one["input"] == recipe.get("input") and one["classes"] == recipe.get("classes"), where, "members")
-    votes = sum(one["name"] == "vote" for one in recipe["defenses"])
-    need(votes == bool(members), where, "members")

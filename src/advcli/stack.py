@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from advcli import catalog
 from advcli.errors import InputError
 from advcli.fitted import Fitted
+from advcli.registry import Bound
+from advcli.rejection import Rejecting
 from advcli.rng import SampleRNG
 
 
@@ -64,11 +66,35 @@ def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Modu
     shape, classes = tuple(recipe["input"]), len(recipe["classes"])
     network = catalog.from_file("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])(shape, classes)
     model: nn.Module = Classifier(network, recipe["normalize"]["mean"], recipe["normalize"]["std"])
-    for one in defenses:
-        spec = catalog.from_file("defense", one["name"])
-        beside = ([build(each, each["defenses"]) for each in recipe["members"]],) if spec.traits.members else ()
-        model = spec.bind(one["parameters"])(model, *beside)
+    members = recipe.get("members", [])
+    each = [catalog.from_file("defense", one["name"]).bind(one["parameters"]) for one in defenses]
+    takers = [bound.spec.name for bound in each if bound.spec.traits.members]
+    if len(takers) > bool(members):
+        raise InputError(f"{' and '.join(takers)}: each needs members of its own")
+    for bound, one in zip(each, defenses, strict=True):
+        beside = [build(member, member["defenses"]) for member in members] if bound.spec.name in takers else []
+        model = around(bound, model, beside, shape, classes)
+        if "found" in one:
+            cast(Rejecting, model).adopt(one["found"])
     return model
+
+
+def around(bound: Bound, model: nn.Module, members: Sequence[nn.Module], shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A defense around a model, with all that it takes."""
+    traits = bound.spec.traits
+    beside = [*([members] if traits.members else []), *([shape, classes] if traits.learns else [])]
+    found: nn.Module = bound(model, *beside)
+    return found
+
+
+def learned(model: nn.Module) -> dict[str, nn.Module]:
+    """The networks that the defenses of a stack have learned, by how their tensors' names begin."""
+    around = []
+    while isinstance(inner := getattr(model, "model", None), nn.Module):
+        around.append(model)
+        model = inner
+    own = ((k, getattr(one, "learned", None)) for k, one in enumerate(reversed(around)))
+    return {f"{DEFENSE}{k}/": one for k, one in own if isinstance(one, nn.Module)}
 
 
 def imported(recipe: Mapping[str, Any]) -> None:
@@ -81,17 +107,31 @@ def imported(recipe: Mapping[str, Any]) -> None:
             catalog.from_file("architecture", name).load()
 
 
-MEMBER = "member/"
+MEMBER, DEFENSE = "member/", "defense/"
 
 
-def load_all(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
-    """The weights of a model and of the members that it holds."""
-    load_weights(model, {name: tensor for name, tensor in tensors.items() if not name.startswith(MEMBER)}, where)
+def starting(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, without that beginning."""
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def load_all(model: nn.Module, tensors: dict[str, Tensor], where: str, *, static: bool = False) -> None:
+    """The weights of a model, of what its defenses have learned, and of the members that it holds.
+
+    A static model has no defenses; what belongs to them is passed over.
+    """
+    load_weights(model, {name: tensor for name, tensor in tensors.items() if not name.startswith((MEMBER, DEFENSE))}, where)
     found = (getattr(module, "members", None) for module in model.modules())
-    beside: Iterable[nn.Module] = next((one for one in found if one is not None), ())
-    for k, member in enumerate(beside):
-        start = f"{MEMBER}{k}/"
-        load_weights(member, {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}, where)
+    members: Iterable[nn.Module] = next((one for one in found if one is not None), ())
+    beside = {f"{MEMBER}{k}/": one for k, one in enumerate(members)}
+    for start, network in learned(model).items():
+        _load(network, starting(tensors, start), where)
+    for start, member in beside.items():
+        load_all(member, starting(tensors, start), where)
+    known = (*learned(model), *beside)
+    extra = [name for name in tensors if name.startswith((MEMBER, DEFENSE)) and not name.startswith(known)]
+    if extra and not static:
+        raise InputError(f"{where}: the weights do not fit the architecture: first unexpected {extra[0]!r}")
 
 
 def classifier_of(model: nn.Module) -> Classifier:
@@ -105,6 +145,10 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str) -> No
     if isinstance(network, Fitted):
         network.adopt(tensors, where)
         return
+    _load(network, tensors, where)
+
+
+def _load(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     own = {name: tensor.shape for name, tensor in network.state_dict().items()}
     if words := difference(own, {name: tensor.shape for name, tensor in tensors.items()}):
         raise InputError(f"{where}: the weights do not fit the architecture: {words}")

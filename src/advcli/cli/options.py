@@ -66,7 +66,7 @@ def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[
 
 def applies(one: Option, specs: Sequence[Spec]) -> bool:
     """Whether a verb's option does something for the chosen method."""
-    return all(spec.role != "attack" or spec.traits.has(one.param.needs) for spec in specs)
+    return all(spec.role not in ("attack", "defense") or spec.traits.has(one.param.needs) for spec in specs)
 
 
 def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:

@@ -1,0 +1,49 @@
+"""Reject a picture that the model sees differently once it is squeezed: natural ones hardly change.
+
+s(x) = max over squeezers of ||softmax z(x) - softmax z(squeeze(x))||_1, in [0, 2]; the threshold is set on validation
+images. Each squeezer is one of `squeeze`: bits:1, median:2x2. Rounding passes the gradient straight through (BPDA).
+"""
+
+from functools import partial
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from advcli.defenses.squeeze import squeezed, window
+from advcli.errors import CommandError
+from advcli.parameters import Fpr, Param
+from advcli.registry import defense
+from advcli.rejection import Ask, Rejecting
+
+Squeezer = tuple[int | None, tuple[int, int] | None]
+
+
+def read(text: str) -> list[Squeezer]:
+    """`bits:1,median:2x2`: what each squeezer does."""
+    found: list[Squeezer] = []
+    for piece in text.split(","):
+        word, _, value = piece.strip().partition(":")
+        if word == "bits" and value.isdecimal() and 1 <= int(value) <= 8:
+            found.append((int(value), None))
+        elif word == "median":
+            found.append((None, window(value)))
+        else:
+            raise CommandError(f"--squeezers: {piece!r} is neither bits:N (1 to 8) nor median:HxW")
+    return found
+
+
+def change(x: Tensor, scores: Tensor, ask: Ask, each: list[Squeezer]) -> Tensor:
+    """(N,) how far the probabilities move under the squeezer that moves them most."""
+    before = scores.softmax(1)
+    return torch.stack([(before - ask(squeezed(x, *one)).softmax(1)).abs().sum(1) for one in each]).amax(0)
+
+
+@defense(family="detector", gradient="surrogate", rejects=True, paper="arXiv:1704.01155")
+def squeeze_detector(
+    model: nn.Module,
+    *,
+    squeezers: Annotated[str, Param("What to compare with.", form="WORD,...")] = "bits:1,median:2x2",
+    fpr: Fpr = 0.05,
+) -> nn.Module:
+    return Rejecting(model, partial(change, each=read(squeezers)))

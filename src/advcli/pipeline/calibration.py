@@ -1,0 +1,93 @@
+"""The threshold of a detector, from the scores of natural images that nothing was trained on.
+
+With n scores and a wanted share a of false alarms the threshold is the ceil((n + 1)(1 - a))-th smallest: a new natural
+image then exceeds it with a chance of at most a (Vovk et al. 2005). What is seen on m new images is beta-binomial.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from advcli.arrays import Array
+from advcli.dataset import Dataset
+from advcli.errors import InputError
+from advcli.header import Header
+from advcli.modelfile import ModelFile
+from advcli.pipeline import inputs
+from advcli.registry import Bound
+from advcli.rejection import Rejecting
+from advcli.rng import SampleRNG
+from advcli.talk import Talk
+
+FINEST = 1e-6  # the unit of scores that do not spread
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Natural images, and what to do with their scores."""
+
+    data: Dataset
+    fpr: float
+    seed: int
+    device: torch.device
+    batch_size: int
+    talk: Talk
+
+    @property
+    def origin(self) -> Header:
+        return self.data.origin
+
+    def fit(self, model: nn.Module) -> Header:
+        """What goes into the recipe: the threshold, its unit, and on how many images it was set."""
+        assert isinstance(model, Rejecting)  # its traits say so
+        scores = np.sort(self._scores(model.to(self.device)))
+        place = threshold_place(len(scores), self.fpr)
+        if place >= len(scores):
+            few = f"{len(scores)} images are too few for a false-positive rate of {self.fpr:g}"
+            raise InputError(f"{self.data.name}:{self.data.split}: {few}; it needs {ceil(1 / self.fpr) - 1}")
+        found = {"threshold": float(scores[place]), "unit": float(max(scores.std(), FINEST)), "n": len(scores),
+                 "rejected": int((scores > scores[place]).sum())}  # fmt: skip
+        self.talk.note(f"threshold {found['threshold']:.4g}: {found['rejected']} of {len(scores)} natural images lie beyond it")
+        return {"found": found}
+
+    def _scores(self, model: Rejecting) -> Array:
+        pieces = []
+        with inputs.threads(self.data.shape), torch.no_grad():
+            for start in range(0, len(self.data), self.batch_size):
+                ids = torch.from_numpy(self.data.index[start : start + self.batch_size]).to(self.device)
+                x = self.data.batch(start, start + self.batch_size)[0].to(self.device)
+                pieces.append(model.score(x, SampleRNG(self.seed, ids, ("calibration",)))[0].double().cpu().numpy())
+        found: Array = np.concatenate(pieces)
+        if not np.isfinite(found).all():
+            raise InputError("the detector's scores are not finite; no threshold can be set")
+        return found
+
+
+def threshold_place(count: int, fpr: float) -> int:
+    """Which of the sorted scores is the threshold."""
+    return ceil((count + 1) * (1 - fpr) - 1e-9) - 1
+
+
+def fit_data(base: ModelFile, split: str, given: dict[str, Any]) -> Dataset:
+    """The images that something is fitted on: a split of what the model was trained on, or what was named."""
+    named = given["data"]
+    says = named and (inputs.spelled(named)[1] or Path(named).is_file())
+    return inputs.data_of(base, named, None if says else split, limit=given["limit"], data_dir=given["data_dir"])
+
+
+def prepared(bound: Bound, base: ModelFile, given: dict[str, Any], talk: Talk) -> Calibration | None:
+    """What a defense with a threshold is set on: validation images of what the model was trained on, or those named."""
+    if not bound.spec.traits.rejects:
+        return None
+    data = fit_data(base, "val", given)
+    if data.kind != "clean" or data.split == "test":
+        what = f"the {data.split} split" if data.kind == "clean" else f"{data.kind} images"
+        raise InputError(f"{data.name}: holds {what}; a threshold is set on natural images of the train or val split")
+    device = inputs.find_device(given["device"])
+    size = inputs.default_batch(given["batch_size"], device)
+    return Calibration(data, bound.parameters["fpr"], given["seed"], device, size, talk)

@@ -1,0 +1,70 @@
+"""Images through a filter: what a model behind a defense would see."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from advcli import imagewriter, storage, structure
+from advcli.arrays import Array
+from advcli.errors import CommandError
+from advcli.imageset import ImageSet
+from advcli.pipeline import inputs, outputs
+from advcli.pipeline.estimate import Estimate
+from advcli.registry import Bound
+from advcli.rng import SampleRNG
+from advcli.talk import Talk
+
+
+def filtered(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Path:
+    """The set beside its source, every picture filtered."""
+    path = outputs.target(given["output"], source.with_suffix(".filtered.h5"))
+    outputs.keep_inputs([path], [source])
+    device = inputs.find_device(given["device"])
+    with ImageSet(source) as opened:
+        if opened.kind == "perturbation":
+            raise CommandError(f"{source}: holds perturbations; filter the set that they were made with")
+        batch = inputs.default_batch(given["batch_size"], device)
+        made = outputs.made(
+            "defend",
+            method=bound.spec.name,
+            parameters=bound.parameters,
+            options={"seed": given["seed"]},
+            parents=[{"role": "file", "digest": opened.digest}],
+            data=None,
+            environment=inputs.environment(device, batch),
+        )
+        header = {**opened.header, "kind": "filtered", "of": opened.header, "made": made}
+        rule: Any = bound(nn.Identity()).to(device)
+        ids = torch.from_numpy(opened.column("index")).to(device)
+        names = [name for name in (*structure.COLUMNS, "originals") if name in opened]
+        layout = {name: opened.kept(name) for name in names}
+        layout["images"] = (np.dtype("<f4"), (len(opened), *opened.shape))
+
+        def pictures() -> Iterator[Array]:
+            with talk.progress(f"filtering {source}", len(opened), "images") as tick, torch.no_grad():
+                for start in range(0, len(opened), batch):
+                    x = opened.rows("images", start, start + batch).to(device)
+                    draws = SampleRNG(given["seed"], ids[start : start + batch], ("filter",))
+                    yield rule.filter(x, draws).cpu().numpy()
+                    tick(len(x), "")
+
+        with storage.locked(path):
+            default = given["output"] is None
+            if not outputs.finished(path, made, default_name=default, force=given["force"], talk=talk):
+                fill = {name: (lambda name=name: opened.pieces(name)) for name in names}
+                imagewriter.write(path, header, layout, {**fill, "images": pictures})
+    return path
+
+
+def estimate(files: tuple[str, ...]) -> Estimate:
+    """Rows and bytes of the filtered sets."""
+    rows = size = 0
+    for file in files:
+        with ImageSet(file) as opened:
+            rows += len(opened)
+            size += Path(file).stat().st_size + len(opened) * int(np.prod(opened.shape)) * 3 * opened.eight_bit
+    return Estimate(rows, size, 0.0)
