@@ -30,7 +30,7 @@ FOLDERS = {
     "source": "data",
     "metric": "metrics",
 }
-GIVEN = ("rng", "early_stop")  # what the pipeline hands to a method: no options of it
+GIVEN = ("rng", "early_stop", "teacher", "epoch")  # what the pipeline hands to a method that asks for it: no options of it
 PERMITTED: set[str] = set()
 PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "tuple": tuple}
 FORMS: dict[str, Any] = {"Annotated": Annotated, "Literal": Literal}
@@ -80,8 +80,24 @@ def spec(role: str, name: str) -> Spec:
                 if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == role:
                     traits = registry.TRAITS[role](**{k.arg: _value(k.value) for k in mark.keywords if k.arg})
                     module = f"advcli.{FOLDERS[role]}.{stem}"
-                    return Spec(role, name, ast.get_docstring(tree) or "", traits, _options(node), module, node.name)
+                    given = tuple(arg.arg for arg in node.args.kwonlyargs if arg.arg in GIVEN)
+                    return Spec(role, name, ast.get_docstring(tree) or "", traits, _options(node), module, node.name, given)
     raise TypeError(f"{path.name}: no function under @{role}(...)")
+
+
+def spelled(role: str, text: str) -> tuple[Spec, dict[str, object]]:
+    """A method and its options in one word: NAME, or NAME:option=value,..., or module:function:option=value,..."""
+    name, _, rest = text.partition(":")
+    if rest and name not in names(role) and "=" not in rest.partition(":")[0]:
+        function, _, rest = rest.partition(":")
+        name = f"{name}:{function}"
+    found, typed = spec(role, name), dict[str, object]()
+    for piece in rest.split(",") if rest else ():
+        key, equals, value = piece.partition("=")
+        if not equals:
+            raise CommandError(f"{text}: options of {name} are written option=value, with commas between them")
+        typed[key.strip().replace("-", "_")] = value.strip()
+    return found, typed
 
 
 @cache
@@ -161,12 +177,12 @@ def _module(name: str) -> ModuleType:
 
 def from_function(role: str, name: str, function: Callable[..., Any]) -> Spec:
     """The same entry, read from the living function instead of its source."""
-    found = inspect.signature(function, eval_str=True).parameters.values()
-    mine = [p for p in found if p.kind is p.KEYWORD_ONLY and p.name not in GIVEN]
+    named = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    mine, given = [p for p in named if p.name not in GIVEN], tuple(p.name for p in named if p.name in GIVEN)
     try:
         options = tuple(option(p.name, p.annotation, None if p.default is p.empty else p.default) for p in mine)
     except TypeError as error:
         raise CommandError(f"{name}: {error}") from None
     doc = inspect.getdoc(sys.modules[function.__module__]) or inspect.getdoc(function) or ""
     _, traits = function.__advcli__  # type: ignore[attr-defined]  # pinned by the decorator
-    return Spec(role, name, doc, traits, options, function.__module__, function.__name__)
+    return Spec(role, name, doc, traits, options, function.__module__, function.__name__, given)

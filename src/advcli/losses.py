@@ -46,6 +46,12 @@ def dlr_towards(logits: Tensor, target: Tensor) -> Tensor:
     return margin(logits, target) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + TINY)
 
 
+def divergence(logits: Tensor, other: Tensor) -> Tensor:
+    """KL(softmax(z) || softmax(z')), summed over the classes of each sample."""
+    pairs = other.log_softmax(1), logits.log_softmax(1)
+    return nn.functional.kl_div(*pairs, reduction="none", log_target=True).sum(1)
+
+
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "xent": cross_entropy,
     "logit": logit,

@@ -5,6 +5,7 @@ import struct
 from dataclasses import dataclass
 from fractions import Fraction
 
+BUDGETS = {"linf": ("0.3", "8/255"), "l2": ("2.0", "0.5"), "l1": ("20", "12"), "raw": ("1", "1")}  # of grey and colour images
 MOST_BUDGETS = 1000
 LARGEST = 1e6
 
@@ -75,6 +76,14 @@ def budgets(text: str) -> tuple[Budget, ...]:
     if len({as_float32(value) for value in values}) < len(values):
         raise ValueError(f"{text!r}: names a budget twice")
     return tuple(Budget(one, float(value)) for one, value in zip(found, values, strict=True))
+
+
+def budget(text: str) -> Budget:
+    """A single budget."""
+    found = budgets(text)
+    if len(found) > 1:
+        raise ValueError(f"{text!r}: names {len(found)} budgets; there can be one only")
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from advcli.errors import CommandError
-from advcli.numbers import budgets, fraction, step_length
+from advcli.numbers import budget, budgets, fraction, step_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Param:
     short: str | None = None  # a one-letter name
 
 
-FORMS: dict[str, Callable[[str], object]] = {"SWEEP": budgets, "LENGTH": step_length}
+FORMS: dict[str, Callable[[str], object]] = {"SWEEP": budgets, "BUDGET": budget, "LENGTH": step_length}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,10 @@ class Option:
 
     def _checked(self, value: object) -> Any:
         if self.type is bool:
-            if not isinstance(value, bool):
-                raise ValueError(f"{value!r} is neither True nor False")
-            return value
+            found = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+            if not isinstance(found, bool):
+                raise ValueError(f"{value!r} is neither true nor false")
+            return found
         if self.type is str:
             text = str(value)
             if not text or "\0" in text:
@@ -220,6 +221,14 @@ Rounding = Annotated[
 ]
 Perturbations = Annotated[bool, Param("Also write the perturbations, to perturbations.h5 or beside the -o name.")]
 Norm = Annotated[Literal["linf", "l2", "l1"], Param("Norm of the budget.")]
+OneEps = Annotated[
+    str | None,
+    Param("Budget: 0.3, 8/255. [default grey / colour: linf 0.3 / 8/255, l2 2.0 / 0.5, l1 20 / 12]",
+          form="BUDGET", needs="budget"),
+]  # fmt: skip
+Against = Annotated[
+    str, Param("The attack inside training, with its options: pgd:eps=0.3,steps=10,step_size=0.05.", form="ATTACK:NAME=VALUE,...")
+]
 Steps = Annotated[int, Param("Gradient steps.", low=1)]
 StepSize = Annotated[str, Param("Length of a step: 0.01, 2/255, eps/10, 2.5*eps/steps.", form="LENGTH")]
 Objective = Annotated[
@@ -229,3 +238,6 @@ Objective = Annotated[
         "spread of the scores."
     ),
 ]
+
+# Words of recipes.
+Temperature = Annotated[float, Param("What the logits are divided by in training, and in training only.", low=0.001)]

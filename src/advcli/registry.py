@@ -97,6 +97,7 @@ class Spec:
     options: tuple[Option, ...]
     module: str
     attribute: str
+    given: tuple[str, ...] = ()  # what the function asks of the pipeline: draws, a teacher, the epoch
 
     @property
     def summary(self) -> str:
@@ -110,6 +111,12 @@ class Spec:
 
     def option(self, name: str) -> Option | None:
         return next((one for one in self.options if one.name == name), None)
+
+    def has(self, need: str | None) -> bool:
+        """Whether an option that needs this does something here."""
+        if self.role in ("attack", "defense"):
+            return bool(self.traits.has(need))
+        return need is None or need in self.given
 
     def bind(self, given: Mapping[str, object]) -> "Bound":
         """Fix every parameter; a name that the method does not have is an error that lists those it has."""

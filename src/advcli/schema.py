@@ -18,6 +18,7 @@ OPTIONS: Fields = {"early_stop": bool, "restarts": int, "label": str, "quantize"
 FOUND: Fields = {"threshold": float, "unit": float, "n": int, "rejected": int}
 HEX = re.compile("[0-9a-f]{64}")
 NORMS = ("linf", "l2", "l1", "l0", "raw", "none")
+PARENTS = ("model", "member", "file", "weights", "teacher")
 VERBS = ("train", "attack", "defend", "stats", "import")
 
 
@@ -52,7 +53,7 @@ def provenance(found: Any, where: str) -> None:
     need(all(name.isidentifier() for name in [*found["options"], *found["parameters"]]), where, "option names")
     for parent in found["parents"]:
         fields(parent, {"role": str, "digest": str}, where, "made.parents")
-        need(parent["role"] in ("model", "member", "file", "weights") and HEX.fullmatch(parent["digest"]), where, "made.parents")
+        need(parent["role"] in PARENTS and HEX.fullmatch(parent["digest"]), where, "made.parents")
     data = found.get("data", 0)
     need(data is None or (isinstance(data, dict) and isinstance(data.get("name"), str)), where, "made.data")
 

@@ -30,7 +30,7 @@ OWN = "Options of "
 HEADINGS = {
     "Data": "data split limit per_class classes image_size resize data_dir download",
     "Training": "epochs optimizer lr schedule momentum weight_decay clip ema augment preprocess keep patience stop_at "
-    "weights pretrained freeze_until",
+    "teacher weights pretrained freeze_until",
     "Strength": "norm eps target label restarts early_stop max_queries static eot quantize rounding precision",
     "Running": "seed batch_size part_size device allow dry_run",
     "Output": "output perturbations force json quiet debug",
@@ -66,7 +66,7 @@ def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[
 
 def applies(one: Option, specs: Sequence[Spec]) -> bool:
     """Whether a verb's option does something for the chosen method."""
-    return all(spec.role not in ("attack", "defense") or spec.traits.has(one.param.needs) for spec in specs)
+    return all(spec.role not in ("attack", "recipe", "defense") or spec.has(one.param.needs) for spec in specs)
 
 
 def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:

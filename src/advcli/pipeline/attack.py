@@ -8,7 +8,7 @@ from advcli.errors import CommandError
 from advcli.geometry import tolerance
 from advcli.header import Header
 from advcli.modelfile import ModelFile
-from advcli.numbers import Budget, budgets
+from advcli.numbers import BUDGETS, Budget, budgets
 from advcli.parameters import (
     Allow,
     BatchSize,
@@ -51,7 +51,6 @@ from advcli.registry import Bound
 from advcli.rejection import rejects
 from advcli.talk import SILENT, Talk
 
-BUDGETS = {"linf": ("0.3", "8/255"), "l2": ("2.0", "0.5"), "l1": ("20", "12"), "raw": ("1", "1")}
 RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8
 RECORDED = ("label", "restarts", "early_stop", "max_queries", "static", "quantize", "rounding", "seed", "precision")

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.geometry import Ball
 from advcli.pipeline.board import Board
 from advcli.pipeline.job import Job
+from advcli.proposal import aim, direction_of, point_of
 from advcli.rejection import split
 from advcli.rng import SampleRNG
 from advcli.victim import Goal, Tally, Victim
@@ -27,19 +28,11 @@ def targets(job: Job, label: Tensor, logits: Tensor, ids: Tensor) -> list[Tensor
     classes, rule = logits.shape[1], job.target
     if rule is None:
         return [None]
-    if rule == "next":
-        return [(label + 1) % classes]
-    if rule == "random":
-        drawn = SampleRNG(job.seed, ids, ("target",)).below(torch.full_like(label, classes - 1))
-        return [drawn + (drawn >= label)]
-    if rule == "least-likely":
-        own = nn.functional.one_hot(label, classes).bool()
-        return [logits.masked_fill(own, torch.inf).argmin(1)]
     if rule == "other":
         return [k + (k >= label).long() for k in range(classes - 1)]
     if rule == "all":
         return [torch.full_like(label, k) for k in range(classes)]
-    return [torch.full_like(label, int(rule))]
+    return [aim(rule, label, logits, SampleRNG(job.seed, ids, ("target",)))]
 
 
 def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
@@ -144,10 +137,9 @@ def _along(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop: b
     """One direction serves all budgets, and is paid for once."""
     todo = torch.stack([board.open(budget, early_stop) for budget in range(len(job.budgets))]).any(0)
     if bool(todo.any()):
-        found = job.method(victim[todo], board.x[todo].clone(), board.goal[todo], rng=rng[todo])
-        direction = job.checked(found, board.x[todo])
+        found = direction_of(job.method, victim[todo], board.x[todo], board.goal[todo], rng[todo])
         for budget in range(len(job.budgets)):
-            yield budget, todo, lambda ball: ball.step(direction)
+            yield budget, todo, lambda ball: ball.step(found)
 
 
 def _searched(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop: bool) -> Iterator[Proposal]:
@@ -161,8 +153,7 @@ def _searched(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop
         def run(ball: Ball, todo: Tensor = todo, budget: int = budget) -> Tensor:
             asked = _within(job, board, victim[todo], budget, todo)
             before = victim.tally.queries[asked.rows]
-            args = (asked, ball.center.clone(), board.goal[todo], *([ball.radius.clone()] if job.kind == "budget" else []))
-            found = job.checked(job.method(*args, rng=rng[todo], early_stop=early_stop), ball.center)
+            found = point_of(job.method, asked, ball, board.goal[todo], rng[todo], early_stop=early_stop)
             board.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
             return found
 

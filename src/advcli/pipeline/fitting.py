@@ -10,12 +10,14 @@ from advcli import catalog, stack
 from advcli.arrays import Array
 from advcli.errors import CommandError
 from advcli.fitted import Fitted
-from advcli.pipeline.trainer import Log, Plan, accuracy, say_accuracy
+from advcli.pipeline import watch
+from advcli.pipeline.trainer import Plan
+from advcli.pipeline.watch import Log
 from advcli.rng import SampleRNG
 from advcli.talk import Talk
 
-LOOP = ("epochs", "batch_size", "optimizer", "lr", "schedule", "momentum", "weight_decay", "clip", "ema", "augment", "keep",
-        "patience", "stop_at", "weights", "pretrained", "freeze_until", "precision")  # fmt: skip
+LOOP = ("recipe", "epochs", "batch_size", "optimizer", "lr", "schedule", "momentum", "weight_decay", "clip", "ema", "augment",
+        "keep", "patience", "stop_at", "teacher", "weights", "pretrained", "freeze_until", "precision")  # fmt: skip
 BATCH = 1024
 
 
@@ -38,10 +40,10 @@ def fit(plan: Plan, publish_log: Callable[[Log], None], talk: Talk) -> Log:
     talk.note(f"{plan.given['arch']}: scikit-learn fits {len(plan.data)} images")
     network.fit(_seen(plan, network), plan.data.labels, plan.given["seed"])
     plan.model.to(plan.device)
-    k, n = accuracy(plan.model, plan.val, plan.device, plan.given["seed"]) if plan.val else (0, 0)
+    k, n = watch.accuracy(plan.model, plan.val, plan.device, plan.given["seed"]) if plan.val else (0, 0)
     log = [{"epoch": 1, "images": len(plan.data), "seconds": round(time.perf_counter() - begin, 3), "val": {"k": k, "n": n}}]
     publish_log(log)
-    say_accuracy(k, n, talk)
+    watch.say(log, "last", talk)
     return log
 
 

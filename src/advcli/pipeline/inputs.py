@@ -37,7 +37,7 @@ def checked(verb: str, given: dict[str, Any]) -> dict[str, Any]:
 def refuse_idle(spec: Spec, options: tuple[Option, ...], given: dict[str, Any]) -> None:
     """An option that would do nothing for this method is an error."""
     for one in options:
-        if given.get(one.name, one.default) != one.default and not spec.traits.has(one.param.needs):
+        if given.get(one.name, one.default) != one.default and not spec.has(one.param.needs):
             raise CommandError(f"{spec.name} has no option {one.flag}: it would do nothing there")
 
 

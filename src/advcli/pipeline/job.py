@@ -1,15 +1,15 @@
 """Everything that one attack run does to every batch, with every default resolved."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from advcli.errors import AdvcliError, CommandError
-from advcli.geometry import FREE, Ball
+from advcli.errors import AdvcliError
+from advcli.geometry import Ball
 from advcli.grid import quantize
 from advcli.numbers import Budget
+from advcli.proposal import settled
 from advcli.registry import Bound
 from advcli.rejection import decision
 from advcli.rng import SampleRNG
@@ -63,17 +63,5 @@ class Job:
 
     def settle(self, ball: Ball, point: Tensor) -> Tensor:
         """A proposal as it will be stored: finite, in the ball, and on the 8-bit grid where that was asked for."""
-        bad = ~torch.isfinite(point).flatten(1).all(1).view(-1, *[1] * (point.ndim - 1))
-        point = torch.where(bad, ball.center, point).clamp(0, 1)
-        if self.norm not in FREE and bool(ball.radius.isfinite().all()):
-            inside = ball.holds(point)
-            if not bool(inside.all()):
-                point = torch.where(inside.view(-1, *[1] * (point.ndim - 1)), point, ball.project(point))
+        point = settled(ball, point)
         return quantize(ball, point, self.rounding)[0] if self.quantize else point
-
-    def checked(self, found: Any, like: Tensor) -> Tensor:
-        """What a method returned, if it is what a method returns."""
-        if not isinstance(found, Tensor) or found.shape != like.shape or not found.is_floating_point():
-            has = f"a {found.dtype} of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-            raise CommandError(f"{self.method.spec.name} returned {has}, expected a float tensor of shape {tuple(like.shape)}")
-        return found.detach().to(like)

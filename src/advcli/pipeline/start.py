@@ -1,4 +1,4 @@
-"""What a network starts from: its own seed, somebody's weights, or those that torchvision publishes."""
+"""What a network starts from: its own seed, somebody's weights, or those that torchvision publishes; and its teacher."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from advcli import foreign, modelfile, vision
+from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
+from advcli.modelfile import ModelFile
 from advcli.talk import Talk
 
 Normalize = dict[str, list[float]]  # mean and std of each channel
@@ -29,6 +31,17 @@ def start_weights(network: nn.Module, given: dict[str, Any], talk: Talk) -> Norm
         adopt(network, foreign.state_dict(path)[0], path.name, talk)
         return vision.normalize(given["arch"])
     return {}
+
+
+def open_teacher(path: str, images: Dataset) -> ModelFile:
+    """The model of --teacher, which must know the same classes, in the same order, on pictures of the same size."""
+    found = modelfile.read(path)
+    if found.classes != images.classes:
+        raise InputError(f"{path}: knows the classes {', '.join(found.classes)}; {images.name} has {', '.join(images.classes)}")
+    if found.shape != images.shape:
+        have, want = ("x".join(map(str, shape)) for shape in (images.shape, found.shape))
+        raise InputError(f"{images.name}: images are {have} (channels, height, width), {path} takes {want}")
+    return found
 
 
 def _of_file(path: Path) -> tuple[dict[str, Tensor], Normalize]:

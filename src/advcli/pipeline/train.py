@@ -28,13 +28,14 @@ from advcli.parameters import (
     Resize,
     Seed,
 )
-from advcli.pipeline import inputs, outputs
+from advcli.pipeline import inputs, outputs, watch
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.fitting import fit, is_fitted, refuse_loop_options
 from advcli.pipeline.importing import numbers
 from advcli.pipeline.regimen import RATES, freeze
-from advcli.pipeline.start import start_weights
-from advcli.pipeline.trainer import Log, Plan, Trainer
+from advcli.pipeline.start import open_teacher, start_weights
+from advcli.pipeline.trainer import Plan, Trainer
+from advcli.pipeline.watch import Log
 from advcli.registry import Bound, refuse_unknown
 from advcli.talk import SILENT, Talk
 
@@ -65,9 +66,13 @@ def train(
     preprocess: Annotated[
         str | None, Param("Train behind a filter, which becomes part of the model: gaussian:sigma=2.", form="DEFENSE")
     ] = None,
-    keep: Annotated[Literal["last", "best"], Param("Weights of the last epoch, or of the best on validation images.")] = "last",
+    keep: Annotated[
+        Literal["last", "best"],
+        Param("Weights of the last epoch, or of the best on validation images: against an attack, of the best under PGD."),
+    ] = "last",
     patience: Annotated[int | None, Param("Stop after so many epochs without a better one on validation images.", low=1)] = None,
     stop_at: Annotated[float | None, Param("Stop as soon as validation accuracy reaches this.", low=0, high=1)] = None,
+    teacher: Annotated[str | None, Param("The model to learn from.", form="FILE", needs="teacher")] = None,
     weights: Annotated[str | None, Param("Start from a model file or from foreign weights.", form="FILE")] = None,
     pretrained: Annotated[bool, Param("Start from the weights that torchvision publishes.")] = False,
     freeze_until: Annotated[str | None, Param("Leave the layers before this one as they are.", form="LAYER")] = None,
@@ -103,6 +108,10 @@ def train(
     objective, network = split_options(recipe, arch, options)
     if network.spec.traits.family == "fitted":
         refuse_loop_options(given)
+    inputs.refuse_idle(objective.spec, catalog.verb("train")[1], given)
+    if objective.spec.has("teacher") and not teacher:
+        raise CommandError(f"{recipe}: needs a model to learn from; give --teacher FILE")
+    watch.resolved(objective, 1)  # refuses what it cannot train against before anything is read
     if given["optimizer"] != "sgd" and given["momentum"] != MOMENTUM:
         raise CommandError(f"--momentum: {given['optimizer']} has its own; only --optimizer sgd takes it")
     images = inputs.open_data(data, None, **inputs.selection(given))
@@ -117,6 +126,7 @@ def train(
     given["lr"] = RATES[given["optimizer"]] if given["lr"] is None else given["lr"]
     given["batch_size"] = given["batch_size"] or (64 if len(images) < MANY else 128)
     given["epochs"] = find_epochs(given["epochs"], len(images))
+    objective = watch.resolved(objective, images.shape[0])
     with inputs.threads(images.shape):
         return _train(images, objective, network, given, talk)
 
@@ -132,6 +142,8 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
     where = inputs.find_device(given["device"])
     recorded = {k: given[k] for k in RECORDED if not (k == "momentum" and given["optimizer"] != "sgd")}
     parents = [{"role": "weights", "digest": opening.digest_of(given["weights"])}] if given["weights"] else []
+    teacher = open_teacher(given["teacher"], images) if given["teacher"] else None
+    parents += [{"role": "teacher", "digest": teacher.digest}] if teacher else []
     made = outputs.made(
         "train",
         method=given["recipe"],
@@ -142,7 +154,7 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
         environment=inputs.environment(where, given["batch_size"]),
     )
     path = outputs.target(given["output"], inputs.MODEL)
-    outputs.keep_inputs([path], [given["weights"], given["data"]])
+    outputs.keep_inputs([path], [given["weights"], given["teacher"], given["data"]])
     journal = path.with_suffix(".log.jsonl")
     if journal.exists() and not path.exists() and not given["force"]:
         with opening.regular(journal) as file:
@@ -150,7 +162,7 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
                 raise CommandError(
                     f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model"
                 )
-    plan = _plan(images, objective, network, given, where, talk)
+    plan = _plan(images, objective, network, given, teacher.module() if teacher else None, where, talk)
     if given["dry_run"]:
         return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
     with storage.locked(path), storage.locked(journal):
@@ -165,7 +177,15 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
     return path
 
 
-def _plan(images: Dataset, objective: Bound, network: Bound, given: dict[str, Any], where: torch.device, talk: Talk) -> Plan:
+def _plan(
+    images: Dataset,
+    objective: Bound,
+    network: Bound,
+    given: dict[str, Any],
+    teacher: nn.Module | None,
+    where: torch.device,
+    talk: Talk,
+) -> Plan:
     """The model as it starts, behind its filters, and what it is trained on."""
     val = validation(images, given)
     for name in ("patience", "stop_at"):
@@ -180,21 +200,22 @@ def _plan(images: Dataset, objective: Bound, network: Bound, given: dict[str, An
     mean = numbers(given["mean"], images.shape[0], known.get("mean", 0.0), "mean")
     std = numbers(given["std"], images.shape[0], known.get("std", 1.0), "std")
     model: nn.Module = stack.Classifier(net, mean, std)
-    for one in filters(given["preprocess"]):
+    before = filters(given["preprocess"])
+    for one in before:
         model = one(model)
-    return Plan(images, val, objective, model, freeze(net, given["freeze_until"]), given, given["epochs"], where)
+    still, threat = freeze(net, given["freeze_until"]), watch.threat(objective, images.shape[0])
+    draws = any(one.spec.traits.random for one in before)
+    return Plan(images, val, objective, model, still, given, given["epochs"], where, teacher, threat, draws)
 
 
 def filters(text: str | None) -> list[Bound]:
     """The defense of --preprocess, NAME or NAME:option=value,..."""
     if text is None:
         return []
-    name, _, rest = text.partition(":")
-    pairs = [one.partition("=") for one in rest.split(",")] if rest else []
-    bound = catalog.spec("defense", name).bind({key.strip().replace("-", "_"): value.strip() for key, _, value in pairs})
-    if bound.spec.traits.family != "filter":
-        raise CommandError(f"--preprocess {name}: is no filter of pictures")
-    return [bound]
+    spec, typed = catalog.spelled("defense", text)
+    if spec.traits.family != "filter":
+        raise CommandError(f"--preprocess {spec.name}: is no filter of pictures")
+    return [spec.bind(typed)]
 
 
 def _recipe(plan: Plan, network: Bound) -> dict[str, Any]:
@@ -214,10 +235,13 @@ def figures(plan: Plan, log: Log) -> dict[str, Any]:
     """On what the model's accuracy was taken; of chosen weights, that the same images chose them."""
     if plan.val is None:
         return {}
-    chosen = plan.given["keep"] == "best"
-    best = max(line["val"]["k"] for line in log) if chosen else log[-1]["val"]["k"]
-    by = "best epoch" if chosen else "stop-at" if plan.given["stop_at"] is not None else None
-    return {"accuracy": {"split": "val", "data": plan.val.name, "k": best, "n": len(plan.val), "chosen_by": by}}
+    kept = log[watch.kept(log, plan.given["keep"])]
+    by = "best epoch" if plan.given["keep"] == "best" else "stop-at" if plan.given["stop_at"] is not None else None
+    whose = {"split": "val", "data": plan.val.name}
+    found = {"accuracy": {**whose, **kept["val"], "chosen_by": by}}
+    if "attacked" in kept:  # without its seconds: equal commands make equal bytes
+        found["attacked"] = {**whose, **{k: v for k, v in kept["attacked"].items() if k != "seconds"}, "chosen_by": by}
+    return found
 
 
 def refuse_repeats(images: Dataset) -> None:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,20 +20,17 @@ from advcli import leaving, stack
 from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import AdvcliError
-from advcli.interval import exact_interval
-from advcli.pipeline import regimen
+from advcli.pipeline import regimen, watch
 from advcli.pipeline.batches import Batches
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.outputs import Parts
+from advcli.pipeline.watch import Log
 from advcli.registry import Bound
 from advcli.rng import SampleRNG, Table
-from advcli.stack import frozen
 from advcli.talk import Talk
 
-Log = list[dict[str, Any]]
 LOOKS = 10  # how often in an epoch --stop-at looks at the validation images
 AUXILIARY = 0.3  # what side heads weigh against the main one (Szegedy et al. 2015)
-MOST_NUMBERS = 1 << 21  # in a batch of validation images
 CHECK = 50  # steps between two looks at the loss: each waits for the device
 
 
@@ -50,6 +46,9 @@ class Plan:
     given: dict[str, Any]
     epochs: int
     device: torch.device
+    teacher: nn.Module | None
+    threat: watch.Threat | None  # what the recipe trains against
+    draws: bool  # whether its filters are random
 
 
 @dataclass
@@ -58,7 +57,6 @@ class State:
 
     log: Log = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
-    best_k: int = -1
     done: bool = False
 
 
@@ -69,6 +67,7 @@ class Trainer:
         self.plan, self.given, self.model = plan, plan.given, plan.model.to(plan.device)
         self.classifier = stack.classifier_of(self.model)
         self.objective = partial(plan.objective.spec.load(), **plan.objective.parameters)
+        self.teacher = plan.teacher.to(plan.device).requires_grad_(False) if plan.teacher else None
         self.seed, self.words = int(self.given["seed"]), regimen.augmentations(self.given["augment"])
         self.optimizer = regimen.optimizer(self.given, self.model.parameters())
         self.average = regimen.Average(self.model, self.given["ema"]) if self.given["ema"] else None
@@ -91,11 +90,7 @@ class Trainer:
                 self.publish(parts, state)
                 publish_log(state.log)
         self._finish(state)
-        if plan.val:
-            k, n = state.log[-1]["val"]["k"], state.log[-1]["val"]["n"]
-            if self.given["keep"] == "best":
-                k = state.best_k
-            say_accuracy(k, n, talk)
+        watch.say(state.log, self.given["keep"], talk)
         return state.log
 
     def _epoch(self, epoch: int, state: State, tick: Callable[[int, str], None], asked: Callable[[], bool]) -> None:
@@ -120,24 +115,28 @@ class Trainer:
         self._check(total, epoch)
         seconds = round(time.perf_counter() - begin, 3)
         line = {"epoch": epoch + 1, "loss": float(total) / seen, "images": seen, "seconds": seconds, "lr": self._rate(epoch)}
-        k, n = self.accuracy(self.plan.val) if self.plan.val else (0, 0)
-        state.log.append({**line, "val": {"k": k, "n": n}})
-        if k > state.best_k:
-            state.best_k = k
-            if self.given["keep"] == "best":
-                with self._averaged():
-                    state.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
-        elif self.given["patience"] and self._since_best(state) >= self.given["patience"]:
+        state.log.append({**line, **self._validated()})
+        age = len(state.log) - 1 - watch.kept(state.log, "best")
+        if age == 0 and self.given["keep"] == "best":
+            with self._averaged():
+                state.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        if self.given["patience"] and age >= self.given["patience"]:
             state.done = True
+
+    def _validated(self) -> dict[str, Any]:
+        """The figures of one epoch: of all validation images, and of the first ones under attack."""
+        plan = self.plan
+        k, n = self.accuracy(plan.val) if plan.val else (0, 0)
+        found: dict[str, Any] = {"val": {"k": k, "n": n}}
+        if plan.val and plan.threat:
+            with self._averaged():
+                found["attacked"] = watch.look(self.model, plan.threat, plan.val, plan.device, self.seed, plan.draws)
+        return found
 
     def _train_mode(self) -> None:
         self.model.train()
         for one in self.plan.frozen:  # their statistics stay as they are, too
             one.eval()
-
-    def _since_best(self, state: State) -> int:
-        counts = [line["val"]["k"] for line in state.log]
-        return len(counts) - 1 - counts.index(max(counts))
 
     def _stops_here(self, number: int) -> bool:
         """Whether --stop-at is reached, looked up ten times an epoch on the validation images."""
@@ -171,7 +170,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         with self._arithmetic():
             x = regimen.augmented(x, self.words, rng)
-            loss: Tensor = self.objective(self.model, x, label, rng=rng).mean()
+            beside = {"rng": rng, "teacher": self.teacher, "epoch": number / self.steps}
+            asked = {name: beside[name] for name in self.plan.objective.spec.given}
+            loss: Tensor = self.objective(self.model, x, label, **asked).mean()
             for side in self.classifier.auxiliary:
                 loss = loss + AUXILIARY * nn.functional.cross_entropy(side, label)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -190,7 +191,7 @@ class Trainer:
     def accuracy(self, data: Dataset) -> tuple[int, int]:
         """How many images of a set the weights that would be kept have right, of how many."""
         with self._averaged():
-            return accuracy(self.model, data, self.plan.device, self.seed)
+            return watch.accuracy(self.model, data, self.plan.device, self.seed)
 
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         return self.average.applied(self.model) if self.average else contextlib.nullcontext()
@@ -209,7 +210,7 @@ class Trainer:
         for number, slots in self.optimizer.state_dict()["state"].items():
             flat |= {f"optimizer/{number}/{name}": value for name, value in slots.items() if isinstance(value, Tensor)}
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in flat.items()}
-        note = json.dumps({"log": state.log, "best_k": state.best_k, "done": state.done}).encode()
+        note = json.dumps({"log": state.log, "done": state.done}).encode()
         parts.save(0, len(state.log), {**arrays, "note": np.frombuffer(note, np.uint8)})
         parts.keep_only(len(state.log))
 
@@ -243,23 +244,3 @@ class Trainer:
         seconds = (time.perf_counter() - begin) / max(1, len(order) - 1) * self.steps * self.plan.epochs
         size = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
         return Estimate(len(self.plan.data), size, seconds)
-
-
-def accuracy(model: nn.Module, data: Dataset, device: torch.device, seed: int) -> tuple[int, int]:
-    """How many images of a set a model has right, of how many."""
-    right = 0
-    with frozen(model), torch.no_grad():
-        step = max(16, min(512, MOST_NUMBERS // prod(data.shape)))
-        for start in range(0, len(data), step):
-            x, label = data.batch(start, start + step)
-            ids = torch.from_numpy(data.index[start : start + step]).to(device)
-            logits = model(x.to(device), SampleRNG(seed, ids, ("validation",)))
-            right += int((logits.argmax(1).cpu() == label).sum())
-    return right, len(data)
-
-
-def say_accuracy(k: int, n: int, talk: Talk) -> None:
-    """The figure, with its interval, where there are validation images."""
-    if n:
-        low, high = exact_interval(k, n)
-        talk.note(f"validation accuracy {k / n:.1%} ({k} of {n}; 95 % interval {low:.1%} to {high:.1%})")

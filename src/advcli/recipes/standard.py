@@ -4,7 +4,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from advcli.parameters import Param
+from advcli.parameters import Param, Temperature
 from advcli.registry import recipe
 from advcli.rng import SampleRNG
 
@@ -17,5 +17,7 @@ def standard(
     *,
     rng: SampleRNG,
     label_smoothing: Annotated[float, Param("Share of the label spread over all classes.", low=0, high=1)] = 0.0,
+    temperature: Temperature = 1.0,
 ) -> Tensor:
-    return nn.functional.cross_entropy(model(x, rng), label, reduction="none", label_smoothing=label_smoothing)
+    logits = model(x, rng) / temperature
+    return nn.functional.cross_entropy(logits, label, reduction="none", label_smoothing=label_smoothing)

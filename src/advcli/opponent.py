@@ -1,0 +1,119 @@
+"""An attack as training meets it: pictures made against the network as it is, for the network to learn from.
+
+`pgd:eps=0.3,steps=10,step_size=0.05` names any budgeted or one-step attack of the list, or a user's own; besides its
+own options it takes eps, target, label and early_stop, which mean what they mean to `attack`. A random start for one
+step (R+FGSM, "fast" training, arXiv:2001.03994) is `pgd:steps=1,step_size=1.25*eps`; a step towards a random class
+(DGSM) is `fgsm:target=random`; `label=pred` leaves the network's own prediction instead of the true class, so that
+the label does not leak into the picture (arXiv:1611.01236).
+
+The network is attacked in evaluation mode: dropout sleeps, and batch norm uses its running statistics and learns
+nothing from the attack's own passes. Every image is attacked, also those that are wrong already, and at full strength:
+an early stop would leave an image at the boundary.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from advcli import catalog
+from advcli.errors import CommandError
+from advcli.geometry import Ball
+from advcli.numbers import BUDGETS, Budget, budget
+from advcli.parameters import EarlyStop, Label, OneEps, Target, option
+from advcli.proposal import aim, direction_of, point_of, settled
+from advcli.registry import Bound
+from advcli.rng import SampleRNG
+from advcli.search import take
+from advcli.stack import frozen
+from advcli.victim import Goal, Tally, Victim
+
+KINDS = ("budget", "direction")
+RULES = ("random", "next", "least-likely")
+WORDS = (option("eps", OneEps, None), option("target", Target, None), option("label", Label, "true"),
+         option("early_stop", EarlyStop, False))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Opponent:
+    """An attack with its budget; what it is given besides its own options."""
+
+    method: Bound
+    eps: Budget
+    target: str | None
+    label: str
+    early_stop: bool
+
+    @property
+    def norm(self) -> str:
+        return str(self.method.parameters.get("norm", self.method.spec.traits.norms[0]))
+
+    @property
+    def spelled(self) -> str:
+        """The word that makes it again, with every default in it."""
+        own = {"eps": self.eps.text, "target": self.target, "label": self.label, "early_stop": self.early_stop}
+        traits = self.method.spec.traits
+        kept = {one.name: own[one.name] for one in WORDS if traits.has(one.param.needs)} | self.method.parameters
+        pairs = [f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in kept.items()]
+        return f"{self.method.spec.name}:{','.join(one for one in pairs if not one.endswith('=None'))}"
+
+    def attacked(self, model: nn.Module, x: Tensor, label: Tensor, rng: SampleRNG, *, share: float = 1.0) -> Tensor:
+        """Adversarial images of x at a share of the budget; the model is as before, and no gradient leads back to it."""
+        eps = self.eps.value * share
+        with sparring(model, x, rng) as victim:
+            goal, busy = self._goal(victim, x, label, rng.fork("target"))
+            found = x.clone()
+            if eps and bool(busy.any()):
+                victim, x, goal, rng = take(busy, victim, x, goal, rng.fork("attack"))
+                found[busy] = self._best(victim, x, goal, rng, eps)
+            return found
+
+    def _goal(self, victim: Victim, x: Tensor, label: Tensor, rng: SampleRNG) -> tuple[Goal, Tensor]:
+        """What to leave or to reach, and (N,) where there is anything to do."""
+        logits = victim(x) if self.label == "pred" or self.target else None
+        if logits is None:
+            return Goal(label), torch.ones_like(label, dtype=torch.bool)
+        if self.target is None:
+            return Goal(logits.argmax(1)), torch.ones_like(label, dtype=torch.bool)
+        if self.target not in RULES and int(self.target) >= logits.shape[1]:
+            raise CommandError(f"target={self.target}: the classes are numbered 0 to {logits.shape[1] - 1}")
+        target = aim(self.target, label, logits, rng)
+        return Goal(target, targeted=True), target != label
+
+    def _best(self, victim: Victim, x: Tensor, goal: Goal, rng: SampleRNG, eps: float) -> Tensor:
+        ball = Ball(x, torch.full((len(x),), eps, device=x.device), self.norm)
+        if self.method.spec.traits.kind == "direction":
+            return settled(ball, ball.step(direction_of(self.method, victim, x, goal, rng)))
+        return settled(ball, point_of(self.method, victim, ball, goal, rng, early_stop=self.early_stop))
+
+
+@contextmanager
+def sparring(model: nn.Module, x: Tensor, rng: SampleRNG) -> Iterator[Victim]:
+    """The network as an attack inside training sees it; its modes and its weights' gradients are as before afterwards."""
+    half = torch.is_autocast_enabled(x.device.type)
+    with frozen(model):
+        yield Victim(model, Tally(len(x)), torch.arange(len(x)), rng.fork("defense"), half=half)
+
+
+@cache
+def opponent(text: str, channels: int) -> Opponent:
+    """The attack of a word such as pgd:eps=0.3,steps=10; the default budget is that of grey or of colour images."""
+    spec, typed = catalog.spelled("attack", text)
+    if spec.traits.kind not in KINDS:
+        raise CommandError(f"{text}: {spec.name} has no budget to stay in; training takes budgeted and one-step attacks")
+    given = {one.name: one.read(typed.pop(one.name)) if one.name in typed else one.default for one in WORDS}
+    for one in WORDS:
+        if given[one.name] != one.default and not spec.has(one.param.needs):
+            raise CommandError(f"{text}: {spec.name} has no option {one.name}: it would do nothing there")
+    method = spec.bind(typed)
+    norm = str(method.parameters.get("norm", spec.traits.norms[0]))
+    eps = budget(given["eps"] or BUDGETS[norm][channels == 3])
+    target = given["target"]
+    if target and target not in RULES and not (target.isascii() and target.isdecimal()):
+        raise CommandError(f"{text}: target is {', '.join(RULES)} or the number of a class")
+    if target and given["label"] == "pred":
+        raise CommandError(f"{text}: label says which class to leave and target which to reach; give one of them")
+    return Opponent(method, eps, target, given["label"], given["early_stop"])

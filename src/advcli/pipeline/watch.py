@@ -1,0 +1,153 @@
+"""How a training goes: validation images after every epoch, as they are and, against an attack, under attack.
+
+A network that learns from one step alone can learn to blind that step: its accuracy under FGSM is then high, under
+PGD near zero (catastrophic overfitting, arXiv:2001.03994). So both stand in every line of the log, beside the accuracy
+on the same images as they are. Attacks and verdicts are those of the verb `attack`.
+"""
+
+import time
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+
+from advcli import catalog
+from advcli.dataset import Dataset
+from advcli.interval import exact_interval
+from advcli.numbers import BUDGETS, Budget, budget
+from advcli.opponent import opponent
+from advcli.pipeline.craft import craft
+from advcli.pipeline.job import Job
+from advcli.registry import Bound
+from advcli.rng import SampleRNG
+from advcli.stack import frozen
+from advcli.talk import Talk
+
+Log = list[dict[str, Any]]
+SEEN = 500  # the first validation images
+STEPS = 10
+MOST_NUMBERS = 1 << 21  # in a batch
+MANY = f"pgd-{STEPS}"
+
+
+@dataclass(frozen=True, slots=True)
+class Threat:
+    """The ball that a recipe trains against."""
+
+    norm: str
+    eps: Budget
+
+    @property
+    def attacks(self) -> dict[str, Bound]:
+        """One step and many; what is measured is named by their names."""
+        if self.norm == "linf":
+            one = catalog.spec("attack", "fgsm").bind({})
+        else:
+            one = catalog.spec("attack", "fgm").bind({"norm": self.norm})
+        if self.norm == "raw":
+            return {one.spec.name: one}
+        return {one.spec.name: one, MANY: catalog.spec("attack", "pgd").bind({"norm": self.norm, "steps": STEPS})}
+
+
+def accuracy(model: nn.Module, data: Dataset, device: torch.device, seed: int) -> tuple[int, int]:
+    """How many images of a set a model has right, of how many."""
+    right = 0
+    with frozen(model), torch.no_grad():
+        step = at_once(data)
+        for start in range(0, len(data), step):
+            x, label = data.batch(start, start + step)
+            ids = torch.from_numpy(data.index[start : start + step]).to(device)
+            logits = model(x.to(device), SampleRNG(seed, ids, ("validation",)))
+            right += int((logits.argmax(1).cpu() == label).sum())
+    return right, len(data)
+
+
+def at_once(data: Dataset) -> int:
+    """Images in a batch."""
+    return max(16, min(512, MOST_NUMBERS // prod(data.shape)))
+
+
+def resolved(objective: Bound, channels: int) -> Bound:
+    """The recipe with its budget written out: that of grey or of colour images where none was given."""
+    more = {}
+    if "against" in objective.parameters:
+        more["against"] = opponent(objective.parameters["against"], channels).spelled
+    elif objective.parameters.get("eps", "") is None:
+        more["eps"] = BUDGETS[norm_of(objective)][channels == 3]
+    return Bound(objective.spec, objective.parameters | more)
+
+
+def threat(objective: Bound, channels: int) -> Threat | None:
+    """What a recipe trains against: its opponent's ball, or that of its own eps and norm."""
+    if "against" in objective.parameters:
+        one = opponent(objective.parameters["against"], channels)
+        return Threat(one.norm, one.eps)
+    if "eps" in objective.parameters:
+        return Threat(norm_of(objective), budget(str(objective.parameters["eps"])))
+    return None
+
+
+def norm_of(objective: Bound) -> str:
+    return str(objective.parameters.get("norm", "linf"))
+
+
+def look(model: nn.Module, threat: Threat, val: Dataset, device: torch.device, seed: int, draws: bool) -> dict[str, Any]:
+    """How many of the first validation images are right as they are and under each attack; the seconds that it took."""
+    begin, seen, step = time.perf_counter(), val.selected(None, SEEN, None), at_once(val)
+    found: dict[str, Any] = {"norm": threat.norm, "eps": threat.eps.text, "n": len(seen)}
+    with frozen(model):
+        for name, method in threat.attacks.items():
+            job = Job(model, method, threat.norm, (threat.eps,), None, "true", seed, device, random_model=draws)
+            right = {"clean": 0, name: 0}
+            for start in range(0, len(seen), step):
+                columns = craft(job, seen, start, min(start + step, len(seen)))
+                right["clean"] += int((columns["clean_prediction"] == columns["labels"]).sum())
+                right[name] += int((columns["prediction"] == columns["labels"]).sum())
+            found |= right
+    return {**found, "seconds": round(time.perf_counter() - begin, 3)}
+
+
+def rank(line: dict[str, Any]) -> tuple[int, ...]:
+    """By what one epoch is better than another: images right under PGD where that is measured, then images right."""
+    return line.get("attacked", {}).get(MANY, 0), line["val"]["k"]
+
+
+def kept(log: Log, keep: str) -> int:
+    """The place in the log of the epoch whose weights are kept: the last, or the first of the best."""
+    ranks = [rank(line) for line in log]
+    return ranks.index(max(ranks)) if keep == "best" else len(log) - 1
+
+
+def is_blinded(line: dict[str, Any]) -> bool:
+    """Whether what holds against one step falls to many: catastrophic overfitting."""
+    under = line.get("attacked", {})
+    return bool(MANY in under and 2 * under[MANY] < under[one_step(under)] > under["clean"] / 2)
+
+
+def one_step(under: dict[str, Any]) -> str:
+    return "fgsm" if "fgsm" in under else "fgm"
+
+
+def say(log: Log, keep: str, talk: Talk) -> None:
+    """The figures of the weights that are kept, and the warning where a training was caught overfitting."""
+    line, last = log[kept(log, keep)], log[-1]
+    k, n = line["val"]["k"], line["val"]["n"]
+    if n:
+        talk.note(f"validation accuracy {share(k, n)}")
+    if "attacked" in line:
+        under = line["attacked"]
+        for name in (one for one in (one_step(under), MANY) if one in under):
+            talk.note(f"under {name} at {under['norm']} {under['eps']} {share(under[name], under['n'])}")
+    if is_blinded(last):
+        under = last["attacked"]
+        held = f"{under[one_step(under)]} of {under['n']} hold against one step, {under[MANY]} against {STEPS}"
+        advice = "take more steps (--against pgd:steps=10), or the best epoch (--keep best)"
+        advice = advice if is_blinded(line) else f"kept is epoch {line['epoch']}, the best under {MANY}"
+        talk.warn(f"caught overfitting to one step: after epoch {last['epoch']} {held}\n{advice}")
+
+
+def share(k: int, n: int) -> str:
+    low, high = exact_interval(k, n)
+    return f"{k / n:.1%} ({k} of {n}; 95 % interval {low:.1%} to {high:.1%})"

@@ -1,0 +1,62 @@
+"""One call of an attack: the class it is to reach, what its method is handed, and what may come back.
+
+An attack proposes: whatever it returns is made finite and put into the ball, here for the verb `attack` and for
+training alike.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from advcli.errors import CommandError
+from advcli.geometry import FREE, Ball
+from advcli.registry import Bound
+from advcli.rng import SampleRNG
+from advcli.victim import Goal, Victim
+
+
+def aim(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> Tensor:
+    """(N,) the class that each image is to reach: random, next, least-likely, or a class by its number."""
+    classes = logits.shape[1]
+    if rule == "next":
+        return (label + 1) % classes
+    if rule == "random":
+        drawn = rng.below(torch.full_like(label, classes - 1))
+        return drawn + (drawn >= label)
+    if rule == "least-likely":
+        own = nn.functional.one_hot(label, classes).bool()
+        return logits.masked_fill(own, torch.inf).argmin(1)
+    return torch.full_like(label, int(rule))
+
+
+def direction_of(method: Bound, victim: Victim, x: Tensor, goal: Goal, rng: SampleRNG) -> Tensor:
+    """What a one-step attack found: a direction, which serves every budget."""
+    return checked(method, method(victim, x.clone(), goal, rng=rng), x)
+
+
+def point_of(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
+    """What a search found, as it returned it; one within a budget is told how far each image may go."""
+    radius = [ball.radius.clone()] if method.spec.traits.kind == "budget" else []
+    found = method(victim, ball.center.clone(), goal, *radius, rng=rng, early_stop=early_stop)
+    return checked(method, found, ball.center)
+
+
+def checked(method: Bound, found: Any, like: Tensor) -> Tensor:
+    """What a method returned, if it is what a method returns."""
+    if not isinstance(found, Tensor) or found.shape != like.shape or not found.is_floating_point():
+        has = f"a {found.dtype} of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise CommandError(f"{method.spec.name} returned {has}, expected a float tensor of shape {tuple(like.shape)}")
+    return found.detach().to(like)
+
+
+def settled(ball: Ball, point: Tensor) -> Tensor:
+    """A proposal as it counts: finite, and in the ball."""
+    bad = ~torch.isfinite(point).flatten(1).all(1).view(-1, *[1] * (point.ndim - 1))
+    point = torch.where(bad, ball.center, point).clamp(0, 1)
+    if ball.norm in FREE or not bool(ball.radius.isfinite().all()):
+        return point
+    inside = ball.holds(point)
+    if bool(inside.all()):
+        return point
+    return torch.where(inside.view(-1, *[1] * (point.ndim - 1)), point, ball.project(point))

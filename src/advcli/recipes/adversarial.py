@@ -1,0 +1,39 @@
+"""Adversarial training: the images as they are, mixed with what an attack makes of them against the network as it is.
+
+alpha J(x, y) + (1 - alpha) J(x', y), with x' from any budgeted or one-step attack (`--against`), which no gradient
+passes through. With alpha 1 it is plain training, without an attack; with alpha 0 on adversarial images alone it is
+Madry's (arXiv:1706.06083). The attack meets the network in evaluation mode, the loss in training mode, and both of its
+terms under the same dropout. A large budget may keep a network at chance from the first step on: `--warmup` lets it grow. One
+step without a random start (fgsm) is prone to be overfitted: watch pgd-10 in the log.
+"""
+
+from typing import Annotated
+
+from torch import Tensor, nn
+
+from advcli.losses import cross_entropy
+from advcli.opponent import opponent
+from advcli.parameters import Against, Param
+from advcli.registry import recipe
+from advcli.rng import SampleRNG
+
+
+@recipe(family="adversarial", paper="arXiv:1412.6572")
+def adversarial(
+    model: nn.Module,
+    x: Tensor,
+    label: Tensor,
+    *,
+    rng: SampleRNG,
+    epoch: float,
+    against: Against = "pgd:steps=10",
+    alpha: Annotated[float, Param("Weight of the images as they are; the attacked ones have the rest.", low=0, high=1)] = 0.5,
+    warmup: Annotated[float, Param("Epochs over which the budget grows from nothing to its own.", low=0)] = 0.0,
+) -> Tensor:
+    if alpha == 1:
+        return cross_entropy(model(x, rng), label)
+    share = min(1.0, epoch / warmup) if warmup else 1.0
+    attacked = opponent(against, x.shape[1]).attacked(model, x, label, rng.fork("opponent"), share=share)
+    if alpha == 0:
+        return cross_entropy(model(attacked, rng), label)
+    return alpha * cross_entropy(model(x, rng), label) + (1 - alpha) * cross_entropy(model(attacked, rng), label)

@@ -1,0 +1,23 @@
+"""Distillation: a student learns a teacher's soft answers at a temperature, and answers at temperature 1.
+
+J = -sum_k softmax(t(x) / T)_k log softmax(s(x) / T)_k. Papernot et al. 2016 train the teacher at T too (`train
+--temperature T`): only then is the student's softmax so saturated that its gradients vanish in float32, which fools
+attacks on the cross-entropy and none on the logits (arXiv:1608.04644). The teacher sees the pictures as the student
+does, in evaluation mode.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from advcli.parameters import Temperature
+from advcli.registry import recipe
+from advcli.rng import SampleRNG
+
+
+@recipe(family="distillation", paper="arXiv:1511.04508")
+def distill(
+    model: nn.Module, x: Tensor, label: Tensor, *, rng: SampleRNG, teacher: nn.Module, temperature: Temperature = 20.0
+) -> Tensor:
+    with torch.no_grad():
+        soft = (teacher(x, rng.fork("teacher")) / temperature).softmax(1)
+    return nn.functional.cross_entropy(model(x, rng) / temperature, soft, reduction="none")
