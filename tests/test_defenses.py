@@ -26,7 +26,7 @@ def behind(spec, base, shape):
     model = stack.around(spec.bind({}), base, [Small(shape, 4), Small(shape, 4)], shape, 4)
     if spec.traits.rejects:
         model.adopt({"threshold": 0.1, "unit": 0.5})
-    return model
+    return model.eval()
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 12, 20), (1, 1, 7)], ids=str)

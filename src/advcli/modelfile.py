@@ -51,6 +51,11 @@ class ModelFile:
     def defenses(self) -> list[dict[str, Any]]:
         return list(self.recipe["defenses"])
 
+    @property
+    def bare_weights(self) -> str:
+        """The digest of the network's own weights, without what its defenses brought."""
+        return weights_digest({n: t for n, t in self.tensors.items() if not n.startswith((stack.MEMBER, stack.DEFENSE))})
+
     def is_random(self, *, static: bool = False) -> bool:
         """Whether the model, or a member of it, draws random numbers."""
         beside = [one["defenses"] for one in self.recipe.get("members", [])]

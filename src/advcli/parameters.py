@@ -183,6 +183,14 @@ FitData = Annotated[
 ]  # fmt: skip
 
 FitLimit = Annotated[int | None, Param("Fit on the first N images.", low=1, form="N", needs="fits")]
+FitEpochs = Annotated[
+    int | None, Param("Passes over the images. [default: 3 to 40 by their number]", low=1, form="N", needs="learns")
+]
+FitRate = Annotated[float | None, Param("Learning rate. [default: 0.002]", low=0, high=1000, needs="learns")]
+Opponents = Annotated[
+    tuple[str, ...],
+    Param("An attack to learn from, such as fgsm:eps=0.2; may be repeated. [default: fgsm]", form="ATTACK", needs="learns"),
+]
 FitDir = Annotated[
     str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR", needs="fits")
 ]

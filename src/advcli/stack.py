@@ -1,7 +1,8 @@
 """A recipe becomes a module: the network behind its normalisation, and the defenses around it, folded left to right."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -85,6 +86,26 @@ def around(bound: Bound, model: nn.Module, members: Sequence[nn.Module], shape: 
     beside = [*([members] if traits.members else []), *([shape, classes] if traits.learns else [])]
     found: nn.Module = bound(model, *beside)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a defense that learns is shown with a batch: the labels, its draws, and attacks on any model, one by one."""
+
+    x: Tensor
+    label: Tensor
+    rng: SampleRNG
+    opponents: Sequence[Callable[[nn.Module, Tensor, Tensor, SampleRNG], Tensor]]
+
+    def against(self, model: nn.Module) -> list[Tensor]:
+        """The batch attacked by every opponent."""
+        return [one(model, self.x, self.label, self.rng.fork("against", k)) for k, one in enumerate(self.opponents)]
+
+
+def network_of(text: str, shape: tuple[int, ...], classes: int) -> Classifier:
+    """A fresh network of an architecture of the list, spelled as in cnn:width=16."""
+    spec, typed = catalog.spelled("architecture", text)
+    return Classifier(spec.bind(typed)(shape, classes), [0.0] * shape[0], [1.0] * shape[0])
 
 
 def learned(model: nn.Module) -> dict[str, nn.Module]:

@@ -4,7 +4,7 @@ A drawn majority goes to the first class. The count of votes has no gradient of 
 probabilities stands in for it, so that an attack goes through every member that has one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -18,6 +18,12 @@ from advcli.rng import SampleRNG
 RULES = {"majority": "vote", "mean-prob": "mean-prob", "mean-logit": "mean-logit"}
 
 
+def answers(model: nn.Module, members: Iterable[nn.Module], x: Tensor, draws: SampleRNG | None) -> Tensor:
+    """(N, 1 + M, K) the logits of the model and of each member."""
+    beside = [one(x, draws and draws.fork("member", k)) for k, one in enumerate(members)]
+    return torch.stack([model(x, draws), *beside], 1)
+
+
 class Voting(nn.Module):
     """The model and the members beside it."""
 
@@ -26,10 +32,7 @@ class Voting(nn.Module):
         self.model, self.members, self.rule = model, nn.ModuleList(members), rule
 
     def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
-        logits = [self.model(x, draws)]
-        for k, one in enumerate(self.members):
-            logits.append(one(x, draws and draws.fork("member", k)))
-        return together(torch.stack(logits, 1), RULES[self.rule])
+        return together(answers(self.model, self.members, x, draws), RULES[self.rule])
 
 
 @defense(family="ensemble", gradient="surrogate", members=True)

@@ -182,7 +182,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         "repeated": spec.traits.has("repeated"),
         "victim": {
             "digest": victim.digest,
-            "weights": victim.recipe["weights"],
+            "weights": victim.bare_weights,
             "defenses": victim.defenses,
             "static": given["static"],
         },

@@ -6,8 +6,6 @@ image then exceeds it with a chance of at most a (Vovk et al. 2005). What is see
 
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +15,7 @@ from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.header import Header
-from advcli.modelfile import ModelFile
 from advcli.pipeline import inputs
-from advcli.registry import Bound
 from advcli.rejection import Rejecting
 from advcli.rng import SampleRNG
 from advcli.talk import Talk
@@ -37,10 +33,6 @@ class Calibration:
     device: torch.device
     batch_size: int
     talk: Talk
-
-    @property
-    def origin(self) -> Header:
-        return self.data.origin
 
     def fit(self, model: nn.Module) -> Header:
         """What goes into the recipe: the threshold, its unit, and on how many images it was set."""
@@ -71,23 +63,3 @@ class Calibration:
 def threshold_place(count: int, fpr: float) -> int:
     """Which of the sorted scores is the threshold."""
     return ceil((count + 1) * (1 - fpr) - 1e-9) - 1
-
-
-def fit_data(base: ModelFile, split: str, given: dict[str, Any]) -> Dataset:
-    """The images that something is fitted on: a split of what the model was trained on, or what was named."""
-    named = given["data"]
-    says = named and (inputs.spelled(named)[1] or Path(named).is_file())
-    return inputs.data_of(base, named, None if says else split, limit=given["limit"], data_dir=given["data_dir"])
-
-
-def prepared(bound: Bound, base: ModelFile, given: dict[str, Any], talk: Talk) -> Calibration | None:
-    """What a defense with a threshold is set on: validation images of what the model was trained on, or those named."""
-    if not bound.spec.traits.rejects:
-        return None
-    data = fit_data(base, "val", given)
-    if data.kind != "clean" or data.split == "test":
-        what = f"the {data.split} split" if data.kind == "clean" else f"{data.kind} images"
-        raise InputError(f"{data.name}: holds {what}; a threshold is set on natural images of the train or val split")
-    device = inputs.find_device(given["device"])
-    size = inputs.default_batch(given["batch_size"], device)
-    return Calibration(data, bound.parameters["fpr"], given["seed"], device, size, talk)

@@ -18,15 +18,18 @@ from advcli.parameters import (
     Files,
     FitData,
     FitDir,
+    FitEpochs,
     FitLimit,
+    FitRate,
     Force,
     Members,
     Method,
     Model,
+    Opponents,
     Output,
     Seed,
 )
-from advcli.pipeline import calibration, filtering, inputs, outputs
+from advcli.pipeline import filtering, inputs, learning, outputs
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.victims import open_model
 from advcli.registry import Bound
@@ -43,6 +46,9 @@ def defend(
     data: FitData = None,
     limit: FitLimit = None,
     data_dir: FitDir = None,
+    against: Opponents = ("fgsm",),
+    epochs: FitEpochs = None,
+    lr: FitRate = None,
     seed: Seed = 0,
     batch_size: BatchSize = None,
     device: Device = "auto",
@@ -83,26 +89,27 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
     if given["dry_run"]:
         return Estimate(0, base.path.stat().st_size, 0.0)
     outputs.keep_inputs([path], [base.path, *given["member"], given["data"]])
-    members, tensors = _members(base, given["member"])
+    members, brought = _members(base, given["member"])
     whole = _whole(bound, base, members, given["seed"])
-    fitted = calibration.prepared(bound, base, given, talk)
-    fits = bound.spec.traits.has("fits")
+    fitted = learning.prepared(bound, base, given, talk)
     made = outputs.made(
         "defend",
         method=bound.spec.name,
         parameters=bound.parameters,
-        options={"seed": given["seed"]} if fits else {},
+        options=fitted.options if fitted else {},
         parents=[{"role": role, "digest": one.digest} for role, one in [("model", base), *(("member", one) for one in members)]],
         data=fitted.origin if fitted else None,
-        environment=inputs.environment(torch.device("cpu"), fitted.batch_size) if fitted else {},
+        environment=inputs.environment(inputs.find_device(given["device"]), given["batch_size"] or 64) if fitted else {},
     )
     with storage.locked(path):
         default = given["output"] is None
         if not outputs.finished(path, made, default_name=default, force=given["force"], talk=talk):
-            found = fitted.fit(whole) if fitted else {}
-            learned = {f"{start}{n}": t for start, net in stack.learned(whole).items() for n, t in net.state_dict().items()}
-            entry = {"name": bound.spec.name, "parameters": bound.parameters, **found}
-            modelfile.write(path, _recipe(base, members, entry, made), {**tensors, **learned})
+            found = fitted.fit(whole, outputs.Parts.of(path), made) if fitted else {}
+            brought |= {f"{start}{n}": t for start, net in stack.learned(whole).items() for n, t in net.state_dict().items()}
+            content = {"weights": modelfile.weights_digest(brought)} if brought else {}
+            entry = {"name": bound.spec.name, "parameters": bound.parameters, **found, **content}
+            modelfile.write(path, _recipe(base, members, entry, made), {**base.tensors, **brought})
+            outputs.Parts.of(path).remove()
     return [path]
 
 
@@ -124,8 +131,8 @@ def _recipe(base: ModelFile, members: list[ModelFile], entry: Header, made: Head
 
 
 def _members(base: ModelFile, names: tuple[str, ...]) -> tuple[list[ModelFile], dict[str, torch.Tensor]]:
-    """The other models, and the tensors of all; they take the same images, know the same classes, and always decide."""
-    members, tensors = [modelfile.read(name) for name in names], dict(base.tensors)
+    """The other models, and their tensors; they take the same images, know the same classes, and always decide."""
+    members, tensors = [modelfile.read(name) for name in names], dict[str, torch.Tensor]()
     if members and base.recipe.get("members"):
         raise CommandError(f"{base.path}: holds members already; name them all at once")
     for k, one in enumerate(members):

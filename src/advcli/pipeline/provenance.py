@@ -93,6 +93,8 @@ def _option_words(values: dict[str, Any], verb: str, role: str | None, method: s
             continue
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
+        elif isinstance(value, list):
+            words += [word for each in value for word in (flag, str(each))]
         else:
             words += [flag, repr(value) if isinstance(value, float) else str(value)]
     return words

@@ -53,7 +53,7 @@ def known(victim: dict[str, Any], model: ModelFile) -> str:
     or through another stack.
     """
     attacked = [] if victim["static"] else victim["defenses"]
-    if victim["weights"] != model.recipe["weights"]:
+    if victim["weights"] != model.bare_weights:
         return "transfer"
     if attacked == model.defenses:
         return "adaptive" if attacked else "white-box"

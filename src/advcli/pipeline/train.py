@@ -205,7 +205,8 @@ def _plan(
         model = one(model)
     still, threat = freeze(net, given["freeze_until"]), watch.threat(objective, images.shape[0])
     draws = any(one.spec.traits.random for one in before)
-    return Plan(images, val, objective, model, still, given, given["epochs"], where, teacher, threat, draws)
+    loss = partial(objective.spec.load(), **objective.parameters)
+    return Plan(images, val, loss, objective.spec.given, model, still, given, given["epochs"], where, teacher, threat, draws)
 
 
 def filters(text: str | None) -> list[Bound]:

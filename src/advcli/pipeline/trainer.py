@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from advcli.pipeline.batches import Batches
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.outputs import Parts
 from advcli.pipeline.watch import Log
-from advcli.registry import Bound
 from advcli.rng import SampleRNG, Table
 from advcli.talk import Talk
 
@@ -40,15 +38,16 @@ class Plan:
 
     data: Dataset
     val: Dataset | None
-    objective: Bound
+    objective: Callable[..., Tensor]  # model, images, labels, and what it asks for -> the loss of every image
+    asks: tuple[str, ...]  # draws, a teacher, the epoch
     model: nn.Module  # the classifier, behind the filters that it is trained with
     frozen: list[nn.Module]
     given: dict[str, Any]
     epochs: int
     device: torch.device
-    teacher: nn.Module | None
-    threat: watch.Threat | None  # what the recipe trains against
-    draws: bool  # whether its filters are random
+    teacher: nn.Module | None = None
+    threat: watch.Threat | None = None  # what the recipe trains against
+    draws: bool = False  # whether its filters are random
 
 
 @dataclass
@@ -66,7 +65,6 @@ class Trainer:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.given, self.model = plan, plan.given, plan.model.to(plan.device)
         self.classifier = stack.classifier_of(self.model)
-        self.objective = partial(plan.objective.spec.load(), **plan.objective.parameters)
         self.teacher = plan.teacher.to(plan.device).requires_grad_(False) if plan.teacher else None
         self.seed, self.words = int(self.given["seed"]), regimen.augmentations(self.given["augment"])
         self.optimizer = regimen.optimizer(self.given, self.model.parameters())
@@ -171,8 +169,8 @@ class Trainer:
         with self._arithmetic():
             x = regimen.augmented(x, self.words, rng)
             beside = {"rng": rng, "teacher": self.teacher, "epoch": number / self.steps}
-            asked = {name: beside[name] for name in self.plan.objective.spec.given}
-            loss: Tensor = self.objective(self.model, x, label, **asked).mean()
+            asked = {name: beside[name] for name in self.plan.asks}
+            loss = self.plan.objective(self.model, x, label, **asked).mean()
             for side in self.classifier.auxiliary:
                 loss = loss + AUXILIARY * nn.functional.cross_entropy(side, label)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped

@@ -1,0 +1,75 @@
+"""Clean the picture with a network that has learned to take perturbations away.
+
+A(x) = clip(x + f(x)) with a small convolutional f; ||A(x) - x||^2 + ||A(x') - x||^2 is learned over natural pictures x
+and their adversarial ones x', made against the model under it (--against). With --guidance g, g times the
+cross-entropy of the model's answers to A(x) and A(x') is added (after the guided denoiser, arXiv:1712.02976).
+"""
+
+from typing import Annotated, cast
+
+import torch
+from torch import Tensor, nn
+
+from advcli.parameters import Param
+from advcli.registry import defense
+from advcli.rng import SampleRNG
+from advcli.stack import Lesson
+
+functional = nn.functional
+
+
+class Denoiser(nn.Module):
+    """f: one look at full size and one at half of it."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.coarse = nn.Conv2d(width, 2 * width, 3, padding=1)
+        self.deep = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
+        self.last = nn.Conv2d(3 * width, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        fine = self.first(x).relu()
+        half = functional.adaptive_avg_pool2d(fine, (-(-height // 2), -(-width // 2)))
+        deep = self.deep(self.coarse(half).relu()).relu()
+        found: Tensor = self.last(torch.cat([fine, functional.interpolate(deep, (height, width))], 1))
+        return found
+
+
+class Cleaned(nn.Module):
+    """A model behind a denoiser."""
+
+    def __init__(self, model: nn.Module, learned: nn.Module, guidance: float) -> None:
+        super().__init__()
+        self.model, self.learned, self.guidance = model, learned, guidance
+
+    def clean(self, x: Tensor) -> Tensor:
+        return cast(Tensor, (x + self.learned(x)).clamp(0, 1))
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        return cast(Tensor, self.model(self.clean(x), draws))
+
+    def lesson(self, x: Tensor, lesson: Lesson) -> Tensor:
+        """(N,) what is to fall: the distance of the cleaned pictures from the natural one."""
+        found = torch.zeros(len(x), device=x.device)
+        for k, one in enumerate([x, *lesson.against(self.model)]):
+            cleaned = one + self.learned(one)  # not clipped: a clipped pixel would teach nothing
+            loss = (cleaned - x).square().flatten(1).sum(1)
+            if self.guidance:
+                answer = self.model(cleaned.clamp(0, 1), lesson.rng.fork("guide", k))
+                loss = loss + self.guidance * functional.cross_entropy(answer, lesson.label, reduction="none")
+            found = found + loss / (1 if k == 0 else len(lesson.opponents))
+        return found
+
+
+@defense(family="learned filter", gradient="exact", learns=True, paper="papers/0")
+def autoencoder(
+    model: nn.Module,
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    width: Annotated[int, Param("Channels of its first layer.", low=1, high=1024)] = 16,
+    guidance: Annotated[float, Param("Weight of the model's cross-entropy beside the distance.", low=0, high=1e6)] = 0.0,
+) -> nn.Module:
+    return Cleaned(model, Denoiser(shape[0], width), guidance)

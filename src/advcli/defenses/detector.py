@@ -1,0 +1,56 @@
+"""Reject what a second network takes for attacked: it learns natural pictures against adversarial ones.
+
+With the network's logit s for "attacked", log(1 + e^s(x)) + log(1 + e^-s(x')) is learned, x' being made against the model
+under it (--against); s is the score, and the threshold is set on validation images. It holds against the attack that
+it has seen, and falls to one that goes through it (Carlini and Wagner, arXiv:1705.07263).
+"""
+
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from advcli.parameters import Fpr, Param
+from advcli.registry import defense
+from advcli.rejection import Ask, Rejecting
+from advcli.rng import SampleRNG
+from advcli.stack import Lesson, network_of
+
+SMALL = 4  # pixels that a convolution needs
+softplus = nn.functional.softplus
+
+
+class Watched(Rejecting):
+    """A model beside a network that looks at the picture."""
+
+    def __init__(self, model: nn.Module, learned: nn.Module) -> None:
+        super().__init__(model, self.suspicion)
+        self.learned = learned
+
+    def suspicion(self, x: Tensor, scores: Tensor, ask: Ask) -> Tensor:
+        """(N,) the logit for "attacked"."""
+        return self.look(x)
+
+    def look(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        both: Tensor = self.learned(x, draws)
+        return both[:, 1] - both[:, 0]
+
+    def lesson(self, x: Tensor, lesson: Lesson) -> Tensor:
+        """(N,) what is to fall: natural pictures taken for attacked ones, and the reverse."""
+        attacked = [softplus(-self.look(one, lesson.rng.fork("attacked", k))) for k, one in enumerate(lesson.against(self.model))]
+        return softplus(self.look(x, lesson.rng.fork("natural"))) + torch.stack(attacked).mean(0)
+
+
+@defense(family="detector", gradient="exact", learns=True, rejects=True, paper="arXiv:1702.04267")
+def detector(
+    model: nn.Module,
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    network: Annotated[
+        str | None,
+        Param("The network that looks: an architecture, as in cnn:width=16. [default: cnn, for tiny pictures mlp]", form="NAME"),
+    ] = None,
+    fpr: Fpr = 0.05,
+) -> nn.Module:
+    return Watched(model, network_of(network or ("cnn" if min(shape[1:]) >= SMALL else "mlp"), shape, 2))

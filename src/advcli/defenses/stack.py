@@ -1,0 +1,66 @@
+"""A small network decides by the logits of several models, each behind its own filters.
+
+h(z_1(x), ..., z_M(x)) with an MLP h, which learns the labels of natural images and of adversarial ones made against
+each of the models (--against). Paper 4's integrated model is six models and `--hidden 256,256`; as its code has it,
+without bends between the layers, `--activation none`.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+
+from advcli.defenses.vote import answers
+from advcli.errors import CommandError
+from advcli.parameters import Param
+from advcli.registry import defense
+from advcli.rng import SampleRNG
+from advcli.stack import Lesson
+
+
+class Stacked(nn.Module):
+    """The model, the members beside it, and the network over all their logits."""
+
+    def __init__(self, model: nn.Module, members: Sequence[nn.Module], learned: nn.Module) -> None:
+        super().__init__()
+        self.model, self.members, self.learned = model, nn.ModuleList(members), learned
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        found: Tensor = self.learned(answers(self.model, self.members, x, draws).flatten(1))
+        return found
+
+    def lesson(self, x: Tensor, lesson: Lesson) -> Tensor:
+        """(N,) the cross-entropy on natural pictures, and the mean of that on those made against each model."""
+        made = [one for each in (self.model, *self.members) for one in lesson.against(each)]
+        losses = [
+            nn.functional.cross_entropy(self(one, lesson.rng.fork("stack", k)), lesson.label, reduction="none")
+            for k, one in enumerate([x, *made])
+        ]
+        return losses[0] + torch.stack(losses[1:]).mean(0)
+
+
+def widths(text: str) -> list[int]:
+    """`256,256`: the sizes of the hidden layers."""
+    pieces = text.split(",")
+    if not all(one.strip().isdecimal() and 0 < int(one) <= 65536 for one in pieces):
+        raise CommandError(f"--hidden: {text!r} is no list of sizes such as 256,256")
+    return [int(one) for one in pieces]
+
+
+@defense(family="ensemble", gradient="exact", members=True, learns=True, paper="papers/4")
+def stack(
+    model: nn.Module,
+    members: Sequence[nn.Module],
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    hidden: Annotated[str, Param("Sizes of the hidden layers.", form="N,...")] = "256,256",
+    activation: Annotated[Literal["relu", "none"], Param("What bends the layers.")] = "relu",
+) -> nn.Module:
+    sizes = [classes * (1 + len(members)), *widths(hidden), classes]
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), *([nn.ReLU()] if activation == "relu" else [])]
+    return Stacked(model, members, nn.Sequential(*layers[: -1 if activation == "relu" else None]))

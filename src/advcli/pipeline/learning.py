@@ -1,0 +1,131 @@
+"""What a defense has to be fitted with: lessons for its network, in the one training loop, and a threshold."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from advcli import catalog, stack
+from advcli.dataset import Dataset
+from advcli.errors import InputError
+from advcli.header import Header
+from advcli.modelfile import ModelFile
+from advcli.opponent import Opponent, opponent
+from advcli.pipeline import inputs
+from advcli.pipeline.calibration import Calibration
+from advcli.pipeline.outputs import Parts
+from advcli.pipeline.regimen import RATES
+from advcli.pipeline.train import find_epochs
+from advcli.pipeline.trainer import Plan, Trainer
+from advcli.registry import Bound
+from advcli.rng import SampleRNG
+from advcli.stack import Lesson
+from advcli.talk import Talk
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """Training images, and the attacks that a defense learns from."""
+
+    data: Dataset
+    opponents: Sequence[Opponent]
+    given: dict[str, Any]
+    device: torch.device
+    talk: Talk
+
+    def fit(self, model: nn.Module, parts: Parts) -> None:
+        """Train the network that the defense has of its own; the model under it stays as it is."""
+        model.requires_grad_(False)
+        for one in stack.learned(model).values():
+            own = one
+        own.requires_grad_(True)
+        asleep = [one for one in model.children() if one is not own]
+        against = [one.attacked for one in self.opponents]
+
+        def lesson(whole: nn.Module, x: Tensor, label: Tensor, *, rng: SampleRNG) -> Tensor:
+            taught: Callable[[Tensor, Lesson], Tensor] = whole.lesson  # type: ignore[assignment]  # its traits say that it learns
+            return taught(x, Lesson(x, label, rng, against))
+
+        plan = Plan(self.data, None, lesson, ("rng",), model, asleep, self.given, self.given["epochs"], self.device)
+        with inputs.threads(self.data.shape):
+            Trainer(plan).fit(parts, lambda log: None, self.talk)
+        model.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Lessons, a threshold, or both."""
+
+    lessons: Lessons | None
+    calibration: Calibration | None
+
+    @property
+    def origin(self) -> Header:
+        """The images that it is fitted on, as the header names them."""
+        return (self.lessons or self._threshold).data.origin
+
+    @property
+    def _threshold(self) -> Calibration:
+        assert self.calibration is not None  # a fit has one of the two
+        return self.calibration
+
+    @property
+    def options(self) -> Header:
+        """What the fit depends on, every default resolved."""
+        if self.lessons is None:
+            return {"seed": self._threshold.seed}
+        own = {name: self.lessons.given[name] for name in ("seed", "epochs", "lr")}
+        return {**own, "against": [one.spelled for one in self.lessons.opponents]}
+
+    def fit(self, model: nn.Module, parts: Parts, made: Header) -> Header:
+        """Fit, or go on where a fit was interrupted; returns what goes into the recipe."""
+        if self.lessons:
+            parts.begin(made, self.lessons.talk)
+            self.lessons.fit(model, parts)
+        return self.calibration.fit(model) if self.calibration else {}
+
+
+def prepared(bound: Bound, base: ModelFile, given: dict[str, Any], talk: Talk) -> Fit | None:
+    """All that a defense needs before it can stand around the model; None where that is nothing."""
+    traits, lessons, calibration = bound.spec.traits, None, None
+    if not traits.has("fits"):
+        return None
+    device = inputs.find_device(given["device"])
+    if traits.learns:
+        data = fit_data(base, "train", given)
+        if data.kind != "clean" or data.split != "train":
+            raise InputError(
+                f"{data.name}:{data.split}: holds {data.kind} images; a defense learns from clean ones of the train split"
+            )
+        loop = {one.name: one.default for one in catalog.verb("train")[1]}
+        own = {"epochs": find_epochs(given["epochs"], len(data)), "lr": given["lr"] or RATES["adam"], "seed": given["seed"]}
+        settings = {**loop, **own, "batch_size": given["batch_size"] or 64}
+        lessons = Lessons(data, [opponent(one, base.shape[0]) for one in given["against"]], settings, device, talk)
+    if traits.rejects:
+        named = given if not traits.learns else {**given, "data": named_set(given["data"]), "limit": None}
+        data = fit_data(base, "val", named)
+        if data.kind != "clean" or data.split == "test":
+            what = f"the {data.split} split" if data.kind == "clean" else f"{data.kind} images"
+            raise InputError(f"{data.name}: holds {what}; a threshold is set on natural images of the train or val split")
+        size = inputs.default_batch(given["batch_size"], device)
+        calibration = Calibration(data, bound.parameters["fpr"], given["seed"], device, size, talk)
+    return Fit(lessons, calibration)
+
+
+def named_set(text: str | None) -> str | None:
+    """The set without its split: what learns from its train split has its threshold set on its val split."""
+    if text is None:
+        return None
+    if Path(text).is_file():
+        raise InputError(f"{text}: is one split; what learns and rejects needs a data set with train and val")
+    return inputs.spelled(text)[0]
+
+
+def fit_data(base: ModelFile, split: str, given: dict[str, Any]) -> Dataset:
+    """The images that something is fitted on: a split of what the model was trained on, or what was named."""
+    named = given["data"]
+    says = named and (inputs.spelled(named)[1] or Path(named).is_file())
+    return inputs.data_of(base, named, None if says else split, limit=given["limit"], data_dir=given["data_dir"])

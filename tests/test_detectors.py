@@ -1,0 +1,169 @@
+"""Models that may refuse: how they answer, how their threshold is set, and how they are attacked."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from advcli import modelfile
+from advcli.errors import InputError
+from advcli.imageset import ImageSet
+from advcli.losses import cross_entropy
+from advcli.pipeline.calibration import threshold_place
+from advcli.rejection import Rejecting, decision, split
+from advcli.rng import SampleRNG
+from advcli.victim import Goal
+from conftest import Halfspace, attacked, near_the_plane
+
+
+class Bright(Rejecting):
+    """Refuses bright pictures: the score is the mean."""
+
+    def __init__(self, model: nn.Module, threshold: float, unit: float = 0.1) -> None:
+        super().__init__(model, lambda x, scores, ask: x.flatten(1).mean(1))
+        self.adopt({"threshold": threshold, "unit": unit})
+
+
+def test_a_rejection_is_the_largest_logit_exactly_beyond_the_threshold(halfspace):
+    x = near_the_plane(50)
+    model = Bright(halfspace, 0.525)
+    logits = model(x)
+    beyond = x.flatten(1).mean(1) > 0.525
+    assert 5 < beyond.sum() < 45
+    assert torch.equal(decision(logits, rejects=True) == -1, beyond)
+    assert torch.equal(decision(logits, rejects=True)[~beyond], halfspace(x).argmax(1)[~beyond])
+    torch.testing.assert_close(split(logits, rejects=True)[1], (x.flatten(1).mean(1) - 0.525) / 0.1, atol=1e-5, rtol=0)
+
+
+def test_of_several_detectors_any_one_is_enough(halfspace):
+    x = near_the_plane(50)
+    both = Bright(Bright(halfspace, 0.53), 0.52)
+    said = decision(both(x), rejects=True)
+    assert torch.equal(said == -1, x.flatten(1).mean(1) > 0.52)
+    assert both(x).shape == (50, 3)
+
+
+def test_a_goal_is_reached_only_by_an_accepted_picture():
+    logits = torch.tensor([[1.0, 2.0, 0.0], [1.0, 2.0, 3.0], [3.0, 2.0, 0.0], [3.0, 2.0, 4.0]])
+    leave = Goal(torch.zeros(4, dtype=torch.int64), rejects=True)
+    reach = Goal(torch.ones(4, dtype=torch.int64), targeted=True, rejects=True)
+    for goal in (leave, reach):
+        assert goal.reached(logits).tolist() == [True, False, False, False]
+        assert goal.met(decision(logits, rejects=True)).tolist() == [True, False, False, False]
+    climbed = leave.loss("xent")(logits)
+    plain = cross_entropy(logits[:, :2], leave.label)
+    assert climbed[2] == plain[2]
+    assert climbed[1] == -1.0, "the class is wrong already: what is left is the detector"
+
+
+def test_an_untouched_detector_accepts_everything(halfspace):
+    model = Rejecting(halfspace, lambda x, scores, ask: torch.full((len(x),), 1e9))
+    assert (decision(model(near_the_plane()), rejects=True) >= 0).all()
+
+
+@pytest.mark.parametrize("target", [None, "next"])
+def test_an_attack_evades_the_detector_that_it_goes_through(halfspace, target):
+    """Bright pictures are refused, and brightening is what the plain attack does: the adaptive one finds another way."""
+    x = near_the_plane(20) * 0.9
+    label = halfspace(x).argmax(1)
+    x, label = x[label == 0], label[label == 0]
+    model = Bright(halfspace, float(x.flatten(1).mean(1).max()) + 2e-4, unit=0.01)
+    far = float(halfspace.distance(x, "linf").max())
+    options = {"rejects": True, "target": target}
+    plain = attacked("fgsm", halfspace, x, label, f"{1.5 * far:.6f}")
+    assert plain["success"].all()
+    refused = decision(model(torch.from_numpy(plain["images"])), rejects=True) == -1
+    assert refused.any()
+    made = attacked("pgd", model, x, label, f"{3 * far:.6f}", options={"steps": 100, "step_size": "eps/20"}, **options)
+    assert made["success"].all()
+    assert (made["prediction"] == 1).all()
+
+
+def test_a_threshold_keeps_its_promise_on_new_images():
+    """With n scores and the ceil((n + 1)(1 - a))-th as threshold, false alarms among m new ones are beta-binomial."""
+    n, m, a = 200, 500, 0.05
+    place = threshold_place(n, a)
+    law = stats.betabinom(m, n - place, place + 1)
+    low, high = law.ppf(0.005), law.ppf(0.995)
+    draw, inside, shares = np.random.default_rng(0), 0, []
+    for _ in range(400):
+        threshold = np.sort(draw.normal(size=n))[place]
+        alarms = int((draw.normal(size=m) > threshold).sum())
+        shares.append(alarms / m)
+        inside += low <= alarms <= high
+    assert np.mean(shares) < a
+    assert inside >= stats.binom(400, 0.99).ppf(0.001)
+
+
+@pytest.mark.parametrize(("count", "place"), [(19, 18), (20, 19), (99, 94), (100, 95), (10, 10)])
+def test_which_score_is_the_threshold(count, place):
+    assert threshold_place(count, 0.05) == place
+
+
+def test_a_detector_is_fitted_kept_and_measured(run, model):
+    ran = run("defend", "--method", "squeeze-detector", "--squeezers", "bits:3,median:3", "--fpr", "0.1")
+    assert ran.code == 0, ran.err
+    kept = modelfile.read("defended.safetensors")
+    found = kept.recipe["defenses"][0]["found"]
+    assert found["n"] == 130
+    assert found["rejected"] <= 13
+    said = json.loads(run("show", "defended.safetensors", "--json").out)[0]["command"]
+    first = kept.path.read_bytes()
+    kept.path.unlink()
+    assert run(*said.split()[1:]).code == 0
+    assert kept.path.read_bytes() == first
+    assert run("attack", "--model", "defended.safetensors", "--eps", "0.1", "--steps", "5", "--limit", "100").code == 0
+    with ImageSet("adversarial.h5") as made:
+        assert (made.column("clean_prediction") == -1).any()
+        assert not made.column("success")[made.column("clean_prediction") == -1].any()
+        assert (made.column("prediction")[made.column("success") == 1] >= 0).all()
+    assert run("verify", "adversarial.h5").code == 0
+    assert run("attack", "--model", "defended.safetensors", "--static", "--eps", "0.1", "--limit", "20", "-o", "s.h5").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--data", "digits:test"], 3, "natural images of the train or val split"),
+        (["--fpr", "0.001"], 3, "130 images are too few"),
+        (["--fpr", "0"], 2, "outside"),
+        (["--squeezers", "bits:9"], 2, "neither bits:N"),
+        (["--squeezers", "median:0"], 2, "no window"),
+        (["--epochs", "3"], 2, "has no option --epochs"),
+        (["--member", "model.safetensors"], 2, "has no option --member"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(run, model, words, code, says):
+    ran = run("defend", "--method", "squeeze-detector", *words)
+    assert ran.code == code, ran.err
+    assert says in ran.err
+
+
+def test_a_detector_may_not_be_a_member(run, model):
+    assert run("defend", "--method", "squeeze-detector", "-o", "d.safetensors").code == 0
+    ran = run("defend", "--method", "vote", "--member", "d.safetensors", "-o", "v.safetensors")
+    assert (ran.code, "a member has to decide" in ran.err) == (3, True)
+
+
+@pytest.mark.parametrize("found", [{}, {"threshold": "1"}, {"threshold": True, "unit": 1.0, "n": 1, "rejected": 0}, {"threshold": 0.5, "unit": 0.0, "n": 1, "rejected": 0}])  # fmt: skip
+def test_a_recipe_with_nonsense_for_a_threshold_is_refused(run, model, found):
+    assert run("defend", "--method", "squeeze-detector").code == 0
+    kept = modelfile.read("defended.safetensors")
+    recipe = {**kept.recipe, "defenses": [{**kept.recipe["defenses"][0], "found": found}]}
+    modelfile.write(kept.path, recipe, kept.tensors)
+    with pytest.raises(InputError):
+        modelfile.read(kept.path)
+
+
+def test_draws_reach_the_model_under_a_detector():
+    class Drawing(nn.Module):
+        def forward(self, x, draws=None):
+            return Halfspace()(x) + draws.fork("noise").normal(2)
+
+    x, draws = near_the_plane(4), SampleRNG(0, torch.arange(4))
+    model = Bright(Drawing(), 0.0)
+    assert torch.equal(model(x, draws), model(x, draws))
+    assert not torch.equal(model(x, draws), model(x, SampleRNG(1, torch.arange(4))))
