@@ -99,7 +99,7 @@ INSIDE = [spec.name for spec in catalog.specs("attack") if spec.traits.kind in (
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_every_budgeted_attack_stays_in_its_ball_inside_training(name):
-    for target in ("", ",target=random")[: 1 + catalog.spec("attack", name).traits.targeted]:
+    for target in ("", ",target=random")[: 1 + bool(catalog.spec("attack", name).traits.targeted)]:
         one = opponent(f"{name}:eps=0.1{target}", 3)
         model, x = Halfspace(), torch.rand(6, 3, 2, 2, generator=torch.Generator().manual_seed(0))
         before = x.clone()
@@ -162,6 +162,11 @@ def test_an_early_stop_leaves_an_image_at_the_boundary():
     near = stopped.attacked(model, x, torch.tensor(label), DRAWS)
     assert (np.abs(score_of(model, near)) < np.abs(score_of(model, full))).all()
     assert ((score_of(model, near) > 0) != label).all()
+
+
+def test_an_attack_that_needs_a_target_takes_random_ones():
+    assert opponent("dgsm", 1).target == "random"
+    assert opponent("dgsm:target=next", 1).spelled == "dgsm:eps=0.3,target=next,early_stop=false,steps=40,step_size=eps/10"
 
 
 def test_the_word_of_an_opponent_is_written_out_in_full():
@@ -375,6 +380,11 @@ def test_a_teacher_must_be_there_and_fit(run, folder):
         assert ran.code == code, ran.err
         assert says in ran.err
     assert run(*QUICK, "--teacher", "two.safetensors").code == 2
+    rejecting = ["defend", "--model", "two.safetensors", "--method", "squeeze-detector", "-o", "rejecting.safetensors"]
+    assert run(*rejecting).code == 0
+    ran = run(*distill, "--teacher", "rejecting.safetensors", "--classes", "3,5")
+    assert ran.code == 3
+    assert "cannot teach" in ran.err
     assert run(*distill, "--teacher", "two.safetensors", "--classes", "3,5").code == 0
     teacher = modelfile.read("two.safetensors").digest
     assert modelfile.read("model.safetensors").recipe["made"]["parents"] == [{"role": "teacher", "digest": teacher}]

@@ -81,7 +81,7 @@ class Opponent:
         if self.target not in RULES and int(self.target) >= logits.shape[1]:
             raise CommandError(f"target={self.target}: the classes are numbered 0 to {logits.shape[1] - 1}")
         target = aim(self.target, label, logits, rng)
-        return Goal(target, targeted=True), target != label
+        return Goal(target, targeted=True, source=label), target != label
 
     def _best(self, victim: Victim, x: Tensor, goal: Goal, rng: SampleRNG, eps: float) -> Tensor:
         ball = Ball(x, torch.full((len(x),), eps, device=x.device), self.norm)
@@ -111,7 +111,7 @@ def opponent(text: str, channels: int) -> Opponent:
     method = spec.bind(typed)
     norm = str(method.parameters.get("norm", spec.traits.norms[0]))
     eps = budget(given["eps"] or BUDGETS[norm][channels == 3])
-    target = given["target"]
+    target = given["target"] or ("random" if spec.traits.targeted == "only" else None)
     if target and target not in RULES and not (target.isascii() and target.isdecimal()):
         raise CommandError(f"{text}: target is {', '.join(RULES)} or the number of a class")
     if target and given["label"] == "pred":

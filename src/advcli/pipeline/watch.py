@@ -123,7 +123,7 @@ def kept(log: Log, keep: str) -> int:
 def is_blinded(line: dict[str, Any]) -> bool:
     """Whether what holds against one step falls to many: catastrophic overfitting."""
     under = line.get("attacked", {})
-    return bool(MANY in under and 2 * under[MANY] < under[one_step(under)] > under["clean"] / 2)
+    return bool(MANY in under and 2 * under[MANY] < under[one_step(under)] > under["clean"] / 4)
 
 
 def one_step(under: dict[str, Any]) -> str:
