@@ -25,7 +25,7 @@ from advcli.geometry import Ball
 from advcli.numbers import BUDGETS, Budget, budget
 from advcli.parameters import EarlyStop, Label, OneEps, Target, option
 from advcli.proposal import aim, direction_of, point_of, settled
-from advcli.registry import Bound
+from advcli.registry import Bound, refuse_unknown
 from advcli.rng import SampleRNG
 from advcli.search import take
 from advcli.stack import frozen
@@ -104,10 +104,9 @@ def opponent(text: str, channels: int) -> Opponent:
     spec, typed = catalog.spelled("attack", text)
     if spec.traits.kind not in KINDS:
         raise CommandError(f"{text}: {spec.name} has no budget to stay in; training takes budgeted and one-step attacks")
+    words = tuple(one for one in WORDS if spec.has(one.param.needs))
+    refuse_unknown(f"--against {spec.name}", typed, (*words, *spec.options))
     given = {one.name: one.read(typed.pop(one.name)) if one.name in typed else one.default for one in WORDS}
-    for one in WORDS:
-        if given[one.name] != one.default and not spec.has(one.param.needs):
-            raise CommandError(f"{text}: {spec.name} has no option {one.name}: it would do nothing there")
     method = spec.bind(typed)
     norm = str(method.parameters.get("norm", spec.traits.norms[0]))
     eps = budget(given["eps"] or BUDGETS[norm][channels == 3])

@@ -3,8 +3,9 @@
 alpha J(x, y) + (1 - alpha) J(x', y), with x' from any budgeted or one-step attack (`--against`), which no gradient
 passes through. With alpha 1 it is plain training, without an attack; with alpha 0 on adversarial images alone it is
 Madry's (arXiv:1706.06083). The attack meets the network in evaluation mode, the loss in training mode, and both of its
-terms under the same dropout. A large budget may keep a network at chance from the first step on: `--warmup` lets it grow. One
-step without a random start (fgsm) is prone to be overfitted: watch pgd-10 in the log.
+terms under the same dropout. A large budget may keep a network at chance from the first step on: `--warmup` lets it
+grow. One step without a random start (fgsm) is prone to be overfitted: the log has the first 500 validation images
+after every epoch as they are, under FGSM and under PGD-10, and `--keep best` goes by the last.
 """
 
 from typing import Annotated
