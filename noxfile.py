@@ -69,5 +69,5 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure speed against plain loops; writes benchmarks/README.md."""
-    python(session, "benchmarks/run.py", *session.posargs)
+    """Write benchmarks/README.md from its kept results; `-- all` measures what they lack, `-- CELL --again` measures anew."""
+    python(session, "-m", "benchmarks.run", *session.posargs)

@@ -1,132 +1,85 @@
-"""Speed against plain loops: the same model, images and parameters, interleaved in one run, as ratios.
+"""The benchmark: ours beside the libraries that a user would pick instead; writes benchmarks/README.md.
 
-Two questions apart: full strength at equal steps, and time to a verified verdict (early stop, success checked on the
-stored values). A plain loop is what one writes in a notebook: whole batches, every step for every image. Writes
-benchmarks/README.md; the figures of other libraries come with the methods that they share with us.
+python -m benchmarks.run                    only the tables, from what results/ holds
+python -m benchmarks.run all                measure every cell that results/ does not hold
+python -m benchmarks.run 'mnist-cnn.pgd.*'  only these; --again also those that are there
+python -m benchmarks.run all --trial 4      four images, one run each, nothing kept: does everything work?
 """
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny pictures: a second thread only waits
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # before torch is imported
 
-import platform
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
+import argparse
+import json
+import warnings
+from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-import advcli
-from advcli import modelfile
-from advcli.catalog import spec
-from advcli.data.digits import digits
-from advcli.numbers import budgets
-from advcli.pipeline.craft import Job, craft
-from advcli.stack import frozen
+from advcli import memory
+from benchmarks import ours, report, subject
+from benchmarks.cells import Cell, cells
+from benchmarks.measure import REPEATS, measure
 
 HERE = Path(__file__).parent
-REPEATS = 7
-SWEEP = "0:0.3:0.025"
-
-
-def timed(one: Callable[[], float], other: Callable[[], float]) -> tuple[list[float], list[float], float, float]:
-    """Seconds of each, taken in turn, and what each returned."""
-    one(), other()
-    times: tuple[list[float], list[float]] = ([], [])
-    results = [0.0, 0.0]
-    for _ in range(REPEATS):
-        for k, run in enumerate((one, other)):
-            begin = time.process_time()
-            results[k] = run()
-            times[k].append(time.process_time() - begin)
-    return (*times, *results)
-
-
-def ours(model: nn.Module, method: str, eps: str, **settings: object) -> Callable[[], float]:
-    """Success over initially correct images, batch by batch as the command does it."""
-    options = settings.pop("options", {})
-    data = digits("test")
-    job = Job(model, spec("attack", method).bind(options), "linf", budgets(eps), None, "true", 0, torch.device("cpu"), **settings)
-
-    def run() -> float:
-        won = sum(int(craft(job, data, s, min(s + 64, len(data)))["success"].sum()) for s in range(0, len(data), 64))
-        return won / (len(data) * len(job.budgets))
-
-    return run
-
-
-def plain_pgd(model: nn.Module, eps: float, steps: int) -> Callable[[], float]:
-    x, y = digits("test").batch(0, 500)
-
-    def run() -> float:
-        won = 0
-        for s in range(0, 500, 64):
-            won += int((model(pgd_batch(model, x[s : s + 64], y[s : s + 64], eps, steps)).argmax(1) != y[s : s + 64]).sum())
-        return won / 500
-
-    return run
-
-
-def pgd_batch(model: nn.Module, x: Tensor, y: Tensor, eps: float, steps: int) -> Tensor:
-    z = (x + eps * (2 * torch.rand_like(x) - 1)).clamp(0, 1)
-    for _ in range(steps):
-        z = z.detach().requires_grad_()
-        slope = torch.autograd.grad(nn.functional.cross_entropy(model(z), y), z)[0]
-        z = torch.minimum(torch.maximum(z + 2.5 * eps / steps * slope.sign(), x - eps), x + eps).clamp(0, 1)
-    return z.detach()
-
-
-def plain_sweep(model: nn.Module) -> Callable[[], float]:
-    x, y = digits("test").batch(0, 500)
-
-    def run() -> float:
-        won = 0
-        for budget in budgets(SWEEP):
-            for s in range(0, 500, 64):
-                z = x[s : s + 64].clone().requires_grad_()
-                slope = torch.autograd.grad(nn.functional.cross_entropy(model(z), y[s : s + 64]), z)[0]
-                won += int((model((z + budget.value * slope.sign()).clamp(0, 1)).argmax(1) != y[s : s + 64]).sum())
-        return won / (500 * len(budgets(SWEEP)))
-
-    return run
+RESULTS = HERE / "results"
 
 
 def main() -> None:
-    lines = [
-        "| cell | plain loop, CPU s | advcli, CPU s | ratio | misclassified or fooled: plain | advcli |",
-        "|---|---|---|---|---|---|",
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        path = advcli.train(output=f"{folder}/model.safetensors")
-        model = modelfile.read(str(path)).module()
-    cells = {
-        "pgd, linf 0.15, 40 steps, full strength": (plain_pgd(model, 0.15, 40), ours(model, "pgd", "0.15", early_stop=False)),
-        "pgd, linf 0.15, 40 steps, verified verdict": (plain_pgd(model, 0.15, 40), ours(model, "pgd", "0.15")),
-        "fgsm, 13 budgets": (plain_sweep(model), ours(model, "fgsm", SWEEP)),
-    }
-    with frozen(model):
-        for name, (theirs, mine) in cells.items():
-            theirs_s, mine_s, their_rate, my_rate = timed(theirs, mine)
-            ratios = sorted(a / b for a, b in zip(theirs_s, mine_s, strict=True))
-            lines.append(
-                f"| {name} | {statistics.median(theirs_s):.3f} | {statistics.median(mine_s):.3f} "
-                f"| {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) | {their_rate:.1%} | {my_rate:.1%} |"
-            )
-            print(lines[-1])
-    text = (
-        "# Benchmarks\n\nWritten by `nox -s bench` (`benchmarks/run.py`). The embedded digits' 500 test images, the\n"
-        f"small default cnn, one thread, batches of 64; medians of {REPEATS} interleaved runs, ratios pair by pair\n"
-        "(smallest to largest).\n"
-        "The plain loop counts every misclassified image, advcli the initially correct ones that it turned, after checking\n"
-        "each on the stored values. A frozen model in both: no gradients of weights.\n\n"
-        f"torch {torch.__version__.partition('+')[0]}, Python {platform.python_version()}, {platform.machine()}.\n\n"
-        + "\n".join(lines)
-        + "\n\nThe other libraries are not measured yet: digits of 8x8 pixels say little about speed.\n"
-    )
-    (HERE / "README.md").write_text(text)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("patterns", nargs="*", metavar="CELL", help="cells to measure: a name, a pattern, or all")
+    parser.add_argument("--again", action="store_true", help="measure also what is there already")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--trial", type=int, metavar="N", help="one run over N images, of which nothing is kept")
+    given = parser.parse_args()
+    wanted = [one for one in cells() if any(word == "all" or fnmatch(one.name, word) for word in given.patterns)]
+    if given.patterns and not wanted:
+        parser.error(f"no such cell; there are {', '.join(one.name for one in cells())}")
+    memory.keep_freed()  # as the command does
+    warnings.simplefilter("ignore")  # the libraries' own
+    torch.set_num_threads(given.threads)
+    for cell in wanted:
+        if given.trial:
+            work(replace(cell, count=given.trial), repeats=1)
+        elif given.again or not place(cell).exists():
+            work(cell)
+    if not given.trial:
+        (HERE / "README.md").write_text(report.text(kept()))
+
+
+def place(cell: Cell) -> Path:
+    return RESULTS / f"{cell.name}.json"
+
+
+def work(cell: Cell, repeats: int = REPEATS) -> None:
+    """Measure one cell and keep its line, or say why not; a single run is a trial."""
+    if not subject.exists(cell.model):
+        print(f"{cell.name}: skipped, there is no models/{cell.model}.safetensors")
+        return
+    if not ours.command(cell):
+        print(f"{cell.name}: skipped, there is no attack {cell.method} here")
+        return
+    print(f"{cell.name} ...", flush=True)
+    found = {**measure(cell, subject.load(cell.model, cell.count), repeats), **report.machine()}
+    print(report.summary(found), flush=True)
+    if repeats > 1:
+        keep(cell, found)
+
+
+def keep(cell: Cell, found: dict) -> None:
+    """One line, complete or not at all."""
+    RESULTS.mkdir(exist_ok=True)
+    beside = place(cell).with_suffix(".part")
+    beside.write_text(json.dumps(found, ensure_ascii=False) + "\n")
+    beside.replace(place(cell))
+
+
+def kept() -> dict[str, dict]:
+    """The kept line of every cell of the table, in its order."""
+    return {one.name: json.loads(place(one).read_text()) for one in cells() if place(one).exists()}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What advcli costs and reaches, beside the libraries that a user would pick instead."""

@@ -1,0 +1,71 @@
+"""Our side: what a cell means in the words of `advcli attack`, run through the same path as the command."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from advcli import catalog
+from advcli.pipeline import attack, inputs
+from advcli.pipeline.craft import craft
+from advcli.talk import SILENT
+from benchmarks.cells import Cell
+from benchmarks.subject import Subject
+
+
+@dataclass(frozen=True)
+class Command:
+    """`advcli attack --method NAME OPTIONS`."""
+
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+
+
+def fgsm(*, eps: str) -> Command:
+    return Command("fgsm", given={"eps": eps})
+
+
+fgsm_sweep = fgsm
+
+
+def pgd(*, eps: str, steps: int, step_size: str) -> Command:
+    return Command("pgd", {"steps": steps, "step_size": step_size}, {"eps": eps})
+
+
+def mim(*, eps: str, steps: int, step_size: str, decay: float) -> Command:
+    return Command("mim", {"steps": steps, "step_size": step_size, "decay": decay}, {"eps": eps})
+
+
+def apgd(*, eps: str, steps: int, loss: str) -> Command:
+    return Command("apgd", {"steps": steps, "objective": {"ce": "xent"}.get(loss, loss)}, {"eps": eps})
+
+
+def command(cell: Cell) -> Command | None:
+    """The command line of a cell; None where the method is not there."""
+    words = globals().get(cell.method)
+    found = words(**{**cell.parameters, **cell.tuned.get("advcli", {})}) if words else None
+    return found if found and found.method in catalog.names("attack") else None
+
+
+def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[nn.Module, Callable[[int, int], Tensor]]:
+    """The model that is searched through, and a function that attacks some of the images."""
+    said = command(cell)
+    assert said
+    spec = catalog.spec("attack", said.method)
+    defaults = {one.name: one.default for one in catalog.verb("attack")[1]}
+    chosen = {"early_stop": cell.question != "full"} if spec.traits.has("repeated") else {}
+    chosen |= {"target": "next"} if cell.target else {}
+    chosen |= {"precision": "bfloat16"} if half else {}
+    given = inputs.checked("attack", {**defaults, "method": said.method, "device": "cpu", **chosen, **said.given})
+    run = attack.resolve(subject.file, subject.data, spec.bind(said.options), given, SILENT)
+
+    def some(start: int, stop: int) -> Tensor:
+        with inputs.threads(subject.data.shape):
+            rows = craft(run.job, run.data, start, stop)["images"]
+        budgets = len(run.job.budgets)
+        return torch.from_numpy(rows).view(stop - start, budgets, *subject.data.shape).transpose(0, 1)
+
+    return run.job.model, some
