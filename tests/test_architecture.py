@@ -17,7 +17,7 @@ LAYERS = [
     {"zoo"},
     {"imagewriter", "fitted"},
     {"structure"},
-    {"catalog", "grid", "imageset", "dataset", "victim", "filters", "pictures", "library", "trees"},
+    {"catalog", "grid", "imageset", "dataset", "victim", "filters", "frequency", "looks", "pictures", "library", "trees"},
     {"stack", "search", "idx", "proposal"},
     {"modelfile", "opponent"},
     {"foreign", "vision"},

@@ -12,13 +12,20 @@ from advcli.defenses.average import Averaged, together
 from advcli.defenses.gaussian import smooth
 from advcli.defenses.squeeze import median, reduce_depth
 from advcli.rng import SampleRNG
+from advcli.stack import Classifier, Dropout
 from advcli.victim import Tally, Victim
 from conftest import Halfspace, near_the_plane
 from test_attacks import Small, pictures
 
 SPECS = [pytest.param(spec, id=spec.name) for spec in catalog.specs("defense")]
-FILTERS = [p for p in SPECS if not (p.values[0].traits.members or p.values[0].traits.has("fits"))]
+FILTERS = [p for p in SPECS if p.values[0].traits.filters and not (p.values[0].traits.members or p.values[0].traits.has("fits"))]
 DRAWS = SampleRNG(0, torch.arange(5))
+
+
+def dropping(shape):
+    """A small classifier with a layer that drops."""
+    *first, last = Small(shape, 4).net
+    return Classifier(nn.Sequential(*first, Dropout(0.5), last), [0.0], [1.0]).eval()
 
 
 def behind(spec, base, shape):
@@ -32,7 +39,7 @@ def behind(spec, base, shape):
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 12, 20), (1, 1, 7)], ids=str)
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_defended_model_is_a_model(spec, shape):
-    base, x = Small(shape, 4), pictures(shape)
+    base, x = dropping(shape), pictures(shape)
     model = behind(spec, base, shape)
     logits = model(x, DRAWS)
     assert logits.shape == (5, 4 + spec.traits.rejects)
@@ -46,7 +53,7 @@ def test_a_defended_model_is_a_model(spec, shape):
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_gradient_comes_through(spec):
-    model, x = behind(spec, Small((1, 8, 8), 4), (1, 8, 8)).requires_grad_(False), pictures((1, 8, 8))
+    model, x = behind(spec, dropping((1, 8, 8)), (1, 8, 8)).requires_grad_(False), pictures((1, 8, 8))
     victim = Victim(model, Tally(5), torch.arange(5), DRAWS, eot=2)
     gradient, _ = victim.gradient(x, lambda logits: logits[:, 0])
     assert torch.isfinite(gradient).all()

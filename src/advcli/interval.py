@@ -1,6 +1,9 @@
 """Exact intervals for a rate: Clopper and Pearson, 1934."""
 
+import numpy as np
 from scipy.special import betaincinv
+
+from advcli.arrays import Array
 
 CONFIDENCE = 0.95
 
@@ -13,3 +16,9 @@ def exact_interval(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[floa
     low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
     high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - tail))
     return low, high
+
+
+def lower_bound(k: Array, n: int, alpha: float) -> Array:
+    """Below the true rate with confidence 1 - alpha, for k of n each: one side alone."""
+    found: Array = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, alpha), 0.0)
+    return found

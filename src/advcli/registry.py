@@ -62,6 +62,7 @@ class DefenseTraits:
     members: bool = False  # takes other models, which are stored with it
     learns: bool = False  # has a network of its own, which is fitted on training images
     rejects: bool = False  # has a threshold, which is set on validation images
+    filters: bool = True  # can also filter pictures, without a model
     paper: str = ""
 
     def has(self, need: str | None) -> bool:
@@ -80,10 +81,11 @@ class PlainTraits:
 
 @dataclass(frozen=True, slots=True)
 class MetricTraits:
-    """Which sets a metric speaks of, and whether `evaluate` shows it unasked."""
+    """Which sets a metric speaks of, whether `evaluate` shows it unasked, and if decisions on noisy copies are needed."""
 
-    of: Literal["any", "adversarial"]
+    of: Literal["any", "adversarial", "clean"]
     default: bool = False
+    needs: Literal["decisions", "noise"] = "decisions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +190,14 @@ def defense(
     members: bool = False,
     learns: bool = False,
     rejects: bool = False,
+    filters: bool = True,
     paper: str = "",
 ) -> Callable[[F], F]:
     """Register the function below, `model -> model`, as a defense.
 
     One with members takes them second; one that learns takes the input's shape and the number of classes last.
     """
-    more = {"random": random, "members": members, "learns": learns, "rejects": rejects}
+    more = {"random": random, "members": members, "learns": learns, "rejects": rejects, "filters": filters}
     return _decorator("defense", family=family, gradient=gradient, paper=paper, **more)
 
 
@@ -213,6 +216,8 @@ def source(*, family: str, splits: tuple[str, ...], paper: str = "") -> Callable
     return _decorator("source", family=family, splits=splits, paper=paper)
 
 
-def metric(*, of: Literal["any", "adversarial"], default: bool = False) -> Callable[[F], F]:
+def metric(
+    *, of: Literal["any", "adversarial", "clean"], default: bool = False, needs: Literal["decisions", "noise"] = "decisions"
+) -> Callable[[F], F]:
     """Register the function below, `verdicts -> rows`, as a metric of `evaluate`."""
-    return _decorator("metric", of=of, default=default)
+    return _decorator("metric", of=of, default=default, needs=needs)

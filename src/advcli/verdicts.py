@@ -1,11 +1,27 @@
 """What a model decided on the images of one set: all that a metric may look at."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from advcli.arrays import Array
 from advcli.interval import exact_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Decisions on noisy copies of some rows, taken when a metric asks: `count` of places, purpose and copies."""
+
+    sigma: float
+    rows: Array
+    count: Callable[[Array, str, int], Array]
+
+    def __getitem__(self, mask: Array) -> "Noise":
+        return replace(self, rows=self.rows[mask])
+
+    def votes(self, purpose: str, copies: int) -> Array:
+        """(rows, classes) how often each class was decided on; another purpose has other draws."""
+        return self.count(self.rows, purpose, copies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +35,7 @@ class Verdicts:
     confidence: Array | None = None  # the probability of the decision
     targets: Array | None = None
     clean: Array | None = None  # decisions on the originals, by the same model
+    noise: Noise | None = None  # of a model behind smoothing
 
     def __getitem__(self, mask: Array) -> "Verdicts":
         def some(values: Array | None) -> Array | None:
@@ -32,6 +49,7 @@ class Verdicts:
             some(self.confidence),
             some(self.targets),
             some(self.clean),
+            self.noise and self.noise[mask],
         )
 
     def known(self) -> "Verdicts":
@@ -50,6 +68,7 @@ class Figure:
     low: float | None = None
     high: float | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    certificate: dict[str, Any] = field(default_factory=dict)  # what it holds under, where it is proved and not attacked
 
 
 def rate(metric: str, k: int, n: int, **about: Any) -> Figure:

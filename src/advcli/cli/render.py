@@ -112,6 +112,9 @@ def report(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _threat(line: dict[str, Any]) -> str:
+    if line.get("certified"):
+        noise = f"noise {line['sigma']:g}, {line['copies']} copies after {line['first_copies']}"
+        return f"certified, {line['norm']}, alpha {line['alpha']:g}, {noise}"
     if not line["attack"]:
         return "clean" + (", 8-bit" if line.get("pixels") == "8-bit" else "")
     knowledge = {"none": "no knowledge"}.get(line["knowledge"], line["knowledge"])

@@ -73,7 +73,7 @@ def defend(
     inputs.refuse_idle(bound.spec, catalog.verb("defend")[1], given)
     if output and len(given["files"]) > 1:
         raise CommandError("-o names one file; without it every filtered set lies beside its source")
-    if files and (traits.members or traits.learns or traits.rejects):
+    if files and (traits.members or traits.learns or traits.rejects or not traits.filters):
         raise CommandError(f"{method}: is no filter of images by itself; give it --model, and evaluate that on the files")
     if files:
         if dry_run:

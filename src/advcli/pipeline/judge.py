@@ -1,6 +1,7 @@
 """One model before one set: its decisions, the figures of every metric, and the worst case over several sets."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from advcli.arrays import Array
 from advcli.errors import AdvcliError, CommandError
 from advcli.modelfile import ModelFile
 from advcli.numbers import as_float32, fraction
-from advcli.pipeline import inputs
+from advcli.pipeline import inputs, noise
 from advcli.pipeline.subjects import Subject, budgets_of
 from advcli.pipeline.threat import threat
 from advcli.registry import Bound
@@ -55,6 +56,7 @@ class Judge:
 
     def rows(self, subject: Subject, metrics: list[Bound], worst: "Worst", talk: Talk) -> list[dict[str, Any]]:
         """All figures of the model on one set."""
+        noise.check(metrics, self.file, self.module)
         with talk.progress(f"{self.file.path} on {subject.name}", self.rounds, "draws" if self.rounds > 1 else "pass") as tick:
             rounds = []
             for turn in range(self.rounds):
@@ -64,9 +66,13 @@ class Judge:
         for text, mask in budgets_of(subject):
             line = threat(subject.header, self.file, text, subject.eight_bit)
             for bound in metrics:
-                if bound.spec.traits.of == "adversarial" and rounds[0].clean is None:
+                traits = bound.spec.traits
+                if (traits.of == "adversarial" and rounds[0].clean is None) or (traits.of == "clean" and line["attack"]):
                     continue
-                each = [list(bound(verdicts[mask])) for verdicts in rounds]
+                again = rounds
+                if traits.needs == "noise":
+                    again = [replace(rounds[0], noise=noise.noise(self.file, self.module, subject, self.seed, self.device, talk))]
+                each = [list(bound(verdicts[mask])) for verdicts in again]
                 found += [self._row(subject, text, line, [one[k] for one in each]) for k in range(len(each[0]))]
             if subject.header["kind"] == "adversarial" and text is not None:
                 worst.add(self.file, subject, text, mask, rounds[0], line)
@@ -100,7 +106,7 @@ class Judge:
             "k": figure.k,
             "low": figure.low,
             "high": figure.high,
-            "threat": line,
+            "threat": {**line, **figure.certificate, "certified": True} if figure.certificate else line,
             **figure.about,
         }
         if len(each) > 1:

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import CommandError
+from advcli.numbers import fraction
 from advcli.rng import SampleRNG
 
 RATES = {"adam": 0.002, "adamw": 0.002, "sgd": 0.05}
 AUGMENTATIONS = ("crop", "flip")
+MOST_NOISE = 100.0
 WARM, COLD = 0.3, 1e-3  # of one-cycle: the share that warms up, and where it ends
 
 
@@ -46,15 +48,31 @@ def augmentations(text: str | None) -> tuple[str, ...]:
     """The words of --augment."""
     words = tuple(one.strip() for one in text.split(",")) if text else ()
     for one in words:
-        if one not in AUGMENTATIONS:
-            raise CommandError(f"--augment {text}: takes {' and '.join(AUGMENTATIONS)}, with a comma between them")
+        if one not in AUGMENTATIONS and sigma(one) is None:
+            raise CommandError(f"--augment {text}: takes {', '.join(AUGMENTATIONS)} and noise:SIGMA, with a comma between them")
     return words
 
 
+def sigma(word: str) -> float | None:
+    """The standard deviation that `noise:0.25` asks for; None of any other word."""
+    name, _, number = word.partition(":")
+    try:
+        found = float(fraction(number)) if name == "noise" else -1.0
+    except ValueError:
+        return None
+    return found if 0 < found <= MOST_NOISE else None
+
+
 def augmented(x: Tensor, words: tuple[str, ...], rng: SampleRNG) -> Tensor:
-    """Each picture cut out of a wider one with a black border of an eighth, and mirrored, as its own draws say."""
-    if not words:
-        return x
+    """Each picture moved and under normal noise, which is not clipped, as its own draws say."""
+    x = moved(x, words, rng) if {*words} & {*AUGMENTATIONS} else x
+    for loud in filter(None, map(sigma, words)):
+        x = x + loud * rng.fork("noise").normal(*x.shape[1:])
+    return x
+
+
+def moved(x: Tensor, words: tuple[str, ...], rng: SampleRNG) -> Tensor:
+    """Each picture cut out of a wider one with a black border of an eighth, and mirrored."""
     drawn = rng.fork("augment").uniform(3)
     n, _, h, w = x.shape
     rows = torch.arange(h, device=x.device).expand(n, h)

@@ -62,7 +62,9 @@ def train(
     weight_decay: Annotated[float, Param("Weight decay.", low=0, high=1000)] = 0.0,
     clip: Annotated[float | None, Param("Largest norm of a step's gradient.", low=0)] = None,
     ema: Annotated[float | None, Param("Keep a running average of the weights with this decay.", low=0, high=0.999999)] = None,
-    augment: Annotated[str | None, Param("Change pictures at random: crop, flip, or both.", form="WORD,...")] = None,
+    augment: Annotated[
+        str | None, Param("Change pictures at random: crop, flip, noise:SIGMA, or several.", form="WORD,...")
+    ] = None,
     preprocess: Annotated[
         str | None, Param("Train behind a filter, which becomes part of the model: gaussian:sigma=2.", form="DEFENSE")
     ] = None,

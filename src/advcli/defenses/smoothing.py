@@ -1,0 +1,50 @@
+"""Randomized smoothing: the class that the model gives most often under Gaussian noise, which can be certified.
+
+g(x) = argmax_c P(f(x + d) = c), d ~ N(0, sigma^2 I), decided by the plurality of some noisy copies; a draw goes to the
+lowest class. The noise is not clipped: the certificate (`evaluate --metric certified`) is a theorem about the whole
+normal distribution, and so this is no filter that leaves a picture. The count of votes has the gradient of the mean
+probability. A model serves best that was trained on such noise.
+"""
+
+from typing import Annotated, cast
+
+import torch
+from torch import Tensor, nn
+
+from advcli.defenses.average import together
+from advcli.looks import looks, tally
+from advcli.parameters import Param
+from advcli.registry import defense
+from advcli.rng import SampleRNG
+
+
+class Smoothed(nn.Module):
+    """A model that decides by noisy looks at the picture."""
+
+    def __init__(self, model: nn.Module, sigma: float, samples: int) -> None:
+        super().__init__()
+        self.model = model
+        self.sigma, self.samples = sigma, samples
+
+    def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:
+        return together(looks(self.noisy, x, draws, self.samples), "vote")
+
+    def noisy(self, x: Tensor, draws: SampleRNG) -> Tensor:
+        """The model's answer to each picture under noise of its own."""
+        noise = self.sigma * draws.fork("noise").normal(*x.shape[1:])
+        return cast(Tensor, self.model(x + noise, draws.fork("inside")))
+
+    def votes(self, x: Tensor, draws: SampleRNG, copies: int) -> Tensor:
+        """(N, K) how often each class is decided on so many noisy copies: what a certificate is made of."""
+        with torch.no_grad():
+            return tally(self.noisy, x, draws, copies)
+
+
+@defense(family="averaging", gradient="surrogate", random=True, filters=False, paper="arXiv:1902.02918")
+def smoothing(
+    model: nn.Module,
+    *,
+    sigma: Annotated[float, Param("Standard deviation of the noise, in pixels from 0 to 1.", low=1e-6, high=100)] = 0.25,
+    samples: Annotated[int, Param("Noisy copies that vote.", low=1, high=100000)] = 100,
+) -> nn.Module:
+    return Smoothed(model, sigma, samples)

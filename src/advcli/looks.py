@@ -1,0 +1,46 @@
+"""Many random looks at one picture, in bounded memory: a few at a time, computed again on the way back.
+
+A copy's draws depend on its number alone, so the answers are the same however many are taken at once.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from advcli.rng import SampleRNG
+
+MOST = 2048  # pictures that go through a model at once
+Answer = Callable[[Tensor, SampleRNG], Tensor]
+
+
+def looks(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:
+    """(N, count, K) logits of `count` copies of each picture, each with draws of its own."""
+    some = pieces(x, count)
+    take = partial(_some, answer, x, draws, count)
+    if len(some) > 1 and torch.is_grad_enabled() and x.requires_grad:
+        take = partial(checkpoint, take, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([take(piece) for piece in some], 1)
+
+
+def tally(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:
+    """(N, K) how often each class was the answer; the logits are not kept."""
+    found = torch.zeros((), dtype=torch.int64, device=x.device)
+    for piece in pieces(x, count):
+        decided = _some(answer, x, draws, count, piece)
+        found = found + nn.functional.one_hot(decided.argmax(2), decided.shape[2]).sum(1)
+    return found
+
+
+def pieces(x: Tensor, count: int) -> list[slice]:
+    """Which copies are taken at once."""
+    step = max(1, MOST // max(1, len(x)))
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _some(answer: Answer, x: Tensor, draws: SampleRNG, count: int, piece: slice) -> Tensor:
+    number = piece.stop - piece.start
+    logits = answer(x.repeat_interleave(number, 0), draws.copies(count, piece))
+    return logits.view(len(x), number, logits.shape[1])

@@ -1,0 +1,51 @@
+"""Certified accuracy: the share of images whose right class provably holds within an l2 radius, and how far that goes.
+
+Some noisy copies choose the class, others count it k times of n: p >= the lower bound of Clopper and Pearson at
+confidence 1 - alpha, and R = sigma Phi^-1(p); where p <= 1/2 the model abstains (CERTIFY of arXiv:1902.02918). Each
+certificate holds with probability 1 - alpha, for the smoothed model of endless copies. In the median radius a wrong or
+abstained image counts 0.
+"""
+
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+from scipy.special import ndtri
+
+from advcli.arrays import Array
+from advcli.interval import lower_bound
+from advcli.numbers import budgets
+from advcli.parameters import Param
+from advcli.registry import metric
+from advcli.verdicts import Figure, Figures, Noise, Verdicts, rate
+
+
+def certify(noise: Noise, first: int, copies: int, alpha: float) -> tuple[Array, Array]:
+    """(the class, its radius) for every image; a radius of 0 says that the model abstains."""
+    top = noise.votes("first", first).argmax(1)
+    count = noise.votes("count", copies)[np.arange(len(top)), top]
+    sure = lower_bound(count, copies, alpha)
+    radius: Array = np.where(sure > 0.5, noise.sigma * ndtri(np.maximum(sure, 0.5)), 0.0)
+    return top, radius
+
+
+@metric(of="clean", needs="noise")
+def certified(
+    verdicts: Verdicts,
+    *,
+    radii: Annotated[str, Param("l2 radii to report.", form="SWEEP")] = "0,0.25,0.5,1",
+    certify_first: Annotated[int, Param("Noisy copies that choose the class.", low=1, high=10_000_000)] = 100,
+    certify_samples: Annotated[int, Param("Noisy copies that count it; the paper takes 100000.", low=1, high=10_000_000)] = 1000,
+    alpha: Annotated[float, Param("How often a certificate may be wrong.", low=1e-12, high=0.5)] = 0.001,
+) -> Figures:
+    known = verdicts.known()
+    assert known.noise is not None  # the judge has seen to it
+    top, radius = certify(known.noise, certify_first, certify_samples, alpha)
+    right = (radius > 0) & (top == known.labels)
+    under = {"norm": "l2", "alpha": alpha, "copies": certify_samples, "first_copies": certify_first, "sigma": known.noise.sigma}
+    for one in budgets(radii):
+        figure = rate("certified", int((right & (radius >= one.value)).sum()), len(top), epsilon=one.value)
+        yield replace(figure, certificate={**under, "epsilon": one.text})
+    kept = np.where(right, radius, 0.0)
+    yield Figure("certified-radius-median", float(np.median(kept)) if len(kept) else 0.0, len(kept), certificate=under)
+    yield replace(rate("certified-abstained", int((radius == 0).sum()), len(top)), certificate=under)

@@ -1,0 +1,47 @@
+"""Fresh decisions of a smoothed model on noisy copies: what its certificates are counted from."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import nn
+
+from advcli.arrays import Array
+from advcli.defenses.smoothing import Smoothed
+from advcli.errors import InputError
+from advcli.looks import MOST
+from advcli.modelfile import ModelFile
+from advcli.pipeline import inputs
+from advcli.pipeline.subjects import Subject
+from advcli.registry import Bound
+from advcli.rng import SampleRNG
+from advcli.stack import frozen
+from advcli.talk import Talk
+from advcli.verdicts import Noise
+
+
+def check(metrics: Iterable[Bound], model: ModelFile, module: nn.Module) -> None:
+    """Refuse a metric that needs smoothing where there is none."""
+    for bound in metrics:
+        if bound.spec.traits.needs == "noise" and not isinstance(module, Smoothed):
+            raise InputError(
+                f"{model.path}: --metric {bound.spec.name} needs smoothing as the outermost defense\n"
+                f"put it there with: advcli defend --method smoothing --model {model.path}"
+            )
+
+
+def noise(model: ModelFile, module: nn.Module, subject: Subject, seed: int, device: torch.device, talk: Talk) -> Noise:
+    """Votes on noisy copies, image by image, as soon as a metric asks for them."""
+    assert isinstance(module, Smoothed)  # checked before anything was judged
+
+    def count(rows: Array, purpose: str, copies: int) -> Array:
+        found, ids, step = [], torch.from_numpy(subject.ids[rows]).to(device), max(1, MOST // copies)
+        with inputs.threads(model.shape), frozen(module), talk.progress(f"{copies} noisy copies", len(rows), "images") as tick:
+            for start in range(0, len(rows), step):
+                x = torch.cat([subject.pictures(row, row + 1) for row in rows[start : start + step].tolist()])
+                draws = SampleRNG(seed, ids[start : start + step], ("certify", purpose))
+                found.append(module.votes(x.to(device), draws, copies))
+                tick(len(x), "")
+        return torch.cat(found).cpu().numpy() if found else np.zeros((0, 1), np.int64)
+
+    return Noise(module.sigma, np.arange(subject.count), count)
