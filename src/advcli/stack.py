@@ -51,9 +51,9 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
-        if self.training and draws is not None:
+        if draws is not None:
             for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout)):
-                layer.draws = draws.fork("dropout", k)
+                layer.draws = draws.fork("dropout", k) if layer.training else None
         found = self.network(x if self.plain else (x - self.mean) / self.std)
         self.auxiliary = []
         if isinstance(found, tuple):

@@ -1,0 +1,64 @@
+"""Dropout voting: several passes with dropout on, and the class that most of them decide on.
+
+Only dropout is random: batch norm and everything else stay as in evaluation. A draw goes to the lowest class. The count
+of votes has the gradient of the mean probability over the passes. It helps against examples that barely cross the
+boundary, and not against those that go on beyond it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, cast
+
+from torch import Tensor, nn
+
+from advcli.defenses.average import together
+from advcli.errors import CommandError
+from advcli.looks import looks
+from advcli.parameters import Param
+from advcli.registry import defense
+from advcli.rng import SampleRNG
+from advcli.stack import Dropout
+
+
+@contextmanager
+def dropping(layers: list[Dropout], rate: float | None) -> Iterator[None]:
+    """These layers drop for a while, at this rate or their own."""
+    kept = [(layer.training, layer.rate) for layer in layers]
+    for layer in layers:
+        layer.training, layer.rate = True, layer.rate if rate is None else rate
+    try:
+        yield
+    finally:
+        for layer, (mode, own) in zip(layers, kept, strict=True):
+            layer.training, layer.rate = mode, own
+
+
+class DropoutVoting(nn.Module):
+    """A model that decides by several passes with dropout on."""
+
+    def __init__(self, model: nn.Module, passes: int, rate: float | None) -> None:
+        super().__init__()
+        self.model = model
+        self.passes, self.rate = passes, rate
+        self.layers = [one for one in model.modules() if isinstance(one, Dropout) and one.rate]
+        if not self.layers:
+            raise CommandError("dropout-vote: the model has no layer that drops\ntrain one that has: --arch cnn --dropout 0.5")
+
+    def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:
+        return together(looks(self.one_pass, x, draws, self.passes), "vote")
+
+    def one_pass(self, x: Tensor, draws: SampleRNG) -> Tensor:
+        with dropping(self.layers, self.rate):
+            return cast(Tensor, self.model(x, draws))
+
+
+@defense(family="averaging", gradient="surrogate", random=True, filters=False, paper="papers/0")
+def dropout_vote(
+    model: nn.Module,
+    *,
+    passes: Annotated[int, Param("Passes that vote.", low=1, high=10000)] = 50,
+    rate: Annotated[
+        float | None, Param("Share dropped by every layer that drops. [default: each layer's own]", low=0.001, high=0.99)
+    ] = None,
+) -> nn.Module:
+    return DropoutVoting(model, passes, rate)

@@ -1,0 +1,129 @@
+"""Dropout voting: what is random, what is not, and against which examples it helps."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from advcli import catalog
+from advcli.defenses.dropout_vote import DropoutVoting
+from advcli.errors import CommandError
+from advcli.rng import SampleRNG
+from advcli.stack import Classifier, Dropout
+
+DRAWS = SampleRNG(0, torch.arange(6))
+
+
+def classifier(rate=0.5, **kinds):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), Dropout(rate), nn.Linear(128, 4)]
+    return Classifier(nn.Sequential(*layers), [0.0], [1.0])
+
+
+def pictures(count=6):
+    return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def passes_by_hand(model, x, count, rate):
+    """The votes of passes that are taken one after the other, with masks of their own."""
+    net, votes = model.network, torch.zeros(len(x), 4)
+    inner = net[:4].eval()(x)
+    for k in range(count):
+        draws = SampleRNG(0, torch.arange(len(x)), ("dropout", "0"), turn=torch.full((len(x),), k))
+        kept = draws.chance(1 - rate, 128) / (1 - rate)
+        votes[torch.arange(len(x)), net[5](inner * kept).argmax(1)] += 1
+    return votes
+
+
+@pytest.mark.parametrize("rate", [None, 0.2, 0.9])
+def test_it_counts_the_classes_of_so_many_passes(rate):
+    model, x = classifier().eval(), pictures()
+    votes = passes_by_hand(model, x, 30, rate or 0.5)
+    found = DropoutVoting(model, 30, rate)(x, DRAWS)
+    assert torch.equal(found.argmax(1), votes.argmax(1))
+    voted = votes > 0
+    np.testing.assert_allclose(found.softmax(1)[voted].detach(), (votes / 30)[voted], atol=0.02)
+    assert len(votes.argmax(1).unique()) > 1, "a vote of one class would show little"
+
+
+def test_a_draw_goes_to_the_lowest_class():
+    class Alternating(nn.Module):
+        def forward(self, x):
+            one_hot = nn.functional.one_hot(torch.arange(len(x)) % 2 + 1, 4)
+            return 9.0 * one_hot + 0 * x.flatten(1).sum(1, keepdim=True)
+
+    model = Classifier(nn.Sequential(Dropout(0.5), Alternating()), [0.0], [1.0])
+    assert DropoutVoting(model, 10, None)(pictures(), DRAWS).argmax(1).tolist() == [1] * 6
+
+
+def test_nothing_but_dropout_leaves_evaluation():
+    """Running statistics are the same afterwards, and every flag and rate is as it was."""
+    model, x = classifier(), pictures()
+    with torch.no_grad():
+        model.train()
+        model(x, DRAWS)  # statistics that are not the initial ones
+    model.eval()
+    before = copy.deepcopy(model.state_dict())
+    voting = DropoutVoting(model, 20, 0.3).eval()
+    voting(x.requires_grad_(), DRAWS).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module.training for module in voting.modules())
+    assert model.network[4].rate == 0.5
+    with torch.no_grad():
+        one, other = (model(x, SampleRNG(seed, torch.arange(6))) for seed in (0, 1))
+    assert torch.equal(one, other), "without the vote nothing is random"
+
+
+def test_it_costs_as_many_forwards_as_passes():
+    seen = []
+    model = classifier().eval()
+    model.network[0].register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    DropoutVoting(model, 50, None)(pictures(), DRAWS)
+    assert sum(seen) == 6 * 50
+
+
+def test_a_decision_does_not_depend_on_the_neighbours():
+    model, x = DropoutVoting(classifier().eval(), 25, None), pictures()
+    whole = model(x, DRAWS)
+    each = torch.cat([model(x[k : k + 1], DRAWS[torch.tensor([k])]) for k in range(6)])
+    torch.testing.assert_close(whole, each, atol=1e-4, rtol=1e-4)
+    assert torch.equal(whole.argmax(1), each.argmax(1))
+
+
+def test_a_model_that_never_drops_is_refused():
+    with pytest.raises(CommandError, match="no layer that drops"):
+        catalog.spec("defense", "dropout-vote").bind({"rate": 0.5})(classifier(rate=0.0))
+
+
+def test_the_command_line_defends_attacks_verifies_and_refuses(run, model):
+    assert run("defend", "--method", "dropout-vote", "--passes", "20").code == 0
+    rows = json.loads(run("evaluate", "--data", "digits", "--limit", "200", "--json").out)["rows"]
+    plain, voted = (row["value"] for row in rows)
+    assert abs(plain - voted) <= 0.01, "clean accuracy within a point of evaluation's"
+    assert "spread" in rows[1]
+    asked = ("attack", "--method", "pgd", "--model", "defended.safetensors", "--steps", "3", "--eot", "1", "--limit", "6")
+    assert run(*asked).code == 0
+    assert run("verify", "adversarial.h5").code == 0
+    assert run("defend", "adversarial.h5", "--method", "dropout-vote").code == 2
+    run("train", "--arch", "softmax", "-o", "softmax.safetensors")
+    ran = run("defend", "--method", "dropout-vote", "--model", "softmax.safetensors", "-o", "no.safetensors")
+    assert ran.code == 2
+    assert "--dropout 0.5" in ran.err
+
+
+def test_it_helps_against_barely_misclassified_examples_only(run, model):
+    """S0-D1: the plurality often returns to the right class where an attack stopped at once, and not where it went on."""
+    run("defend", "--method", "dropout-vote", "--rate", "0.5", "--passes", "50")
+    accuracy = {}
+    for name, strength in {"minimal": "--early-stop", "confident": "--no-early-stop"}.items():
+        asked = ("attack", "--method", "bim", "--target", "next", "--eps", "0.4", "--step-size", "0.01", "--steps", "40")
+        ran = run(*asked, strength, "--limit", "60", "-o", f"{name}.h5")
+        assert ran.code == 0, ran.err
+        told = run("evaluate", f"{name}.h5", "--model", "defended.safetensors", "--draws", "1", "--json")
+        accuracy[name] = next(row["value"] for row in json.loads(told.out)["rows"] if row["metric"] == "accuracy")
+    assert accuracy["minimal"] >= 0.25
+    assert accuracy["confident"] <= 0.1
