@@ -1,0 +1,154 @@
+"""Every defense on MNIST: clean, against a static attack, an adaptive one, and the best black box; writes defenses.md.
+
+One cell at a time: each figure is kept as a line of results/defenses.jsonl and not measured again. The figures are
+those of `advcli evaluate`; this script only runs commands.
+
+    python benchmarks/defenses.py [--only NAME] [--write]
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from advcli import __version__, catalog
+from advcli.cli.app import main
+
+HERE = Path(__file__).parent
+MODEL = HERE / "models" / "mnist-cnn.safetensors"
+KEPT = HERE / "results" / "defenses.jsonl"
+TABLE = HERE / "defenses.md"
+EPS, SEEN, BLACK = "0.1", 1000, 200
+STEPS, QUERIES = 40, 1000
+FULL = ["--eps", EPS, "--no-early-stop", "--steps", str(STEPS)]
+# What a defense is given where its defaults would not do on this data.
+GIVEN: dict[str, list[str]] = {
+    "average": ["--samples", "10"],
+    "autoencoder": ["--against", "fgsm:eps=0.2", "--limit", "20000", "--epochs", "3"],
+    "detector": ["--against", "fgsm:eps=0.1", "--limit", "20000", "--epochs", "3"],
+    "dropout-vote": ["--passes", "10"],
+    "smoothing": ["--samples", "10"],
+    "stack": ["--member", "gaussian.safetensors", "--member", "squeeze.safetensors", "--against", "fgsm:eps=0.1",
+              "--limit", "20000", "--epochs", "3"],
+    "vote": ["--member", "gaussian.safetensors", "--member", "squeeze.safetensors"],
+}  # fmt: skip
+DRAWN = ["--eot", "4"]  # beside each gradient of a defense that draws
+
+
+def advcli(*words: str) -> str:
+    """What a command prints; it must succeed."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = main([*words, "--quiet"] if words[0] != "evaluate" else list(words))
+    if code:
+        raise SystemExit(f"advcli {' '.join(words)} ended with {code}")
+    return out.getvalue()
+
+
+def figures(model: str, *sets: str) -> dict[str, Any]:
+    """Accuracy with its counts and interval, and the threat line, of one model on one set."""
+    rows = json.loads(advcli("evaluate", "--model", model, "--metric", "accuracy", "--json", *sets))["rows"]
+    row = next(one for one in rows if one["metric"] == "accuracy" and one.get("pixels", "float") in ("float", None))
+    kept = {key: row[key] for key in ("value", "k", "n", "low", "high")}
+    return {**kept, "spread": row.get("spread"), "knowledge": row["threat"]["knowledge"]}
+
+
+def defended(name: str) -> str:
+    """The model behind one defense, made once; those that others stand on first."""
+    path = f"{name}.safetensors"
+    if not Path(path).exists():
+        for word in GIVEN.get(name, []):
+            if word.endswith(".safetensors") and not Path(word).exists():
+                defended(word.removesuffix(".safetensors"))
+        advcli("defend", "--method", name, "--model", str(MODEL), *GIVEN.get(name, []), "-o", path)
+    return path
+
+
+def measure(name: str, kept: dict[str, dict[str, Any]]) -> None:
+    """The four figures of a defense; those that are kept are not taken again."""
+    model = str(MODEL) if name == "none" else defended(name)
+    draws = DRAWN if name != "none" and catalog.spec("defense", name).traits.random else []
+    data = ["--data", "mnist:test"]
+    if not Path("static.h5").exists():
+        advcli("attack", "--model", str(MODEL), *data, "--limit", str(SEEN), "--method", "pgd", *FULL, "-o", "static.h5")
+    ways = {
+        "clean": lambda: ["--data", "mnist:test", "--limit", str(SEEN)],
+        "static": lambda: ["static.h5"],
+        "adaptive": lambda: [made(name, "pgd", model, [*data, "--limit", str(SEEN), *FULL, *draws])],
+        "black box": lambda: [made(name, "square", model, [*data, "--limit", str(BLACK), "--eps", EPS, "--max-queries", str(QUERIES)])],
+    }
+    for way, sets in ways.items():
+        key = f"{name}/{way}"
+        if key not in kept:
+            begin = time.process_time()
+            kept[key] = {"cell": key, **figures(model, *sets()), "cpu_seconds": round(time.process_time() - begin, 1)}
+            with KEPT.open("a") as file:
+                file.write(json.dumps(kept[key]) + "\n")
+            print(key, kept[key], file=sys.stderr)
+
+
+def made(name: str, method: str, model: str, words: list[str]) -> str:
+    path = f"{name}-{method}.h5"
+    advcli("attack", "--model", model, "--method", method, *words, "--no-perturbations", "-o", path)
+    return path
+
+
+def cell(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    return f"{100 * found['value']:.1f} ({100 * found['low']:.1f} to {100 * found['high']:.1f})"
+
+
+def written(kept: dict[str, dict[str, Any]]) -> str:
+    """The table, from the kept figures alone."""
+    names = ["none", *catalog.names("defense")]
+    lines = [
+        "# Every defense on MNIST", "",
+        f"Accuracy in per cent with its exact 95 % interval: {SEEN} test images, linf {EPS}; pgd with {STEPS} steps at full strength,",
+        f"static (made against the plain model) and adaptive (through the defense), and `square` with {QUERIES} queries through",
+        f"the defense on the first {BLACK} images (early-stopped, as its verdict is all that counts). A rejected image is not",
+        "right, an attack that is rejected has not won. Made by `python benchmarks/defenses.py`; each defense has its defaults,",
+        "but for the words beside it.", "",
+        "| defense | clean | static | adaptive | black box | |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for name in names:
+        each = [kept.get(f"{name}/{way}") for way in ("clean", "static", "adaptive", "black box")]
+        if any(each):
+            words = " ".join(GIVEN.get(name, []))
+            lines.append(f"| {name} | {' | '.join(map(cell, each))} | {f'`{words}`' if words else ''} |")
+    worse = [
+        name for name in names
+        if (a := kept.get(f"{name}/adaptive")) and (s := kept.get(f"{name}/static")) and a["low"] > s["high"]
+    ]  # fmt: skip
+    lines += ["", f"Adaptive above static beyond the intervals: {', '.join(worse) if worse else 'nowhere'}.", ""]
+    lines += [f"advcli {__version__}, torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores.", ""]
+    return "\n".join(lines)
+
+
+def run() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", action="append", help="a defense; may be repeated")
+    parser.add_argument("--work", default="build/defenses", help="where models and sets are kept")
+    parser.add_argument("--write", action="store_true", help="only write the table from the kept figures")
+    given = parser.parse_args()
+    KEPT.parent.mkdir(exist_ok=True)
+    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
+    kept = {one["cell"]: one for one in map(json.loads, lines)}
+    if not given.write:
+        Path(given.work).mkdir(parents=True, exist_ok=True)
+        os.chdir(given.work)
+        for name in given.only or ["none", *catalog.names("defense")]:
+            measure(name, kept)
+    TABLE.write_text(written(kept))
+
+
+if __name__ == "__main__":
+    run()
