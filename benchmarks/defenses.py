@@ -83,7 +83,9 @@ def measure(name: str, kept: dict[str, dict[str, Any]]) -> None:
         "clean": lambda: ["--data", "mnist:test", "--limit", str(SEEN)],
         "static": lambda: ["static.h5"],
         "adaptive": lambda: [made(name, "pgd", model, [*data, "--limit", str(SEEN), *FULL, *draws])],
-        "black box": lambda: [made(name, "square", model, [*data, "--limit", str(BLACK), "--eps", EPS, "--max-queries", str(QUERIES)])],
+        "black box": lambda: [
+            made(name, "square", model, [*data, "--limit", str(BLACK), "--eps", EPS, "--max-queries", str(QUERIES)])
+        ],
     }
     for way, sets in ways.items():
         key = f"{name}/{way}"
@@ -112,11 +114,11 @@ def written(kept: dict[str, dict[str, Any]]) -> str:
     names = ["none", *catalog.names("defense")]
     lines = [
         "# Every defense on MNIST", "",
-        f"Accuracy in per cent with its exact 95 % interval: {SEEN} test images, linf {EPS}; pgd with {STEPS} steps at full strength,",
-        f"static (made against the plain model) and adaptive (through the defense), and `square` with {QUERIES} queries through",
-        f"the defense on the first {BLACK} images (early-stopped, as its verdict is all that counts). A rejected image is not",
-        "right, an attack that is rejected has not won. Made by `python benchmarks/defenses.py`; each defense has its defaults,",
-        "but for the words beside it.", "",
+        f"Accuracy in per cent with its exact 95 % interval: {SEEN} test images, linf {EPS}. Static and adaptive are pgd with",
+        f"{STEPS} steps at full strength, made against the plain model and through the defense; the black box is `square` with",
+        f"{QUERIES} queries through the defense on the first {BLACK} images (early-stopped: its verdict is all that counts).",
+        "A rejected image is not right, and an attack that is rejected has not won. Made by `python benchmarks/defenses.py`;",
+        "each defense has its defaults, but for the words beside it.", "",
         "| defense | clean | static | adaptive | black box | |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name in names:
