@@ -12,7 +12,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = [
     {"errors", "arrays"},
     {"numbers", "talk", "header", "interval", "leaving", "memory", "opening", "storage", "rng"},
-    {"parameters", "verdicts", "schema"},
+    {"parameters", "verdicts", "paired", "schema"},
     {"registry", "geometry", "losses", "rejection"},
     {"zoo"},
     {"imagewriter", "fitted"},

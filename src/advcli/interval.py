@@ -1,4 +1,6 @@
-"""Exact intervals for a rate: Clopper and Pearson, 1934."""
+"""Exact intervals for a rate (Clopper and Pearson, 1934), and the ends of those that are found by inverting a test."""
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import betaincinv
@@ -6,6 +8,7 @@ from scipy.special import betaincinv
 from advcli.arrays import Array
 
 CONFIDENCE = 0.95
+HALVINGS = 60
 
 
 def exact_interval(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -22,3 +25,13 @@ def lower_bound(k: Array, n: int, alpha: float) -> Array:
     """Below the true rate with confidence 1 - alpha, for k of n each: one side alone."""
     found: Array = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, alpha), 0.0)
     return found
+
+
+def edge(refused: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Where a test begins to refuse, between a value that it takes and the end of the scale."""
+    if not refused(outside):
+        return outside
+    for _ in range(HALVINGS):
+        middle = (inside + outside) / 2
+        inside, outside = (inside, middle) if refused(middle) else (middle, outside)
+    return inside
