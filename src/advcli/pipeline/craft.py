@@ -135,7 +135,7 @@ def _proposals(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_sto
 
 def _along(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop: bool) -> Iterator[Proposal]:
     """One direction serves all budgets, and is paid for once."""
-    todo = torch.stack([board.open(budget, early_stop) for budget in range(len(job.budgets))]).any(0)
+    todo = torch.stack([board.open(budget) for budget in range(len(job.budgets))]).any(0)
     if bool(todo.any()):
         found = direction_of(job.method, victim[todo], board.x[todo], board.goal[todo], rng[todo])
         for budget in range(len(job.budgets)):
@@ -145,7 +145,7 @@ def _along(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop: b
 def _searched(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop: bool) -> Iterator[Proposal]:
     """One search for every budget, or one at all where there is none."""
     for budget, one in enumerate(job.budgets):
-        todo = board.open(budget, early_stop)
+        todo = board.open(budget)
         if one.value == 0:
             yield budget, todo, lambda ball: ball.center
             continue

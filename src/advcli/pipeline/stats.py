@@ -184,7 +184,7 @@ def _budget_names(opened: ImageSet) -> list[str]:
     if "epsilon" not in opened:
         return ["-"] * len(opened)
     texts = {np.float32(float(fraction(t))): t for t in opened.header.get("epsilon") or ()}
-    return [texts.get(value, f"{value:.6g}") for value in opened.column("epsilon")]
+    return ["-" if np.isnan(value) else texts.get(value, f"{value:.6g}") for value in opened.column("epsilon")]
 
 
 def _name(opened: ImageSet, number: int) -> str:

@@ -30,7 +30,7 @@ def threat(header: Header, model: ModelFile, epsilon: str | None, eight_bit: boo
         notes.append("stopped at first success: weak for transfer")
     return {
         "attack": how["method"],
-        "norm": header["norm"],
+        "norm": header["norm"] if header["norm"] != "none" else None,
         "epsilon": epsilon,
         "steps": parameters.get("steps") or ("automatic" if "steps" in parameters else None),
         "restarts": options["restarts"],

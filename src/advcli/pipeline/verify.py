@@ -133,7 +133,7 @@ def _derived(opened: ImageSet, finding: Finding, talk: Talk) -> None:
             finding.wrong.append(f"has other rows or pictures than {source}")
             return
         for name in ("labels", "index", *SIGNED):
-            if not np.array_equal(opened.column(name), whole.column(name)):
+            if not np.array_equal(opened.column(name), whole.column(name), equal_nan=name == "epsilon"):
                 finding.wrong.append(f"/{name} differs from that of {source}")
         for key in ("classes", "split", "norm", "epsilon", "made"):
             if opened.header[key] != whole.header[key]:

@@ -1,0 +1,168 @@
+"""Turn and shift the picture: the worst of a grid of rotations and translations, or of some random ones.
+
+x'(p) = x(R(-t) (p - c - d) + c): turned by t about the centre c, counterclockwise, then shifted by d pixels, in one
+bilinear resampling; black comes in from outside. With a border the picture is first made smaller by so much on every
+side. Every query is one movement. The identity, a point of every odd grid, and whole pixels are exact.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from advcli.errors import CommandError
+from advcli.parameters import Param
+from advcli.registry import attack
+from advcli.rng import SampleRNG
+from advcli.search import take
+from advcli.victim import Goal, Victim
+
+PACK = 64  # pictures that are worth one forward pass
+SMALL = 16  # pixels a side, under which a digit bears half the turn
+SAMPLES = 10
+MOST = 10_000  # points of a grid
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What holds where nothing else is said."""
+
+    shift: float | None
+    turn: float | None
+    grid: str
+    border: int
+    ink: float | None
+
+
+PRESETS = {"engstrom": Preset(None, None, "5,5,31", 0, None), "paper4": Preset(10, 10, "5,5,11", 4, 0.1)}
+
+
+@attack(family="spatial", kind="transform", norms=("none",), access="scores", paper="arXiv:1712.02779")
+def spatial(
+    victim: Victim,
+    x: Tensor,
+    goal: Goal,
+    *,
+    rng: SampleRNG,
+    early_stop: bool,
+    mode: Annotated[Literal["grid", "random"], Param("All points of a grid, or the worst of some random ones.")] = "grid",
+    preset: Annotated[
+        Literal["engstrom", "paper4"],
+        Param("What the options below default to; paper4: 10 pixels, 10 degrees, 5,5,11, border 4, ink 0.1."),
+    ] = "engstrom",
+    max_shift: Annotated[
+        float | None, Param("Pixels to each side. [default: 3 of 28, other pictures in proportion, at least 1]", low=0, high=1000)
+    ] = None,
+    max_rot: Annotated[
+        float | None, Param("Degrees to each side. [default: 30; pictures under 16 pixels 15]", low=0, high=180)
+    ] = None,
+    grid: Annotated[str | None, Param("How many shifts across, shifts down and turns. [default: 5,5,31]", form="N,N,N")] = None,
+    samples: Annotated[int | None, Param("Movements of --mode random. [default: 10]", low=1, high=10_000)] = None,
+    border: Annotated[
+        int | None, Param("Black pixels on every side, for which the picture is made smaller. [default: 0]", low=0)
+    ] = None,
+    ink_tolerance: Annotated[
+        float | None, Param("Only movements that change the sum of the pixels by at most this share. [default: any]", low=0)
+    ] = None,
+) -> Tensor:
+    usual, side = PRESETS[preset], min(x.shape[2:])
+    most = (
+        said(max_shift, usual.shift, max(1, round(3 * side / 28))),
+        said(max_rot, usual.turn, 30 if side >= SMALL else 15),
+    )
+    border, ink = said(border, usual.border, 0), said(ink_tolerance, usual.ink, math.inf)
+    if 2 * border >= side:
+        raise CommandError(f"--border {border}: nothing would be left of pictures of {side} pixels")
+    if (samples if mode == "grid" else grid) is not None:
+        raise CommandError("--samples is for --mode random, and --grid for --mode grid")
+    if mode == "grid":
+        moves = ordered(grid or usual.grid, *most).expand(len(x), -1, -1).to(x.device)
+    else:
+        moves = drawn(rng, samples or SAMPLES, *most)
+    return worst(victim, x, goal, moves, border, ink, early_stop=early_stop)
+
+
+def said(*values: Value | None) -> Value:
+    """The first of them that is given."""
+    return next(value for value in values if value is not None)
+
+
+def gridded(text: str, shift: float, turn: float) -> Tensor:
+    """(K, 3) pixels right, pixels down, degrees: from end to end in equal steps; a single point is the middle."""
+    counts = [int(one) if one.strip().isdecimal() and len(one) < 9 else 0 for one in text.split(",")]
+    if len(counts) != 3 or not 0 < math.prod(counts) <= MOST:
+        raise CommandError(f"--grid {text}: takes three numbers of points such as 5,5,31, {MOST} points at most")
+    ends = [end if count > 1 else 0.0 for end, count in zip((shift, shift, turn), counts, strict=True)]
+    return torch.cartesian_prod(*(torch.linspace(-end, end, count) for end, count in zip(ends, counts, strict=True)))
+
+
+@cache
+def ordered(text: str, shift: float, turn: float) -> Tensor:
+    """The grid from its corners inwards: each point is the farthest from all before it, so that few of them miss nothing big."""
+    moves = gridded(text, shift, turn)
+    share = moves / moves.abs().amax(0).clamp_min(1e-9)
+    far, order = torch.full((len(moves),), torch.inf), [int(share.square().sum(1).argmax())]
+    while len(order) < len(moves):
+        far = torch.minimum(far, (share - share[order[-1]]).square().sum(1))
+        far[order[-1]] = -1
+        order.append(int(far.argmax()))
+    return moves[order]
+
+
+def drawn(rng: SampleRNG, count: int, shift: float, turn: float) -> Tensor:
+    """(N, K, 3) uniform movements; more of them begin with the same ones."""
+    share = 2 * rng.uniform(count, 3) - 1
+    return share * torch.tensor([shift, shift, turn], device=share.device)
+
+
+def worst(victim: Victim, x: Tensor, goal: Goal, moves: Tensor, border: int, ink: float, *, early_stop: bool) -> Tensor:
+    """The picture that is deepest beyond the goal's boundary; with an early stop the first that is beyond it."""
+    best, depth = x.clone(), torch.full((len(x),), -torch.inf, device=x.device)
+    rows, still = torch.arange(len(x), device=x.device), torch.zeros(len(x), 3, device=x.device)
+    weight, pack, done = moved(x, still, border).flatten(1).sum(1), max(len(x), PACK), 0
+    while len(x) and done < moves.shape[1]:
+        count = min(max(1, done), max(1, pack // len(x)), moves.shape[1] - done)  # few first: most need no more
+        point = moved(x.repeat_interleave(count, 0), moves[:, done : done + count].flatten(0, 1), border)
+        change = (point.flatten(1).sum(1).view(-1, count) - weight[:, None]).abs()
+        allowed = change <= ink * weight[:, None] if ink < math.inf else torch.ones_like(change, dtype=torch.bool)
+        allowed = (allowed & (allowed.cumsum(1) <= victim.left().to(x.device)[:, None])).flatten()
+        margin = torch.full((len(point),), -torch.inf, device=x.device)
+        reached = torch.zeros(len(point), dtype=torch.bool, device=x.device)
+        if bool(allowed.any()):
+            aim, logits = goal.copies(count)[allowed], victim.copies(count)[allowed](point[allowed])
+            margin[allowed], reached[allowed] = aim.margin(logits), aim.reached(logits)
+        deepest, which = margin.view(-1, count).max(1)
+        better = deepest > depth[rows]
+        depth[rows[better]] = deepest[better]
+        best[rows[better]] = point.view(-1, count, *x.shape[1:])[better, which[better]]
+        live = ~reached.view(-1, count).any(1) if early_stop else torch.ones_like(better)
+        x, victim, goal, moves, weight, rows = take(live, x, victim, goal, moves, weight, rows)
+        done += count
+    return best
+
+
+def moved(x: Tensor, moves: Tensor, border: int = 0) -> Tensor:
+    """Each picture under its movement (N, 3): pixels right, pixels down, degrees counterclockwise."""
+    channels, height, width = x.shape[1:]
+    right, down, turn = (one.view(-1, 1, 1) for one in moves.to(torch.float64).unbind(1))
+    cos, sin = (turn * (math.pi / 180)).cos(), (turn * (math.pi / 180)).sin()
+    across = torch.arange(width, dtype=torch.float64, device=x.device) - (width - 1) / 2 - right
+    along = torch.arange(height, dtype=torch.float64, device=x.device)[:, None] - (height - 1) / 2 - down
+    column = (cos * across - sin * along) * (width / (width - 2 * border)) + (width - 1) / 2
+    row = (sin * across + cos * along) * (height / (height - 2 * border)) + (height - 1) / 2
+    return sampled(x, row.clamp(-1, height).flatten(1), column.clamp(-1, width).flatten(1)).view(-1, channels, height, width)
+
+
+def sampled(x: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """(N, C, P) bilinear values at P places, within a frame of one black pixel."""
+    height, width = x.shape[2:]
+    top, left = row.floor().clamp_max(height - 1), column.floor().clamp_max(width - 1)
+    low, far = (row - top).to(x.dtype)[:, None], (column - left).to(x.dtype)[:, None]
+    place = ((top + 1) * (width + 2) + left + 1).long()[:, None].expand(-1, x.shape[1], -1)
+    framed = nn.functional.pad(x, (1, 1, 1, 1)).flatten(2)
+    here, right, below, across = (framed.gather(2, place + step) for step in (0, 1, width + 2, width + 3))
+    return (1 - low) * ((1 - far) * here + far * right) + low * ((1 - far) * below + far * across)
