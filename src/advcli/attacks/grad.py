@@ -1,0 +1,42 @@
+"""Steps along the raw gradient of the target's score, as long as the gradient is: what paper 0 ran instead of its sign.
+
+x_{n+1} = clip(x_n + a grad F_t(x_n)), from the image on, until it is taken for the target; every pixel moves by its own
+amount. F_t is the target's logit (`--objective prob` or xent for the others); `--normalize l2` gives each step the length
+a. With `--no-early-stop` all steps are taken, and the surest point of the path is kept.
+"""
+
+from typing import Annotated, Literal
+
+from torch import Tensor
+
+from advcli.geometry import unit
+from advcli.parameters import Objective, Param, Steps
+from advcli.registry import attack
+from advcli.rng import SampleRNG
+from advcli.search import Best, take
+from advcli.victim import Goal, Victim
+
+
+@attack(family="minimal", kind="minimal", norms=("l2",), access="gradient", targeted="only", paper="papers/0")
+def grad(
+    victim: Victim,
+    x: Tensor,
+    goal: Goal,
+    *,
+    rng: SampleRNG,
+    early_stop: bool,
+    steps: Steps = 100,
+    step_size: Annotated[float, Param("What the gradient is multiplied with.", low=0)] = 0.05,
+    objective: Objective = "logit",
+    normalize: Annotated[Literal["none", "l2"], Param("Take the gradient as it is, or at length one.")] = "none",
+) -> Tensor:
+    best = Best(x, goal, early_stop)
+    for _ in range(steps):
+        gradient, logits = victim.gradient(x, goal.loss(objective))
+        live = best.offer(x, logits, goal)
+        victim, goal, x, gradient = take(live, victim, goal, x, gradient)
+        if not len(x):
+            return best.x
+        x = (x + step_size * unit(gradient, "l2" if normalize == "l2" else "raw")).clamp(0, 1)
+    best.offer(x, victim(x), goal)
+    return best.x

@@ -1,0 +1,124 @@
+"""Jacobian saliency maps: few pixels, each changed much, towards a target class.
+
+With a_p = dZ_t/dx_p and b_p = sum_{j != t} dZ_j/dx_p, Papernot's form (`pair`) changes by theta the two pixels with the
+largest -(a_p + a_q)(b_p + b_q) where a_p + a_q > 0 > b_p + b_q (for theta < 0 the other way round), until gamma of the
+features are used up. Where no pair is left that raises the target and lowers the rest, it takes the two pixels with the
+largest a_p - b_p. Paper 0's form (`sum`) changes, one by one, a --top-fraction of the pixels by that impact a_p - b_p.
+A pixel that is black or white already has no move left. Z are logits, or probabilities, whose b_p is -a_p.
+
+The best pair is found among few: a pixel that two others beat in both numbers is in no best pair, so the first two
+layers of the Pareto front are enough.
+"""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from advcli.parameters import Param
+from advcli.registry import attack
+from advcli.rejection import split
+from advcli.rng import SampleRNG
+from advcli.search import Best, take
+from advcli.victim import Goal, Victim
+
+AT_ONCE = 1 << 22  # entries of the tables of pairs
+
+
+def saliency(victim: Victim, x: Tensor, goal: Goal, jacobian: str) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, D) slopes of the target and of all others together, and the logits."""
+
+    def losses(logits: Tensor) -> list[Tensor]:
+        scores, _ = split(logits, goal.rejects)
+        if jacobian == "prob":
+            return [scores.softmax(1).gather(1, goal.label[:, None])[:, 0]]
+        target = scores.gather(1, goal.label[:, None])[:, 0]
+        return [target, scores.sum(1) - target]
+
+    slopes, logits = victim.gradients(x, losses)
+    target = slopes[0].flatten(1)
+    return target, -target if jacobian == "prob" else slopes[1].flatten(1), logits
+
+
+def best_pair(up: Tensor, down: Tensor, free: Tensor) -> Tensor:
+    """(N, 2) the free pixels with the largest (u_p + u_q)(d_p + d_q), both sums positive; -1 where there is no such pair."""
+    chosen = candidates(up, down, free)
+    width = max(2, int(chosen.sum(1).max())) if len(chosen) else 2
+    order = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :width]
+    there = chosen.gather(1, order)
+    u, d = up.gather(1, order), down.gather(1, order)
+    found, step = [], max(1, AT_ONCE // width**2)
+    for k in range(0, len(up), step):
+        part = slice(k, k + step)
+        gain, loss = u[part, :, None] + u[part, None, :], d[part, :, None] + d[part, None, :]
+        possible = (gain > 0) & (loss > 0) & there[part, :, None] & there[part, None, :]
+        possible &= torch.ones(width, width, dtype=torch.bool, device=up.device).triu(1)
+        score = torch.where(possible, gain * loss, -torch.inf).flatten(1)
+        top = score.argmax(1)
+        pair = torch.stack([top // width, top % width], 1)
+        pair = order[part].gather(1, pair)
+        found.append(torch.where(score.gather(1, top[:, None]) > -torch.inf, pair, -1))
+    return torch.cat(found) if found else up.new_zeros(0, 2, dtype=torch.int64)
+
+
+def candidates(up: Tensor, down: Tensor, free: Tensor) -> Tensor:
+    """(N, D) the free pixels that at most one other beats, or equals, in both numbers: the first two Pareto layers."""
+    worst = torch.where(free, down, -torch.inf)
+    by_down = worst.argsort(dim=1, descending=True, stable=True)
+    level = torch.where(free, up, -torch.inf).gather(1, by_down)
+    order = by_down.gather(1, level.argsort(dim=1, descending=True, stable=True))
+    height, kept = worst.gather(1, order), torch.zeros_like(free)
+    for _ in range(2):
+        before = torch.cat([torch.full_like(height[:, :1], -torch.inf), height.cummax(1).values[:, :-1]], 1)
+        front = height > before
+        kept |= torch.zeros_like(free).scatter(1, order, front)
+        height = height.masked_fill(front, -torch.inf)
+    return kept
+
+
+def largest(impact: Tensor, free: Tensor, count: int) -> Tensor:
+    """(N, count) the free pixels with the largest impact; -1 where there are too few."""
+    value, place = torch.where(free, impact, -torch.inf).topk(min(count, impact.shape[1]), 1)
+    return torch.where(value > -torch.inf, place, -1)
+
+
+@attack(family="minimal", kind="minimal", norms=("l0",), access="gradient", targeted="only", paper="arXiv:1511.07528")
+def jsma(
+    victim: Victim,
+    x: Tensor,
+    goal: Goal,
+    *,
+    rng: SampleRNG,
+    early_stop: bool,
+    variant: Annotated[Literal["pair", "sum"], Param("Papernot's pairs, or paper 0's single pixels.")] = "pair",
+    theta: Annotated[float, Param("What is added to a pixel; negative darkens.", low=-1, high=1)] = 1.0,
+    gamma: Annotated[float, Param("Share of the features that pairs may use.", low=0, high=1)] = 0.145,
+    top_fraction: Annotated[float, Param("Share of the features that single pixels may use.", low=0, high=1)] = 0.05,
+    jacobian: Annotated[Literal["logit", "prob"], Param("Slopes of the logits or of the probabilities.")] = "logit",
+) -> Tensor:
+    size, sign = x[:1].numel(), 1.0 if theta > 0 else -1.0
+    moves = math.floor(gamma * size / 2 + 1e-9) if variant == "pair" else math.ceil(top_fraction * size - 1e-9)
+    best, untouched = Best(x, goal, early_stop), torch.ones(x.shape, dtype=torch.bool, device=x.device).flatten(1)
+    for _ in range(moves if theta else 0):
+        target, others, logits = saliency(victim, x, goal, jacobian)
+        live = best.offer(x, logits, goal)
+        victim, goal, x, target, others, untouched = take(live, victim, goal, x, target, others, untouched)
+        if not len(x):
+            return best.x
+        free = (x.flatten(1) < 1 if theta > 0 else x.flatten(1) > 0) & (untouched | (variant == "pair"))
+        impact = sign * (target - others)
+        if variant == "pair":
+            chosen = best_pair(sign * target, -sign * others, free)
+            chosen = torch.where(chosen < 0, largest(impact, free, 2), chosen)
+        else:
+            chosen = largest(impact, free, 1)
+        x, untouched = changed(x, chosen, theta), untouched.scatter(1, chosen.clamp_min(0), False)
+    best.offer(x, victim(x), goal)
+    return best.x
+
+
+def changed(x: Tensor, chosen: Tensor, theta: float) -> Tensor:
+    """The pictures with theta added to the chosen pixels; -1 is no pixel."""
+    more = torch.zeros_like(x.flatten(1)).scatter_add_(1, chosen.clamp_min(0), torch.where(chosen >= 0, theta, 0.0).to(x))
+    return (x + more.view_as(x)).clamp(0, 1)
