@@ -118,7 +118,7 @@ def test_the_raw_gradient_is_followed_as_it_is():
     model, x = Small((1, 16, 16), 4), 0.5 + 0.1 * (pictures((1, 16, 16), 10) - 0.5)
     label = model(x).argmax(1)
     target = (label + 1) % 4
-    made = attacked("grad", model, x, label, target="next", early_stop=False, options={"steps": 1, "step_size": 50.0})
+    made = attacked("grad", model, x, label, target="next", early_stop=False, options={"steps": 1, "rate": 50.0})
     won = np.flatnonzero(made["success"])
     assert len(won) >= 1
     point = x.clone().requires_grad_()
@@ -135,7 +135,7 @@ def test_all_steps_make_surer_examples_than_the_first_success():
     model, x = Small((1, 8, 8), 4), pictures((1, 8, 8), 40)
     label = model(x).argmax(1)
     first, full = (
-        attacked("grad", model, x, label, target="next", early_stop=flag, options={"steps": 60, "step_size": 0.5})
+        attacked("grad", model, x, label, target="next", early_stop=flag, options={"steps": 60, "rate": 0.5})
         for flag in (True, False)
     )
     assert (full["success"] >= first["success"]).all()

@@ -213,7 +213,7 @@ Label = Annotated[
 ]  # fmt: skip
 Restarts = Annotated[int, Param("Fresh random starts; the best attempt is kept.", low=1, needs="random")]
 EarlyStop = Annotated[
-    bool, Param("Leave an image alone once it is adversarial, or spend the full strength on it.", needs="repeated")
+    bool, Param("Leave an image alone once it is adversarial, or spend the full strength on it.", needs="stops")
 ]
 MaxQueries = Annotated[
     int | None, Param("Queries that an image may cost, for each budget and target.", low=1, form="N", needs="queries")

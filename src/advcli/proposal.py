@@ -38,7 +38,8 @@ def direction_of(method: Bound, victim: Victim, x: Tensor, goal: Goal, rng: Samp
 def point_of(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
     """What a search found, as it returned it; one within a budget is told how far each image may go."""
     radius = [ball.radius.clone()] if method.spec.traits.kind == "budget" else []
-    found = method(victim, ball.center.clone(), goal, *radius, rng=rng, early_stop=early_stop)
+    stops = {"early_stop": early_stop} if "early_stop" in method.spec.given else {}
+    found = method(victim, ball.center.clone(), goal, *radius, rng=rng, **stops)
     return checked(method, found, ball.center)
 
 

@@ -48,7 +48,6 @@ class AttackTraits:
             "gradient": self.access == "gradient",
             "queries": self.access in ("scores", "labels"),
             "random": self.random,
-            "repeated": self.random or self.kind != "direction",
         }[need]
 
 
@@ -116,6 +115,8 @@ class Spec:
 
     def has(self, need: str | None) -> bool:
         """Whether an option that needs this does something here."""
+        if need == "stops":
+            return "early_stop" in self.given or (self.role == "attack" and bool(self.traits.random))
         if self.role in ("attack", "defense"):
             return bool(self.traits.has(need))
         return need is None or need in self.given

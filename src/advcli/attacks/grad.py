@@ -26,7 +26,7 @@ def grad(
     rng: SampleRNG,
     early_stop: bool,
     steps: Steps = 100,
-    step_size: Annotated[float, Param("What the gradient is multiplied with.", low=0)] = 0.05,
+    rate: Annotated[float, Param("What the gradient is multiplied with.", low=0)] = 0.05,
     objective: Objective = "logit",
     normalize: Annotated[Literal["none", "l2"], Param("Take the gradient as it is, or at length one.")] = "none",
 ) -> Tensor:
@@ -37,6 +37,6 @@ def grad(
         victim, goal, x, gradient = take(live, victim, goal, x, gradient)
         if not len(x):
             return best.x
-        x = (x + step_size * unit(gradient, "l2" if normalize == "l2" else "raw")).clamp(0, 1)
+        x = (x + rate * unit(gradient, "l2" if normalize == "l2" else "raw")).clamp(0, 1)
     best.offer(x, victim(x), goal)
     return best.x

@@ -179,7 +179,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         "epsilon": texts,
         "tolerance": tolerance(max(one.value for one in wanted)) if texts else 0.0,
         "access": spec.traits.access,
-        "repeated": spec.traits.has("repeated"),
+        "repeated": spec.has("stops"),
         "victim": {
             "digest": victim.digest,
             "weights": victim.bare_weights,

@@ -28,9 +28,9 @@ class Board:
         self.decision = decided.expand(shape).clone()
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
 
-    def open(self, budget: int) -> Tensor:
-        """(images) who is still to be worked on, and may still ask."""
-        todo = ~self.won[budget] if self.job.early_stop else torch.ones_like(self.won[budget])
+    def open(self, budget: int, *, again: bool = False) -> Tensor:
+        """(images) who is still to be worked on, and may still ask; `again` those whose success the verdict refused."""
+        todo = ~self.won[budget] if self.job.stops or again else torch.ones_like(self.won[budget])
         if self.job.max_queries is None:
             return todo
         return todo & (self.spent[budget] < self.job.max_queries).to(todo.device)

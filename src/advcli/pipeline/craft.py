@@ -112,10 +112,10 @@ def _rows(
     board = Board(job, x[everyone], goal[everyone], ids[everyone], decided[everyone])
     rng = SampleRNG(job.seed, ids[everyone], ("attack", str(number)))
     for restart in range(job.restarts):
-        for budget, todo, propose in _proposals(job, board, rng.fork("restart", restart), victim, job.early_stop):
+        for budget, todo, propose in _proposals(job, board, rng.fork("restart", restart), victim):
             board.offer(budget, todo, propose)
     if job.early_stop and job.search_differs and job.kind != "direction":
-        for budget, todo, propose in _proposals(job, board, rng.fork("again"), victim, early_stop=False):
+        for budget, todo, propose in _searched(job, board, rng.fork("again"), victim, again=True):
             board.offer(budget, todo, propose)
     shape = (len(job.budgets), len(x))
     points = x.expand(len(job.budgets), *x.shape).clone()
@@ -128,12 +128,12 @@ def _rows(
 Proposal = tuple[int, Tensor, Callable[[Ball], Tensor]]
 
 
-def _proposals(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop: bool) -> Iterator[Proposal]:
+def _proposals(job: Job, board: Board, rng: SampleRNG, victim: Victim) -> Iterator[Proposal]:
     """(budget, images, function of the ball) of one run of the method over all budgets."""
-    yield from (_along if job.kind == "direction" else _searched)(job, board, rng, victim, early_stop)
+    yield from (_along if job.kind == "direction" else _searched)(job, board, rng, victim)
 
 
-def _along(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop: bool) -> Iterator[Proposal]:
+def _along(job: Job, board: Board, rng: SampleRNG, victim: Victim) -> Iterator[Proposal]:
     """One direction serves all budgets, and is paid for once."""
     todo = torch.stack([board.open(budget) for budget in range(len(job.budgets))]).any(0)
     if bool(todo.any()):
@@ -142,10 +142,10 @@ def _along(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop: b
             yield budget, todo, lambda ball: ball.step(found)
 
 
-def _searched(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop: bool) -> Iterator[Proposal]:
-    """One search for every budget, or one at all where there is none."""
+def _searched(job: Job, board: Board, rng: SampleRNG, victim: Victim, *, again: bool = False) -> Iterator[Proposal]:
+    """One search for every budget, or one at all where there is none; `again` at full strength for what was refused."""
     for budget, one in enumerate(job.budgets):
-        todo = board.open(budget)
+        todo = board.open(budget, again=again)
         if one.value == 0:
             yield budget, todo, lambda ball: ball.center
             continue
@@ -153,7 +153,7 @@ def _searched(job: Job, board: Board, rng: SampleRNG, victim: Victim, early_stop
         def run(ball: Ball, todo: Tensor = todo, budget: int = budget) -> Tensor:
             asked = _within(job, board, victim[todo], budget, todo)
             before = victim.tally.queries[asked.rows]
-            found = point_of(job.method, asked, ball, board.goal[todo], rng[todo], early_stop=early_stop)
+            found = point_of(job.method, asked, ball, board.goal[todo], rng[todo], early_stop=job.early_stop and not again)
             board.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
             return found
 

@@ -45,6 +45,12 @@ class Job:
         return str(self.method.spec.traits.kind)
 
     @property
+    def stops(self) -> bool:
+        """Whether an image that has fallen is left alone, also by a further restart."""
+        closer = self.kind == "minimal" and "early_stop" not in self.method.spec.given  # a restart may come closer
+        return self.early_stop and not closer
+
+    @property
     def search_differs(self) -> bool:
         """Whether what the search saw may differ from the verdict."""
         return self.quantize or self.half or self.random_model
