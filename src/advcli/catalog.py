@@ -94,9 +94,14 @@ def spelled(role: str, text: str) -> tuple[Spec, dict[str, object]]:
     found, typed = spec(role, name), dict[str, object]()
     for piece in rest.split(",") if rest else ():
         key, equals, value = piece.partition("=")
-        if not equals:
+        key = key.strip().replace("-", "_")
+        flag = found.option(key.removeprefix("no_"))
+        if equals:
+            typed[key] = value.strip()
+        elif flag and flag.type is bool:  # as on the command line: keep-dc, no-random-start
+            typed[flag.name] = flag.name == key
+        else:
             raise CommandError(f"{text}: options of {name} are written option=value, with commas between them")
-        typed[key.strip().replace("-", "_")] = value.strip()
     return found, typed
 
 

@@ -25,5 +25,5 @@ class Filtered(nn.Module):
         return cast(Tensor, self.model(self.keep(x), draws))
 
     def filter(self, x: Tensor, draws: SampleRNG) -> Tensor:
-        """What the model would see."""
-        return self.keep(x)
+        """What the model would see, cut to the range of pictures."""
+        return self.keep(x).clamp(0, 1)

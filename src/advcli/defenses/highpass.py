@@ -1,0 +1,35 @@
+"""High-pass filter: the coarse structure is taken away, up to a radius of the picture's frequencies; edges remain.
+
+x' = F^-1((1 - M) F(x)) with the low-pass mask M of `advcli.frequency`; a radius of 0 takes the mean alone, one below 0
+nothing. The result is not cut to the range of pictures (without its mean it is half negative), so that the filter is
+linear and its gradient exact. Where pictures are written to a file, they are cut.
+"""
+
+from functools import partial
+from typing import Annotated, Literal
+
+from torch import Tensor, nn
+
+from advcli.filters import Filtered
+from advcli.frequency import low_mask, passed
+from advcli.parameters import Param
+from advcli.registry import defense
+
+
+def high(x: Tensor, radius: float, shape: str, keep_dc: bool) -> Tensor:
+    """The frequencies beyond a radius."""
+    mask = 1 - low_mask(x.shape[2:], radius, shape)
+    if keep_dc:
+        mask[0, 0] = 1
+    return passed(x, mask)
+
+
+@defense(family="filter", gradient="exact", paper="papers/3")
+def highpass(
+    model: nn.Module,
+    *,
+    radius: Annotated[float, Param("Frequencies up to here are removed, in cycles per picture.", low=-1, high=10000)] = 1.0,
+    shape: Annotated[Literal["ideal", "gaussian", "butterworth"], Param("How sharply it cuts.")] = "ideal",
+    keep_dc: Annotated[bool, Param("Leave the picture its mean.")] = False,
+) -> nn.Module:
+    return Filtered(model, partial(high, radius=radius, shape=shape, keep_dc=keep_dc))
