@@ -284,6 +284,7 @@ def test_the_log_watches_a_training_against_an_attack(run, folder):
         assert under["clean"] == line["val"]["k"]
         assert under["pgd-10"] <= under["fgsm"] + 2 < under["clean"]
         assert under["seconds"] > 0
+    assert "caught" not in ran.err
     last = lines[-1]["attacked"]
     assert f"under pgd-10 at linf 0.1 {last['pgd-10'] / 130:.1%} ({last['pgd-10']} of 130" in ran.err
     figures = modelfile.read("model.safetensors").recipe["figures"]
@@ -316,6 +317,17 @@ def test_overfitting_to_one_step_is_what_holds_against_one_and_falls_to_many(cle
                                                           "pgd-10": many}}  # fmt: skip
     assert watch.is_blinded(line) is caught
     assert not watch.is_blinded({"epoch": 3, "val": {"k": clean}})
+
+
+def test_training_on_one_step_is_caught_overfitting_by_its_own_log(run, folder):
+    against = ["--recipe", "adversarial", "--against", "fgsm:eps=0.3", "--alpha", "0"]
+    ran = run("train", "--arch", "mlp", *against, "--epochs", "40", "--keep", "best")
+    lines = [json.loads(line) for line in Path("model.log.jsonl").read_text().splitlines()]
+    last, kept = lines[-1]["attacked"], lines[watch.kept(lines, "best")]
+    assert last["fgsm"] > 40
+    assert last["pgd-10"] < 4
+    assert f"caught overfitting to one step: after epoch 40 {last['fgsm']} of 130 hold against one step" in ran.err
+    assert f"kept is epoch {kept['epoch']}, the best under pgd-10" in ran.err
 
 
 def test_trades_is_the_divergence_at_either_end_of_the_slope():
