@@ -319,6 +319,16 @@ def test_overfitting_to_one_step_is_what_holds_against_one_and_falls_to_many(cle
     assert not watch.is_blinded({"epoch": 3, "val": {"k": clean}})
 
 
+def test_without_validation_images_a_training_against_an_attack_says_that_nothing_watches(run, folder):
+    assert run("train", "--arch", "mlp", "--epochs", "1").code == 0
+    attack = ["attack", "--method", "fgsm", "--data", "digits:train", "--limit", "60", "--eps", "0.1", "--no-perturbations"]
+    assert run(*attack).code == 0
+    command = ["train", "--arch", "mlp", "--epochs", "1", "--data", "adversarial.h5", "-o", "again.safetensors"]
+    assert "nothing tells" in run(*command, "--recipe", "trades").err
+    assert "attacked" not in json.loads(Path("again.log.jsonl").read_text())
+    assert "nothing tells" not in run(*command, "--force").err
+
+
 def test_training_on_one_step_is_caught_overfitting_by_its_own_log(run, folder):
     against = ["--recipe", "adversarial", "--against", "fgsm:eps=0.3", "--alpha", "0"]
     ran = run("train", "--arch", "mlp", *against, "--epochs", "40", "--keep", "best")

@@ -206,6 +206,8 @@ def _plan(
     for one in before:
         model = one(model)
     still, threat = freeze(net, given["freeze_until"]), watch.threat(objective, images.shape[0])
+    if threat and val is None:
+        talk.warn(f"{images.name} has no validation images: nothing tells whether the network overfits the attack")
     draws = any(one.spec.traits.random for one in before)
     loss = partial(objective.spec.load(), **objective.parameters)
     return Plan(images, val, loss, objective.spec.given, model, still, given, given["epochs"], where, teacher, threat, draws)
