@@ -5,18 +5,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from sklearn import metrics as oracle
 
 from advcli import catalog
 from advcli.errors import CommandError
 from advcli.figures.moments import Moments
 from advcli.interval import exact_interval
-from advcli.verdicts import Verdicts
+from advcli.metrics.roc import area_interval
+from advcli.verdicts import Decisions, Verdicts
 
 
-def verdicts(labels, predictions, classes=3, **more):
-    return Verdicts(tuple(map(str, range(classes))), labels, predictions, np.zeros(len(labels), np.int64), **more)
+def said(predictions, confidence=None, score=None, rank=None):
+    """Decisions; -1 is a rejection of class 0."""
+    predictions, zeros = np.asarray(predictions), np.zeros(len(predictions))
+    score = np.where(predictions < 0, 1.0, -1.0) if score is None and (predictions < 0).any() else score
+    rank = zeros.astype(np.int64) if rank is None else rank
+    return Decisions(np.maximum(predictions, 0), rank, zeros + 0.5 if confidence is None else confidence, score)
+
+
+def verdicts(labels, predictions, classes=3, clean=None, rank=None, confidence=None, score=None, **more):
+    before = None if clean is None else said(clean)
+    names = tuple(map(str, range(classes)))
+    return Verdicts(names, labels, said(predictions, confidence, score, rank), before, **more)
 
 
 def figures(name, given, **options):
@@ -72,8 +83,7 @@ def test_success_counts_initially_correct_images_only():
 
 
 def test_top_k_counts_ranks():
-    given_ = verdicts(np.zeros(4, np.int64), np.zeros(4, np.int64))
-    ranked = Verdicts(given_.classes, given_.labels, given_.predictions, np.array([0, 1, 2, 0]))
+    ranked = verdicts(np.zeros(4, np.int64), np.zeros(4, np.int64), rank=np.array([0, 1, 2, 0]))
     assert [(f.metric, f.value) for f in figures("top", ranked, top="1,2,3")] == [("top-1", 0.5), ("top-2", 0.75), ("top-3", 1)]
 
 
@@ -105,3 +115,101 @@ def test_confidence_and_overconfidence_are_what_numpy_says():
     assert found["confidence"] == pytest.approx(sure.mean(), abs=1e-6)
     assert found["confidence-median"] == pytest.approx(np.median(sure), abs=1e-6)
     assert found["overconfidence"] == pytest.approx(sure.mean() - (labels == said).mean(), abs=1e-6)
+
+
+def random_scores(rng, ties):
+    """Scores of attacked and clean images, some of them equal."""
+    count, clean = int(rng.integers(5, 80)), int(rng.integers(5, 300))
+    found = rng.normal(1, 1, count), rng.normal(0, 1, clean)
+    return tuple(np.round(one, 1) if ties else one for one in found)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_roc_equals_scikit_learns(ties):
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        positive, negative = random_scores(rng, ties)
+        rows, labels = len(positive), np.zeros(len(positive), np.int64)
+        original = rng.integers(0, len(negative), rows)
+        seen = np.unique(original)  # the negatives are the distinct originals
+        fooled, attacked = rng.random(rows) < 0.6, rng.random(rows) < 0.8
+        before = said(np.zeros(rows, np.int64), score=negative[original])
+        given_ = Verdicts(("0", "1"), labels, said(fooled.astype(np.int64), score=positive), before, original=original,
+                          targets=np.full(rows, -1), attacked=attacked)  # fmt: skip
+        found = {(f.metric, f.about["positives"]): f for f in figures("roc", given_)}
+        for name, kept in (("all", attacked), ("successful", attacked & fooled)):
+            if not kept.any():
+                assert found["auc", name].about["undefined"]
+                continue
+            truth = np.r_[np.ones(kept.sum()), np.zeros(len(seen))]
+            scores = np.r_[positive[kept], negative[seen]]
+            assert found["auc", name].value == pytest.approx(oracle.roc_auc_score(truth, scores))
+            false, true, _ = oracle.roc_curve(truth, scores, drop_intermediate=False)
+            for metric, rate in (("tpr@1%", 0.01), ("tpr@5%", 0.05)):
+                assert found[metric, name].value == pytest.approx(true[false <= rate].max())
+            assert found["auc", name].low <= found["auc", name].value <= found["auc", name].high
+
+
+@pytest.mark.parametrize(("m", "n", "apart"), [(20, 20, 1.0), (30, 60, 2.0), (100, 50, 0.5), (40, 40, 3.0)])
+def test_the_interval_of_an_area_holds_the_true_one(m, n, apart):
+    """The area under two normal curves is known; 0.917 is three deviations of 400 draws below 0.95."""
+    rng, true = np.random.default_rng(1), norm.cdf(apart / 2**0.5)
+    held = 0
+    for _ in range(400):
+        high, low = rng.normal(apart, 1, m), rng.normal(0, 1, n)
+        bottom, top = area_interval(float((high[:, None] > low).mean()), m, n)
+        held += bottom <= true <= top
+    assert held >= 0.917 * 400
+
+
+def test_a_rejected_image_is_neither_right_nor_won():
+    labels = np.array([0, 0, 0, 1, 1])
+    answers, score = np.array([0, 0, 1, 1, 0]), np.array([-1.0, 2.0, -0.5, 0.1, 3.0])  # row 1 and 3 are right, but rejected
+    given_ = Verdicts(("0", "1"), labels, said(answers, score=score, rank=(answers != labels).astype(np.int64)),
+                      said(labels, score=np.full(5, -1.0)), targets=np.full(5, -1))  # fmt: skip
+    assert given_.predictions.tolist() == [0, -1, 1, -1, -1]
+    assert [(f.metric, f.k, f.n) for f in figures("coverage", given_)] == [
+        ("coverage", 2, 5),
+        ("accuracy-accepted", 1, 2),
+        ("undetected", 1, 5),
+    ]
+    assert [(f.k, f.n) for name in ("accuracy", "success") for f in figures(name, given_)] == [(1, 5), (1, 5)]
+    assert figures("top", given_, top="1")[0].k == 1
+    assert sum(f.k for f in figures("confusion", given_) if f.about["prediction"] == "rejected") == 3
+    assert figures("confidence", given_)[0].n == 2
+    assert [(f.metric, f.k, f.n) for f in figures("selective", given_, coverage="1")] == [("accuracy@100%", 1, 2)]
+
+
+def test_accuracy_at_coverage_keeps_the_most_confident_and_whoever_ties():
+    """S4-X3: confidence >= sorted[int(c n) - 1]; all of them is plain accuracy."""
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        count = int(rng.integers(1, 40))
+        labels, predictions = rng.integers(0, 3, (2, count))
+        sure = np.round(rng.random(count), 1)
+        found = figures("selective", verdicts(labels, predictions, confidence=sure), coverage="0.29,0.8,1")
+        for one, tenths in zip(found, (29, 80, 100), strict=True):
+            kept = sure >= sorted(sure, reverse=True)[max(1, tenths * count // 100) - 1]
+            assert (one.n, one.k) == (kept.sum(), (kept & (labels == predictions)).sum())
+        assert [one.n for one in found] == sorted(one.n for one in found)
+        assert found[2].value == pytest.approx((labels == predictions).mean())
+    for wrong in ("0", "1.2", "x"):
+        with pytest.raises(CommandError, match="--coverage"):
+            figures("selective", verdicts(labels, predictions), coverage=wrong)
+
+
+def test_fixed_counts_the_victims_mistakes():
+    """S0-D3, worked by hand: of rows 1 to 4, which the victim has wrong, the defense has 1 and 3 right."""
+    labels, victim = np.array([0, 1, 1, 2, 2, -1]), np.array([0, 0, 2, -1, 0, 1])
+    given_ = verdicts(labels, np.array([1, 1, 0, 2, 0, 0]), clean=labels.clip(0), victim=victim)
+    (one,) = figures("fixed", given_)
+    assert (one.k, one.n, one.about) == (2, 4, {"victim": "stored"})
+
+
+def test_transfer_leaves_out_what_the_model_had_wrong_anyway():
+    labels, attacked = np.zeros(4, np.int64), np.array([True, True, True, False])
+    given_ = verdicts(labels, np.array([1, 0, 2, 0]), clean=np.array([0, 0, 1, 0]), attacked=attacked,
+                      linf=np.array([0.1, 0.2, 0.3, 0.0]), l2=np.array([1.0, 2, 3, 0]))  # fmt: skip
+    (one,) = figures("transfer", given_)
+    assert (one.k, one.n) == (1, 3)
+    assert one.about == {"linf": pytest.approx(0.2), "l2": pytest.approx(2.0)}

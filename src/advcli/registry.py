@@ -80,11 +80,15 @@ class PlainTraits:
 
 @dataclass(frozen=True, slots=True)
 class MetricTraits:
-    """Which sets a metric speaks of, whether `evaluate` shows it unasked, and if decisions on noisy copies are needed."""
+    """Which sets a metric speaks of, whether `evaluate` shows it unasked, and what it needs beyond decisions.
+
+    `score`: a model that can reject. `victim`: what the attacked model says. `distance`: how far the images have moved.
+    `noise`: what a smoothed model says of noisy copies.
+    """
 
     of: Literal["any", "adversarial", "clean"]
     default: bool = False
-    needs: Literal["decisions", "noise"] = "decisions"
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +221,6 @@ def source(*, family: str, splits: tuple[str, ...], paper: str = "") -> Callable
     return _decorator("source", family=family, splits=splits, paper=paper)
 
 
-def metric(
-    *, of: Literal["any", "adversarial", "clean"], default: bool = False, needs: Literal["decisions", "noise"] = "decisions"
-) -> Callable[[F], F]:
+def metric(*, of: Literal["any", "adversarial", "clean"], default: bool = False, needs: tuple[str, ...] = ()) -> Callable[[F], F]:
     """Register the function below, `verdicts -> rows`, as a metric of `evaluate`."""
     return _decorator("metric", of=of, default=default, needs=needs)

@@ -1,11 +1,35 @@
 """What a model decided on the images of one set: all that a metric may look at."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
+
+import numpy as np
 
 from advcli.arrays import Array
 from advcli.interval import exact_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What a model says of some images; `rank` is how many classes score above the label's.
+
+    `score` is of models that can reject: how far their detector is beyond its threshold. Above zero is a rejection.
+    """
+
+    answers: Array  # the best class, rejected or not
+    rank: Array
+    confidence: Array  # the probability of the answer
+    score: Array | None = None
+
+    def __getitem__(self, mask: Array) -> "Decisions":
+        score = None if self.score is None else self.score[mask]
+        return Decisions(self.answers[mask], self.rank[mask], self.confidence[mask], score)
+
+    @property
+    def predictions(self) -> Array:
+        """The answers; -1 where the model rejects."""
+        return self.answers if self.score is None else np.where(self.score > 0, -1, self.answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,35 +50,40 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Decisions on the rows of one set at one budget; `rank` is how many classes score above the label's."""
+    """Decisions on the rows of one set at one budget; what stands after `said` is of attacked sets."""
 
     classes: tuple[str, ...]
     labels: Array
-    predictions: Array
-    rank: Array
-    confidence: Array | None = None  # the probability of the decision
+    said: Decisions
+    before: Decisions | None = None  # on the originals, by the same model
+    original: Array | None = None  # which of the originals a row was made of
     targets: Array | None = None
-    clean: Array | None = None  # decisions on the originals, by the same model
-    noise: Noise | None = None  # of a model behind smoothing
+    attacked: Array | None = None  # whether the attack worked on the row: its victim had the original right
+    victim: Array | None = None  # what the victim says of the same pictures, where a metric needs it
+    linf: Array | None = None  # distances to the original, where a metric needs them
+    l2: Array | None = None
+    noise: Noise | None = None  # of a model behind smoothing, where a metric needs it
+    recomputed: bool = False  # whether the victim was asked again, or its stored words taken
 
     def __getitem__(self, mask: Array) -> "Verdicts":
-        def some(values: Array | None) -> Array | None:
-            return None if values is None else values[mask]
-
-        return Verdicts(
-            self.classes,
-            self.labels[mask],
-            self.predictions[mask],
-            self.rank[mask],
-            some(self.confidence),
-            some(self.targets),
-            some(self.clean),
-            self.noise and self.noise[mask],
-        )
+        found: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        rows: dict[str, Any] = {
+            name: value[mask] for name, value in found.items() if isinstance(value, np.ndarray | Decisions | Noise)
+        }
+        return replace(self, **rows)
 
     def known(self) -> "Verdicts":
         """The rows that have a label."""
         return self[self.labels >= 0]
+
+    @property
+    def predictions(self) -> Array:
+        return self.said.predictions
+
+    @property
+    def clean(self) -> Array | None:
+        """Decisions on the originals."""
+        return None if self.before is None else self.before.predictions
 
 
 @dataclass(frozen=True, slots=True)

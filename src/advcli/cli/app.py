@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from advcli import __version__, catalog, leaving, memory
-from advcli.cli import methods, options, render
+from advcli.cli import methods, options, render, tables
 from advcli.cli.help import Command, Group
 from advcli.errors import AdvcliError, CommandError
 from advcli.parameters import Option, Param
@@ -206,7 +206,7 @@ def _text(verb: str, result: Any) -> str:
 
 TEXTS: dict[str, Callable[[Any], str]] = {
     "Estimate": render.estimate,
-    "Report": lambda result: render.report(result.rows),
+    "Report": lambda result: tables.report(result.rows, wide=result.wide, width=render.width()),
     "Statistics": lambda result: render.statistics(result.rows),
     "Verification": render.verification,
 }

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from advcli import catalog
+from advcli.cli.columns import table
 from advcli.cli.options import CHOICES
-from advcli.cli.render import table
 
 LISTS = {
     "attacks": "attack",

@@ -1,13 +1,15 @@
-"""How results look: aligned tables on stdout, conversation and progress on stderr."""
+"""How results look: text on stdout, conversation and progress on stderr."""
 
 import json
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from advcli.cli.columns import table
 from advcli.talk import Talk, unheard
 
 QUIET_SECONDS = 30.0  # between two lines of progress where there is no terminal
@@ -70,69 +72,9 @@ class Console(Talk):
             yield tick
 
 
-def table(rows: Sequence[dict[str, str]]) -> str:
-    """Columns aligned by spaces; numbers to the right. Columns that are empty throughout are left out."""
-    if not rows:
-        return "(no rows)"
-    names = [name for name in rows[0] if any(row.get(name) for row in rows)]
-    widths = {name: max(len(name), *(len(row.get(name, "")) for row in rows)) for name in names}
-    right = {name for name in names if all(_numeric(row.get(name, "")) for row in rows)}
-    lines = [{name: name for name in names}, *rows]
-    return "\n".join(
-        "  ".join(line.get(n, "").rjust(widths[n]) if n in right else line.get(n, "").ljust(widths[n]) for n in names).rstrip()
-        for line in lines
-    )
-
-
-def _numeric(text: str) -> bool:
-    return not text or text[0] in "-+.0123456789" or text == "nan"
-
-
-def report(rows: Sequence[dict[str, Any]]) -> str:
-    """The table of `evaluate`: value, counts and interval of every figure, and what the attacker knew."""
-    lines = []
-    for row in rows:
-        threat, about = row["threat"], [str(row[key]) for key in ("class", "label", "prediction") if row.get(key)]
-        spread = (
-            f" ({row['spread']['min']:.1%} to {row['spread']['max']:.1%} over {row['spread']['draws']} draws)"
-            if "spread" in row
-            else ""
-        )
-        lines.append({
-            "model": row["model"],
-            "set": row["set"],
-            "eps": str(threat.get("epsilon") or ""),
-            "metric": " ".join([row["metric"], *about]),
-            "value": f"{row['value']:.1%}" if row["low"] is not None else f"{row['value']:.4g}",
-            "k/n": f"{row['k']}/{row['n']}" if row["k"] is not None else str(row["n"]),
-            "95 % interval": f"{row['low']:.1%} to {row['high']:.1%}{spread}" if row["low"] is not None else spread.strip(),
-            "threat model": _threat(threat),
-        })  # fmt: skip
-    return table(lines) + _notes(rows)
-
-
-def _threat(line: dict[str, Any]) -> str:
-    if line.get("certified"):
-        noise = f"noise {line['sigma']:g}, {line['copies']} copies after {line['first_copies']}"
-        return f"certified, {line['norm']}, alpha {line['alpha']:g}, {noise}"
-    if not line["attack"]:
-        return "clean" + (", 8-bit" if line.get("pixels") == "8-bit" else "")
-    knowledge = {"none": "no knowledge"}.get(line["knowledge"], line["knowledge"])
-    words = [line["attack"], line["norm"], knowledge, line.get("strength")]
-    words += [f"{line['steps']} steps" if line.get("steps") else None]
-    words += [f"{line['restarts']} restarts" if (line.get("restarts") or 1) > 1 else None]
-    words += [f"EOT {line['eot']}" if line.get("eot") else None, f"target {line['target']}" if line.get("target") else None]
-    words += ["labels: predicted" if line.get("labels") == "pred" else None, line.get("pixels")]
-    words += [f"filtered by {line['filtered']}" if line.get("filtered") else None]
-    return ", ".join(word for word in words if word)
-
-
-def _notes(rows: Sequence[dict[str, Any]]) -> str:
-    found: dict[str, None] = {}
-    for row in rows:
-        for note in row["threat"]["notes"]:
-            found[f"{row['set']} against {row['model']}: {note}"] = None
-    return "".join(f"\n{note}" for note in found)
+def width() -> int | None:
+    """Columns of the terminal that reads the results; None where none does."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def statistics(rows: Sequence[dict[str, Any]]) -> str:

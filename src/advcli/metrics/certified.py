@@ -29,7 +29,7 @@ def certify(noise: Noise, first: int, copies: int, alpha: float) -> tuple[Array,
     return top, radius
 
 
-@metric(of="clean", needs="noise")
+@metric(of="clean", needs=("noise",))
 def certified(
     verdicts: Verdicts,
     *,

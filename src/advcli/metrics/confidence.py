@@ -1,6 +1,7 @@
 """How sure the model is of its decisions: mean and quartiles of the top probability, and how far it is from its accuracy.
 
 `overconfidence` is mean confidence minus accuracy: zero for a calibrated model, positive where it promises too much.
+Rejected images are left out: of them the model says nothing.
 """
 
 import numpy as np
@@ -11,10 +12,9 @@ from advcli.verdicts import Figure, Figures, Verdicts
 
 @metric(of="any")
 def confidence(verdicts: Verdicts) -> Figures:
-    known = verdicts.known()
-    assert known.confidence is not None  # every judge gives it
+    known = verdicts[(verdicts.labels >= 0) & (verdicts.predictions >= 0)]
     count = len(known.labels)
-    sure = known.confidence.astype(np.float64)
+    sure = known.said.confidence.astype(np.float64)
     right = float((known.predictions == known.labels).mean()) if count else 0.0
     yield Figure("confidence", float(sure.mean()) if count else 0.0, count)
     for name, share in {"min": 0.0, "quartile-1": 0.25, "median": 0.5, "quartile-3": 0.75, "max": 1.0}.items():

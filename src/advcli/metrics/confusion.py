@@ -6,9 +6,9 @@ from advcli.verdicts import Figures, Verdicts, rate
 
 @metric(of="any")
 def confusion(verdicts: Verdicts) -> Figures:
-    known = verdicts.known()
+    known, first = verdicts.known(), 0 if verdicts.said.score is None else -1
     for number, name in enumerate(verdicts.classes):
         rows = known.predictions[known.labels == number]
-        for other in range(-1 if (rows < 0).any() else 0, len(verdicts.classes)):
+        for other in range(first, len(verdicts.classes)):
             said = verdicts.classes[other] if other >= 0 else "rejected"
             yield rate("confusion", int((rows == other).sum()), len(rows), label=name, prediction=said)

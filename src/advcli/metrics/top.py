@@ -1,4 +1,4 @@
-"""The share of images whose label is among the k highest scores."""
+"""The share of images whose label is among the k highest scores; a rejected image has none."""
 
 from typing import Annotated
 
@@ -14,4 +14,5 @@ def top(verdicts: Verdicts, *, top: Annotated[str, Param("Which k.", form="K,K,.
     for text in top.split(","):
         if not text.strip().isdecimal() or int(text) < 1:
             raise CommandError(f"--top: {top!r} is no list such as 1,5")
-        yield rate(f"top-{int(text)}", int((known.rank < int(text)).sum()), len(known.labels))
+        among = (known.said.rank < int(text)) & (known.predictions >= 0)
+        yield rate(f"top-{int(text)}", int(among.sum()), len(known.labels))

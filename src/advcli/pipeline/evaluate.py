@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from advcli import catalog
 from advcli.errors import CommandError, InputError
@@ -29,9 +29,11 @@ from advcli.parameters import (
     Seed,
     Split,
 )
-from advcli.pipeline import inputs
-from advcli.pipeline.judge import Judge, Worst
+from advcli.pipeline import inputs, noise
+from advcli.pipeline.compare import comparisons
+from advcli.pipeline.judge import Facts, Judge
 from advcli.pipeline.subjects import Subject, check_fit, from_data, from_file
+from advcli.pipeline.worst import Standing, Worst, standing
 from advcli.registry import Bound, refuse_unknown
 from advcli.talk import SILENT, Talk
 
@@ -44,6 +46,7 @@ class Report:
 
     rows: list[dict[str, Any]]
     passed: bool = True
+    wide: bool = False
 
     def document(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -63,6 +66,11 @@ def evaluate(
     data_dir: DataDir = None,
     download: Download = False,
     metric: Annotated[tuple[str, ...], Param("A metric; may be repeated. [default: accuracy and success]", form="NAME")] = (),
+    pixels: Annotated[
+        Literal["stored", "8-bit", "both"], Param("Judge the pixels as they are stored, rounded to 8 bits, or both side by side.")
+    ] = "stored",
+    compare: Annotated[bool, Param("Test every further model against the first on the same images (McNemar).")] = False,
+    wide: Annotated[bool, Param("Print one line for each model, set and budget, with the metrics side by side.")] = False,
     fail_under: Annotated[
         tuple[str, ...], Param("Exit 1 below this: accuracy=0.9 or robust_accuracy=0.45.", form="METRIC=X")
     ] = (),
@@ -84,19 +92,50 @@ def evaluate(
     metrics = chosen(given["metric"], options)
     if any(name == "accuracy" for name, _ in bars) and not any(one.spec.name == "accuracy" for one in metrics):
         raise CommandError("--fail-under accuracy: needs --metric accuracy among the metrics")
-    models = [read(path) for path in given["model"]] or _default_models(talk)
+    models = [read(path) for path in dict.fromkeys(given["model"])] or _default_models(talk)
+    if compare and len(models) < 2:
+        raise CommandError("--compare: needs two models; give --model twice, the one to compare with first")
     rows: list[dict[str, Any]] = []
-    worst = Worst()
+    standings: list[Standing] = []
+    worst, facts, needs = (
+        Worst(both=pixels == "both"),
+        Facts(models, given),
+        {need for one in metrics for need in one.spec.traits.needs},
+    )
+    silent = metrics if given["metric"] else []
     with contextlib.ExitStack() as open_files:
-        clean, sets = _subjects(given, models, open_files, talk)
+        clean, sets = _subjects(given, open_files, talk)
         for one in models:
             judge = Judge(one, given)
-            for subject in [*clean(one), *sets]:
+            noise.check(metrics, one, judge.module)
+            for subject in as_asked([*clean(one), *sets], given["pixels"]):
                 check_fit(subject, one)
-                rows += judge.rows(subject, metrics, worst, talk)
-    rows += worst.rows(asked=any(name == "robust_accuracy" for name, _ in bars))
+                for seen in judge.see(subject, needs, facts, talk):
+                    rows += seen.rows(metrics)
+                    silent = [bound for bound in silent if not seen.heard(bound)]
+                    standings.append(standing(seen))
+                    worst.add(standings[-1])
+    for bound in silent:
+        what = "models that can reject" if "score" in bound.spec.traits.needs else f"{bound.spec.traits.of} sets"
+        talk.warn(f"{bound.spec.name}: speaks of {what} only, and there is none here")
+    asked = any(name == "robust_accuracy" for name, _ in bars)
+    if asked or any(bound.spec.name == "accuracy" for bound in metrics):
+        rows += worst.rows(asked=asked)
+    if compare:
+        rows += comparisons([*standings, *(one for one, _ in worst.standings())], str(models[0].path))
     failed = [name for name, bar in bars if not _passes(name, bar, rows, talk)]  # every bar is looked at, and said
-    return Report(rows, passed=not failed)
+    return Report(rows, passed=not failed, wide=wide)
+
+
+def as_asked(subjects: list[Subject], pixels: str) -> list[Subject]:
+    """The sets as they are stored, rounded to 8 bits, or both where that is not the same."""
+    if pixels == "stored":
+        return subjects
+    rounded = [one.in_8_bit() for one in subjects]
+    if pixels == "8-bit":
+        return rounded
+    pairs = zip(subjects, rounded, strict=True)
+    return [each for one, other in pairs for each in ((one,) if other is one else (one, other))]
 
 
 def chosen(names: tuple[str, ...], options: dict[str, object]) -> list[Bound]:
@@ -115,11 +154,11 @@ def _default_models(talk: Talk) -> list[ModelFile]:
 
 
 def _subjects(
-    given: dict[str, Any], models: list[ModelFile], files: contextlib.ExitStack, talk: Talk
+    given: dict[str, Any], files: contextlib.ExitStack, talk: Talk
 ) -> tuple[Callable[[ModelFile], list[Subject]], list[Subject]]:
     """The clean data (which depends on the model) and the files; a FILE or --data replaces all default sets."""
     selection = inputs.selection(given)
-    names = list(given["files"])
+    names = list(dict.fromkeys(given["files"]))
     default = not names and given["data"] is None
     if default and Path(inputs.ADVERSARIAL).exists():
         names = [inputs.ADVERSARIAL]

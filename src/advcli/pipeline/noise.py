@@ -23,7 +23,7 @@ from advcli.verdicts import Noise
 def check(metrics: Iterable[Bound], model: ModelFile, module: nn.Module) -> None:
     """Refuse a metric that needs smoothing where there is none."""
     for bound in metrics:
-        if bound.spec.traits.needs == "noise" and not isinstance(module, Smoothed):
+        if "noise" in bound.spec.traits.needs and not isinstance(module, Smoothed):
             raise InputError(
                 f"{model.path}: --metric {bound.spec.name} needs smoothing as the outermost defense\n"
                 f"put it there with: advcli defend --method smoothing --model {model.path}"

@@ -1,7 +1,7 @@
 """What `evaluate` evaluates on: clean data or an image-set file, refused where it claims what it does not keep."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -10,15 +10,19 @@ from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.geometry import FREE, distance, tolerance
+from advcli.grid import snap_to_byte
 from advcli.header import Header
 from advcli.imageset import ImageSet
 from advcli.modelfile import ModelFile
 from advcli.numbers import fraction
 
+ROUNDED = "8-bit (rounded)"
+STEP = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A set to evaluate on: clean data, or an image-set file."""
+    """A set to evaluate on: clean data, or an image-set file; as it is stored, or rounded to 8 bits."""
 
     name: str
     header: Header
@@ -28,10 +32,43 @@ class Subject:
     pictures: Callable[[int, int], Tensor]
     eight_bit: bool
     file: ImageSet | None = None
+    rounded: bool = False
+
+    @property
+    def pixels(self) -> str:
+        """What its pixels are."""
+        if self.rounded:
+            return ROUNDED
+        how = self.header["made"]["options"] if self.header["kind"] == "adversarial" else {}
+        quantized = how.get("quantize", False) and not self.header.get("unrepresentable")
+        return "8-bit" if self.eight_bit or quantized else "float"
+
+    def in_8_bit(self) -> "Subject":
+        """Every pixel at the nearest k/255, half to even, as a PNG would hold it."""
+        if self.pixels != "float":
+            return self
+        return replace(self, pictures=lambda start, stop: snap_to_byte(self.pictures(start, stop)), rounded=True)
+
+    def originals(self, places: Array) -> Tensor:
+        """What the rows were made of, by the number that /original gives them."""
+        assert self.file is not None  # only files have originals
+        found = self.file.pick("originals", places)
+        return snap_to_byte(found) if self.rounded else found
+
+    def distances(self) -> tuple[Array, Array]:
+        """(linf, l2) of every row to its original."""
+        assert self.file is not None  # only files have originals
+        origin, found = self.file.column("original"), {"linf": np.zeros(self.count), "l2": np.zeros(self.count)}
+        for start in range(0, self.count, STEP):
+            part = slice(start, min(start + STEP, self.count))
+            x, source = self.pictures(part.start, part.stop), self.originals(origin[part])
+            for norm, sizes in found.items():
+                sizes[part] = distance(x, source, norm).numpy()
+        return found["linf"], found["l2"]
 
 
 def from_data(data: Dataset) -> Subject:
-    header = {"kind": "clean", "classes": list(data.classes), "split": data.split, "epsilon": None}
+    header = {"kind": "clean", "classes": list(data.classes), "split": data.split, "epsilon": None, "data": data.origin}
     return Subject(
         name=f"{data.name}:{data.split}",
         header=header,
@@ -61,8 +98,8 @@ def refuse_too_far(opened: ImageSet) -> None:
     """A row whose perturbation exceeds its declared budget makes the whole set unusable."""
     bound, origin = opened.column("epsilon"), opened.column("original")
     slack = tolerance(float(bound.max(initial=0)))
-    for start in range(0, len(opened), 1024):
-        stop = min(start + 1024, len(opened))
+    for start in range(0, len(opened), STEP):
+        stop = min(start + STEP, len(opened))
         size = distance(opened.rows("images", start, stop), opened.pick("originals", origin[start:stop]), opened.header["norm"])
         over = ~(size.numpy() <= bound[start:stop].astype(np.float64) + slack)
         if over.any():

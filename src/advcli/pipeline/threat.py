@@ -6,16 +6,16 @@ from advcli.header import Header
 from advcli.modelfile import ModelFile
 
 
-def threat(header: Header, model: ModelFile, epsilon: str | None, eight_bit: bool) -> dict[str, Any]:
+def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -> dict[str, Any]:
     """The line that stands beside every figure."""
     if header["kind"] == "filtered":
-        inner = threat(header["of"], model, epsilon, eight_bit=False)
+        inner = threat(header["of"], model, epsilon, pixels)
         attacked = inner["attack"] is not None
         notes = [*inner["notes"], "static: filtered after the attack, no robustness claim"] if attacked else inner["notes"]
         knowledge = "static" if attacked else "none"
-        return {**inner, "filtered": header["made"]["method"], "knowledge": knowledge, "pixels": "float", "notes": notes}
+        return {**inner, "filtered": header["made"]["method"], "knowledge": knowledge, "notes": notes}
     if header["kind"] != "adversarial":
-        return {"attack": None, "knowledge": "none", "pixels": "8-bit" if eight_bit else "float", "notes": []}
+        return {"attack": None, "knowledge": "none", "pixels": pixels, "notes": []}
     how, notes = header["made"], []
     options, parameters = how["options"], how["parameters"]
     knowledge = known(header["victim"], model) if header["access"] != "none" else "none"
@@ -40,7 +40,7 @@ def threat(header: Header, model: ModelFile, epsilon: str | None, eight_bit: boo
         "target": options.get("target"),
         "labels": options["label"],
         "eot": options.get("eot"),
-        "pixels": "8-bit" if eight_bit or (options["quantize"] and not header.get("unrepresentable")) else "float",
+        "pixels": pixels,
         "notes": notes,
     }
 

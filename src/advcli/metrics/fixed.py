@@ -1,0 +1,17 @@
+"""The share of the victim's mistakes that a defense sets right: fixed labels.
+
+fixed = #(pred(x) = y and victim(x_adv) != y) / #(victim(x_adv) != y), over all rows that the victim has wrong. What the
+victim says is stored in the set; where the victim is among the models, it is asked again.
+"""
+
+from advcli.registry import metric
+from advcli.verdicts import Figures, Verdicts, rate
+
+
+@metric(of="adversarial", needs=("victim",))
+def fixed(verdicts: Verdicts) -> Figures:
+    known = verdicts.known()
+    assert known.victim is not None  # it was asked for
+    wrong = known.victim != known.labels
+    right = known.predictions == known.labels
+    yield rate("fixed", int((wrong & right).sum()), int(wrong.sum()), victim="recomputed" if known.recomputed else "stored")

@@ -1,0 +1,61 @@
+"""How well a detector tells adversarial from clean images, at every threshold: area under the curve, and two points of it.
+
+Positives are the images that were attacked, once all of them and once those that fool the classifier behind the
+detector; negatives are the clean originals. AUC = P(s+ > s-) + P(s+ = s-) / 2 (Mann and Whitney, 1947), its interval by
+Newcombe's method 5 (doi:10.1002/sim.2324). tpr@1% is the largest share of positives above a threshold that at most
+1 % of the negatives exceed; its interval takes that threshold as given.
+"""
+
+from math import sqrt
+
+import numpy as np
+from scipy.special import ndtri
+
+from advcli.arrays import Array
+from advcli.interval import CONFIDENCE, edge
+from advcli.registry import metric
+from advcli.verdicts import Figure, Figures, Verdicts, rate
+
+FALSE_ALARMS = {"tpr@1%": 100, "tpr@5%": 20}  # one in so many
+
+
+@metric(of="adversarial", needs=("score",))
+def roc(verdicts: Verdicts) -> Figures:
+    known = verdicts.known()
+    before, said, attacked, original = known.before, known.said, known.attacked, known.original
+    assert before is not None  # an adversarial set has all of these
+    assert before.score is not None
+    assert said.score is not None
+    assert attacked is not None
+    assert original is not None
+    assert known.targets is not None
+    _, first = np.unique(original, return_index=True)
+    clean = np.sort(before.score[first])
+    reached = np.where(known.targets < 0, said.answers != known.labels, said.answers == known.targets)
+    for name, rows in {"successful": attacked & reached & (before.answers == known.labels), "all": attacked}.items():
+        found = said.score[rows]
+        yield _area(found, clean, name)
+        for metric_, one_in in FALSE_ALARMS.items():
+            bar = clean[len(clean) - 1 - len(clean) // one_in] if len(clean) else np.inf
+            yield rate(metric_, int((found > bar).sum()), len(found), positives=name, negatives=len(clean))
+
+
+def _area(positive: Array, negative: Array, name: str) -> Figure:
+    """The area under the curve; `negative` is sorted."""
+    m, n, about = len(positive), len(negative), {"positives": name, "negatives": len(negative)}
+    if not m or not n:
+        return Figure("auc", 0.0, m, None, 0.0, 1.0, {**about, "undefined": True})
+    below, upto = np.searchsorted(negative, positive, "left"), np.searchsorted(negative, positive, "right")
+    area = float(below.sum() + upto.sum()) / (2 * m * n)
+    return Figure("auc", area, m, None, *area_interval(area, m, n), about)
+
+
+def area_interval(area: float, m: int, n: int) -> tuple[float, float]:
+    """Every area that is no further from the one found than its own deviation allows; wide where m or n is small."""
+    z, half = float(ndtri((1 + CONFIDENCE) / 2)), (m + n) / 2 - 1
+
+    def refused(at: float) -> bool:
+        spread = at * (1 - at) * (1 + half * (1 - at) / (2 - at) + half * at / (1 + at)) / (m * n)
+        return abs(at - area) > z * sqrt(spread)
+
+    return edge(refused, area, 0.0), edge(refused, area, 1.0)

@@ -1,0 +1,22 @@
+"""How far the images made against one model mislead another: the matrix of sources and targets.
+
+The share of images that the model has right as long as they are clean, and wrong (and accepted) as they are here,
+whatever class the attack was after. `linf` and `l2` are the mean distances that the source went: they differ by source.
+"""
+
+from advcli.registry import metric
+from advcli.verdicts import Figures, Verdicts, rate
+
+
+@metric(of="adversarial", needs=("distance",))
+def transfer(verdicts: Verdicts) -> Figures:
+    known = verdicts.known()
+    assert known.clean is not None  # an adversarial set has all of these
+    assert known.attacked is not None
+    assert known.linf is not None
+    assert known.l2 is not None
+    right = known.clean == known.labels
+    wrong = (known.predictions != known.labels) & (known.predictions >= 0)
+    went = {name: float(size[known.attacked].mean()) if known.attacked.any() else 0.0
+            for name, size in (("linf", known.linf), ("l2", known.l2))}  # fmt: skip
+    yield rate("transfer", int((right & wrong).sum()), int(right.sum()), **went)

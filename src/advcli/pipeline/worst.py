@@ -1,0 +1,142 @@
+"""Per image the worst case over all adversarial sets of one norm and budget, and which set won it.
+
+Images are matched by their place in one and the same source, and only those count that every set holds. An image
+is right if it is right in every row of every set. A set wins an image that the model had right at the start: `won` counts
+what no set before it had broken, `won-alone` what no other set breaks.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from advcli.arrays import Array
+from advcli.errors import CommandError
+from advcli.numbers import as_float32, fraction
+from advcli.pipeline.seen import Row, Seen, row
+from advcli.pipeline.subjects import ROUNDED
+from advcli.verdicts import rate
+
+KNOWLEDGE = ("none", "transfer", "static", "adaptive", "white-box")  # from the weakest claim to the strongest
+STRONG = ("adaptive", "white-box")
+Key = tuple[str, str, bytes, str]  # model, norm, budget, view
+STORED, IN_8_BIT = "stored", "8-bit"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one model stands before one set: image by image, over all rows of the image."""
+
+    model: str
+    set: str
+    kind: str
+    budget: str | None
+    threat: Row
+    source: str
+    images: Array  # places in the source, in order
+    right: Array  # (draws, images)
+    start: Array  # (images,) whether the original was right
+
+    def of(self, images: Array) -> tuple[Array, Array]:
+        """`right` and `start` of some of the images."""
+        places = np.searchsorted(self.images, images)
+        return self.right[:, places], self.start[places]
+
+
+def standing(seen: Seen) -> Standing:
+    """Rows gathered to images; those without a label say nothing."""
+    known = seen.rounds[0].labels >= 0
+    images, place = np.unique(seen.ids[known], return_inverse=True)
+    right = np.ones((len(seen.rounds), len(images)), bool)
+    for turn, verdicts in enumerate(seen.rounds):
+        np.logical_and.at(right[turn], place, (verdicts.predictions == verdicts.labels)[known])
+    first, start = seen.rounds[0], np.ones(len(images), bool)
+    if first.clean is not None:
+        np.logical_and.at(start, place, (first.clean == first.labels)[known])
+    header = seen.subject.header
+    data = header["made"]["data"] if "made" in header else header["data"]
+    source = str({k: v for k, v in (data or {}).items() if k in ("name", "split", "digest")})
+    found = (str(seen.model.path), seen.subject.name, str(header["kind"]), seen.budget, seen.threat)
+    return Standing(*found, source, images, right, start)
+
+
+class Worst:
+    """The standings of all models before adversarial sets, by model, norm and budget.
+
+    With `both`, once over the sets as they are stored and once over them in 8 bits; what is stored in 8 bits is in both.
+    """
+
+    def __init__(self, *, both: bool) -> None:
+        self.both = both
+        self._held: dict[Key, list[Standing]] = {}
+
+    def add(self, one: Standing) -> None:
+        norm, pixels = one.threat.get("norm"), one.threat["pixels"]
+        if one.kind != "adversarial" or (one.budget is None and norm is not None):
+            return  # who comes as close as he can has no bound; a transform has no norm, its parameters bound it
+        budget = b"" if one.budget is None else as_float32(fraction(one.budget))
+        views = [STORED] * (not self.both or pixels != ROUNDED) + [IN_8_BIT] * (self.both and pixels != "float")
+        for view in views:
+            self._held.setdefault((one.model, str(norm), budget, view), []).append(one)
+
+    def standings(self, *, least: int = 2) -> Iterator[tuple[Standing, list[Standing]]]:
+        """The worst case as a standing of its own, and the sets that it is over."""
+        for (*_, view), sets in self._held.items():
+            same = view == IN_8_BIT and not any(one.threat["pixels"] == ROUNDED for one in sets)
+            if len(sets) >= least and not same and (found := _worst(sets)) is not None:
+                yield found, sets
+
+    def rows(self, *, asked: bool) -> list[Row]:
+        """Robust accuracy per model and budget, where there is more than one set, or where it is asked for."""
+        if len({one.source for sets in self._held.values() for one in sets}) > 1:
+            if asked:
+                raise CommandError("--fail-under robust_accuracy: the sets attack different images; evaluate them apart")
+            return []
+        found: list[Row] = []
+        for worst, sets in self.standings(least=1 if asked else 2):
+            each = [rate("robust_accuracy", int(right.sum()), len(right)) for right in worst.right]
+            found.append(row(worst.model, worst.set, worst.kind, worst.budget, each, worst.threat))
+            found += _winners(worst, sets) if len(sets) > 1 else []
+        if asked and self._held and not found:
+            raise CommandError("--fail-under robust_accuracy: no image is in all of the sets; evaluate them apart")
+        return found
+
+
+def _worst(sets: list[Standing]) -> Standing | None:
+    """The worst of several sets, over the images that all of them hold; None where there is none."""
+    images = sets[0].images
+    for one in sets[1:]:
+        images = np.intersect1d(images, one.images, assume_unique=True)
+    if not len(images):
+        return None
+    right = np.logical_and.reduce([one.of(images)[0] for one in sets])
+    best = strongest(one.threat["knowledge"] for one in sets)
+    notes = [] if best in STRONG else [f"{best}: no set was made against this very model"]
+    if most := max(len(one.images) for one in sets) - len(images):
+        notes.append(f"over the {len(images)} images that every set holds; {most} more are in some of them only")
+    line: dict[str, Any] = {"attack": "worst of the sets", "norm": sets[0].threat["norm"], "epsilon": sets[0].budget}
+    rounded = {"pixels": ROUNDED} if any(one.threat["pixels"] == ROUNDED for one in sets) else {}
+    line |= {"knowledge": best, **rounded, "notes": notes}
+    names = " + ".join(one.set for one in sets)
+    start = sets[0].of(images)[1]
+    return Standing(sets[0].model, names, "worst case", sets[0].budget, line, sets[0].source, images, right, start)
+
+
+def strongest(words: Iterable[str]) -> str:
+    """One set made with the model in view is enough for the claim."""
+    return max(words, key=KNOWLEDGE.index)
+
+
+def _winners(worst: Standing, sets: list[Standing]) -> Iterator[Row]:
+    """Who won how many of the images: in the order of the sets, and alone."""
+    broken = np.stack([~one.of(worst.images)[0][0] for one in sets])  # by the first draw
+    broken &= worst.start
+    count = len(worst.images)
+    for number, one in enumerate(sets):
+        earlier, others = broken[:number].any(0), np.delete(broken, number, 0).any(0)
+        for name, before in (("won", earlier), ("won-alone", others)):
+            figure = rate(name, int((broken[number] & ~before).sum()), count)
+            yield row(one.model, one.set, worst.kind, worst.budget, [figure], one.threat)
+    lost = rate("wrong-from-start", int((~worst.start).sum()), count)
+    yield row(worst.model, worst.set, worst.kind, worst.budget, [lost], worst.threat)

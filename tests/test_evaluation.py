@@ -1,0 +1,459 @@
+"""What `evaluate` says of models and sets, against plain NumPy on the stored rows and hand-worked cases."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import precision_recall_fscore_support
+
+import advcli
+from advcli import modelfile
+from advcli.cli import columns, tables
+from advcli.cli.app import main
+from advcli.imageset import ImageSet
+from advcli.pipeline.compare import comparisons
+from advcli.pipeline.worst import Standing, Worst
+from advcli.rng import SampleRNG
+
+MODELS = ("model", "mlp", "lr", "tree")
+EPS = ("0.1", "0.2")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, small_model):
+    """Four models, a defended one, and the sets that were made against them; nobody writes there."""
+    root, before = tmp_path_factory.mktemp("shop"), Path.cwd()
+    shutil.copy(small_model, root / "model.safetensors")
+    sets = {"model": "model", "mlp": "mlp", "lr": "lr"}
+    commands = [
+        ["train", "--arch", "mlp", "--epochs", "8", "-o", "mlp.safetensors"],
+        ["train", "--arch", "logreg", "-o", "lr.safetensors"],
+        ["train", "--arch", "tree", "-o", "tree.safetensors"],
+        ["defend", "--method", "squeeze", "--bits", "2"],
+        *(["attack", "--method", "fgsm", "--model", f"{m}.safetensors", "--eps", ",".join(EPS), "--limit", "120", "-o", f"{s}.h5"]
+          for s, m in sets.items()),
+        ["attack", "--method", "pgd", "--steps", "10", "--eps", ",".join(EPS), "--limit", "120", "-o", "pgd.h5"],
+        ["attack", "--method", "pgd", "--steps", "10", "--eps", ",".join(EPS), "--limit", "120", "--model", "defended.safetensors",
+         "-o", "adaptive.h5"],
+        ["attack", "--method", "fgsm", "--model", "defended.safetensors", "--static", "--eps", "0.1", "--limit", "60", "-o", "static.h5"],
+    ]  # fmt: skip
+    os.chdir(root)
+    try:
+        for command in commands:
+            assert main([*command, "--quiet"]) == 0
+    finally:
+        os.chdir(before)
+    return root
+
+
+@pytest.fixture
+def inside(shop, monkeypatch):
+    monkeypatch.chdir(shop)
+    return shop
+
+
+def rows(ran):
+    assert ran.code == 0, ran.err
+    return json.loads(ran.out)["rows"]
+
+
+def given(*names):
+    return [word for name in names for word in ("--model", f"{name}.safetensors")]
+
+
+def only(found, **wanted):
+    (one,) = (row for row in found if all(row[key] == value for key, value in wanted.items()))
+    return one
+
+
+def column(name, key):
+    with h5py.File(f"{name}.h5") as file:
+        return file[key][:]
+
+
+def logits(model, x):
+    with torch.no_grad():
+        return modelfile.read(f"{model}.safetensors").module()(torch.from_numpy(x), SampleRNG(0, torch.arange(len(x)))).numpy()
+
+
+def said(model, x):
+    return logits(model, x).argmax(1)
+
+
+def right(model, name, eps):
+    """(attacked, clean) by a plain loop over the stored rows."""
+    rows_ = column(name, "epsilon") == np.float32(eps)
+    label, origin = column(name, "labels")[rows_], column(name, "original")[rows_]
+    clean = said(model, column(name, "originals"))[origin] == label
+    return said(model, column(name, "images")[rows_]) == label, clean
+
+
+def test_every_model_meets_every_set_at_every_budget(run, inside):
+    found = rows(run("evaluate", "model.h5", "lr.h5", *given(*MODELS), "--json"))
+    for model in MODELS:
+        for name in ("model", "lr"):
+            for eps in (0.1, 0.2):
+                after, before = right(model, name, eps)
+                where = {"model": f"{model}.safetensors", "set": f"{name}.h5", "epsilon": eps}
+                assert only(found, metric="accuracy", **where)["k"] == after.sum()
+                won = only(found, metric="success", **where)
+                assert (won["k"], won["n"]) == ((before & ~after).sum(), before.sum())
+
+
+def test_the_worst_case_names_who_won(run, inside):
+    order = ("lr", "model", "pgd")
+    found = rows(run("evaluate", *(f"{name}.h5" for name in order), *given("model"), "--json"))
+    for eps in (0.1, 0.2):
+        seen = [right("model", name, eps) for name in order]
+        left, start = [one[0] for one in seen], seen[0][1]
+        worst = only(found, metric="robust_accuracy", epsilon=eps)
+        assert (worst["k"], worst["n"]) == (np.logical_and.reduce(left).sum(), 120)
+        assert worst["k"] <= min(one.sum() for one in left)
+        total = worst["k"] + only(found, metric="wrong-from-start", epsilon=eps)["k"]
+        for number, name in enumerate(order):
+            broke = start & ~left[number]
+            first = broke & np.logical_and.reduce([left[k] for k in range(number)], axis=0) if number else broke
+            alone = broke & np.logical_and.reduce([left[k] for k in range(3) if k != number])
+            where = {"set": f"{name}.h5", "epsilon": eps, "kind": "worst case"}
+            assert only(found, metric="won", **where)["k"] == first.sum()
+            assert only(found, metric="won-alone", **where)["k"] == alone.sum()
+            assert only(found, metric="won", **where)["threat"]["attack"] == {"pgd": "pgd"}.get(name, "fgsm")
+            total += first.sum()
+        assert total == 120, "every image is left, lost, or won by one set"
+
+
+def stands(name, images, right, *, model="m", knowledge="white-box", start=None, budget="0.1", **more):
+    line = {"norm": "linf", "epsilon": budget, "knowledge": knowledge, "pixels": "float", "notes": [], **more}
+    right = np.atleast_2d(np.array(right, bool))
+    start = np.ones(len(images), bool) if start is None else np.array(start, bool)
+    return Standing(model, name, "adversarial", budget, line, "here", np.array(images), right, start)
+
+
+def test_the_worst_case_is_over_the_images_that_every_set_holds():
+    worst = Worst(both=False)
+    worst.add(stands("a", [1, 2, 3, 7], [1, 1, 0, 1], knowledge="transfer"))
+    worst.add(stands("b", [2, 3, 4], [0, 1, 1], knowledge="static"))
+    found = {(row["set"], row["metric"]): row for row in worst.rows(asked=False)}
+    one = found["a + b", "robust_accuracy"]
+    assert (one["k"], one["n"]) == (0, 2)
+    assert one["threat"]["knowledge"] == "static"
+    assert "over the 2 images that every set holds" in " ".join(one["threat"]["notes"])
+    assert [found[name, "won"]["k"] for name in "ab"] == [1, 1]
+
+
+def test_the_worst_case_keeps_norms_and_budgets_apart_and_needs_one_source():
+    worst = Worst(both=False)
+    for one in (stands("a", [1], [1]), stands("b", [1], [0], budget="0.2"), stands("c", [1], [0], norm="l2")):
+        worst.add(one)
+    assert worst.rows(asked=False) == []
+    assert [row["value"] for row in worst.rows(asked=True)] == [1.0, 0.0, 0.0]
+    apart = Worst(both=False)
+    apart.add(stands("a", [1], [1]))
+    apart.add(stands("b", [2], [1]))
+    assert apart.rows(asked=False) == []
+    with pytest.raises(advcli.pipeline.worst.CommandError, match="no image is in all"):
+        apart.rows(asked=True)
+
+
+def test_a_set_stored_in_8_bits_counts_in_both_views():
+    worst = Worst(both=True)
+    for one in (stands("a", [1, 2], [1, 1]), stands("a", [1, 2], [1, 0], pixels="8-bit (rounded)"),
+                stands("b", [1, 2], [0, 1], pixels="8-bit")):  # fmt: skip
+        worst.add(one)
+    found = [row for row in worst.rows(asked=False) if row["metric"] == "robust_accuracy"]
+    assert [(row["k"], row["threat"].get("pixels")) for row in found] == [(1, None), (0, "8-bit (rounded)")]
+
+
+def test_fail_under_takes_the_worst_of_sets_models_and_budgets(run, inside):
+    words = ["evaluate", "model.h5", "mlp.h5", *given("lr", "tree")]
+    lowest = min(row["value"] for row in rows(run(*words, "--json")) if row["metric"] == "robust_accuracy")
+    by_sets = [row["value"] for row in rows(run(*words, "--json")) if row["metric"] == "accuracy"]
+    assert lowest < min(by_sets), "else the worst case over the sets is not what decides"
+    assert run(*words, "--fail-under", f"robust_accuracy={lowest}").code == 0
+    ran = run(*words, "--fail-under", f"robust_accuracy={min(by_sets)}")
+    assert ran.code == 1
+    assert "robust_accuracy is" in ran.err
+    assert run(*words, "--metric", "top", "--fail-under", f"robust_accuracy={min(by_sets)}").code == 1
+
+
+def test_fixed_labels_by_the_victims_stored_and_fresh_words(run, inside):
+    for eps in (0.1, 0.2):
+        kept = column("model", "epsilon") == np.float32(eps)
+        label, stored = column("model", "labels")[kept], column("model", "prediction")[kept]
+        x = column("model", "images")[kept]
+        wrong, mended = stored != label, said("defended", x) == label
+        for models, how in ((["defended"], "stored"), (["model", "defended"], "recomputed")):
+            found = rows(run("evaluate", "model.h5", *given(*models), "--metric", "fixed", "--json"))
+            one = only(found, epsilon=eps, model="defended.safetensors")
+            assert (one["k"], one["n"], one["victim"]) == ((wrong & mended).sum(), wrong.sum(), how)
+            assert 0 < one["k"] < one["n"]
+        assert only(found, epsilon=eps, model="model.safetensors")["k"] == 0, "the victim fixes none of its own mistakes"
+
+
+def test_the_victim_of_a_static_attack_is_asked_without_its_defenses(run, inside):
+    (one,) = rows(run("evaluate", "static.h5", *given("defended"), "--metric", "fixed", "--json"))
+    wrong = column("static", "prediction") != column("static", "labels")
+    assert (one["n"], one["victim"]) == (wrong.sum(), "recomputed")
+    assert one["k"] > 0
+
+
+def test_labels_that_a_filter_fixes(run, inside, tmp_path):
+    filtered = tmp_path / "filtered.h5"
+    assert run("defend", "model.h5", "--method", "squeeze", "--bits", "2", "-o", filtered).code == 0
+    found = rows(run("evaluate", filtered, *given("model"), "--metric", "fixed", "--json"))
+    kept = column("model", "epsilon") == np.float32(0.1)
+    with ImageSet(filtered) as opened:
+        x = opened.rows("images", 0, len(opened)).numpy()[kept]
+    label, wrong = column("model", "labels")[kept], (column("model", "prediction") != column("model", "labels"))[kept]
+    one = only(found, epsilon=0.1)
+    assert (one["k"], one["n"]) == (((said("model", x) == label) & wrong).sum(), wrong.sum())
+    assert one["threat"]["knowledge"] == "static"
+
+
+def test_float_and_8_bit_side_by_side(run, inside):
+    found = rows(run("evaluate", "model.h5", *given("lr"), "--pixels", "both", "--json"))
+    x, label, kept = column("model", "images"), column("model", "labels"), column("model", "epsilon") == np.float32(0.1)
+    snapped = np.rint(x * np.float32(255)) / np.float32(255)  # rint rounds half to even
+    assert not np.array_equal(x, snapped)
+    for pixels, images in (("float", x), ("8-bit (rounded)", snapped)):
+        each = [row for row in found if row["threat"].get("pixels") == pixels and row["kind"] == "adversarial"]
+        assert only(each, metric="accuracy", epsilon=0.1)["k"] == (said("lr", images[kept]) == label[kept]).sum()
+    assert [
+        row["threat"]["pixels"] for row in rows(run("evaluate", "model.h5", *given("lr"), "--pixels", "8-bit", "--json"))
+    ] == ["8-bit (rounded)"] * 4
+
+
+def test_rounding_is_half_to_even_and_can_undo_an_attack():
+    from advcli.pipeline.subjects import Subject
+
+    halves = torch.tensor([0.5, 1.5, 2.5, 254.5]).view(1, 1, 2, 2) / 255
+    header = {"kind": "clean", "classes": ["0"], "split": "test"}
+    subject = Subject("x", header, 1, np.zeros(1), np.zeros(1), lambda start, stop: halves[start:stop], eight_bit=False)
+    assert (subject.in_8_bit().pictures(0, 1) * 255).round().flatten().tolist() == [0, 2, 2, 254]
+    assert subject.in_8_bit().in_8_bit().rounded
+
+
+def test_what_is_8_bit_already_stands_once(run, inside, tmp_path):
+    made = tmp_path / "bytes.h5"
+    run("attack", "--method", "fgsm", "--quantize", "--eps", "0.2", "--limit", "20", *given("lr"), "-o", made)
+    words = ["evaluate", made, *given("lr"), "--metric", "accuracy", "--json"]
+    assert len(rows(run(*words, "--pixels", "both"))) == len(rows(run(*words)))
+
+
+def test_transfer_is_a_matrix_of_sources_and_targets(run, inside):
+    """S0-K1, S2-S3: n, k and interval in every cell, the distances of every source."""
+    names = ("model", "mlp", "lr")
+    words = ["evaluate", *(f"{name}.h5" for name in names), *given(*MODELS), "--metric", "transfer"]
+    found = rows(run(*words, "--json"))
+    assert len(found) == len(names) * len(MODELS) * len(EPS)
+    for source in names:
+        for target in MODELS:
+            after, before = right(target, source, 0.2)
+            one = only(found, set=f"{source}.h5", model=f"{target}.safetensors", epsilon=0.2)
+            assert (one["k"], one["n"]) == ((before & ~after).sum(), before.sum())
+            assert one["low"] <= one["value"] <= one["high"]
+            kept = column(source, "epsilon") == np.float32(0.2)
+            moved = column(source, "images")[kept] - column(source, "originals")[column(source, "original")[kept]]
+            went = (column(source, "clean_prediction") == column(source, "labels"))[kept]
+            sizes = moved[went].reshape(went.sum(), -1)
+            assert one["linf"] == pytest.approx(np.abs(sizes).max(1).mean(), rel=1e-5)
+            assert one["l2"] == pytest.approx(np.linalg.norm(sizes, axis=1).mean(), rel=1e-5)
+    text = run(*words).out.splitlines()
+    (head,) = (line for line in text if line.startswith("set "))
+    assert head.split() == ["set", *MODELS]
+    (line,) = (line for line in text if line.startswith("mlp.h5 0.2"))
+    own = only(found, set="mlp.h5", model="mlp.safetensors", epsilon=0.2)
+    assert f"*{own['value']:.1%} {own['k']}/{own['n']}" in line
+    assert line.count("*") == 1
+    others = [only(found, set=f"{s}.h5", model="lr.safetensors", epsilon=0.1)["value"] for s in ("model", "mlp")]
+    assert f"{np.mean(others):.1%}" in next(line for line in text if line.startswith("mean of the others"))
+
+
+def test_precision_recall_and_f1_of_one_class_as_scikit_learn_has_them(run, folder):
+    """S4-X1, S4-X2: two classes re-indexed, seven is the positive one."""
+    assert run("train", "--classes", "6,7", "--arch", "mlp", "--epochs", "2", "--limit", "40").code == 0
+    assert run("attack", "--method", "fgsm", "--eps", "0.3").code == 0
+    found = rows(run("evaluate", "--metric", "accuracy", "--metric", "per-class", "--positive", "7", "--json"))
+    x, label = column("adversarial", "images"), column("adversarial", "labels")
+    mine = [row for row in found if row["kind"] == "adversarial"]
+    p, r, f, _ = precision_recall_fscore_support(label, said("model", x), pos_label=1, average="binary", zero_division=0)
+    assert [row["metric"] for row in mine] == ["accuracy", "precision", "recall", "f1"]
+    assert [row["value"] for row in mine[1:]] == pytest.approx([p, r, f])
+    assert {row["class"] for row in mine[1:]} == {"7"}
+    wide = run("evaluate", "--metric", "accuracy", "--metric", "per-class", "--positive", "7", "--wide").out.splitlines()
+    assert wide[0].split("  ")[0] == "model"
+    assert all(word in wide[0] for word in ("accuracy", "precision 7", "recall 7", "f1 7"))
+    assert len(wide) == 3
+
+
+def test_mcnemars_pairs_are_the_same_images(run, inside):
+    found = rows(run("evaluate", "lr.h5", *given("model", "mlp", "tree"), "--compare", "--json"))
+    pairs = [row for row in found if row["metric"] == "difference"]
+    assert [(row["model"], row["epsilon"]) for row in pairs] == [
+        (f"{model}.safetensors", eps) for model in ("mlp", "tree") for eps in (0.1, 0.2)
+    ]
+    for row in pairs:
+        first, _ = right("model", "lr", row["epsilon"])
+        second, _ = right(row["model"].removesuffix(".safetensors"), "lr", row["epsilon"])
+        assert (row["b"], row["c"]) == ((first & ~second).sum(), (second & ~first).sum())
+        assert row["value"] == pytest.approx(second.mean() - first.mean())
+        assert row["low"] <= row["value"] <= row["high"]
+        assert row["against"] == "model.safetensors"
+    assert run("evaluate", "lr.h5", *given("model"), "--compare").code == 2
+
+
+def test_a_model_against_itself_and_on_clean_images(run, inside, tmp_path):
+    shutil.copy("model.safetensors", tmp_path / "same.safetensors")
+    words = ["--model", "model.safetensors", "--model", tmp_path / "same.safetensors", "--model", "lr.safetensors"]
+    found = rows(run("evaluate", "--data", "digits", *words, "--compare", "--metric", "accuracy", "--json"))
+    same, worse = (row for row in found if row["metric"] == "difference")
+    assert (same["b"], same["c"], same["p"], same["finding"]) == (0, 0, 1.0, "inconclusive")
+    assert same["low"] < 0 < same["high"]
+    assert worse["n"] == 500
+    assert worse["kind"] == "clean"
+
+
+def pair(b, c, n, knowledge=("white-box", "white-box")):
+    """Two standings with so many discordant images."""
+    first, second = np.ones(n, bool), np.ones(n, bool)
+    second[:b], first[b : b + c] = False, False
+    return [
+        stands("s", np.arange(n), side, model=m, knowledge=k) for side, m, k in zip((first, second), "xy", knowledge, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "finding"),
+    [
+        (0, 0, "inconclusive"),
+        (5, 5, "inconclusive"),
+        (1, 5, "inconclusive"),
+        (2, 30, "better"),
+        (30, 2, "worse"),
+        (0, 6, "better"),
+    ],
+)
+def test_a_finding_needs_an_interval_without_zero_and_its_sign(b, c, finding):
+    """S1-F7, S4-K1: never better where the sign is the other, or the interval holds 0."""
+    (row,) = comparisons(pair(b, c, 100), "x")
+    assert row["finding"] == finding
+    if finding == "better":
+        assert row["low"] > 0
+        assert row["p_holm"] < 0.05
+
+
+def test_unequal_attacks_allow_no_finding():
+    for knowledge in (("white-box", "transfer"), ("adaptive", "static"), ("static", "transfer")):
+        (row,) = comparisons(pair(2, 30, 100, knowledge), "x")
+        assert row["finding"] == "unequal attacks"
+    (row,) = comparisons(pair(2, 30, 100, ("white-box", "adaptive")), "x")
+    assert row["finding"] == "better"
+
+
+def test_many_tests_raise_the_bar():
+    standings = []
+    for number in range(8):
+        standings += [Standing(s.model, f"{number}", *(getattr(s, n) for n in ("kind", "budget", "threat", "source", "images", "right", "start")))
+                      for s in pair(1, 9, 100)]  # fmt: skip
+    found = comparisons(standings, "x")
+    assert len(found) == 8
+    assert all(row["p"] < 0.05 < row["p_holm"] and row["finding"] == "inconclusive" for row in found)
+
+
+def test_each_attacked_through_its_own_defense_is_compared_over_the_worst_case(run, inside):
+    found = rows(run("evaluate", "pgd.h5", "adaptive.h5", *given("model", "defended"), "--compare", "--json"))
+    worst = [row for row in found if row["metric"] == "difference" and row["kind"] == "worst case"]
+    assert len(worst) == 2
+    assert {row["finding"] for row in worst} <= {"better", "worse", "inconclusive"}
+    alone = [row for row in found if row["metric"] == "difference" and row["kind"] == "adversarial"]
+    assert {row["finding"] for row in alone} == {"unequal attacks"}
+
+
+def test_rejection_counts_and_coverage_stands_unasked(run, folder, small_model):
+    shutil.copy(small_model, "model.safetensors")
+    assert run("defend", "--method", "squeeze-detector", "--model", "model.safetensors", "-o", "d.safetensors").code == 0
+    assert run("attack", "--method", "fgsm", "--eps", "0.2", "--limit", "200").code == 0
+    found = rows(run("evaluate", "adversarial.h5", *given("d", "model"), "--json"))
+    assert {row["metric"] for row in found if row["model"] == "model.safetensors"} == {"accuracy", "success"}
+    mine = {row["metric"]: row for row in found if row["model"] == "d.safetensors"}
+    x, label = column("adversarial", "images"), column("adversarial", "labels")
+    answers, classes = logits("d", x), 10
+    rejected = answers.argmax(1) == classes
+    correct = ~rejected & (answers.argmax(1) == label)
+    assert 0 < rejected.sum() < 200
+    assert (mine["coverage"]["k"], mine["coverage"]["n"]) == ((~rejected).sum(), 200)
+    assert (mine["accuracy"]["k"], mine["accuracy"]["n"]) == (correct.sum(), 200)
+    assert (mine["accuracy-accepted"]["k"], mine["accuracy-accepted"]["n"]) == (correct.sum(), (~rejected).sum())
+    assert mine["undetected"]["k"] == (~rejected & ~correct).sum()
+    roc = rows(run("evaluate", "adversarial.h5", *given("d", "model"), "--metric", "roc", "--json"))
+    assert {row["model"] for row in roc} == {"d.safetensors"}
+    assert [(row["metric"], row["positives"]) for row in roc] == [
+        (metric, which) for which in ("successful", "all") for metric in ("auc", "tpr@1%", "tpr@5%")
+    ]
+    before = logits("d", column("adversarial", "originals"))
+    score, clean = (one[:, classes] - one[:, :classes].max(1) for one in (answers, before))
+    attacked = column("adversarial", "clean_prediction") == label
+    fooled = attacked & (answers[:, :classes].argmax(1) != label) & (before[:, :classes].argmax(1) == label)
+    for which, kept in (("all", attacked), ("successful", fooled)):
+        area = (np.sign(score[kept][:, None] - clean) / 2 + 0.5).mean()
+        assert only(roc, metric="auc", positives=which)["value"] == pytest.approx(area)
+    ran = run("evaluate", "adversarial.h5", *given("model"), "--metric", "roc")
+    assert ran.code == 0
+    assert "speaks of models that can reject only" in ran.err
+
+
+def test_a_metric_with_nothing_to_say_says_so(run, inside):
+    ran = run("evaluate", "--data", "digits", *given("lr"), "--metric", "success", "--metric", "accuracy")
+    assert ran.code == 0
+    assert "success: speaks of adversarial sets only" in ran.err
+
+
+WORDS = {
+    "plain": ["pgd.h5", "lr.h5", *given("model", "defended"), "--compare"],
+    "wide": ["pgd.h5", *given("model", "defended"), "--wide", "--metric", "accuracy", "--metric", "per-class", "--positive", "7"],
+    "transfer": ["model.h5", "mlp.h5", "lr.h5", *given(*MODELS), "--metric", "transfer", "--pixels", "both"],
+    "confusion": ["pgd.h5", *given("model"), "--metric", "confusion"],
+}
+
+
+@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("kind", WORDS)
+def test_tables_fit_the_terminal_and_keep_every_figure(kind, width, run, inside, monkeypatch):
+    found = rows(run("evaluate", *WORDS[kind], "--json"))
+    free = tables.report(found, wide="--wide" in WORDS[kind])
+    text = tables.report(found, wide="--wide" in WORDS[kind], width=width)
+    assert max(map(len, text.splitlines())) <= width
+    numbers = [f"{row['value']:.1%}" for row in found if row["low"] is not None and row["metric"] != "confusion"]
+    numbers += [f"{row['k']}/{row['n']}" for row in found if row["metric"] in ("transfer", "robust_accuracy")]
+    for one in numbers:
+        assert one in text
+        assert one in free
+
+
+def test_a_terminal_has_a_width_and_a_pipe_has_none(run, inside, monkeypatch):
+    from advcli.cli import render
+
+    assert render.width() is None
+    monkeypatch.setenv("COLUMNS", "77")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert render.width() == 77
+
+
+def test_an_empty_cell_is_no_figure():
+    line = {"attack": None, "knowledge": "none", "pixels": "float", "notes": []}
+    row = {"model": "m", "set": "s", "kind": "clean", "epsilon": None, "metric": "precision", "value": 0.0, "n": 0, "k": 0,
+           "low": 0.0, "high": 1.0, "undefined": True, "threat": line}  # fmt: skip
+    text = tables.report([row])
+    assert "n=0" in text
+    assert "%" not in text.splitlines()[1]
+
+
+def test_columns_hold_cells_of_several_lines():
+    text = columns.table([{"a": "x\nlonger", "b": "1\n22"}, {"a": "y", "b": "3"}])
+    assert text.splitlines() == ["a        b", "x        1", "longer  22", "y        3"]
