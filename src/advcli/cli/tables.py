@@ -193,7 +193,9 @@ def _compared(rows: Sequence[Row], width: int | None) -> str:
     """Pairs of models: the difference, McNemar's p, and whether anything may be said."""
     lines = []
     for row in rows:
-        known = (row["against_threat"]["knowledge"], row["threat"]["knowledge"])
+        known = (
+            (row["against_threat"]["knowledge"], row["threat"]["knowledge"]) if row["threat"]["attack"] else ("clean", "clean")
+        )
         lines.append({
             "model": row["model"],
             "against": f"against {row['against']}",

@@ -65,7 +65,10 @@ def evaluate(
     resize: Resize = None,
     data_dir: DataDir = None,
     download: Download = False,
-    metric: Annotated[tuple[str, ...], Param("A metric; may be repeated. [default: accuracy and success]", form="NAME")] = (),
+    metric: Annotated[
+        tuple[str, ...],
+        Param("A metric; may be repeated. [default: accuracy, success; coverage where models can reject]", form="NAME"),
+    ] = (),
     pixels: Annotated[
         Literal["stored", "8-bit", "both"], Param("Judge the pixels as they are stored, rounded to 8 bits, or both side by side.")
     ] = "stored",
@@ -122,7 +125,10 @@ def evaluate(
     if asked or any(bound.spec.name == "accuracy" for bound in metrics):
         rows += worst.rows(asked=asked)
     if compare:
-        rows += comparisons([*standings, *(one for one, _ in worst.standings())], str(models[0].path))
+        found = comparisons([*standings, *(one for one, _ in worst.standings())], str(models[0].path))
+        if not found:
+            talk.warn("--compare: the models saw no image in common; give both the same --data or files")
+        rows += found
     failed = [name for name, bar in bars if not _passes(name, bar, rows, talk)]  # every bar is looked at, and said
     return Report(rows, passed=not failed, wide=wide)
 
