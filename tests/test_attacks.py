@@ -15,8 +15,10 @@ from conftest import Halfspace, attacked, near_the_plane
 SPECS = catalog.specs("attack")
 CASES = [pytest.param(spec, norm, id=f"{spec.name}-{norm}") for spec in SPECS for norm in spec.traits.norms]
 BOUNDED = [case for case in CASES if case.values[0].traits.budgeted and case.values[1] != "raw"]
-INFORMED = [case for case in BOUNDED if case.values[0].traits.access != "none"]
-TARGETED = [case for case in INFORMED if case.values[0].traits.targeted]
+INFORMED = [case for case in BOUNDED if case.values[0].traits.access != "none" and case.values[0].traits.within]
+MINIMAL = [case for case in CASES if case.values[0].traits.kind == "minimal"]
+CLOSE = [case for case in MINIMAL if case.values[0].traits.within]
+TARGETED = [case for case in INFORMED + CLOSE if case.values[0].traits.targeted]
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 12, 20), (1, 1, 7)]
 
 
@@ -42,13 +44,18 @@ def options(spec, norm):
     return {"norm": norm} if spec.option("norm") else {}
 
 
+def quick(spec):
+    return {"steps": 5} if spec.option("steps") else {}
+
+
 @pytest.mark.parametrize(("spec", "norm"), INFORMED)
 def test_fools_every_image_that_it_can_reach(spec, norm, halfspace):
     x = near_the_plane()
     label = halfspace(x).argmax(1)
     for k, far in enumerate(halfspace.distance(x, norm).tolist()):
-        made = attacked(spec.name, halfspace, x[k : k + 1], label[k : k + 1], f"{1.02 * far:.9f}", options=options(spec, norm))
-        assert made["success"].all(), f"not fooled at 1.02 times the distance {far}"
+        eps = f"{spec.traits.within * far:.9f}"
+        made = attacked(spec.name, halfspace, x[k : k + 1], label[k : k + 1], eps, options=options(spec, norm))
+        assert made["success"].all(), f"not fooled at {spec.traits.within} times the distance {far}"
 
 
 @pytest.mark.parametrize(("spec", "norm"), BOUNDED)
@@ -65,7 +72,8 @@ def test_reaches_the_target_that_it_can_reach(spec, norm, halfspace):
     x = near_the_plane()
     label = halfspace(x).argmax(1)
     far = halfspace.distance(x, norm).max().item()
-    made = attacked(spec.name, halfspace, x, label, f"{1.02 * far:.9f}", target="next", options=options(spec, norm))
+    eps = f"{spec.traits.within * far:.9f}"
+    made = attacked(spec.name, halfspace, x, label, eps, target="next", options=options(spec, norm))
     assert (made["target"] == 1 - label.numpy()).all()
     assert made["success"].all()
 
@@ -85,6 +93,77 @@ def test_stays_in_the_ball_and_in_range(spec, norm, shape, classes):
         assert (distance(images, x, norm) <= eps + tolerance(eps)).all()
         if eps == 0.7 and spec.traits.access != "none":
             assert not torch.equal(images, x)
+
+
+@pytest.mark.parametrize(("spec", "norm"), CLOSE)
+def test_comes_as_close_to_the_plane_as_it_says(spec, norm, halfspace):
+    x = near_the_plane()
+    made = attacked(spec.name, halfspace, x, halfspace(x).argmax(1), options=options(spec, norm))
+    ratio = distance(torch.from_numpy(made["images"]), x, norm) / halfspace.distance(x, norm)
+    assert made["success"].all()
+    assert (ratio >= 1 - 1e-5).all()
+    assert (ratio <= spec.traits.within).all(), ratio
+
+
+class Affine(nn.Module):
+    """Classes split by planes; the exact distance within the box is found by bisection."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        size = int(np.prod(shape))
+        self.w = torch.randn(classes, size, generator=torch.Generator().manual_seed(size + classes)) / size**0.5
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        return (x.flatten(1) - 0.5) @ self.w.T
+
+    def distance(self, x: Tensor, label: Tensor, norm: str) -> Tensor:
+        """The nearest of the half-spaces of the other classes, each alone, in float64."""
+        away = self.w.double()[None] - self.w.double()[label][:, None]
+        point = x.double().flatten(1)[:, None]
+        lead = ((point - 0.5) * away).sum(2)
+        room, size = torch.where(away > 0, 1 - point, point), away.abs()
+        rate = {"l2": size, "linf": torch.ones_like(size)}[norm]
+        low, high = torch.zeros_like(lead), torch.full_like(lead, 1e4)
+        for _ in range(100):
+            middle = (low + high) / 2
+            enough = lead + (size * torch.minimum(middle[:, :, None] * rate, room)).sum(2) >= 0
+            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+        move = torch.minimum(high[:, :, None] * rate, room)
+        far = move.norm(dim=2) if norm == "l2" else move.amax(2)
+        return torch.where(high < 9e3, far, torch.inf).scatter(1, label[:, None], torch.inf).amin(1)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("spec", "norm"), [case for case in CLOSE if case.values[1] in ("l2", "linf")])
+def test_comes_as_close_as_it_says_from_black_and_white_pictures(spec, norm, shape, classes):
+    if spec.traits.targeted == "only":
+        pytest.skip("the distance to one class is another one")
+    model, x = Affine(shape, classes), pictures(shape, 8).round()
+    x[-1] = 0.0
+    label = model(x).argmax(1)
+    exact = model.distance(x, label, norm)
+    assert exact.isfinite().all()
+    made = attacked(spec.name, model, x, label, options=options(spec, norm))
+    ratio = distance(torch.from_numpy(made["images"]), x, norm) / exact
+    assert made["success"].all()
+    assert (ratio >= 1 - 1e-5).all()
+    assert (ratio <= spec.traits.within).all(), ratio
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("spec", "norm"), MINIMAL)
+def test_a_method_without_a_budget_wins_or_gives_the_original_back(spec, norm, shape, classes):
+    model, x = Small(shape, classes), pictures(shape)
+    made = attacked(spec.name, model, x, model(x).argmax(1), options=options(spec, norm) | quick(spec))
+    images, won = torch.from_numpy(made["images"]), torch.from_numpy(made["success"]).bool()
+    assert images.dtype == torch.float32
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert np.isnan(made["epsilon"]).all()
+    assert torch.equal(images[~won], x[~won])
+    assert (distance(images, x, norm)[won] > 0).all()
 
 
 @pytest.mark.parametrize(("spec", "norm"), CASES)
@@ -142,12 +221,14 @@ def test_zero_gradients_give_an_honest_failure(spec, norm):
     made = attacked(spec.name, Flat(), x, torch.zeros(5, dtype=torch.int64), "0.3", options=options(spec, norm))
     assert np.isfinite(made["images"]).all()
     assert not made["success"].any()
+    if spec.traits.kind == "minimal":
+        assert (made["images"] == x.numpy()).all(), "a failed row holds the original"
 
 
 @pytest.mark.parametrize(("spec", "norm"), CASES)
 def test_verdicts_hardly_depend_on_the_batch(spec, norm):
     model, x = Small((1, 6, 6), 5), pictures((1, 6, 6), 100)
-    label, settings = model(x).argmax(1), options(spec, norm) | ({"steps": 5} if spec.option("steps") else {})
+    label, settings = model(x).argmax(1), options(spec, norm) | quick(spec)
     made = [attacked(spec.name, model, x, label, "0.1", options=settings, batch=size) for size in (1, 7, 64)]
     for other in made[1:]:
         assert (made[0]["success"] == other["success"]).mean() >= 0.99

@@ -31,6 +31,7 @@ class AttackTraits:
     access: Access
     targeted: bool | Literal["only"] = True
     random: bool = False  # another start may give another result
+    within: float | None = 1.02  # times the exact distance: what it needs on an affine model; None: nothing is promised
     paper: str = ""
 
     @property
@@ -179,12 +180,12 @@ def attack(
     access: Access,
     targeted: bool | Literal["only"] = True,
     random: bool = False,
+    within: float | None = 1.02,
     paper: str = "",
 ) -> Callable[[F], F]:
     """Register the function below as an attack; its keyword-only parameters become options."""
-    return _decorator(
-        "attack", family=family, kind=kind, norms=norms, access=access, targeted=targeted, random=random, paper=paper
-    )
+    more = {"targeted": targeted, "random": random, "within": within, "paper": paper}
+    return _decorator("attack", family=family, kind=kind, norms=norms, access=access, **more)
 
 
 def defense(

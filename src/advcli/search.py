@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from advcli.geometry import distance
 from advcli.numbers import step_length
 from advcli.victim import Goal
 
@@ -45,3 +46,18 @@ class Best:
         live = ~goal.reached(logits)
         self._open = self._open[live]
         return live
+
+
+class Closest:
+    """Of every sample the point nearest to the original that reaches the goal; the original where none does."""
+
+    def __init__(self, x: Tensor, norm: str) -> None:
+        self.x, self._original, self._norm = x.clone(), x, norm
+        self.distance = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)
+
+    def offer(self, rows: Tensor, x: Tensor, reached: Tensor) -> Tensor:
+        """Record the candidates of some samples; the mask of those that came closer."""
+        far = distance(x, self._original[rows], self._norm)
+        better = reached & (far < self.distance[rows])
+        self.x[rows[better]], self.distance[rows[better]] = x[better], far[better]
+        return better

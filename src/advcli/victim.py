@@ -53,7 +53,7 @@ class Goal:
         def evading(logits: Tensor) -> Tensor:
             scores, beyond = split(logits, rejects=True)
             assert beyond is not None  # it rejects
-            return torch.where(self._fooled(scores) > 0, -beyond, loss(scores))
+            return torch.where(self._fooled(scores) > _sure(scores), -beyond, loss(scores))
 
         return evading
 
@@ -72,12 +72,20 @@ class Goal:
 
     def reached(self, logits: Tensor) -> Tensor:
         """Whether the goal is reached with a margin that no rounding undoes."""
-        return self.margin(logits) > SURE * split(logits, self.rejects)[0].abs().amax(1)
+        return self.margin(logits) > self.sure(logits)
+
+    def sure(self, logits: Tensor) -> Tensor:
+        """(N,) the margin that no rounding undoes."""
+        return _sure(split(logits, self.rejects)[0])
 
     def copies(self, count: int) -> "Goal":
         """The goal of `count` copies of every sample, one after the other."""
         source = None if self.source is None else self.source.repeat_interleave(count)
         return replace(self, label=self.label.repeat_interleave(count), source=source)
+
+
+def _sure(scores: Tensor) -> Tensor:
+    return SURE * scores.abs().amax(1)
 
 
 class Tally:

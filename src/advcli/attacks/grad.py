@@ -17,7 +17,7 @@ from advcli.search import Best, take
 from advcli.victim import Goal, Victim
 
 
-@attack(family="minimal", kind="minimal", norms=("l2",), access="gradient", targeted="only", paper="papers/0")
+@attack(family="minimal", kind="minimal", norms=("l2",), access="gradient", targeted="only", within=None, paper="papers/0")
 def grad(
     victim: Victim,
     x: Tensor,

@@ -83,7 +83,9 @@ def largest(impact: Tensor, free: Tensor, count: int) -> Tensor:
     return torch.where(value > -torch.inf, place, -1)
 
 
-@attack(family="minimal", kind="minimal", norms=("l0",), access="gradient", targeted="only", paper="arXiv:1511.07528")
+@attack(
+    family="minimal", kind="minimal", norms=("l0",), access="gradient", targeted="only", within=None, paper="arXiv:1511.07528"
+)
 def jsma(
     victim: Victim,
     x: Tensor,

@@ -1,0 +1,155 @@
+"""Attacks that come as close as they can: their geometry against SciPy, and what each of them promises of its own."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog, minimize
+from torch import Tensor, nn
+
+from advcli.geometry import FAR, crossing, distance, room_to
+from advcli.rng import SampleRNG
+from advcli.victim import Goal
+from conftest import Halfspace, attacked, near_the_plane
+from test_attacks import Affine, Small, pictures
+
+
+def far(made, norm="l2") -> Tensor:
+    return distance(torch.from_numpy(made["images"]), torch.from_numpy(made["originals"]), norm)
+
+
+class Scaled(nn.Module):
+    """The same decisions with logits of another size."""
+
+    def __init__(self, model: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.model, self.scale = model, scale
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        return self.scale * self.model(x)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_the_shortest_step_to_a_plane_is_that_of_scipy(norm):
+    draw = np.random.default_rng(0)
+    for size in (2, 6):
+        for _ in range(20):
+            slope, x = draw.normal(size=size), draw.random(size).round(draw.integers(0, 3))
+            room = np.where(slope > 0, 1 - x, x)
+            gain = draw.uniform(0.05, 0.95) * (np.abs(slope) * room).sum() + 1e-6
+            step, length = crossing(
+                *(torch.tensor(part[None], dtype=torch.float32) for part in (slope, np.array(gain), room)), norm
+            )
+            assert (x + step[0].numpy() >= -1e-6).all()
+            assert (x + step[0].numpy() <= 1 + 1e-6).all()
+            if (np.abs(slope) * room).sum() < 1e-3:
+                continue
+            assert step[0].numpy() @ slope == pytest.approx(gain, rel=1e-4)
+            assert float(length) == pytest.approx(_shortest(slope, x, gain, norm), rel=1e-3)
+
+
+def _shortest(slope, x, gain, norm):
+    box = list(zip(-x, 1 - x, strict=True))
+    if norm == "linf":
+        eye, one = np.eye(len(x)), np.ones((len(x), 1))
+        rows = np.vstack([np.r_[-slope, 0], np.hstack([eye, -one]), np.hstack([-eye, -one])])
+        return linprog(np.r_[0 * x, 1], rows, np.r_[-gain, np.zeros(2 * len(x))], bounds=[*box, (0, None)]).fun
+    start = np.where(slope > 0, 1 - x, -x)
+    found = minimize(
+        lambda d: d @ d,
+        start,
+        jac=lambda d: 2 * d,
+        bounds=box,
+        constraints={"type": "ineq", "fun": lambda d: slope @ d - gain, "jac": lambda d: slope},
+        method="SLSQP",
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    assert found.success
+    return found.fun**0.5
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_a_plane_beyond_black_and_white_is_far(norm):
+    slope, x = torch.tensor([[1.0, -2.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    step, length = crossing(slope, torch.tensor([3.0, 1.0]), room_to(slope, x), norm)
+    assert step.tolist() == [[0.5, -0.5], [0, 0]]
+    assert length[0] == 2 * FAR
+    assert length[1] == torch.inf
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("overshoot", [0.005, 0.02, 0.3])
+def test_the_overshoot_is_a_share_of_the_whole_perturbation(norm, overshoot, halfspace):
+    x = near_the_plane()
+    settings = {"norm": norm, "overshoot": overshoot, "refinements": 0}
+    made = attacked("deepfool", halfspace, x, halfspace(x).argmax(1), options=settings)
+    assert made["success"].all()
+    assert (made["gradients"] == 2).all(), "one step to the plane, one look at the other side"
+    ratio = far(made, norm) / halfspace.distance(x, norm)
+    torch.testing.assert_close(ratio, torch.full_like(ratio, 1 + overshoot), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_refinements_bring_deepfool_closer_and_full_strength_closer_still(norm):
+    model, x = Small((1, 8, 8), 5), pictures((1, 8, 8), 60)
+    label = model(x).argmax(1)
+    settings = [{"refinements": 0}, {"refinements": 6}, {"refinements": 6}]
+    found = [
+        far(attacked("deepfool", model, x, label, options={"norm": norm, **one}, early_stop=k < 2), norm)
+        for k, one in enumerate(settings)
+    ]
+    assert (found[1] <= found[0] + 1e-6).all()
+    assert (found[2] <= found[1] + 1e-6).all()
+    assert found[1].mean() < 0.99 * found[0].mean()
+
+
+def test_deepfool_looks_at_as_many_classes_as_it_is_told():
+    model, x = Affine((1, 4, 4), 10), pictures((1, 4, 4), 30)
+    label = model(x).argmax(1)
+    one, all_of_them = (attacked("deepfool", model, x, label, options={"candidates": n}) for n in (1, 10))
+    assert one["success"].all()
+    assert (one["gradients"] < all_of_them["gradients"]).all()
+    assert (far(one) >= far(all_of_them) * 0.98).all()
+    assert (far(one) > far(all_of_them) * 1.02).any(), "the class with the next largest score is not always the nearest"
+
+
+@pytest.mark.parametrize("method", ["deepfool"])
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_size_of_the_logits_does_not_matter(method, scale):
+    model, x = Affine((1, 4, 4), 4), pictures((1, 4, 4), 20)
+    label = model(x).argmax(1)
+    plain, scaled = (attacked(method, one, x, label) for one in (model, Scaled(model, scale)))
+    assert scaled["success"].all()
+    torch.testing.assert_close(far(scaled), far(plain), rtol=0.01, atol=1e-6)
+
+
+class Guarded(nn.Module):
+    """A half-space whose detector wants the last pixel as it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Halfspace()
+
+    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
+        scores = self.inner(x)
+        return torch.cat([scores, scores.amax(1, keepdim=True) + 4 * ((x.flatten(1)[:, 11:] - 0.55).abs() - 0.002)], 1)
+
+
+@pytest.mark.parametrize("method", ["deepfool"])
+def test_a_rejection_is_no_success_and_is_evaded(method):
+    model, x = Guarded(), near_the_plane(20)
+    x[:, 2, 1, 1] = 0.55
+    label = model(x).argmax(1)
+    assert (label < 2).all()
+    blind = attacked(method, model.inner, x, label)
+    made = attacked(method, model, x, label, rejects=True)
+    assert (model(torch.from_numpy(blind["images"])).argmax(1) == 2).any(), "who does not know of the detector runs into it"
+    assert made["success"].all()
+    assert (made["prediction"] == 1 - label.numpy()).all()
+
+
+def test_a_lead_that_rounding_undoes_is_climbed_further():
+    goal = Goal(torch.tensor([0, 0]), rejects=True)
+    logits = torch.tensor([[1.0, 1.0 + 2e-6, 0.5], [1.0, 1.1, 0.5]])
+    assert goal.reached(logits).tolist() == [False, True]
+    climbed = goal.climb(lambda scores: scores[:, 1] - scores[:, 0])(logits)
+    torch.testing.assert_close(climbed, torch.tensor([2e-6, 0.6]), rtol=0.1, atol=0)
