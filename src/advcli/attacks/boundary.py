@@ -42,7 +42,7 @@ class Pace:
         self.share[rows] = torch.where(turned, torch.full_like(share, (self.low + self.high) / 2), share)
 
 
-@attack(family="decision", kind="minimal", norms=("l2",), access="labels", random=True, paper="arXiv:1712.04248")
+@attack(family="decision", kind="minimal", norms=("l2",), access="labels", random=True, within=None, paper="arXiv:1712.04248")
 def boundary(
     victim: Victim,
     x: Tensor,

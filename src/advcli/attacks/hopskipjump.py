@@ -24,7 +24,7 @@ AT_ONCE = 1 << 23  # numbers of a batch of directions
 FEWEST = 8  # queries that a direction is worth
 
 
-@attack(family="decision", kind="minimal", norms=("l2",), access="labels", random=True, paper="arXiv:1904.02144")
+@attack(family="decision", kind="minimal", norms=("l2",), access="labels", random=True, within=None, paper="arXiv:1904.02144")
 def hopskipjump(
     victim: Victim,
     x: Tensor,
