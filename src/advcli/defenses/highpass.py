@@ -1,8 +1,9 @@
 """High-pass filter: the coarse structure is taken away, up to a radius of the picture's frequencies; edges remain.
 
 x' = F^-1((1 - M) F(x)) with the low-pass mask M of `advcli.frequency`; a radius of 0 takes the mean alone, one below 0
-nothing. The result is not cut to the range of pictures (without its mean it is half negative), so that the filter is
-linear and its gradient exact. Where pictures are written to a file, they are cut.
+nothing. The result is not cut to the range of pictures (half of it is negative, and cutting there would hide small
+changes from the model and from an attack alike), so that the filter is linear and its gradient exact; and so it leaves
+no pictures that a file could hold.
 """
 
 from functools import partial
@@ -24,7 +25,7 @@ def high(x: Tensor, radius: float, shape: str, keep_dc: bool) -> Tensor:
     return passed(x, mask)
 
 
-@defense(family="filter", gradient="exact", paper="papers/3")
+@defense(family="filter", gradient="exact", filters=False, paper="papers/3")
 def highpass(
     model: nn.Module,
     *,
