@@ -18,7 +18,7 @@ from advcli.pipeline import noise
 from advcli.pipeline.subjects import Subject
 from advcli.rng import SampleRNG
 from advcli.talk import SILENT
-from advcli.verdicts import Noise, Verdicts
+from advcli.verdicts import Decisions, Noise, Verdicts
 from conftest import Halfspace
 
 SIGMA, ALPHA, COPIES = 0.1, 0.001, 100_000
@@ -88,7 +88,8 @@ def test_a_coin_abstains():
 def test_figures_of_a_worked_case():
     """Four images: far, near, wrong, undecided."""
     counts = np.array([[1000, 0], [900, 100], [0, 1000], [510, 490]])
-    given = Verdicts(("0", "1"), np.zeros(5, np.int64), np.zeros(5, np.int64), np.zeros(5, np.int64))
+    said = Decisions(np.zeros(5, np.int64), np.zeros(5, np.int64), np.ones(5))
+    given = Verdicts(("0", "1"), np.zeros(5, np.int64), said)
     given.labels[4] = -1  # unlabelled: left out
     ask = Noise(0.5, np.arange(5), lambda rows, purpose, copies: counts[rows])
 

@@ -48,6 +48,9 @@ class Noise:
         return self.count(self.rows, purpose, copies)
 
 
+ROWS = (np.ndarray, Decisions, Noise)  # what has an entry for each row
+
+
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     """Decisions on the rows of one set at one budget; what stands after `said` is of attacked sets."""
@@ -67,9 +70,7 @@ class Verdicts:
 
     def __getitem__(self, mask: Array) -> "Verdicts":
         found: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
-        rows: dict[str, Any] = {
-            name: value[mask] for name, value in found.items() if isinstance(value, np.ndarray | Decisions | Noise)
-        }
+        rows: dict[str, Any] = {name: value[mask] for name, value in found.items() if isinstance(value, ROWS)}
         return replace(self, **rows)
 
     def known(self) -> "Verdicts":

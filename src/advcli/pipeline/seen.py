@@ -29,9 +29,8 @@ class Seen:
         """The figures of every metric that has something to say here."""
         for bound in metrics:
             if self.heard(bound):
-                rounds = (
-                    self.rounds[:1] if "noise" in bound.spec.traits.needs else self.rounds
-                )  # a certificate averages by itself
+                once = "noise" in bound.spec.traits.needs  # a certificate has draws of its own
+                rounds = self.rounds[:1] if once else self.rounds
                 for each in zip(*[list(bound(verdicts)) for verdicts in rounds], strict=True):
                     kind = str(self.subject.header["kind"])
                     yield row(str(self.model.path), self.subject.name, kind, self.budget, each, self.threat)
