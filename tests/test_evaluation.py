@@ -436,6 +436,16 @@ def test_tables_fit_the_terminal_and_keep_every_figure(kind, width, run, inside,
         assert one in free
 
 
+def test_rounded_rows_are_marked_in_every_table(run, inside):
+    words = ["pgd.h5", "lr.h5", *given("model", "mlp"), "--pixels", "both", "--compare"]
+    parts = run("evaluate", *words, "--metric", "accuracy", "--metric", "transfer").out.split("\n\n")
+    assert len(parts) == 4  # figures, winners, the matrix, the pairs
+    for part in parts:
+        kinds = [line for line in part.splitlines() if ".h5" in line and "against model.safetensors:" not in line]
+        marked = [line for line in kinds if "(8-bit)" in line or "8-bit (rounded)" in line]
+        assert 0 < len(marked) < len(kinds)
+
+
 def test_a_terminal_has_a_width_and_a_pipe_has_none(run, inside, monkeypatch):
     from advcli.cli import render
 

@@ -199,7 +199,7 @@ def _compared(rows: Sequence[Row], width: int | None) -> str:
         lines.append({
             "model": row["model"],
             "against": f"against {row['against']}",
-            "set": row["set"],
+            "set": row["set"] + _rounded(row),
             "eps": _eps(row),
             "n": str(row["n"]),
             "b": str(row["b"]),
