@@ -115,7 +115,9 @@ def attacked(
     settings = {"target": None, "label": "true", "seed": 0, "device": torch.device("cpu"), **job}
     wanted = budgets(eps) if bound.spec.traits.budgeted else (UNBOUNDED,)
     if bound.spec.traits.targeted == "only" and settings["target"] is None:
-        settings["target"] = "next"
+        settings["target"] = "next" if bound.spec.traits.has("images") else "all"
+    if not bound.spec.traits.has("images"):
+        labels = torch.full_like(labels, -1)
     whole, data = Job(model.eval(), bound, norm, wanted, **settings), in_memory(x, labels, classes)
     step = batch or max(1, len(x))
     made = [craft(whole, data, start, min(start + step, len(x))) for start in range(0, max(1, len(x)), step)]

@@ -11,6 +11,7 @@ from typing import Any
 from advcli.errors import InputError
 
 FORMAT = 1
+NOTHING = "nothing"  # what a set is named after whose pictures were made, not taken
 Header = dict[str, Any]
 
 
@@ -26,6 +27,12 @@ def digest(data: bytes) -> str:
 def identity(made: Header) -> str:
     """The digest of a command: equal where the same command would make the same file."""
     return digest(canonical({"format": FORMAT, **{k: v for k, v in made.items() if k not in ("environment", "program")}}))
+
+
+def from_nothing(header: Header) -> bool:
+    """Whether the pictures of a set were made out of noise or a plain colour: they have no class that they could lose."""
+    made = (header["of"] if header.get("kind") == "filtered" else header)["made"]
+    return bool((made.get("data") or {}).get("name") == NOTHING)
 
 
 def parse(data: bytes, where: str) -> Header:

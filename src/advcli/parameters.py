@@ -141,20 +141,25 @@ Model = Annotated[str | None, Param("The model file. [default: model.safetensors
 Data = Annotated[
     str | None,
     Param("A data set (digits, mnist, cifar10, ...), a folder of class folders, .npz, or an image-set file; NAME:SPLIT "
-          "picks the split.", form="DATA"),
+          "picks the split.", form="DATA", needs="images"),
 ]  # fmt: skip
-Split = Annotated[Literal["train", "val", "test"] | None, Param("Which split of the data.")]
-Limit = Annotated[int | None, Param("Use the first N images.", low=1, form="N")]
-PerClass = Annotated[int | None, Param("Use the first N images of every class.", low=1, form="N")]
-Classes = Annotated[str | None, Param("Keep these classes, in this order: 6,7.", form="NAME,...")]
+Split = Annotated[Literal["train", "val", "test"] | None, Param("Which split of the data.", needs="images")]
+Limit = Annotated[int | None, Param("Use the first N images.", low=1, form="N", needs="images")]
+PerClass = Annotated[int | None, Param("Use the first N images of every class.", low=1, form="N", needs="images")]
+Classes = Annotated[str | None, Param("Keep these classes, in this order: 6,7.", form="NAME,...", needs="images")]
 ImageSize = Annotated[
-    int | None, Param("Pixels of a folder's pictures: N x N, after --resize cut from the middle.", low=1, form="N")
+    int | None,
+    Param("Pixels of a folder's pictures: N x N, after --resize cut from the middle.", low=1, form="N", needs="images"),
 ]
-Resize = Annotated[int | None, Param("Make the shorter side of a folder's pictures N pixels, before the cut.", low=1, form="N")]
+Resize = Annotated[
+    int | None, Param("Make the shorter side of a folder's pictures N pixels, before the cut.", low=1, form="N", needs="images")
+]
 DataDir = Annotated[
-    str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR")
+    str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR", needs="images")
 ]
-Download = Annotated[bool, Param("Fetch a data set or weights that are not there; nothing is downloaded without.")]
+Download = Annotated[
+    bool, Param("Fetch a data set or weights that are not there; nothing is downloaded without.", needs="images")
+]
 Seed = Annotated[int, Param("Seed of every random draw.", low=0, high=2**63 - 1)]
 BatchSize = Annotated[int | None, Param("Images at a time. [default: 64, on a GPU 512]", low=1, form="N")]
 PartSize = Annotated[int, Param("Batches in one part, the unit that a rerun resumes from.", low=1)]
@@ -196,6 +201,10 @@ FitDir = Annotated[
 ]
 
 # Words of attacks.
+Init = Annotated[
+    Literal["noise", "grey", "black", "white"], Param("What the pictures start from: noise, or a plain colour.", needs="start")
+]
+Count = Annotated[int, Param("Pictures of every class that is wanted.", low=1, form="N", needs="start")]
 Eps = Annotated[
     str | None,
     Param("Budgets: 0.3, 8/255, a list, or a sweep 0:0.3:0.025. [default grey / colour: linf 0.3 / 8/255, "

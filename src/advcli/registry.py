@@ -18,7 +18,8 @@ Access = Literal["gradient", "scores", "labels", "none"]
 
 # What a method does to an image. `direction`: it names a direction, which is stepped once for every budget. `budget`: it
 # searches within a budget. `minimal`: it comes as close as it can. `transform`: it moves the picture, and no ball holds it.
-Kind = Literal["direction", "budget", "minimal", "transform"]
+# `generate`: it makes pictures of classes out of noise or a plain colour; all that are wanted come as one batch.
+Kind = Literal["direction", "budget", "minimal", "transform", "generate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class AttackTraits:
         """Whether an option that needs this trait does something here."""
         return {
             None: True,
+            "images": self.kind != "generate",
+            "start": self.kind == "generate",
             "budget": self.budgeted,
             "targeted": bool(self.targeted),
             "untargeted": self.access != "none" and self.targeted != "only",
@@ -124,7 +127,7 @@ class Spec:
             return "early_stop" in self.given or (self.role == "attack" and bool(self.traits.random))
         if self.role in ("attack", "defense"):
             return bool(self.traits.has(need))
-        return need is None or need in self.given
+        return need in (None, "images") or need in self.given
 
     def bind(self, given: Mapping[str, object]) -> "Bound":
         """Fix every parameter; a name that the method does not have is an error that lists those it has."""

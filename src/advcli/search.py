@@ -35,15 +35,15 @@ class Best:
         self._margin = x.new_full((len(x),), -torch.inf)
         self._open = torch.arange(len(x), device=x.device)
 
-    def offer(self, x: Tensor, logits: Tensor, goal: Goal) -> Tensor:
-        """Record the candidates of the open samples; the mask of those to go on with."""
+    def offer(self, x: Tensor, logits: Tensor, goal: Goal, done: Tensor | None = None) -> Tensor:
+        """Record the candidates of the open samples; the mask of those to go on with: not `done`, or not at the goal."""
         margin = goal.margin(logits)
         better = margin > self._margin[self._open]
         rows = self._open[better]
         self.x[rows], self._margin[rows] = x[better], margin[better]
         if not self.early_stop:
             return torch.ones_like(better)
-        live = ~goal.reached(logits)
+        live = ~(goal.reached(logits) if done is None else done)
         self._open = self._open[live]
         return live
 

@@ -66,6 +66,7 @@ class Verdicts:
     linf: Array | None = None  # distances to the original, where a metric needs them
     l2: Array | None = None
     noise: Noise | None = None  # of a model behind smoothing, where a metric needs it
+    generated: bool = False  # made out of nothing: a picture has no class to lose, and whatever is its target can be reached
     recomputed: bool = False  # whether the victim was asked again, or its stored words taken
 
     def __getitem__(self, mask: Array) -> "Verdicts":

@@ -1,7 +1,8 @@
 """How sure the model is of its decisions: mean and quartiles of the top probability, and how far it is from its accuracy.
 
 `overconfidence` is mean confidence minus accuracy: zero for a calibrated model, positive where it promises too much.
-Rejected images are left out: of them the model says nothing.
+Rejected images are left out: of them the model says nothing. Pictures that were made out of nothing have a confidence,
+and no accuracy to compare it with.
 """
 
 import numpy as np
@@ -12,11 +13,12 @@ from advcli.verdicts import Figure, Figures, Verdicts
 
 @metric(of="any")
 def confidence(verdicts: Verdicts) -> Figures:
-    known = verdicts[(verdicts.labels >= 0) & (verdicts.predictions >= 0)]
+    known = verdicts[((verdicts.labels >= 0) | verdicts.generated) & (verdicts.predictions >= 0)]
     count = len(known.labels)
     sure = known.said.confidence.astype(np.float64)
     right = float((known.predictions == known.labels).mean()) if count else 0.0
     yield Figure("confidence", float(sure.mean()) if count else 0.0, count)
     for name, share in {"min": 0.0, "quartile-1": 0.25, "median": 0.5, "quartile-3": 0.75, "max": 1.0}.items():
         yield Figure(f"confidence-{name}", float(np.quantile(sure, share)) if count else 0.0, count)
-    yield Figure("overconfidence", float(sure.mean()) - right if count else 0.0, count)
+    if not verdicts.generated:
+        yield Figure("overconfidence", float(sure.mean()) - right if count else 0.0, count)

@@ -1,6 +1,7 @@
 """The share of initially correct images that an attack turned: to any other class, or to its target.
 
 An image whose target is its own class has nothing to win and is left out; a rejected one (-1) does not count as won.
+Of pictures that were made out of nothing, the share that is taken for its target.
 """
 
 from advcli.registry import metric
@@ -9,8 +10,12 @@ from advcli.verdicts import Figures, Verdicts, rate
 
 @metric(of="adversarial", default=True)
 def success(verdicts: Verdicts) -> Figures:
+    assert verdicts.targets is not None  # an adversarial set has targets and originals
+    if verdicts.generated:
+        yield rate("success", int((verdicts.predictions == verdicts.targets).sum()), len(verdicts.targets))
+        return
     known = verdicts.known()
-    assert known.targets is not None  # an adversarial set has targets and originals
+    assert known.targets is not None
     assert known.clean is not None
     right = (known.clean == known.labels) & (known.targets != known.labels)
     turned = (known.predictions != known.labels) & (known.predictions >= 0)

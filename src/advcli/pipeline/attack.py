@@ -13,6 +13,7 @@ from advcli.parameters import (
     Allow,
     BatchSize,
     Classes,
+    Count,
     Data,
     DataDir,
     Device,
@@ -23,6 +24,7 @@ from advcli.parameters import (
     Eps,
     Force,
     ImageSize,
+    Init,
     Label,
     Limit,
     MaxQueries,
@@ -43,16 +45,18 @@ from advcli.parameters import (
     Target,
 )
 from advcli.pipeline import inputs, outputs
+from advcli.pipeline.beginnings import beginnings
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.pipeline.run import Run, estimate, publish
 from advcli.pipeline.victims import open_model
-from advcli.registry import Bound
+from advcli.registry import Bound, Spec
 from advcli.rejection import rejects
 from advcli.talk import SILENT, Talk
 
 RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8
+START = ("init", "count")
 RECORDED = ("label", "restarts", "early_stop", "max_queries", "static", "quantize", "rounding", "seed", "precision")
 
 
@@ -69,6 +73,8 @@ def attack(
     resize: Resize = None,
     data_dir: DataDir = None,
     download: Download = False,
+    init: Init = "noise",
+    count: Count = 1,
     eps: Eps = None,
     target: Target = None,
     label: Label = "true",
@@ -101,18 +107,24 @@ def attack(
     beside = path.with_suffix(".perturbations.h5") if output else Path(inputs.PERTURBATIONS)
     outputs.keep_inputs([path, beside], [inputs.spelled(data)[0] if data else None, model])
     catalog.allow(given["allow"])
+    bound = catalog.spec("attack", method).bind(options)
+    inputs.refuse_idle(bound.spec, catalog.verb("attack")[1], given)
     victim = open_model(model, talk, dry_run=dry_run)
-    images = inputs.data_of(victim, data, split, **inputs.selection(given))
+    given["target"] = given["target"] or default_target(bound.spec, talk)
+    if bound.spec.traits.has("start"):
+        images = beginnings(victim, given["init"], given["count"], given["seed"], given["target"])
+    else:
+        images = inputs.data_of(victim, data, split, **inputs.selection(given))
     with inputs.threads(images.shape):
-        run = resolve(victim, images, catalog.spec("attack", method).bind(options), given, talk)
+        run = resolve(victim, images, bound, given, talk)
         return estimate(run, perturbations) if dry_run else publish(path, beside, run, given, talk)
 
 
 def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, talk: Talk) -> Run:
     """Every default made explicit: the job, and the header that tells of it."""
     spec = method.spec
-    talk.note(f"attack: {spec.name} on {images.name}:{images.split}, {len(images)} images")
-    inputs.refuse_idle(spec, catalog.verb("attack")[1], given)
+    where = f"from {images.name}" if spec.traits.has("start") else f"on {images.name}:{images.split}"
+    talk.note(f"attack: {spec.name} {where}, {len(images)} images")
     norm = str(method.parameters.get("norm", spec.traits.norms[0]))
     colour = images.shape[0] == 3
     wanted: tuple[Budget, ...] = (UNBOUNDED,)
@@ -120,9 +132,6 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         if given["eps"] is None:
             talk.note(f"budget: {norm} {BUDGETS[norm][colour]}, the default of {'colour' if colour else 'grey'} images")
         wanted = budgets(given["eps"] or BUDGETS[norm][colour])
-    if spec.traits.targeted == "only" and given["target"] is None:
-        talk.note("target: random, the default of methods that need one")
-        given = {**given, "target": "random"}
     random_model = victim.is_random(static=given["static"])
     if given["static"] and not victim.defenses:
         raise CommandError(f"--static: {victim.path} has no defenses to leave out")
@@ -159,7 +168,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
     )
     plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
     named = victim.classes[int(target)] if target and plain else target
-    chosen = {k: given[k] for k in RECORDED}
+    chosen = {k: given[k] for k in (*RECORDED, *(START if spec.traits.has("start") else ()))}
     texts = [one.text for one in wanted] if spec.traits.budgeted else []
     made = outputs.made(
         "attack",
@@ -189,6 +198,15 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         "made": made,
     }
     return Run(job, images, made, header, batch_size, given["part_size"])
+
+
+def default_target(spec: Spec, talk: Talk) -> str | None:
+    """The target of methods that need one, where none is given."""
+    if spec.traits.targeted != "only":
+        return None
+    rule = "all" if spec.traits.has("start") else "random"
+    talk.note(f"target: {rule}, the default of methods that {'start from nothing' if rule == 'all' else 'need one'}")
+    return rule
 
 
 def _target(text: str | None, classes: tuple[str, ...]) -> str | None:

@@ -30,6 +30,8 @@ def targets(job: Job, label: Tensor, logits: Tensor, ids: Tensor) -> list[Tensor
         return [None]
     if rule == "other":
         return [k + (k >= label).long() for k in range(classes - 1)]
+    if rule == "all" and job.kind == "generate":
+        return [ids % classes]  # one class for each picture, all classes in one batch
     if rule == "all":
         return [torch.full_like(label, k) for k in range(classes)]
     return [aim(rule, label, logits, SampleRNG(job.seed, ids, ("target",)))]
@@ -43,13 +45,14 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
     decided = job.decide(clean)
     scores, _ = split(clean, job.rejects)
     label = torch.where(truth < 0, decided, truth) if job.label == "true" else decided
-    right, label = ((decided == truth) | (truth < 0)) & (decided >= 0), label.clamp_min(0)
+    free = torch.full_like(decided, job.kind == "generate", dtype=torch.bool)  # has no class that it could be wrong about
+    right, label = free | ((decided == truth) | (truth < 0)) & (decided >= 0), label.clamp_min(0)
     tally = Tally(len(x))
     wanted = targets(job, label, scores, ids)
     images, success, prediction = [], [], []
     for number, target in enumerate(wanted):
         goal = Goal(label if target is None else target, target is not None, label, job.rejects)
-        busy = right if target is None else right & (target != label)
+        busy = right if target is None else right & (free | (target != label))
         points, won, decision = _rows(job, x, goal, busy, decided, ids, tally, number)
         images.append(points)
         success.append(won)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from advcli.arrays import Array
 from advcli.errors import AdvcliError
+from advcli.header import from_nothing
 from advcli.modelfile import ModelFile
 from advcli.pipeline import inputs, noise
 from advcli.pipeline.seen import Seen
@@ -81,6 +82,7 @@ class Judge:
             victim=None if victim is None else table[victim],
             linf=linf,
             l2=l2,
+            generated=from_nothing(subject.header),
             recomputed=recomputed,
         )
 

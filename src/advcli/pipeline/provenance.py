@@ -6,7 +6,7 @@ from typing import Any
 
 from advcli import catalog
 from advcli.errors import CommandError
-from advcli.header import Header, short
+from advcli.header import NOTHING, Header, from_nothing, short
 from advcli.pipeline.inputs import ADVERSARIAL, DEFENDED, MODEL, PERTURBATIONS, find_file, find_folder
 
 DEFAULT_NAMES = {"train": MODEL, "import": MODEL, "attack": ADVERSARIAL, "defend": DEFENDED}
@@ -18,7 +18,9 @@ def describe(header: Header) -> str:
     words = [str(how["method"] or how["verb"])]
     if header.get("epsilon"):
         words.append(f"at {header['norm']} {_span(header['epsilon'])}")
-    if how["data"]:
+    if how["data"] and from_nothing(header):
+        words.append(f"from {how['options']['init']}")
+    elif how["data"]:
         words.append(f"on {how['data']['name']}:{how['data']['split']}")
     return " ".join(words)
 
@@ -61,7 +63,7 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
 
 
 def _data_words(data: Header | None, where: Path) -> list[str]:
-    if not data:
+    if not data or data["name"] == NOTHING:
         return []
     name = data["name"]
     if name == "file":

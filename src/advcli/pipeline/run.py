@@ -37,8 +37,9 @@ class Run:
     @property
     def per_image(self) -> int:
         """Rows of every image: budgets times targets."""
-        classes = len(self.header["classes"])
-        return len(self.job.budgets) * {"all": classes, "other": classes - 1}.get(self.job.target or "", 1)
+        classes, rule = len(self.header["classes"]), self.job.target or ""
+        each = 1 if self.job.kind == "generate" else {"all": classes, "other": classes - 1}.get(rule, 1)
+        return len(self.job.budgets) * each
 
 
 def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Path:

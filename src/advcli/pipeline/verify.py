@@ -12,6 +12,7 @@ from advcli.arrays import Array
 from advcli.errors import Damaged, InputError
 from advcli.geometry import FREE, distance, tolerance
 from advcli.grid import on_grid
+from advcli.header import from_nothing
 from advcli.imageset import ImageSet
 from advcli.parameters import Allow, Device, Files, Model
 from advcli.pipeline import inputs
@@ -204,6 +205,8 @@ def _successes(opened: ImageSet, finding: Finding, margins: Array) -> None:
     label = np.where(labels < 0, clean, labels)
     reached = np.where(target >= 0, (decided == target) & (target != label), (decided != label) & (decided >= 0))
     reached &= (clean == label) & (clean >= 0)
+    if from_nothing(opened.header):
+        reached = decided == target
     for row in np.flatnonzero(won & ~reached):
         finding.wrong.append(f"row {row}: is called a success and is none")
     for row in np.flatnonzero(reached & ~won & (margins > 10 * SURE)):

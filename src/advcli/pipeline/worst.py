@@ -73,7 +73,7 @@ class Worst:
 
     def add(self, one: Standing) -> None:
         norm, pixels = one.threat.get("norm"), one.threat["pixels"]
-        if one.kind != "adversarial" or (one.budget is None and norm is not None):
+        if one.kind != "adversarial" or (one.budget is None and norm is not None) or not len(one.images):
             return  # who comes as close as he can has no bound; a transform has no norm, its parameters bound it
         budget = b"" if one.budget is None else as_float32(fraction(one.budget))
         views = [STORED] * (not self.both or pixels != ROUNDED) + [IN_8_BIT] * (self.both and pixels != "float")

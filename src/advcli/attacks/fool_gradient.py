@@ -1,0 +1,66 @@
+"""Climb the probability of a class out of noise or a plain colour: pictures of nothing that the model is sure of.
+
+x_{n+1} = Clip(x_n + a g / rms(g)) with g = grad log p_t(x_n) - 2 l (x_n - x_0) on the pixels that can still move, until
+p_t is as high as asked for. The penalty l holds the picture near its beginning. Of a model that can reject, the
+detector's excess is climbed down too.
+"""
+
+from functools import partial
+from typing import Annotated
+
+from torch import Tensor
+
+from advcli.errors import CommandError
+from advcli.geometry import TINY, per_sample, room_to
+from advcli.losses import cross_entropy
+from advcli.numbers import step_length
+from advcli.parameters import Param, Steps, StepSize
+from advcli.registry import attack
+from advcli.rejection import split
+from advcli.rng import SampleRNG
+from advcli.search import Best, take
+from advcli.victim import Goal, Victim
+
+
+@attack(family="fooling", kind="generate", norms=("none",), access="gradient", targeted="only", paper="arXiv:1412.1897")
+def fool_gradient(
+    victim: Victim,
+    x: Tensor,
+    goal: Goal,
+    *,
+    rng: SampleRNG,
+    early_stop: bool,
+    steps: Steps = 500,
+    step_size: StepSize = "0.02",
+    confidence: Annotated[float, Param("Leave a picture alone at this probability of its class.", low=0, high=1)] = 0.9999,
+    penalty: Annotated[float, Param("Weight of the squared distance to the beginning.", low=0)] = 0.0,
+) -> Tensor:
+    length = step_length(step_size)
+    if length.of_eps:
+        raise CommandError(f"--step-size {step_size}: there is no budget here; say how far a pixel moves, such as 0.02")
+    best, start = Best(x, goal, early_stop), x
+    for _ in range(steps):
+        slope, logits = victim.gradient(x, partial(sureness, goal=goal))
+        live = best.offer(x, logits, goal, sure(logits, goal, confidence))
+        victim, goal, x, start, slope = take(live, victim, goal, x, start, slope)
+        if not len(x):
+            return best.x
+        slope = slope - 2 * penalty * (x - start)
+        slope = slope * (room_to(slope, x) > 0)
+        size = slope.flatten(1).square().mean(1).sqrt().clamp_min(TINY)
+        x = (x + length.factor * slope / per_sample(size, slope)).clamp(0, 1)
+    best.offer(x, victim(x), goal)
+    return best.x
+
+
+def sureness(logits: Tensor, goal: Goal) -> Tensor:
+    """What to climb: the logarithm of the probability, less what a detector finds strange."""
+    scores, beyond = split(logits, goal.rejects)
+    found = -cross_entropy(scores, goal.label)
+    return found if beyond is None else found - beyond.clamp_min(0)
+
+
+def sure(logits: Tensor, goal: Goal, confidence: float) -> Tensor:
+    """(N,) whether the model takes the picture for its class, and is as sure of it as asked for."""
+    scores, _ = split(logits, goal.rejects)
+    return goal.reached(logits) & (scores.softmax(1).gather(1, goal.label[:, None])[:, 0] >= confidence)

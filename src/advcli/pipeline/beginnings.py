@@ -1,0 +1,38 @@
+"""Pictures that are nothing yet: what methods without an original start from, one for every class that is wanted."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from advcli.arrays import Array
+from advcli.dataset import Dataset
+from advcli.errors import CommandError
+from advcli.header import NOTHING
+from advcli.modelfile import ModelFile
+from advcli.rng import SampleRNG
+
+LEVELS = {"black": 0.0, "grey": 0.5, "white": 1.0}
+
+
+def beginnings(model: ModelFile, init: str, count: int, seed: int, target: str) -> Dataset:
+    """As many pictures of the model's size as are wanted, without a label: `count` for every class that is a target."""
+    if target in ("next", "other", "least-likely"):
+        raise CommandError(f"--target {target}: there is no picture yet that has a class; name one, or take all or random")
+    rows = count * (len(model.classes) if target == "all" else 1)
+
+    def read(places: Array) -> Tensor:
+        if init == "noise":
+            return SampleRNG(seed, torch.from_numpy(places), ("init",)).uniform(*model.shape)
+        return torch.full((len(places), *model.shape), LEVELS[init])
+
+    return Dataset(
+        name=init,
+        split="test",
+        classes=model.classes,
+        shape=model.shape,
+        labels=np.full(rows, -1, np.int64),
+        index=np.arange(rows),
+        read=read,
+        origin={"name": NOTHING, "split": "test"},
+        eight_bit=init in ("black", "white"),
+    )
