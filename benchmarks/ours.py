@@ -43,6 +43,22 @@ def apgd(*, eps: str, steps: int, loss: str) -> Command:
     return Command("apgd", {"steps": steps, "objective": {"ce": "xent"}.get(loss, loss)}, {"eps": eps})
 
 
+def deepfool(*, steps: int, overshoot: float) -> Command:
+    return Command("deepfool", {"steps": steps, "overshoot": overshoot})
+
+
+def jsma(*, theta: float, gamma: float) -> Command:
+    return Command("jsma", {"theta": theta, "gamma": gamma})
+
+
+def square(*, eps: str, queries: int) -> Command:
+    return Command("square", {"steps": queries}, {"eps": eps})
+
+
+def spatial(*, shift: int, shifts: int, angle: int, angles: int) -> Command:
+    return Command("spatial", {"max_shift": shift, "max_rot": angle, "grid": f"{shifts},{shifts},{angles}"})
+
+
 def command(cell: Cell) -> Command | None:
     """The command line of a cell; None where the method is not there."""
     words = globals().get(cell.method)
@@ -56,7 +72,7 @@ def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[nn.Mod
     assert said
     spec = catalog.spec("attack", said.method)
     defaults = {one.name: one.default for one in catalog.verb("attack")[1]}
-    chosen = {"early_stop": cell.question != "full"} if spec.traits.has("repeated") else {}
+    chosen = {"early_stop": cell.question != "full"} if spec.has("stops") else {}
     chosen |= {"target": "next"} if cell.target else {}
     chosen |= {"precision": "bfloat16"} if half else {}
     given = inputs.checked("attack", {**defaults, "method": said.method, "device": "cpu", **chosen, **said.given})

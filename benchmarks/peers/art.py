@@ -73,7 +73,7 @@ def spatial(model: nn.Module, *, shift: int, shifts: int, angle: int, angles: in
         given = {"max_translation": percent, "num_translations": shifts, "max_rotation": angle, "num_rotations": angles}
         return evasion.SpatialTransformation(net, **given, verbose=False)
 
-    return _run(model, attack)
+    return lambda x, y: _run(model, attack)(x, y)  # it remembers the movement of its first call: a new one every time
 
 
 def _run(model: nn.Module, attack: Callable[[Any], Any]) -> Attack:
