@@ -55,8 +55,7 @@ class Opponent:
     def spelled(self) -> str:
         """The word that makes it again, with every default in it."""
         own = {"eps": self.eps.text, "target": self.target, "label": self.label, "early_stop": self.early_stop}
-        traits = self.method.spec.traits
-        kept = {one.name: own[one.name] for one in WORDS if traits.has(one.param.needs)} | self.method.parameters
+        kept = {one.name: own[one.name] for one in WORDS if self.method.spec.has(one.param.needs)} | self.method.parameters
         pairs = [f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in kept.items()]
         return f"{self.method.spec.name}:{','.join(one for one in pairs if not one.endswith('=None'))}"
 
