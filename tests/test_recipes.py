@@ -185,7 +185,7 @@ def test_the_word_of_an_opponent_is_written_out_in_full():
 @pytest.mark.parametrize(
     "word",
     ["pdg", "pgd:eps", "pgd:eps=0.1,0.2", "pgd:eps=0:0.3:0.1", "pgd:size=3", "pgd:steps=0", "pgd:target=none", "pgd:target=all",
-     "fgsm:early_stop=true", "noise:target=1", "pgd:label=pred,target=1", "pgd:early_stop=maybe", "nosuch:attack", "pgd:eps=-1"],
+     "fgsm:early_stop=true", "noise:early_stop=true", "noise:target=1", "pgd:label=pred,target=1", "pgd:early_stop=maybe", "nosuch:attack", "pgd:eps=-1"],
 )  # fmt: skip
 def test_an_opponent_that_cannot_be_is_refused_before_anything_is_read(word, run, folder):
     ran = run(*QUICK, "--recipe", "adversarial", "--data", "nowhere", "--against", word)

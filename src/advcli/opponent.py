@@ -23,9 +23,9 @@ from advcli import catalog
 from advcli.errors import CommandError
 from advcli.geometry import Ball
 from advcli.numbers import BUDGETS, Budget, budget
-from advcli.parameters import EarlyStop, Label, OneEps, Target, option
+from advcli.parameters import EarlyStop, Label, OneEps, Option, Target, option
 from advcli.proposal import aim, direction_of, point_of, settled
-from advcli.registry import Bound, refuse_unknown
+from advcli.registry import Bound, Spec, refuse_unknown
 from advcli.rng import SampleRNG
 from advcli.search import take
 from advcli.stack import frozen
@@ -55,7 +55,7 @@ class Opponent:
     def spelled(self) -> str:
         """The word that makes it again, with every default in it."""
         own = {"eps": self.eps.text, "target": self.target, "label": self.label, "early_stop": self.early_stop}
-        kept = {one.name: own[one.name] for one in WORDS if self.method.spec.has(one.param.needs)} | self.method.parameters
+        kept = {one.name: own[one.name] for one in words(self.method.spec)} | self.method.parameters
         pairs = [f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in kept.items()]
         return f"{self.method.spec.name}:{','.join(one for one in pairs if not one.endswith('=None'))}"
 
@@ -97,14 +97,18 @@ def sparring(model: nn.Module, x: Tensor, rng: SampleRNG) -> Iterator[Victim]:
         yield Victim(model, Tally(len(x)), torch.arange(len(x)), rng.fork("defense"), half=half)
 
 
+def words(spec: Spec) -> tuple[Option, ...]:
+    """What may be said of an attack besides its own options."""
+    return tuple(one for one in WORDS if spec.has(one.param.needs) and (one.name != "early_stop" or one.name in spec.given))
+
+
 @cache
 def opponent(text: str, channels: int) -> Opponent:
     """The attack of a word such as pgd:eps=0.3,steps=10; the default budget is that of grey or of colour images."""
     spec, typed = catalog.spelled("attack", text)
     if spec.traits.kind not in KINDS:
         raise CommandError(f"{text}: {spec.name} has no budget to stay in; training takes budgeted and one-step attacks")
-    words = tuple(one for one in WORDS if spec.has(one.param.needs))
-    refuse_unknown(f"--against {spec.name}", typed, (*words, *spec.options))
+    refuse_unknown(f"--against {spec.name}", typed, (*words(spec), *spec.options))
     given = {one.name: one.read(typed.pop(one.name)) if one.name in typed else one.default for one in WORDS}
     method = spec.bind(typed)
     norm = str(method.parameters.get("norm", spec.traits.norms[0]))
