@@ -27,6 +27,7 @@ MODEL = HERE / "models" / "mnist-cnn.safetensors"
 KEPT = HERE / "results" / "defenses.jsonl"
 TABLE = HERE / "defenses.md"
 EPS, SEEN, BLACK = "0.1", 1000, 200
+SHOWN = ("accuracy", "success")
 STEPS, QUERIES = 40, 1000
 FULL = ["--eps", EPS, "--no-early-stop", "--steps", str(STEPS)]
 # What a defense is given where its defaults would not do on this data.
@@ -54,11 +55,11 @@ def advcli(*words: str) -> str:
 
 
 def figures(model: str, *sets: str) -> dict[str, Any]:
-    """Accuracy with its counts and interval, and the threat line, of one model on one set."""
-    rows = json.loads(advcli("evaluate", "--model", model, "--metric", "accuracy", "--json", *sets))["rows"]
-    row = next(one for one in rows if one["metric"] == "accuracy" and one.get("pixels", "float") in ("float", None))
-    kept = {key: row[key] for key in ("value", "k", "n", "low", "high")}
-    return {**kept, "spread": row.get("spread"), "knowledge": row["threat"]["knowledge"]}
+    """Accuracy and the attack's success with counts and intervals, and what the attacker knew, of one model on one set."""
+    words = ["--metric", "accuracy", "--metric", "success", "--json", *sets]
+    rows = {row["metric"]: row for row in json.loads(advcli("evaluate", "--model", model, *words))["rows"]}
+    kept = {name: {key: row[key] for key in ("value", "k", "n", "low", "high")} for name, row in rows.items() if name in SHOWN}
+    return {**kept, "spread": rows["accuracy"].get("spread"), "knowledge": rows["accuracy"]["threat"]["knowledge"]}
 
 
 def defended(name: str) -> str:
@@ -106,7 +107,9 @@ def made(name: str, method: str, model: str, words: list[str]) -> str:
 def cell(found: dict[str, Any] | None) -> str:
     if found is None:
         return ""
-    return f"{100 * found['value']:.1f} ({100 * found['low']:.1f} to {100 * found['high']:.1f})"
+    right, fooled = found["accuracy"], found.get("success")
+    text = f"{100 * right['value']:.1f} ({100 * right['low']:.1f} to {100 * right['high']:.1f})"
+    return text + (f", fooled {100 * fooled['value']:.1f}" if fooled else "")
 
 
 def written(kept: dict[str, dict[str, Any]]) -> str:
@@ -117,8 +120,9 @@ def written(kept: dict[str, dict[str, Any]]) -> str:
         f"Accuracy in per cent with its exact 95 % interval: {SEEN} test images, linf {EPS}. Static and adaptive are pgd with",
         f"{STEPS} steps at full strength, made against the plain model and through the defense; the black box is `square` with",
         f"{QUERIES} queries through the defense on the first {BLACK} images (early-stopped: its verdict is all that counts).",
-        "A rejected image is not right, and an attack that is rejected has not won. Made by `python benchmarks/defenses.py`;",
-        "each defense has its defaults, but for the words beside it.", "",
+        "A rejected image is not right, and an attack that is rejected has not won: `fooled` is the share of the images that",
+        "were right at first and are now wrong and accepted. Made by `python benchmarks/defenses.py`; each defense has its",
+        "defaults, but for the words beside it.", "",
         "| defense | clean | static | adaptive | black box | |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name in names:
@@ -128,9 +132,10 @@ def written(kept: dict[str, dict[str, Any]]) -> str:
             lines.append(f"| {name} | {' | '.join(map(cell, each))} | {f'`{words}`' if words else ''} |")
     worse = [
         name for name in names
-        if (a := kept.get(f"{name}/adaptive")) and (s := kept.get(f"{name}/static")) and a["low"] > s["high"]
+        if (a := kept.get(f"{name}/adaptive")) and (s := kept.get(f"{name}/static"))
+        and a["success"]["high"] < s["success"]["low"]
     ]  # fmt: skip
-    lines += ["", f"Adaptive above static beyond the intervals: {', '.join(worse) if worse else 'nowhere'}.", ""]
+    lines += ["", f"Adaptive weaker than static beyond the intervals: {', '.join(worse) if worse else 'nowhere'}.", ""]
     lines += [f"advcli {__version__}, torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores.", ""]
     return "\n".join(lines)
 
@@ -143,7 +148,7 @@ def run() -> None:
     given = parser.parse_args()
     KEPT.parent.mkdir(exist_ok=True)
     lines = KEPT.read_text().splitlines() if KEPT.exists() else []
-    kept = {one["cell"]: one for one in map(json.loads, lines)}
+    kept = {one["cell"]: one for one in map(json.loads, lines) if "accuracy" in one}
     if not given.write:
         Path(given.work).mkdir(parents=True, exist_ok=True)
         os.chdir(given.work)
