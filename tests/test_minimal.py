@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
-from advcli.geometry import FAR, crossing, distance, room_to
+from advcli.geometry import FAR, distance, room_to, to_plane
 from advcli.rng import SampleRNG
 from advcli.victim import Goal
 from conftest import Halfspace, attacked, near_the_plane
@@ -36,7 +36,7 @@ def test_the_shortest_step_to_a_plane_is_that_of_scipy(norm):
             slope, x = draw.normal(size=size), draw.random(size).round(draw.integers(0, 3))
             room = np.where(slope > 0, 1 - x, x)
             gain = draw.uniform(0.05, 0.95) * (np.abs(slope) * room).sum() + 1e-6
-            step, length = crossing(
+            step, length = to_plane(
                 *(torch.tensor(part[None], dtype=torch.float32) for part in (slope, np.array(gain), room)), norm
             )
             assert (x + step[0].numpy() >= -1e-6).all()
@@ -70,7 +70,7 @@ def _shortest(slope, x, gain, norm):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_a_plane_beyond_black_and_white_is_far(norm):
     slope, x = torch.tensor([[1.0, -2.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.5, 0.5]])
-    step, length = crossing(slope, torch.tensor([3.0, 1.0]), room_to(slope, x), norm)
+    step, length = to_plane(slope, torch.tensor([3.0, 1.0]), room_to(slope, x), norm)
     assert step.tolist() == [[0.5, -0.5], [0, 0]]
     assert length[0] == 2 * FAR
     assert length[1] == torch.inf
@@ -112,7 +112,7 @@ def test_deepfool_looks_at_as_many_classes_as_it_is_told():
     assert (far(one) > far(all_of_them) * 1.02).any(), "the class with the next largest score is not always the nearest"
 
 
-@pytest.mark.parametrize("method", ["deepfool"])
+@pytest.mark.parametrize("method", ["deepfool", "cw"])
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 def test_the_size_of_the_logits_does_not_matter(method, scale):
     model, x = Affine((1, 4, 4), 4), pictures((1, 4, 4), 20)
@@ -134,7 +134,7 @@ class Guarded(nn.Module):
         return torch.cat([scores, scores.amax(1, keepdim=True) + 4 * ((x.flatten(1)[:, 11:] - 0.55).abs() - 0.002)], 1)
 
 
-@pytest.mark.parametrize("method", ["deepfool"])
+@pytest.mark.parametrize("method", ["deepfool", "cw"])
 def test_a_rejection_is_no_success_and_is_evaded(method):
     model, x = Guarded(), near_the_plane(20)
     x[:, 2, 1, 1] = 0.55
@@ -153,3 +153,52 @@ def test_a_lead_that_rounding_undoes_is_climbed_further():
     assert goal.reached(logits).tolist() == [False, True]
     climbed = goal.climb(lambda scores: scores[:, 1] - scores[:, 0])(logits)
     torch.testing.assert_close(climbed, torch.tensor([2e-6, 0.6]), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.2])
+def test_cw_is_as_close_to_a_target_as_scipy_and_as_sure_as_it_is_asked_to_be(confidence):
+    model, x = Affine((1, 1, 7), 4), pictures((1, 1, 7), 20)
+    label = model(x).argmax(1)
+    made = attacked("cw", model, x, label, target="next", options={"confidence": confidence})
+    logits, compared = model(torch.from_numpy(made["images"])), 0
+    for row, target in enumerate(made["target"]):
+        wanted = _to_target(model, x[row].flatten().numpy(), int(target), confidence)
+        if wanted is None:
+            assert not made["success"][row]
+            continue
+        others = logits[row, np.arange(4) != target].max()
+        assert made["success"][row]
+        assert logits[row, target] - others >= confidence
+        assert far(made)[row] <= 1.05 * wanted
+        compared += 1
+    assert compared > 5
+
+
+def _to_target(model, x, target, confidence):
+    """The distance to a polytope: every other class is one plane."""
+    w = model.w.numpy().astype(float)
+    rows = w[target] - np.delete(w, target, 0)
+    least = confidence - rows @ (x - 0.5)
+    inside = linprog(np.zeros(len(x)), -rows, -least, bounds=list(zip(-x, 1 - x, strict=True)))
+    if not inside.success:
+        return None
+    found = minimize(
+        lambda d: d @ d,
+        inside.x,
+        jac=lambda d: 2 * d,
+        bounds=list(zip(-x, 1 - x, strict=True)),
+        constraints={"type": "ineq", "fun": lambda d: rows @ d - least, "jac": lambda d: rows},
+        method="SLSQP",
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    assert found.success
+    return found.fun**0.5
+
+
+def test_cw_comes_closer_than_the_point_that_it_starts_from():
+    model, x = Small((1, 8, 8), 5), pictures((1, 8, 8), 60)
+    label = model(x).argmax(1)
+    start, made = (attacked(method, model, x, label, options={"refinements": 20}) for method in ("deepfool", "cw"))
+    assert made["success"].all()
+    assert (far(made) <= far(start) + 1e-6).all()
+    assert far(made).mean() < 0.99 * far(start).mean()

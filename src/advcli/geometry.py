@@ -50,7 +50,7 @@ def room_to(direction: Tensor, x: Tensor) -> Tensor:
     return torch.where(direction > 0, 1 - x, x)
 
 
-def crossing(slope: Tensor, gain: Tensor, room: Tensor, norm: str) -> tuple[Tensor, Tensor]:
+def to_plane(slope: Tensor, gain: Tensor, room: Tensor, norm: str) -> tuple[Tensor, Tensor]:
     """(N, ...) the shortest step, l2 or linf, that raises a linear function by `gain` (N,), and (N,) its length.
 
     It is sign(g) min(lam b, room), b = |g| for l2 and 1 for linf, with the smallest lam that gains enough. What lam gains

@@ -60,19 +60,19 @@ class Goal:
     def _fooled(self, scores: Tensor) -> Tensor:
         return -margin(scores, self.label) if self.targeted else margin(scores, self.label)
 
-    def margin(self, logits: Tensor) -> Tensor:
-        """How far the decision is beyond the goal's boundary: positive where the goal is reached."""
+    def margin(self, logits: Tensor, confidence: float = 0.0) -> Tensor:
+        """How far the decision is beyond the goal's boundary: positive where the goal is reached with that confidence."""
         scores, beyond = split(logits, self.rejects)
-        fooled = self._fooled(scores)
+        fooled = self._fooled(scores) - confidence
         return fooled if beyond is None else torch.minimum(fooled, -beyond)
 
     def met(self, decided: Tensor) -> Tensor:
         """Whether decisions alone, -1 for a rejection, reach the goal."""
         return decided == self.label if self.targeted else (decided != self.label) & (decided >= 0)
 
-    def reached(self, logits: Tensor) -> Tensor:
+    def reached(self, logits: Tensor, confidence: float = 0.0) -> Tensor:
         """Whether the goal is reached with a margin that no rounding undoes."""
-        return self.margin(logits) > self.sure(logits)
+        return self.margin(logits, confidence) > self.sure(logits)
 
     def sure(self, logits: Tensor) -> Tensor:
         """(N,) the margin that no rounding undoes."""
