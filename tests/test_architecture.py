@@ -19,7 +19,7 @@ LAYERS = [
     {"structure"},
     {"catalog", "grid", "imageset", "dataset", "victim", "filters", "frequency", "looks", "pictures", "library", "trees"},
     {"stack", "search", "idx", "proposal"},
-    {"modelfile", "boundary", "opponent", "crossing"},
+    {"modelfile", "boundary", "opponent", "crossing", "swift"},
     {"foreign", "vision"},
     {"data", "models", "attacks", "defenses", "recipes", "metrics", "figures"},
     {"pipeline"},

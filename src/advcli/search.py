@@ -1,5 +1,6 @@
 """What iterated attacks share: the best point so far, and leaving out the samples that are done."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,6 +35,10 @@ class Best:
         self.early_stop = early_stop
         self._margin = x.new_full((len(x),), -torch.inf)
         self._open = torch.arange(len(x), device=x.device)
+
+    def done(self, goal: Goal) -> Callable[[Tensor], Tensor] | None:
+        """Which of the open samples' logits end their search; None at full strength."""
+        return goal.reached if self.early_stop else None
 
     def offer(self, x: Tensor, logits: Tensor, goal: Goal, done: Tensor | None = None) -> Tensor:
         """Record the candidates of the open samples; the mask of those to go on with: not `done`, or not at the goal."""

@@ -145,10 +145,15 @@ class Victim:
         """The decision alone; -1 where the model rejects."""
         return decision(self(x), self.rejects)
 
-    def gradient(self, x: Tensor, loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """The gradient of a per-sample loss to the image, and the logits of the same forward pass."""
+    def gradient(
+        self, x: Tensor, loss: Callable[[Tensor], Tensor], done: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The gradient of a per-sample loss to the image, and the logits of the same forward pass.
+
+        A sample whose logits say that it is `done` may get zeros: where most are, the others go alone.
+        """
         self._charge(self.tally.gradients, self.eot)
-        slope, scores = self._slope(x, loss)
+        slope, scores = self._slope(x, loss, None if self.eot > 1 or self.draws is not None else done)
         for _ in range(self.eot - 1):
             more, logits = self._slope(x, loss)
             slope, scores = slope + more, scores + logits
@@ -170,10 +175,23 @@ class Victim:
         found = [torch.autograd.grad(one.sum(), point, retain_graph=k + 1 < len(wanted))[0] for k, one in enumerate(wanted)]
         return torch.stack(found), logits.detach()
 
-    def _slope(self, x: Tensor, loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    def _slope(
+        self, x: Tensor, loss: Callable[[Tensor], Tensor], done: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         point = x.detach().requires_grad_()
         logits = self._forward(point)
-        return torch.autograd.grad(loss(logits).sum(), point)[0], logits.detach()
+        if done is not None and 2 * int((over := done(logits.detach())).sum()) > len(x):
+            return self._slope_of(~over, x, loss, logits.detach()), logits.detach()
+        return torch.autograd.grad(loss(logits).sum(), point)[0].contiguous(), logits.detach()
+
+    def _slope_of(self, some: Tensor, x: Tensor, loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
+        """The gradient of some samples, by a pass of their own; zero for the others."""
+        found = torch.zeros_like(x)
+        if bool(some.any()):
+            point = x[some].detach().requires_grad_()
+            mixed = logits.index_put((some,), self._forward(point))
+            found[some] = torch.autograd.grad(loss(mixed).sum(), point)[0]
+        return found
 
     def _forward(self, x: Tensor) -> Tensor:
         draws = None

@@ -106,7 +106,7 @@ def apgd(
         x = ball.random_point(rng)
     best, ascent = Best(x, goal, early_stop), None
     for k in range(steps):
-        gradient, logits = victim.gradient(x, goal.loss(objective))
+        gradient, logits = victim.gradient(x, goal.loss(objective), best.done(goal))
         live = best.offer(x, logits, goal)
         value = goal.loss(objective)(logits)
         victim, goal, ball, x, gradient, value = take(live, victim, goal, ball, x, gradient, value)

@@ -41,7 +41,7 @@ def bim(
     step = lengths(step_size, eps, wanted)
     best, ball = Best(x, goal, early_stop), Ball(x, eps, "linf")
     for done in range(int(wanted.max()) if len(x) else 0):
-        gradient, logits = victim.gradient(x, goal.loss(objective))
+        gradient, logits = victim.gradient(x, goal.loss(objective), best.done(goal))
         live = best.offer(x, logits, goal)
         victim, goal, ball, x, gradient, step, wanted = take(live, victim, goal, ball, x, gradient, step, wanted)
         if not len(x):

@@ -36,7 +36,7 @@ def dgsm(
 ) -> Tensor:
     ball, step, best = Ball(x, eps, "linf"), lengths(step_size, eps, steps), Best(x, goal, early_stop)
     for _ in range(steps):
-        gradient, logits = victim.gradient(x, difference(goal))
+        gradient, logits = victim.gradient(x, difference(goal), best.done(goal))
         live = best.offer(x, logits, goal)
         victim, goal, ball, x, gradient, step = take(live, victim, goal, ball, x, gradient, step)
         if not len(x):

@@ -41,7 +41,7 @@ def mim(
     ball, step = Ball(x, eps, norm), lengths(step_size, eps, steps)
     best, momentum = Best(x, goal, early_stop), torch.zeros_like(x)
     for _ in range(steps):
-        gradient, logits = victim.gradient(x, goal.loss(objective))
+        gradient, logits = victim.gradient(x, goal.loss(objective), best.done(goal))
         live = best.offer(x, logits, goal)
         victim, goal, ball, x, gradient, momentum, step = take(live, victim, goal, ball, x, gradient, momentum, step)
         if not len(x):

@@ -43,7 +43,7 @@ def pgd(
         x = ball.random_point(rng)
     best = Best(x, goal, early_stop)
     for _ in range(steps):
-        gradient, logits = victim.gradient(x, goal.loss(objective))
+        gradient, logits = victim.gradient(x, goal.loss(objective), best.done(goal))
         live = best.offer(x, logits, goal)
         victim, goal, ball, x, gradient, step = take(live, victim, goal, ball, x, gradient, step)
         if not len(x):

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from advcli import catalog
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
@@ -52,11 +55,14 @@ from advcli.pipeline.run import Run, estimate, publish
 from advcli.pipeline.victims import open_model
 from advcli.registry import Bound, Spec
 from advcli.rejection import rejects
+from advcli.rng import SampleRNG
+from advcli.swift import swift
 from advcli.talk import SILENT, Talk
 
 RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8
 START = ("init", "count")
+PROBE = 8  # images
 RECORDED = ("label", "restarts", "early_stop", "max_queries", "static", "quantize", "rounding", "seed", "precision")
 
 
@@ -165,6 +171,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         rounding=given["rounding"],
         half=given["precision"] == "bfloat16",
         store_bytes=given["quantize"] and images.eight_bit,
+        search=quicker(model, images, method, given, device),
     )
     plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
     named = victim.classes[int(target)] if target and plain else target
@@ -207,6 +214,16 @@ def default_target(spec: Spec, talk: Talk) -> str | None:
     rule = "all" if spec.traits.has("start") else "random"
     talk.note(f"target: {rule}, the default of methods that {'start from nothing' if rule == 'all' else 'need one'}")
     return rule
+
+
+def quicker(model: nn.Module, images: Dataset, method: Bound, given: Header, device: torch.device) -> nn.Module | None:
+    """A copy of the model for the search, compared with it on the first images; None for what asks no model."""
+    access = method.spec.traits.access
+    if access == "none":
+        return None
+    x, ids = images.batch(0, PROBE)[0].to(device), torch.from_numpy(images.index[:PROBE]).to(device)
+    draws, half = SampleRNG(given["seed"], ids, ("probe",)), given["precision"] == "bfloat16"
+    return swift(model, x, draws, half=half, gradients=access == "gradient")
 
 
 def _target(text: str | None, classes: tuple[str, ...]) -> str | None:

@@ -13,6 +13,7 @@ from advcli.geometry import Ball, distance, per_sample
 from advcli.pipeline.job import Job
 from advcli.victim import Goal
 
+CLOSE = 2e-4  # a margin below this share of the largest logit may have looked like a success to the search
 OUTWARDS = (1.002, 1.01, 1.03, 1.1)  # how far a close point is pushed on where rounding took its success away
 
 
@@ -26,11 +27,14 @@ class Board:
         self.worth = torch.full(shape, -torch.inf, dtype=torch.float64, device=x.device)
         self.won = torch.zeros(shape, dtype=torch.bool, device=x.device)
         self.decision = decided.expand(shape).clone()
+        self.close = torch.zeros(shape, dtype=torch.bool, device=x.device)  # to the boundary, on either side
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
 
     def open(self, budget: int, *, again: bool = False) -> Tensor:
         """(images) who is still to be worked on, and may still ask; `again` those whose success the verdict refused."""
         todo = ~self.won[budget] if self.job.stops or again else torch.ones_like(self.won[budget])
+        if again and not self.job.search_differs:
+            todo = todo & self.close[budget]
         if self.job.max_queries is None:
             return todo
         return todo & (self.spent[budget] < self.job.max_queries).to(todo.device)
@@ -70,3 +74,4 @@ class Board:
         self.points[budget, kept], self.worth[budget, kept] = point[better], worth[better]
         self.decision[budget, kept] = self.job.decide(logits)[better]
         self.won[budget, kept] = reached[better]
+        self.close[budget, kept] = (goal.margin(logits).abs() <= CLOSE * logits.abs().amax(1))[better]

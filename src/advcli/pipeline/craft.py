@@ -111,14 +111,15 @@ def _rows(
     """(budgets, images) best point, success and decision for one target."""
     everyone = busy.nonzero()[:, 0]
     draws = SampleRNG(job.seed, ids[everyone], ("defense", str(number))) if job.random_model else None
-    victim = Victim(job.model, tally, everyone.cpu(), draws, job.eot, job.half, job.rejects)
+    victim = Victim(job.searched, tally, everyone.cpu(), draws, job.eot, job.half, job.rejects)
     board = Board(job, x[everyone], goal[everyone], ids[everyone], decided[everyone])
     rng = SampleRNG(job.seed, ids[everyone], ("attack", str(number)))
     for restart in range(job.restarts):
         for budget, todo, propose in _proposals(job, board, rng.fork("restart", restart), victim):
             board.offer(budget, todo, propose)
-    if job.early_stop and job.search_differs and job.kind != "direction":
-        for budget, todo, propose in _searched(job, board, rng.fork("again"), victim, again=True):
+    if job.early_stop and job.kind != "direction":
+        exact = replace(victim, half=False)
+        for budget, todo, propose in _searched(job, board, rng.fork("again"), exact, again=True):
             board.offer(budget, todo, propose)
     shape = (len(job.budgets), len(x))
     points = x.expand(len(job.budgets), *x.shape).clone()

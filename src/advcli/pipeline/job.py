@@ -19,7 +19,7 @@ UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attack run; `model` gives the verdicts, and is searched through."""
+    """One attack run; `model` gives the verdicts, and is searched through unless there is a faster one, `search`."""
 
     model: nn.Module
     method: Bound
@@ -39,6 +39,12 @@ class Job:
     rounding: str = "nearest"
     half: bool = False
     store_bytes: bool = False
+    search: nn.Module | None = None
+
+    @property
+    def searched(self) -> nn.Module:
+        """What the victim answers with."""
+        return self.model if self.search is None else self.search
 
     @property
     def kind(self) -> str:

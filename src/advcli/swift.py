@@ -1,0 +1,154 @@
+"""A copy of a model that computes the same function faster, for the search alone; verdicts never pass through it.
+
+Batch norm goes into the convolution before it: W' = W g / s, b' = (b - m) g / s + beta with s = sqrt(v + eps). A
+rectifier goes behind the maximum that follows it, max(relu(z)) = relu(max(z)), where it has less to do. Channels lie
+side by side (channels last), as the processor's convolutions like them, and the gradient to a grey picture, a
+convolution with one channel to fill, is one product of matrices whose columns are added up. What a copy answers is
+compared with the model once, on real images, forwards and backwards; where it differs, or fails, the model itself is
+searched.
+"""
+
+import copy
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from advcli.rng import SampleRNG
+from advcli.stack import Classifier, Dropout
+
+AGREE = 1e-4  # a copy's logits may differ by this share of the largest one
+ALIKE = 0.1  # and its gradients by this share of their length, for a rectifier near zero tips over by a rounding
+
+
+class ChannelsLast(nn.Module):
+    """A network that sees its pictures with the channels side by side."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        found: Tensor | tuple[Tensor, ...] = self.network(x.contiguous(memory_format=torch.channels_last))
+        return found
+
+
+class Columns(torch.autograd.Function):
+    """A convolution whose gradient is W^T g, added up where the windows overlap."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        ctx.size, ctx.conv = x.shape[2:], conv
+        found: Tensor = conv(x)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        conv, (slope,) = ctx.conv, slopes
+        columns = (conv.weight.to(slope.dtype).flatten(1).T @ slope.flatten(2)).to(conv.weight.dtype)
+        return nn.functional.fold(columns, ctx.size, conv.kernel_size, 1, conv.padding, conv.stride), None
+
+
+class Grey(nn.Module):
+    """A convolution of pictures with one channel."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = Columns.apply(x, self.conv)
+        return found
+
+
+def swift(model: nn.Module, x: Tensor, draws: SampleRNG, *, half: bool = False, gradients: bool = True) -> nn.Module:
+    """A faster model that answers as this one does on `x`; the model itself where there is none."""
+    if not any(isinstance(one, nn.Conv2d) for one in model.modules()):
+        return model
+    made = copy.deepcopy(model)
+    try:
+        for one in [one for one in made.modules() if isinstance(one, Classifier)]:
+            rearrange(one.network)
+            if x.device.type == "cpu":
+                _grey(one.network)
+            if half or x.device.type == "cpu":  # float32 on a GPU gains nothing by it
+                one.network = ChannelsLast(one.network)
+        return made if _agree(model, made, x, draws, gradients) else model
+    except Exception:  # a network is anybody's code: whatever it raises here, it is searched as it is
+        return model
+
+
+def _agree(model: nn.Module, made: nn.Module, x: Tensor, draws: SampleRNG, gradients: bool) -> bool:
+    """Whether both answer alike, and, where an attack asks for gradients, have alike ones."""
+    answers = []
+    for one in (model, made):
+        with torch.set_grad_enabled(gradients):
+            point = x.detach().requires_grad_(gradients)
+            logits = one(point, draws)
+            slope = torch.autograd.grad(logits.logsumexp(1).sum(), point)[0] if gradients else torch.zeros(())
+        answers.append((logits.detach(), slope))
+    (logits, slope), (others, other) = answers
+    near = (logits - others).abs().amax(1) <= AGREE * logits.abs().amax(1)
+    return bool(near.all()) and bool((slope - other).norm() <= ALIKE * slope.norm())
+
+
+class Reader(fx.Tracer):
+    """Reads how a network's layers follow one another; nothing is computed."""
+
+    def is_leaf_module(self, m: nn.Module, qualified_name: str) -> bool:
+        return isinstance(m, Dropout) or super().is_leaf_module(m, qualified_name)
+
+
+def rearrange(network: nn.Module) -> None:
+    """Fold and reorder the layers of a network where they stand; a network that cannot be read stays as it is."""
+    try:
+        graph = Reader().trace(network)
+    except Exception:  # branches on values, loops on shapes: only its layout is changed then
+        return
+    for before, after in list(_pairs(network, graph)):
+        first, second = attrgetter(before)(network), attrgetter(after)(network)
+        if isinstance(first, nn.Conv2d) and type(second) is nn.BatchNorm2d and second.running_var is not None:
+            if not second.training:
+                _fold(first, second)
+                network.set_submodule(after, nn.Identity())
+        elif type(first) is nn.ReLU and type(second) is nn.MaxPool2d:
+            network.set_submodule(before, second)
+            network.set_submodule(after, first)
+
+
+def _pairs(network: nn.Module, graph: fx.Graph) -> Iterator[tuple[str, str]]:
+    """Layers that follow one another, each used once and seen by nothing else."""
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    names = [node.target for node in calls]
+    for node in calls:
+        if len(node.users) == 1 and (after := next(iter(node.users))).op == "call_module":
+            before, then = str(node.target), str(after.target)
+            if names.count(node.target) == names.count(after.target) == 1 and len(after.all_input_nodes) == 1:
+                yield before, then
+
+
+def _grey(network: nn.Module) -> None:
+    """Give the convolutions of grey pictures their own gradient."""
+    for name, one in list(network.named_modules()):
+        if type(one) is nn.Conv2d and one.in_channels == 1 and _foldable(one):
+            network.set_submodule(name, Grey(one))
+
+
+def _foldable(conv: nn.Conv2d) -> bool:
+    return conv.dilation == (1, 1) and isinstance(conv.padding, tuple) and conv.padding_mode == "zeros"
+
+
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """The norm's scale and shift become the convolution's; in float64, rounded once."""
+    mean, var = norm.running_mean, norm.running_var
+    assert mean is not None
+    assert var is not None
+    scale = (var.double() + norm.eps).rsqrt()
+    scale = scale if norm.weight is None else scale * norm.weight.double()
+    shift = (0 if conv.bias is None else conv.bias.double()) - mean.double()
+    shift = shift * scale + (0 if norm.bias is None else norm.bias.double())
+    weight = conv.weight.double() * scale.view(-1, 1, 1, 1)
+    conv.weight = nn.Parameter(weight.to(conv.weight.dtype), requires_grad=False)
+    conv.bias = nn.Parameter(shift.to(conv.weight.dtype), requires_grad=False)
