@@ -47,12 +47,25 @@ def deepfool(*, steps: int, overshoot: float) -> Command:
     return Command("deepfool", {"steps": steps, "overshoot": overshoot})
 
 
+def cw(*, searches: int, steps: int, lr: float, const: float) -> Command:
+    """With its own defaults: it searches for no constant, and needs fewer steps."""
+    return Command("cw")
+
+
 def jsma(*, theta: float, gamma: float) -> Command:
     return Command("jsma", {"theta": theta, "gamma": gamma})
 
 
 def square(*, eps: str, queries: int) -> Command:
     return Command("square", {"steps": queries}, {"eps": eps})
+
+
+def hopskipjump(*, steps: int, first: int, most: int) -> Command:
+    return Command("hopskipjump", {"steps": steps, "evaluations": first})
+
+
+def boundary(*, steps: int) -> Command:
+    return Command("boundary", {"steps": steps})
 
 
 def spatial(*, shift: int, shifts: int, angle: int, angles: int) -> Command:
