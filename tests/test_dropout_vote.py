@@ -3,7 +3,6 @@
 import copy
 import json
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -45,8 +44,6 @@ def test_it_counts_the_classes_of_so_many_passes(rate):
     votes = passes_by_hand(model, x, 30, rate or 0.5)
     found = DropoutVoting(model, 30, rate)(x, DRAWS)
     assert torch.equal(found.argmax(1), votes.argmax(1))
-    voted = votes > 0
-    np.testing.assert_allclose(found.softmax(1)[voted].detach(), (votes / 30)[voted], atol=0.02)
     assert len(votes.argmax(1).unique()) > 1, "a vote of one class would show little"
 
 

@@ -1,6 +1,7 @@
-"""Many random looks at one picture, in bounded memory: a few at a time, computed again on the way back.
+"""Many random looks at one picture, in bounded memory: a few at a time, computed again on the way back; and their vote.
 
-A copy's draws depend on its number alone, so the answers are the same however many are taken at once.
+A copy's draws depend on its number alone, so the answers are the same however many are taken at once. What an attack
+climbs is the mean of the logits: shares of votes, or the mean probability, go flat where the looks agree.
 """
 
 from collections.abc import Callable
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from advcli.filters import straight_through
 from advcli.rng import SampleRNG
 
 MOST = 2048  # pictures that go through a model at once
+LEAD = 1e-3  # of the winner's logit before the next, relative, where the mean of the logits has another winner
 Answer = Callable[[Tensor, SampleRNG], Tensor]
 
 
@@ -23,6 +26,16 @@ def looks(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:
     if len(some) > 1 and torch.is_grad_enabled() and x.requires_grad:
         take = partial(checkpoint, take, use_reentrant=False, preserve_rng_state=False)
     return torch.cat([take(piece) for piece in some], 1)
+
+
+def elected(logits: Tensor) -> Tensor:
+    """(N, count, K) logits -> (N, K) their mean, with the winner of most votes, or the lowest of several, ahead of all."""
+    mean = logits.mean(1)
+    votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).sum(1)
+    winner = votes.argmax(1, keepdim=True)
+    rival = mean.scatter(1, winner, -torch.inf).amax(1, keepdim=True)
+    ahead = torch.maximum(mean.gather(1, winner), rival + LEAD * (1 + rival.abs()))
+    return straight_through(mean.scatter(1, winner, ahead), mean)
 
 
 def tally(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:

@@ -1,8 +1,8 @@
 """Dropout voting: several passes with dropout on, and the class that most of them decide on.
 
-Only dropout is random: batch norm and everything else stay as in evaluation. A draw goes to the lowest class. The count
-of votes has the gradient of the mean probability over the passes. It helps against examples that barely cross the
-boundary, and not against those that go on beyond it.
+Only dropout is random: batch norm and everything else stay as in evaluation. A draw goes to the lowest class. The logits
+are the means over the passes, the winner's ahead of all; an attack climbs these. It helps against examples that barely
+cross the boundary, and not against those that go on beyond it.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,8 @@ from typing import Annotated, cast
 
 from torch import Tensor, nn
 
-from advcli.defenses.average import together
 from advcli.errors import CommandError
-from advcli.looks import looks
+from advcli.looks import elected, looks
 from advcli.parameters import Param
 from advcli.registry import defense
 from advcli.rng import SampleRNG
@@ -45,7 +44,7 @@ class DropoutVoting(nn.Module):
             raise CommandError("dropout-vote: the model has no layer that drops\ntrain one that has: --arch cnn --dropout 0.5")
 
     def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:
-        return together(looks(self.one_pass, x, draws, self.passes), "vote")
+        return elected(looks(self.one_pass, x, draws, self.passes))
 
     def one_pass(self, x: Tensor, draws: SampleRNG) -> Tensor:
         with dropping(self.layers, self.rate):
