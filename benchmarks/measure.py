@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,8 +59,8 @@ class Record:
 
 
 @contextlib.contextmanager
-def counted(model: nn.Module) -> Iterator[Counts]:
-    """Count in rows: a batch of 64 is 64."""
+def counted(models: Collection[nn.Module]) -> Iterator[Counts]:
+    """Count in rows: a batch of 64 is 64. What a model of ours is searched through is another than what decides."""
     counts = Counts()
 
     def seen(_: nn.Module, __: Any, output: Tensor) -> None:
@@ -71,11 +71,12 @@ def counted(model: nn.Module) -> Iterator[Counts]:
     def back(gradient: Tensor) -> None:
         counts.backwards += len(gradient)
 
-    hook = model.register_forward_hook(seen)
+    hooks = [model.register_forward_hook(seen) for model in models]
     try:
         yield counts
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 @contextlib.contextmanager
@@ -118,7 +119,7 @@ def once(record: Record, cell: Cell, subject: Subject, turn: int) -> None:
     tool, found, done = record.tool, [], 0
     seeded(turn)
     before = memory(reset=turn == 0)
-    with counted(tool.model) as counts:
+    with counted(tool.models) as counts:
         wall, cpu = time.perf_counter(), time.process_time()
         spent, asked = (0.0, 0.0), Counts()
         with contextlib.suppress(Stopped), limited(CAP):

@@ -79,8 +79,8 @@ def command(cell: Cell) -> Command | None:
     return found if found and found.method in catalog.names("attack") else None
 
 
-def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[nn.Module, Callable[[int, int], Tensor]]:
-    """The model that is searched through, and a function that attacks some of the images."""
+def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[set[nn.Module], Callable[[int, int], Tensor]]:
+    """The model that decides and the one that is searched through, and a function that attacks some of the images."""
     said = command(cell)
     assert said
     spec = catalog.spec("attack", said.method)
@@ -97,4 +97,4 @@ def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[nn.Mod
         budgets = len(run.job.budgets)
         return torch.from_numpy(rows).view(stop - start, budgets, *subject.data.shape).transpose(0, 1)
 
-    return run.job.model, some
+    return {run.job.model, run.job.searched}, some

@@ -1,7 +1,7 @@
 """Everybody who takes part in a cell, behind one face: attack the images from `start` to `stop`."""
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
@@ -25,11 +25,11 @@ ADAPTERS = sorted(one.stem for one in (Path(__file__).parent / "peers").glob("*.
 
 @dataclass(frozen=True)
 class Tool:
-    """One row of a cell; `model` is what is asked, so that the questions can be counted."""
+    """One row of a cell; `models` are what is asked, so that the questions can be counted."""
 
     name: str
     version: str
-    model: nn.Module
+    models: Collection[nn.Module]
     run: Callable[[int, int], Tensor]  # -> (budgets, images, channels, height, width)
     batch: int = BATCH
 
@@ -54,11 +54,11 @@ def numbers(parameters: dict[str, Any], *, sweep: bool) -> dict[str, Any]:
 
 def tools(cell: Cell, subject: Subject) -> list[Tool]:
     """Ours first, then the peers that have the method."""
-    model, run = ours.prepare(cell, subject)
-    found = [Tool(OURS, advcli.__version__, model, run)]
+    models, run = ours.prepare(cell, subject)
+    found = [Tool(OURS, advcli.__version__, models, run)]
     if cell.half:
-        model, run = ours.prepare(cell, subject, half=True)
-        found.append(Tool(f"{OURS}, bfloat16", advcli.__version__, model, run))
+        models, run = ours.prepare(cell, subject, half=True)
+        found.append(Tool(f"{OURS}, bfloat16", advcli.__version__, models, run))
     for name, adapter in adapters():
         if isinstance(adapter, ImportError):
             print(f"  {name} left out: {adapter}")
@@ -77,13 +77,13 @@ def _peers(cell: Cell, subject: Subject, name: str, adapter: ModuleType) -> Iter
     checks = getattr(adapter, "CHECKS", False) or cell.question != VERDICT
     if hasattr(adapter, cell.method):
         run = getattr(adapter, cell.method)(model, **given)
-        yield Tool(label, which, model, _on(subject, run if checks else _checked(model, run)), batch)
+        yield Tool(label, which, {model}, _on(subject, run if checks else _checked(model, run)), batch)
     elif sweep and hasattr(adapter, "fgsm"):
-        yield Tool(label, which, model, _on(subject, _one_by_one(model, adapter, given["eps"], checks=checks)), batch)
+        yield Tool(label, which, {model}, _on(subject, _one_by_one(model, adapter, given["eps"], checks=checks)), batch)
     if cell.question == VERDICT:
         for chunk in getattr(adapter, "LOOPS", {}).get(cell.method, ()):
             run = getattr(adapter, f"{cell.method}_loop")(model, chunk, **given)
-            yield Tool(f"{label}, loop of {chunk}", which, model, _on(subject, run), batch)
+            yield Tool(f"{label}, loop of {chunk}", which, {model}, _on(subject, run), batch)
 
 
 def _on(subject: Subject, run: Callable[[Tensor, Tensor], Tensor]) -> Callable[[int, int], Tensor]:
