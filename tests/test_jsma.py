@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advcli.attacks.jsma import best_pair, candidates, saliency
+from advcli.attacks.jsma import best_pair, candidates, jsma, saliency
+from advcli.rng import SampleRNG
 from advcli.victim import Goal, Tally, Victim
 from conftest import attacked, near_the_plane
 from test_attacks import Small, pictures
+from test_minimal import Scaled
 
 
 class Linear(nn.Module):
@@ -67,8 +69,10 @@ def test_with_probabilities_the_impact_is_twice_the_slope():
     victim, goal = Victim(model, Tally(5), torch.arange(5), None), Goal(torch.zeros(5, dtype=torch.int64), targeted=True)
     target, others, _ = saliency(victim, x, goal, "prob")
     slopes = torch.autograd.functional.jacobian(lambda y: model(y).softmax(1).sum(0), x).flatten(2)
-    torch.testing.assert_close(target, slopes[0], atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(others, slopes[1:].sum(0), atol=1e-6, rtol=1e-5)
+    sure = model(x).softmax(1)[:, :1]
+    torch.testing.assert_close(sure * target, slopes[0], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(sure * others, slopes[1:].sum(0), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(sure * (target - others), 2 * slopes[0], atol=1e-6, rtol=1e-5)
 
 
 def test_single_pixels_are_those_of_largest_impact():
@@ -76,7 +80,7 @@ def test_single_pixels_are_those_of_largest_impact():
     model, x = Linear(12, 3), near_the_plane(8)
     label = model(x).argmax(1)
     made = attacked("jsma", model, x, label, target="next", early_stop=False,
-                    options={"variant": "sum", "top_fraction": 0.3, "theta": 0.2})  # fmt: skip
+                    options={"variant": "sum", "top_fraction": 0.3, "theta": 0.2, "jacobian": "logit"})  # fmt: skip
     for row in np.flatnonzero(made["success"]):
         moved = np.flatnonzero((made["images"][row] != x[row].numpy()).ravel())
         weight = model.w.detach()
@@ -98,6 +102,38 @@ def test_it_moves_pixels_only_the_way_that_theta_says(theta):
     assert ((change != 0).flatten(1).sum(1) <= 54).all()
 
 
+def test_a_target_whose_probability_is_lost_in_float32_has_slopes():
+    model, x = Linear(16, 3), pictures((1, 4, 4), 10)
+    scaled = Scaled(model, 300.0)
+    label = model(x).argmax(1)
+    assert (scaled(x).softmax(1).gather(1, (label + 1)[:, None] % 3) == 0).any()
+    made = attacked("jsma", scaled, x, label, target="next", options={"gamma": 1.0})
+    assert made["success"].mean() >= 0.8
+
+
+def test_a_pixel_that_is_nearly_white_is_left_to_itself():
+    model, x = Linear(6, 2), torch.full((1, 1, 2, 3), 0.4)
+    label = model(x).argmax(1)
+    slope = (model.w[1 - label[0]] - model.w[label[0]]).detach()
+    first, second, third = slope.argsort(descending=True)[:3].tolist()
+    x.view(-1)[first] = 0.999
+    victim, goal = Victim(model, Tally(1), torch.arange(1), None), Goal(1 - label, targeted=True, source=label)
+    found = jsma(victim, x.clone(), goal, rng=SampleRNG(0, torch.arange(1)), early_stop=False, gamma=0.34)
+    assert set(np.flatnonzero((found != x).numpy()).tolist()) == {second, third}
+
+
+def test_where_no_pair_does_both_the_largest_impact_is_taken():
+    """The target's score does not move at all; that of the other class falls."""
+    model, x = Linear(6, 2), torch.full((1, 1, 2, 3), 0.4)
+    model.w.data = torch.tensor([[-1.0, -9.0, -2.0, -8.0, -1.0, -1.0], [0.0] * 6])
+    label = model(x).argmax(1)
+    assert label == 0
+    assert (best_pair(torch.zeros(1, 6), -model.w.data[:1], torch.ones(1, 6, dtype=torch.bool)) == -1).all()
+    made = attacked("jsma", model, x, label, target="1", options={"gamma": 0.34, "jacobian": "logit"})
+    assert made["success"].all()
+    assert np.flatnonzero(made["images"][0] != x[0].numpy()).tolist() == [1, 3]
+
+
 def test_nothing_is_left_where_every_pixel_is_at_its_end():
     model, x = Small((1, 4, 4), 3), torch.ones(2, 1, 4, 4)
     label = model(x).argmax(1)
@@ -106,11 +142,13 @@ def test_nothing_is_left_where_every_pixel_is_at_its_end():
     assert (made["images"] == 1).all()
 
 
-def test_two_backward_passes_a_step():
+def test_at_most_two_backward_passes_a_step():
     model, x = Small((1, 6, 6), 5), pictures((1, 6, 6), 10)
-    made = attacked("jsma", model, x, model(x).argmax(1), target="next", early_stop=False, options={"gamma": 0.2})
-    assert (made["gradients"] == 2 * 3).all(), "three pairs of 36 features"
-    assert (made["queries"] == 1).all()
+    for jacobian, passes in (("logit", 2), ("prob", 1)):
+        settings = {"gamma": 0.2, "jacobian": jacobian}
+        made = attacked("jsma", model, x, model(x).argmax(1), target="next", early_stop=False, options=settings)
+        assert (made["gradients"] == passes * 3).all(), "three pairs of 36 features"
+        assert (made["queries"] == 1).all()
 
 
 def test_the_raw_gradient_is_followed_as_it_is():

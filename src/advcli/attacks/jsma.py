@@ -1,10 +1,11 @@
 """Jacobian saliency maps: few pixels, each changed much, towards a target class.
 
-With a_p = dZ_t/dx_p and b_p = sum_{j != t} dZ_j/dx_p, Papernot's form (`pair`) changes by theta the two pixels with the
+With a_p = dF_t/dx_p and b_p = sum_{j != t} dF_j/dx_p, Papernot's form (`pair`) changes by theta the two pixels with the
 largest -(a_p + a_q)(b_p + b_q) where a_p + a_q > 0 > b_p + b_q (for theta < 0 the other way round), until gamma of the
 features are used up. Where no pair is left that raises the target and lowers the rest, it takes the two pixels with the
 largest a_p - b_p. Paper 0's form (`sum`) changes, one by one, a --top-fraction of the pixels by that impact a_p - b_p.
-A pixel that is black or white already has no move left. Z are logits, or probabilities, whose b_p is -a_p.
+F are probabilities, whose b_p is -a_p, or logits. A slope counts by the share of theta that its pixel has left to go; a
+pixel that is black or white already is never taken.
 
 The best pair is found among few: a pixel that two others beat in both numbers is in no best pair, so the first two
 layers of the Pareto front are enough.
@@ -27,12 +28,15 @@ AT_ONCE = 1 << 22  # entries of the tables of pairs
 
 
 def saliency(victim: Victim, x: Tensor, goal: Goal, jacobian: str) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, D) slopes of the target and of all others together, and the logits."""
+    """(N, D) slopes of the target and of all others together, and the logits; of a probability that of its logarithm.
+
+    One number for every image lies between the two, and chooses no other pixel; but float32 would lose a small one.
+    """
 
     def losses(logits: Tensor) -> list[Tensor]:
         scores, _ = split(logits, goal.rejects)
         if jacobian == "prob":
-            return [scores.softmax(1).gather(1, goal.label[:, None])[:, 0]]
+            return [scores.log_softmax(1).gather(1, goal.label[:, None])[:, 0]]
         target = scores.gather(1, goal.label[:, None])[:, 0]
         return [target, scores.sum(1) - target]
 
@@ -97,7 +101,7 @@ def jsma(
     theta: Annotated[float, Param("What is added to a pixel; negative darkens.", low=-1, high=1)] = 1.0,
     gamma: Annotated[float, Param("Share of the features that pairs may use.", low=0, high=1)] = 0.145,
     top_fraction: Annotated[float, Param("Share of the features that single pixels may use.", low=0, high=1)] = 0.05,
-    jacobian: Annotated[Literal["logit", "prob"], Param("Slopes of the logits or of the probabilities.")] = "logit",
+    jacobian: Annotated[Literal["prob", "logit"], Param("Slopes of the probabilities or of the logits.")] = "prob",
 ) -> Tensor:
     size, sign = x[:1].numel(), 1.0 if theta > 0 else -1.0
     moves = math.floor(gamma * size / 2 + 1e-9) if variant == "pair" else math.ceil(top_fraction * size - 1e-9)
@@ -108,7 +112,9 @@ def jsma(
         victim, goal, x, target, others, untouched = take(live, victim, goal, x, target, others, untouched)
         if not len(x):
             return best.x
-        free = (x.flatten(1) < 1 if theta > 0 else x.flatten(1) > 0) & (untouched | (variant == "pair"))
+        move = sign * ((x + theta).clamp(0, 1) - x).flatten(1) / abs(theta)
+        target, others = move * target, move * others
+        free = (move > 0) & (untouched | (variant == "pair"))
         impact = sign * (target - others)
         if variant == "pair":
             chosen = best_pair(sign * target, -sign * others, free)
