@@ -81,7 +81,8 @@ def test_clean_fgsm_and_pgd_agree_with_a_plain_torch_loop(arch, run, folder):
         run("attack", "--method", "pgd", "--eps", budgets, "--no-early-stop", "-o", "pgd.h5", "--force")
         clean = json.loads(run("evaluate", "--data", "digits:test", "--json").out)["rows"]
         rows = json.loads(run("evaluate", "fgsm.h5", "pgd.h5", "--metric", "accuracy", "--json").out)["rows"]
-        curve = {name: [row["value"] for row in rows if row["set"] == name] for name in ("fgsm.h5", "pgd.h5")}
+        accuracies = [row for row in rows if row["metric"] == "accuracy"]
+        curve = {name: [row["value"] for row in accuracies if row["set"] == name] for name in ("fgsm.h5", "pgd.h5")}
         ours.append((clean[0]["value"], curve["fgsm.h5"], curve["pgd.h5"]))
     low, high = CLEAN[arch]
     for name, mine, theirs in zip(("clean", "fgsm", "pgd"), zip(*ours, strict=True), zip(*loop, strict=True), strict=True):
