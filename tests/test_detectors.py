@@ -11,7 +11,6 @@ from torch import nn
 from advcli import modelfile
 from advcli.errors import InputError
 from advcli.imageset import ImageSet
-from advcli.losses import cross_entropy
 from advcli.pipeline.calibration import threshold_place
 from advcli.rejection import Rejecting, decision, split
 from advcli.rng import SampleRNG
@@ -53,10 +52,19 @@ def test_a_goal_is_reached_only_by_an_accepted_picture():
     for goal in (leave, reach):
         assert goal.reached(logits).tolist() == [True, False, False, False]
         assert goal.met(decision(logits, rejects=True)).tolist() == [True, False, False, False]
-    climbed = leave.loss("xent")(logits)
-    plain = cross_entropy(logits[:, :2], leave.label)
-    assert climbed[2] == plain[2]
-    assert climbed[1] == -1.0, "the class is wrong already: what is left is the detector"
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_what_is_won_of_the_two_is_climbed_no_further(targeted):
+    """Rows: both won, the class alone, the detector alone, neither."""
+    logits = torch.tensor([[1.0, 2.5, 0.0], [1.0, 2.5, 3.5], [3.0, 2.0, 0.0], [3.0, 2.0, 4.0]], requires_grad=True)
+    goal = Goal(torch.full((4,), int(targeted)), targeted, rejects=True)
+    climbed = goal.loss("xent")(logits)
+    torch.testing.assert_close(climbed, torch.tensor([1.5 + 0.1, 1.5 - 1.0, -1.0 + 0.1, -1.0 - 1.0]))
+    classes, detector = torch.tensor([-1.0, 1.0, 0.0]), torch.tensor([0.0, 0.0, -1.0])
+    largest = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])  # the excess is the last logit beyond the largest other
+    wanted = [0 * classes, detector + largest[0], classes, classes + detector + largest[1]]
+    torch.testing.assert_close(torch.autograd.grad(climbed.sum(), logits)[0], torch.stack(wanted))
 
 
 def test_an_untouched_detector_accepts_everything(halfspace):
@@ -167,3 +175,19 @@ def test_draws_reach_the_model_under_a_detector():
     model = Bright(Drawing(), 0.0)
     assert torch.equal(model(x, draws), model(x, draws))
     assert not torch.equal(model(x, draws), model(x, SampleRNG(1, torch.arange(4))))
+
+
+def test_the_binary_detector_sees_every_plain_attack_and_is_broken_by_one_that_goes_through_it(run, folder):
+    """S0-D2, on the digits."""
+    assert run("train").code == 0
+    assert (
+        run("defend", "--method", "detector", "--against", "fgsm:eps=0.1", "--epochs", "20", "-o", "seen.safetensors").code == 0
+    )
+    budget = ("--eps", "0.2", "--limit", "200")
+    assert run("attack", "--method", "pgd", *budget, "-o", "static.h5").code == 0
+    through = ("--model", "seen.safetensors", "--method", "apgd", "--steps", "100")
+    assert run("attack", *through, *budget, "-o", "adaptive.h5").code == 0
+    said = run("evaluate", "--model", "seen.safetensors", "static.h5", "adaptive.h5", "--metric", "success", "--json")
+    static, adaptive = (row["value"] for row in json.loads(said.out)["rows"] if row["metric"] == "success")
+    assert static < 0.02
+    assert adaptive > 0.5

@@ -13,6 +13,11 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits, label, reduction="none")
 
 
+def log_odds(logits: Tensor, label: Tensor) -> Tensor:
+    """log((1 - p_y) / p_y): the cross-entropy is log(1 + e^this), and levels off where the model is sure of y."""
+    return logits.scatter(1, label[:, None], -torch.inf).logsumexp(1) + logit(logits, label)
+
+
 def logit(logits: Tensor, label: Tensor) -> Tensor:
     """-z_y."""
     return -logits.gather(1, label[:, None])[:, 0]

@@ -3,9 +3,10 @@
 A `Victim` answers with logits, gradients or labels, counts what it was asked, and says who may still ask. It averages
 over the draws of a random defense (EOT, arXiv:1707.07397) and passes through what cannot be differentiated by the
 defense's own surrogate (BPDA, arXiv:1802.00420): so every attack is adaptive, and no attack knows it. A `Goal` is a
-class to leave or a class to reach; of a model that can reject, without being rejected: while the classifier is not
-fooled its loss is the one that was asked for, and from then on the detector's score (as in arXiv:2106.15023). Both can
-be indexed by a mask.
+class to leave or a class to reach; of a model that can reject, without being rejected: the loss that was asked for, level
+once the classes' gap is clear, less the detector's excess, level once it is hidden. Both are climbed at a time, for steps
+that turn from one to the other undo each other; and a cross-entropy, which would fade beside the excess, is taken by its
+log-odds, which rise with it and do not. Both can be indexed by a mask.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import AdvcliError
-from advcli.losses import LOSSES, TOWARDS, margin
+from advcli.losses import LOSSES, TOWARDS, log_odds, margin
 from advcli.rejection import decision, split
 from advcli.rng import SampleRNG
 
 SURE = 1e-5  # a verdict needs a margin of this share of the largest logit
+CLEAR, HIDDEN = 1.0, 0.1  # of a model that rejects: the logits' gap, and the excess below zero, that no one climbs on from
 PLENTY = 2**62  # queries, where nobody limits them
 
 
@@ -42,18 +44,20 @@ class Goal:
 
     def loss(self, objective: str) -> Callable[[Tensor], Tensor]:
         """What to climb: the loss of the label, or minus that of the target; `logit` is then +z_target."""
-        sign, loss = (-1, TOWARDS[objective]) if self.targeted else (1, LOSSES[objective])
+        sign, losses = (-1, TOWARDS) if self.targeted else (1, LOSSES)
+        loss = log_odds if self.rejects and objective == "xent" else losses[objective]
         return self.climb(lambda scores: sign * loss(scores, self.label))
 
     def climb(self, loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        """A loss of the classes' logits, with the detector's term where the model can reject."""
+        """A loss of the classes' logits; where the model can reject, until it is won, and less the detector's excess."""
         if not self.rejects:
             return loss
 
         def evading(logits: Tensor) -> Tensor:
             scores, beyond = split(logits, rejects=True)
             assert beyond is not None  # it rejects
-            return torch.where(self._fooled(scores) > _sure(scores), -beyond, loss(scores))
+            value = loss(scores)
+            return torch.where(self._fooled(scores) > CLEAR, value.detach(), value) - beyond.clamp_min(-HIDDEN)
 
         return evading
 
