@@ -6,7 +6,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: sever
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,12 @@ from advcli import catalog
 from advcli.cli.app import main
 from advcli.dataset import Dataset
 from advcli.numbers import budgets
+from advcli.pipeline import standins, universals
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import UNBOUNDED, Job
+from advcli.registry import Bound
 from advcli.rng import SampleRNG
+from advcli.talk import SILENT
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,19 @@ def attacked(
     if not bound.spec.traits.has("images"):
         labels = torch.full_like(labels, -1)
     whole, data = Job(model.eval(), bound, norm, wanted, **settings), in_memory(x, labels, classes)
+    whole = grounded(whole, bound, data) if bound.spec.traits.has("fits") and len(x) else whole
     step = batch or max(1, len(x))
     made = [craft(whole, data, start, min(start + step, len(x))) for start in range(0, max(1, len(x)), step)]
     return {name: np.concatenate([one[name] for one in made]) for name in made[0]}
+
+
+def grounded(job: Job, method: Bound, data: Dataset) -> Job:
+    """The job on what its method lays first, here with the very images that are attacked."""
+    if method.spec.traits.kind == "universal":
+        return replace(job, shared=torch.cat([universals.fitted(method, job, data, k)[0] for k in range(len(job.budgets))]))
+    job = replace(job, method=standins.inner(method, {"target": job.target}), early_stop=False)
+    school = standins.taught(method, standins.network_of(method), job, data, None, SILENT)
+    return replace(job, stand_in=school.pupil)
 
 
 def near_the_plane(count: int = 6) -> Tensor:

@@ -18,7 +18,7 @@ LAYERS = [
     {"imagewriter", "fitted"},
     {"structure"},
     {"catalog", "grid", "imageset", "dataset", "victim", "filters", "frequency", "pictures", "library", "trees"},
-    {"stack", "looks", "search", "idx", "proposal"},
+    {"stack", "looks", "search", "idx", "proposal", "beforehand"},
     {"modelfile", "boundary", "opponent", "crossing", "swift"},
     {"foreign", "vision"},
     {"data", "models", "attacks", "defenses", "recipes", "metrics", "figures"},

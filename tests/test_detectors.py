@@ -22,8 +22,11 @@ class Bright(Rejecting):
     """Refuses bright pictures: the score is the mean."""
 
     def __init__(self, model: nn.Module, threshold: float, unit: float = 0.1) -> None:
-        super().__init__(model, lambda x, scores, ask: x.flatten(1).mean(1))
+        super().__init__(model)
         self.adopt({"threshold": threshold, "unit": unit})
+
+    def suspicion(self, x, scores, draws):
+        return x.flatten(1).mean(1)
 
 
 def test_a_rejection_is_the_largest_logit_exactly_beyond_the_threshold(halfspace):
@@ -68,7 +71,7 @@ def test_what_is_won_of_the_two_is_climbed_no_further(targeted):
 
 
 def test_an_untouched_detector_accepts_everything(halfspace):
-    model = Rejecting(halfspace, lambda x, scores, ask: torch.full((len(x),), 1e9))
+    model = Bright(halfspace, -1e9, unit=0.0)
     assert (decision(model(near_the_plane()), rejects=True) >= 0).all()
 
 

@@ -10,9 +10,17 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
+from advcli import catalog
 from advcli.attacks.spatial import gridded, moved
+from advcli.attacks.substitute import substitute
 from advcli.imageset import ImageSet
-from conftest import attacked
+from advcli.numbers import budgets
+from advcli.pipeline import standins, universals
+from advcli.pipeline.job import Job
+from advcli.rng import SampleRNG
+from advcli.talk import SILENT
+from advcli.victim import Tally, Victim
+from conftest import Halfspace, attacked, in_memory, near_the_plane
 
 
 def pictures(count: int = 6, shape: tuple[int, ...] = (1, 12, 12), seed: int = 0) -> Tensor:
@@ -315,3 +323,333 @@ def test_fool_gradient_refuses_what_means_nothing(run, model, words, complaint):
     assert ran.code == 2
     assert complaint in ran.err
     assert "no option --init" in run("attack", "--method", "fgsm", "--init", "grey").err
+
+
+class Answers(Bent):
+    """A model that only answers: whoever asks for a gradient gets an error."""
+
+    def forward(self, x, draws=None):
+        assert not torch.is_grad_enabled(), "asked for a gradient"
+        return super().forward(x)
+
+
+def test_a_stand_in_is_taught_by_labels_alone_and_each_is_counted():
+    model, x = Answers(), pictures(40)
+    with torch.no_grad():
+        label = model(x).argmax(1)
+    job = Job(model, catalog.spec("attack", "fgsm").bind({}), "linf", budgets("0.2"), None, "true", 0, torch.device("cpu"))
+    bound = catalog.spec("attack", "substitute").bind({"arch": "mlp:hidden=32,16", "rounds": 4, "epochs": 8})
+    school = standins.taught(bound, standins.network_of(bound), job, in_memory(x, label, 4), None, SILENT)
+    assert int(school.tally.queries) == school.asked == 40 * 2**3
+    assert [type(one).__name__ for one in school.pupil.network].count("Linear") == 3
+    fresh = pictures(200, seed=9)
+    with torch.no_grad():
+        agreed = school.pupil(fresh).argmax(1) == model(fresh).argmax(1)
+    assert agreed.float().mean() > 0.7
+    made = attacked("substitute", model, x, label, "0.2", options={"arch": "mlp:hidden=32", "epochs": 5})
+    assert made["success"].any()
+    assert made["queries"].sum() == made["gradients"].sum() == 0, "what the stand-in is asked, the model does not pay"
+
+
+def test_new_images_lie_one_step_along_the_stand_ins_own_score():
+    """x' = clip(x + l sign(dz_y/dx)); paper4 steps back three times."""
+    w = torch.tensor([[1.0, -2.0, 0.0, 3.0], [-1.0, 1.0, 2.0, 0.0]])
+
+    class Plane(nn.Module):
+        def forward(self, x, draws=None):
+            return x.flatten(1) @ w.T
+
+    seen: list[Tensor] = []
+
+    def ask(x: Tensor) -> Tensor:
+        seen.append(x)
+        return torch.arange(len(x)) % 2
+
+    def teach(x: Tensor, label: Tensor, epochs: int) -> Victim:
+        assert (len(x), epochs) == (sum(map(len, seen)), 7)
+        return Victim(Plane(), Tally(len(x)), torch.arange(len(x)), None)
+
+    start = torch.full((2, 1, 2, 2), 0.5)
+    rng = SampleRNG(0, torch.arange(2))
+    substitute(ask, start, teach, rng=rng, rounds=2, epochs=7)
+    torch.testing.assert_close(seen[1], start + 0.1 * w.sign().view(2, 1, 2, 2))
+    seen.clear()
+    substitute(ask, start, teach, rng=rng, rounds=6, epochs=7, lambda_schedule="paper4")
+    assert list(map(len, seen)) == [2, 2, 4, 8, 16, 32]
+    torch.testing.assert_close(seen[1], start - 0.1 * w.sign().view(2, 1, 2, 2))
+    assert (seen[4][0] - torch.cat(seen[:4])[0]).abs().max() > 0.09
+    torch.testing.assert_close(seen[4][:2], start + 0.1 * w.sign().view(2, 1, 2, 2))
+
+
+def test_a_stand_in_does_not_begin_where_its_model_did(run, folder):
+    """Equal seeds would give a stand-in of the same architecture the same first weights."""
+    first = catalog.spec("architecture", "mlp").bind({})
+    data = in_memory(pictures(4), torch.zeros(4).long(), 4)
+    job = Job(Bent(), first, "linf", budgets("0.1"), None, "true", 0, torch.device("cpu"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        trained = first(data.shape, 4)
+    assert not torch.equal(standins.fresh(first, data, job).network[1].weight, trained[1].weight)
+
+
+TAUGHT = ("attack", "--method", "substitute", "--rounds", "3", "--epochs", "2", "--limit", "40", "--eps", "0.2")
+
+
+def test_a_stand_in_is_a_model_and_its_set_says_what_it_knew(run, model):
+    ran = run(*TAUGHT)
+    assert ran.code == 0, ran.err
+    assert "600 answers" in ran.err
+    assert run("verify", "adversarial.h5", "perturbations.h5", "adversarial.substitute.safetensors").code == 0
+    table = run("evaluate", "--model", model, "--model", "adversarial.substitute.safetensors", "adversarial.h5", "--json").out
+    on = {row["model"]: row["threat"] for row in json.loads(table)["rows"] if row["metric"] == "accuracy"}
+    assert on[str(model)]["knowledge"] == "transfer", "the model itself was never looked into"
+    assert on[str(model)]["access"] == "labels"
+    assert on["adversarial.substitute.safetensors"]["knowledge"] == "white-box"
+    header = json.loads(run("show", "adversarial.h5", "--json").out)[0]["header"]
+    assert header["fitted"] == {"images": 150, "queries": 600, "gradients": 0}
+    story = json.loads(run("show", "adversarial.substitute.safetensors", "--json").out)[0]
+    assert story["header"]["made"]["parents"][0]["digest"] == header["victim"]["digest"]
+    assert story["header"]["made"]["fit"]["split"] == "train"
+    assert (
+        run("attack", "--method", "fgsm", "--model", "adversarial.substitute.safetensors", "--limit", "5", "-o", "w.h5").code == 0
+    )
+
+
+@pytest.mark.parametrize("name", ["adversarial.substitute.safetensors", "adversarial.h5"])
+def test_the_command_that_is_shown_makes_the_stand_in_and_its_set_again(run, model, name):
+    assert run(*TAUGHT, "--attack", "pgd:steps=3", "--fit-data", "digits:val", "--fit-limit", "20", "--seed", "3").code == 0
+    before = Path(name).read_bytes()
+    line = next(line.split("command ")[1] for line in run("show", name).out.splitlines() if "command " in line)
+    for path in ("adversarial.h5", "perturbations.h5", "adversarial.substitute.safetensors"):
+        Path(path).unlink()
+    ran = run(*shlex.split(line)[1:])
+    assert ran.code == 0, ran.err
+    assert Path(name).read_bytes() == before
+
+
+def test_another_attack_builds_on_the_stand_in_that_is_there(run, model):
+    assert run(*TAUGHT).code == 0
+    before = Path("adversarial.substitute.safetensors").read_bytes()
+    ran = run(*TAUGHT[:-1], "0.1", "--attack", "pgd:steps=4")
+    assert ran.code == 0, ran.err
+    assert "adversarial.substitute.safetensors is there already" in ran.err
+    assert Path("adversarial.substitute.safetensors").read_bytes() == before
+    ran = run(*TAUGHT[:-1], "0.1", "--attack", "pgd:steps=4", "--lambda", "0.2")
+    assert "replacing adversarial.substitute.safetensors" in ran.err
+    assert run(*TAUGHT, "-o", "mine.h5").code == 0
+    assert run(*TAUGHT, "-o", "mine.h5", "--lambda", "0.3").code == 2, "-o names are not replaced"
+
+
+def test_an_interrupted_lesson_goes_on_after_the_last_whole_round(run, model, monkeypatch):
+    assert run(*TAUGHT, "-o", "whole.h5").code == 0
+    lessons = []
+
+    def stop(plan: object) -> object:
+        lessons.append(plan)
+        if len(lessons) == 3:
+            raise KeyboardInterrupt
+        return trainer(plan)
+
+    trainer = standins.Trainer
+    monkeypatch.setattr(standins, "Trainer", stop)
+    assert run(*TAUGHT).code == 130
+    assert run(*TAUGHT).code == 0
+    assert len(lessons) == 4, "two rounds were kept"
+    assert Path("adversarial.substitute.safetensors").read_bytes() == Path("whole.substitute.safetensors").read_bytes()
+    assert not list(Path().glob("*.parts"))
+
+
+def test_universal_finds_the_direction_that_all_images_share():
+    """Images of one side of a half-space: the best v of the budget is known, and so is whom it turns."""
+    for norm, steepest in (("linf", lambda w: w.sign()), ("l2", lambda w: w / w.norm())):
+        model, x = Halfspace().requires_grad_(False), near_the_plane(60)
+        label = model(x).argmax(1)
+        x, label = x[label == 1], label[label == 1]
+        far = model.distance(x, norm)
+        eps = float(far.median()) + 1e-4
+        for variant in ("sgd", "deepfool"):
+            made = attacked("universal", model, x, label, f"{eps:.6f}", options={"norm": norm, "variant": variant, "epochs": 20})
+            assert (made["success"].astype(bool) <= (far <= eps).numpy()).all()
+            assert made["success"].sum() >= (1 if variant == "deepfool" else 0.95) * 0.5 * (far <= eps).sum()
+        best = attacked("universal", model, x, label, f"{eps:.6f}", options={"norm": norm, "epochs": 20})
+        v = torch.from_numpy(best["images"] - best["originals"])
+        assert (v - v[:1]).abs().max() < 1e-6, "one for all"
+        torch.testing.assert_close(v[0].flatten(), -eps * steepest(model.w), atol=2e-3 * eps, rtol=0)
+        assert best["success"].sum() == (far < eps * (1 - 2e-3)).sum()
+
+
+def test_universal_reaches_a_class_and_refuses_a_rule(run, model):
+    ran = run("attack", "--method", "universal", "--target", "3", "--limit", "60", "--eps", "0.4", "--fit-limit", "300")
+    assert ran.code == 0, ran.err
+    with ImageSet("adversarial.h5") as made:
+        assert set(made.column("target")) == {3}
+        assert made.column("success").mean() > 0.3
+    with ImageSet("adversarial.universal.h5") as fitted:
+        assert fitted.column("target").tolist() == [3]
+    assert "one class to reach" in run("attack", "--method", "universal", "--target", "next").err
+    assert "--target needs sgd" in run("attack", "--method", "universal", "--target", "3", "--variant", "deepfool", "--force").err
+
+
+FITTED = ("attack", "--method", "universal", "--limit", "50", "--eps", "0,0.1,0.2", "--fit-limit", "200", "--epochs", "3")
+
+
+def test_a_universal_perturbation_is_a_file_and_goes_through_every_verb(run, model):
+    ran = run(*FITTED)
+    assert ran.code == 0, ran.err
+    assert run("verify", "adversarial.h5", "perturbations.h5", "adversarial.universal.h5").code == 0
+    with ImageSet("adversarial.universal.h5") as fitted, ImageSet("adversarial.h5") as made:
+        v = fitted.rows("images", 0, 3)
+        assert fitted.header["fitted"] == made.header["fitted"]
+        assert fitted.header["fitted"]["gradients"] > 3 * 2 * 150
+        assert fitted.column("epsilon").tolist() == [0, np.float32(0.1), np.float32(0.2)]
+        assert float(v[0].abs().max()) == 0
+        for budget in range(3):
+            mine = made.pick("images", range(budget, 150, 3)) - made.pick("originals", range(50))
+            changed = mine.abs().amax((1, 2, 3)) > 0
+            room = (made.pick("originals", range(50)) + v[budget]).clamp(0, 1) - made.pick("originals", range(50))
+            torch.testing.assert_close(mine[changed], room[changed], atol=1e-6, rtol=0)
+    assert "white-box" in run("evaluate", "adversarial.h5").out
+    assert "0.2" in run("stats", "adversarial.universal.h5").out
+    assert run("export", "adversarial.universal.h5", "-o", "v.npz").code == 0
+    for words in (["evaluate"], ["attack", "--data"], ["train", "--data"]):
+        ran = run(*words, "adversarial.universal.h5")
+        assert ran.code == 3
+        assert "--apply adversarial.universal.h5" in ran.err
+
+
+def test_universal_perturbations_are_applied_to_other_images_and_models(run, model):
+    assert run(*FITTED, "-o", "u.h5").code == 0
+    assert run("train", "--seed", "9", "--epochs", "3", "-o", "other.safetensors").code == 0
+    ran = run("attack", "--apply", "u.universal.h5", "--model", "other.safetensors", "--data", "digits:val", "--limit", "30")
+    assert ran.code == 0, ran.err
+    assert run("verify", "adversarial.h5", "perturbations.h5").code == 0
+    with ImageSet("adversarial.h5") as made, ImageSet("u.universal.h5") as fitted:
+        assert len(made) == 90
+        assert made.column("queries").sum() == made.column("gradients").sum() == 0
+        assert made.header["access"] == "none"
+        turned = made.column("success").astype(bool) & (np.arange(90) % 3 == 2)
+        row = int(np.argmax(turned))
+        wanted = (made.pick("originals", [row // 3]) + fitted.rows("images", 2, 3)).clamp(0, 1)
+        assert turned.any()
+        torch.testing.assert_close(made.pick("images", [row]), wanted, atol=1e-6, rtol=0)
+    rows = json.loads(run("evaluate", "adversarial.h5", "--model", "other.safetensors", "--model", model, "--json").out)["rows"]
+    assert {(row["model"], row["threat"]["knowledge"]) for row in rows if row["metric"] == "success"} == {
+        ("other.safetensors", "transfer"),
+        (str(model), "white-box"),
+    }
+    before = Path("adversarial.h5").read_bytes()
+    line = next(line.split("command ")[1] for line in run("show", "adversarial.h5").out.splitlines() if "command " in line)
+    Path("adversarial.h5").unlink()
+    assert "--apply u.universal.h5" in line
+    assert run(*shlex.split(line)[1:]).code == 0
+    assert Path("adversarial.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["adversarial.universal.h5", "adversarial.h5"])
+def test_the_command_that_is_shown_makes_the_perturbation_and_its_set_again(run, model, name):
+    assert run(*FITTED).code == 0
+    before = Path(name).read_bytes()
+    line = next(line.split("command ")[1] for line in run("show", name).out.splitlines() if "command " in line)
+    for path in ("adversarial.h5", "adversarial.universal.h5"):
+        Path(path).unlink()
+    assert run(*shlex.split(line)[1:]).code == 0
+    assert Path(name).read_bytes() == before
+
+
+def test_an_interrupted_fit_goes_on_after_the_last_whole_budget(run, model, monkeypatch):
+    assert run(*FITTED, "-o", "whole.h5").code == 0
+    fits = []
+
+    def stop(*args: object) -> object:
+        fits.append(args)
+        if len(fits) == 3:
+            raise KeyboardInterrupt
+        return fitted(*args)
+
+    fitted = universals.fitted
+    monkeypatch.setattr(universals, "fitted", stop)
+    assert run(*FITTED).code == 130
+    assert run(*FITTED).code == 0
+    assert len(fits) == 4, "two budgets were kept"
+    assert Path("adversarial.universal.h5").read_bytes() == Path("whole.universal.h5").read_bytes()
+    assert Path("adversarial.h5").read_bytes() == Path("whole.h5").read_bytes()
+    assert not list(Path().glob("*.parts"))
+
+
+def test_what_is_fitted_never_sees_the_images_that_are_attacked(run, model):
+    for method in ("substitute", "universal"):
+        for words in (("--split", "train"), ("--fit-data", "digits:test"), ("--data", "digits:val", "--fit-data", "digits:val")):
+            ran = run("attack", "--method", method, *words)
+            assert ran.code == 3, words
+            assert "may not see" in ran.err
+        ran = run("attack", "--method", method, "--dry-run")
+        assert ran.code == 0, ran.err
+        assert not list(Path().glob("adversarial.*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("--method substitute --attack spatial", "stay in a budget"),
+        ("--method substitute --attack noise", "ask a model"),
+        ("--method substitute --attack nosuch", "no attack 'nosuch'"),
+        ("--method substitute --attack pgd:eps=0.1", "no option --eps"),
+        ("--method substitute --attack pgd:steps", "written option=value"),
+        ("--method substitute --attack dgsm", "needs a --target"),
+        ("--method substitute --arch forest", "no gradients"),
+        ("--method substitute --arch mlp:hidden=a", "no list of sizes"),
+        ("--method substitute --max-queries 5", "no option --max-queries"),
+        ("--method substitute --restarts 5", "no option --restarts"),
+        ("--method universal --no-early-stop", "no option --no-early-stop"),
+        ("--method universal --norm l1", "none of linf, l2"),
+        ("--method fgsm --fit-limit 5", "no option --fit-limit"),
+        ("--apply model.safetensors", "not an image set"),
+        ("--apply missing.h5", "no such file"),
+    ],
+)
+def test_attacks_in_two_stages_refuse_what_means_nothing(run, model, words, complaint):
+    ran = run("attack", *words.split())
+    assert ran.code in (2, 3)
+    assert complaint in ran.err
+
+
+def test_apply_takes_universal_perturbations_for_these_images_only(run, model):
+    assert run(*FITTED, "-o", "u.h5").code == 0
+    for words, complaint in (
+        ("--eps 0.1", "no option --eps"),
+        ("--target 3", "no option --target"),
+        ("--steps 3", "no option --steps"),
+        ("--restarts 3", "no option --restarts"),
+        ("--method fgsm", "leave --method fgsm out"),
+    ):
+        ran = run("attack", "--apply", "u.universal.h5", *words.split())
+        assert (ran.code, complaint in ran.err) == (2, True), ran.err
+    assert "holds adversarial images" in run("attack", "--apply", "u.h5").err
+    np.savez("big.npz", images=np.zeros((4, 1, 9, 9), np.float32), labels=np.arange(4))
+    ran = run("attack", "--apply", "u.universal.h5", "-o", "u.universal.h5")
+    assert ran.code == 2, "an input is never replaced"
+
+
+def test_a_users_own_universal_method_is_held_to_its_budget(run, model):
+    Path("mine.py").write_text(
+        '''"""A bright veil."""
+import torch
+from advcli.registry import attack
+
+@attack(family="universal", kind="universal", norms=("linf",), access="none", targeted=False)
+def veil(crowd, eps, *, rng):
+    return torch.full((1, *crowd.shape), 5.0)
+
+@attack(family="universal", kind="universal", norms=("linf",), access="gradient", targeted=False)
+def many(crowd, eps, *, rng):
+    return torch.zeros(2, *crowd.shape)
+'''
+    )
+    ran = run("attack", "--method", "mine:veil", "--eps", "0.25", "--limit", "10")
+    assert ran.code == 0, ran.err
+    assert run("verify", "adversarial.h5", "adversarial.universal.h5").code == 0
+    with ImageSet("adversarial.universal.h5") as fitted:
+        assert float(fitted.rows("images", 0, 1).max()) == 0.25
+    ran = run("attack", "--method", "mine:many", "-o", "m.h5")
+    assert ran.code == 2
+    assert "mine:many returned" in ran.err

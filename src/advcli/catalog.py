@@ -100,6 +100,8 @@ def spelled(role: str, text: str) -> tuple[Spec, dict[str, object]]:
             typed[key] = value.strip()
         elif flag and flag.type is bool:  # as on the command line: keep-dc, no-random-start
             typed[flag.name] = flag.name == key
+        elif typed and isinstance(before := typed[next(reversed(typed))], str):  # a value may have commas: hidden=300,100
+            typed[next(reversed(typed))] = f"{before},{piece.strip()}"
         else:
             raise CommandError(f"{text}: options of {name} are written option=value, with commas between them")
     return found, typed

@@ -92,6 +92,11 @@ class ImageSet:
         return str(self.header["kind"])
 
     @property
+    def signed(self) -> bool:
+        """Whether its values are differences of pictures."""
+        return self.kind in schema.SIGNED
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.header["classes"])
 

@@ -18,8 +18,10 @@ Access = Literal["gradient", "scores", "labels", "none"]
 
 # What a method does to an image. `direction`: it names a direction, which is stepped once for every budget. `budget`: it
 # searches within a budget. `minimal`: it comes as close as it can. `transform`: it moves the picture, and no ball holds it.
-# `generate`: it makes pictures of classes out of noise or a plain colour; all that are wanted come as one batch.
-Kind = Literal["direction", "budget", "minimal", "transform", "generate"]
+# `generate`: it makes pictures of classes out of noise or a plain colour; all that are wanted come as one batch. Two work
+# before the first image, on training images: `substitute` teaches a stand-in, which is then attacked in the model's place,
+# and `universal` fits one perturbation for all images; `added` is what was fitted before, from its file.
+Kind = Literal["direction", "budget", "minimal", "transform", "generate", "substitute", "universal", "added"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class AttackTraits:
     @property
     def budgeted(self) -> bool:
         """Whether the user says how far it may go."""
-        return self.kind in ("direction", "budget")
+        return self.kind in ("direction", "budget", "substitute", "universal")
 
     def has(self, need: str | None) -> bool:
         """Whether an option that needs this trait does something here."""
@@ -50,7 +52,8 @@ class AttackTraits:
             "targeted": bool(self.targeted),
             "untargeted": self.access != "none" and self.targeted != "only",
             "gradient": self.access == "gradient",
-            "queries": self.access in ("scores", "labels"),
+            "fits": self.kind in ("substitute", "universal"),
+            "queries": self.access in ("scores", "labels") and self.kind != "substitute",
             "random": self.random,
         }[need]
 

@@ -11,14 +11,16 @@ from advcli.numbers import as_float32, fraction
 
 Fields = Mapping[str, type]
 KINDS = {"clean": (), "perturbation": ("of", "norm", "epsilon"), "filtered": ("of",),
-         "adversarial": ("norm", "epsilon", "tolerance", "access", "repeated", "victim")}  # fmt: skip
+         "adversarial": ("norm", "epsilon", "tolerance", "access", "repeated", "victim"),
+         "universal": ("norm", "epsilon", "tolerance", "access", "victim", "fitted")}  # fmt: skip
 MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}
 VICTIM: Fields = {"digest": str, "weights": str, "defenses": list, "static": bool}
 OPTIONS: Fields = {"early_stop": bool, "restarts": int, "label": str, "quantize": bool, "seed": int}
 FOUND: Fields = {"threshold": float, "unit": float, "n": int, "rejected": int}
 HEX = re.compile("[0-9a-f]{64}")
 NORMS = ("linf", "l2", "l1", "l0", "raw", "none")
-PARENTS = ("model", "member", "file", "weights", "teacher")
+PARENTS = ("apply", "model", "member", "file", "weights", "teacher")
+SIGNED = ("perturbation", "universal")  # kinds of sets whose values are differences
 VERBS = ("train", "attack", "defend", "stats", "import")
 
 
@@ -54,6 +56,8 @@ def provenance(found: Any, where: str) -> None:
     for parent in found["parents"]:
         fields(parent, {"role": str, "digest": str}, where, "made.parents")
         need(parent["role"] in PARENTS and HEX.fullmatch(parent["digest"]), where, "made.parents")
+    fit = found.get("fit", {"name": ""})
+    need(isinstance(fit, dict) and isinstance(fit.get("name"), str), where, "made.fit")
     data = found.get("data", 0)
     need(data is None or (isinstance(data, dict) and isinstance(data.get("name"), str)), where, "made.data")
 
@@ -73,20 +77,27 @@ def image_set(header: Header, where: str) -> None:
     need(isinstance(kind, str) and kind in KINDS, where, "kind")
     classes(header.get("classes"), where)
     need(isinstance(header.get("split"), str) and header["split"] in ("train", "val", "test"), where, "split")
-    need(header.get("range") == ([-1, 1] if kind == "perturbation" else [0, 1]), where, "range")
+    need(header.get("range") == ([-1, 1] if kind in SIGNED else [0, 1]), where, "range")
     provenance(header.get("made"), where)
     for name in KINDS[str(kind)]:
         need(name in header, where, name)
-    if kind in ("adversarial", "perturbation"):
+    if kind in ("adversarial", *SIGNED):
         need(isinstance(header["norm"], str) and header["norm"] in NORMS, where, "norm")
-        need(isinstance(header["made"]["data"], dict), where, "made.data")
         budgets(header["epsilon"], where)
-        fields(header["victim"], VICTIM, where, "victim") if kind == "adversarial" else None
-    if kind == "adversarial":
+    if kind in ("adversarial", "perturbation"):
+        need(isinstance(header["made"]["data"], dict), where, "made.data")
+    if kind in ("adversarial", "universal"):
+        fields(header["victim"], VICTIM, where, "victim")
         defenses(header["victim"]["defenses"], where)
+    if kind == "universal":
+        fields(header["fitted"], {"images": int, "queries": int, "gradients": int}, where, "fitted")
+    if kind == "adversarial":
+        if "source" in header:
+            fields(header["source"], VICTIM, where, "source")
+            defenses(header["source"]["defenses"], where)
         fields(header["made"]["options"], OPTIONS, where, "made.options")
     if kind == "filtered":
-        need(isinstance(header["of"], dict) and header["of"].get("kind") != "perturbation", where, "of")
+        need(isinstance(header["of"], dict) and header["of"].get("kind") not in SIGNED, where, "of")
         need(header.get("epsilon") == header["of"].get("epsilon"), where, "epsilon")
         image_set(header["of"], where)
 

@@ -24,8 +24,9 @@ COLUMNS = {
     "gradients": np.dtype("<i8"),
 }
 NEEDED = ("header", "images", "labels", "index")
-SIGNED = ("target", "epsilon", "success", "prediction", "clean_prediction")
-ATTACKED = ("originals", "original", *SIGNED, "queries", "gradients")
+DERIVED = ("target", "epsilon", "success", "prediction", "clean_prediction")
+ATTACKED = ("originals", "original", *DERIVED, "queries", "gradients")
+BESIDE = {"adversarial": ATTACKED, "perturbation": DERIVED, "universal": ("target", "epsilon")}
 SAFE_FILTERS = {1, 2, 3}  # deflate, shuffle, fletcher32
 SMALL = 1 << 26  # bytes that a dataset may declare however little it stores
 MOST_PACKED = 100  # how much smaller than its pictures a larger compressed dataset may be
@@ -49,7 +50,7 @@ def check(file: h5py.File, where: Path, size: int) -> None:
     if declared > SMALL + MOST_PACKED * size:
         raise InputError(f"{where}: declares {declared} bytes in a file of {size}: refused")
     kind = parse(bytes(file["header"][:]), str(where)).get("kind") if "header" in file else None
-    for name in NEEDED + (ATTACKED if kind == "adversarial" else ()) + (SIGNED if kind == "perturbation" else ()):
+    for name in NEEDED + BESIDE.get(kind if isinstance(kind, str) else "", ()):
         if name not in file:
             raise InputError(f"{where}: /{name} is missing")
     rows = file["images"].shape[0]

@@ -13,8 +13,10 @@ from advcli.registry import source
 def imageset(split: str, path: str) -> Dataset:
     opened = ImageSet(path)
     own = str(opened.header["split"])
-    if opened.kind == "perturbation":
-        raise InputError(f"{path}: holds perturbations, not images; take the set that they were made with")
+    if opened.signed:
+        others = f"add them to some with: advcli attack --apply {path}"
+        what = others if opened.kind == "universal" else "take the set that they were made with"
+        raise InputError(f"{path}: holds perturbations, not images; {what}")
     if split and split != own:
         raise InputError(f"{path}: holds images of the {own} split, not of {split}")
 

@@ -1,5 +1,6 @@
 """`attack`: a model and images in, an adversarial set and its perturbations out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from advcli.modelfile import ModelFile
 from advcli.numbers import BUDGETS, Budget, budgets
 from advcli.parameters import (
     Allow,
+    Applied,
     BatchSize,
     Classes,
     Count,
@@ -25,6 +27,8 @@ from advcli.parameters import (
     EarlyStop,
     Eot,
     Eps,
+    FitData,
+    FitSome,
     Force,
     ImageSize,
     Init,
@@ -47,9 +51,10 @@ from advcli.parameters import (
     Static,
     Target,
 )
-from advcli.pipeline import inputs, outputs
+from advcli.pipeline import applying, inputs, outputs, standins, universals
 from advcli.pipeline.beginnings import beginnings
 from advcli.pipeline.estimate import Estimate
+from advcli.pipeline.groundwork import fitting_images
 from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.pipeline.run import Run, estimate, publish
 from advcli.pipeline.victims import open_model
@@ -61,7 +66,7 @@ from advcli.talk import SILENT, Talk
 
 RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8
-START = ("init", "count")
+START, FIT = ("init", "count"), ("fit_limit",)
 PROBE = 8  # images
 RECORDED = ("label", "restarts", "early_stop", "max_queries", "static", "quantize", "rounding", "seed", "precision")
 
@@ -79,6 +84,9 @@ def attack(
     resize: Resize = None,
     data_dir: DataDir = None,
     download: Download = False,
+    fit_data: FitData = None,
+    fit_limit: FitSome = None,
+    apply: Applied = None,
     init: Init = "noise",
     count: Count = 1,
     eps: Eps = None,
@@ -111,9 +119,10 @@ def attack(
     given = inputs.checked("attack", {k: v for k, v in locals().items() if k not in ("options", "talk")})
     path = outputs.target(output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if output else Path(inputs.PERTURBATIONS)
-    outputs.keep_inputs([path, beside], [inputs.spelled(data)[0] if data else None, model])
+    outputs.keep_inputs([path, beside], [inputs.spelled(data)[0] if data else None, model, apply])
     catalog.allow(given["allow"])
-    bound = catalog.spec("attack", method).bind(options)
+    ready = applying.read(Path(given["apply"])) if given["apply"] else None
+    bound = applying.bound(ready, given, options) if ready else catalog.spec("attack", method).bind(options)
     inputs.refuse_idle(bound.spec, catalog.verb("attack")[1], given)
     victim = open_model(model, talk, dry_run=dry_run)
     given["target"] = given["target"] or default_target(bound.spec, talk)
@@ -122,16 +131,20 @@ def attack(
     else:
         images = inputs.data_of(victim, data, split, **inputs.selection(given))
     with inputs.threads(images.shape):
-        run = resolve(victim, images, bound, given, talk)
+        run = resolve(victim, images, bound, {**given, "target": ready.target} if ready else given, talk)
+        if ready:
+            run = applying.applied(run, ready)
+        elif bound.spec.traits.has("fits"):
+            run = grounded(run, path, victim, bound, given)
         return estimate(run, perturbations) if dry_run else publish(path, beside, run, given, talk)
 
 
 def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, talk: Talk) -> Run:
     """Every default made explicit: the job, and the header that tells of it."""
-    spec = method.spec
+    spec, acting = method.spec, standins.inner(method, given) if method.spec.traits.kind == "substitute" else method
     where = f"from {images.name}" if spec.traits.has("start") else f"on {images.name}:{images.split}"
     talk.note(f"attack: {spec.name} {where}, {len(images)} images")
-    norm = str(method.parameters.get("norm", spec.traits.norms[0]))
+    norm = str(acting.parameters.get("norm", acting.spec.traits.norms[0]))
     colour = images.shape[0] == 3
     wanted: tuple[Budget, ...] = (UNBOUNDED,)
     if spec.traits.budgeted:
@@ -147,14 +160,15 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         raise CommandError("--label says which class to leave and --target which to reach; give one of them")
     if given["rounding"] != "nearest" and not given["quantize"]:
         raise CommandError("--rounding only matters with --quantize")
-    eot = given["eot"] or (EOT if random_model and spec.traits.access != "none" else 1)
+    averages = random_model and spec.traits.access != "none" and not spec.traits.has("fits")
+    eot = given["eot"] or (EOT if averages else 1)
     device = inputs.find_device(given["device"])
     batch_size = inputs.default_batch(given["batch_size"], device)
     target = _target(given["target"], victim.classes)
     model = victim.module(static=given["static"]).to(device).requires_grad_(False)
     job = Job(
         model=model,
-        method=method,
+        method=acting,
         norm=norm,
         budgets=wanted,
         target=target,
@@ -162,7 +176,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         seed=given["seed"],
         device=device,
         restarts=given["restarts"],
-        early_stop=given["early_stop"],
+        early_stop=given["early_stop"] and not spec.traits.has("fits"),
         eot=eot,
         random_model=random_model,
         rejects=rejects(model),
@@ -175,7 +189,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
     )
     plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
     named = victim.classes[int(target)] if target and plain else target
-    chosen = {k: given[k] for k in (*RECORDED, *(START if spec.traits.has("start") else ()))}
+    more = [word for words, trait in ((START, "start"), (FIT, "fits")) if spec.traits.has(trait) for word in words]
+    chosen = {k: given[k] for k in (*RECORDED, *more)}
     texts = [one.text for one in wanted] if spec.traits.budgeted else []
     made = outputs.made(
         "attack",
@@ -205,6 +220,19 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         "made": made,
     }
     return Run(job, images, made, header, batch_size, given["part_size"])
+
+
+def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, given: Header) -> Run:
+    """The same run on what its method lays first, beside the set."""
+    images = fitting_images(victim, run.data, method.spec.traits.kind, given)
+    if method.spec.traits.kind == "substitute":
+        ground = standins.groundwork(path.with_suffix(standins.SUFFIX), victim, method, run.job, images, given)
+    else:
+        beside = path.with_suffix(universals.SUFFIX)
+        ground = universals.groundwork(beside, victim, method, run.job, images, run.header, given)
+    outputs.keep_inputs([ground.path], [given["model"], given["fit_data"]])
+    made = {**run.made, "fit": ground.made["fit"]}
+    return replace(run, ground=ground, made=made, header={**run.header, "made": made})
 
 
 def default_target(spec: Spec, talk: Talk) -> str | None:

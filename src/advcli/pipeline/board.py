@@ -5,6 +5,7 @@ the goal, so that what never reached it stays the original.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -29,6 +30,11 @@ class Board:
         self.decision = decided.expand(shape).clone()
         self.close = torch.zeros(shape, dtype=torch.bool, device=x.device)  # to the boundary, on either side
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
+
+    @property
+    def sought(self) -> Goal:
+        """The goal as the search knows it: a stand-in rejects nothing."""
+        return self.goal if self.job.stand_in is None else replace(self.goal, rejects=False)
 
     def open(self, budget: int, *, again: bool = False) -> Tensor:
         """(images) who is still to be worked on, and may still ask; `again` those whose success the verdict refused."""

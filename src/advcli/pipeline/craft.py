@@ -112,12 +112,14 @@ def _rows(
     everyone = busy.nonzero()[:, 0]
     draws = SampleRNG(job.seed, ids[everyone], ("defense", str(number))) if job.random_model else None
     victim = Victim(job.searched, tally, everyone.cpu(), draws, job.eot, job.half, job.rejects)
+    if job.stand_in is not None:
+        victim = Victim(job.stand_in, Tally(len(x)), everyone.cpu(), None)  # what it costs, the model does not pay
     board = Board(job, x[everyone], goal[everyone], ids[everyone], decided[everyone])
     rng = SampleRNG(job.seed, ids[everyone], ("attack", str(number)))
     for restart in range(job.restarts):
         for budget, todo, propose in _proposals(job, board, rng.fork("restart", restart), victim):
             board.offer(budget, todo, propose)
-    if job.early_stop and job.kind != "direction":
+    if job.early_stop and job.stand_in is None and job.shared is None and job.kind != "direction":
         exact = replace(victim, half=False)
         for budget, todo, propose in _searched(job, board, rng.fork("again"), exact, again=True):
             board.offer(budget, todo, propose)
@@ -134,14 +136,23 @@ Proposal = tuple[int, Tensor, Callable[[Ball], Tensor]]
 
 def _proposals(job: Job, board: Board, rng: SampleRNG, victim: Victim) -> Iterator[Proposal]:
     """(budget, images, function of the ball) of one run of the method over all budgets."""
-    yield from (_along if job.kind == "direction" else _searched)(job, board, rng, victim)
+    if job.shared is not None:
+        yield from _added(job.shared, board)
+    else:
+        yield from (_along if job.kind == "direction" else _searched)(job, board, rng, victim)
+
+
+def _added(shared: Tensor, board: Board) -> Iterator[Proposal]:
+    """The one perturbation of every budget."""
+    for budget, v in enumerate(shared):
+        yield budget, board.open(budget), lambda ball, v=v: ball.center + v  # type: ignore[misc]  # mypy infers no default
 
 
 def _along(job: Job, board: Board, rng: SampleRNG, victim: Victim) -> Iterator[Proposal]:
     """One direction serves all budgets, and is paid for once."""
     todo = torch.stack([board.open(budget) for budget in range(len(job.budgets))]).any(0)
     if bool(todo.any()):
-        found = direction_of(job.method, victim[todo], board.x[todo], board.goal[todo], rng[todo])
+        found = direction_of(job.method, victim[todo], board.x[todo], board.sought[todo], rng[todo])
         for budget in range(len(job.budgets)):
             yield budget, todo, lambda ball: ball.step(found)
 
@@ -157,7 +168,7 @@ def _searched(job: Job, board: Board, rng: SampleRNG, victim: Victim, *, again: 
         def run(ball: Ball, todo: Tensor = todo, budget: int = budget) -> Tensor:
             asked = _within(job, board, victim[todo], budget, todo)
             before = victim.tally.queries[asked.rows]
-            found = point_of(job.method, asked, ball, board.goal[todo], rng[todo], early_stop=job.early_stop and not again)
+            found = point_of(job.method, asked, ball, board.sought[todo], rng[todo], early_stop=job.early_stop and not again)
             board.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
             return found
 

@@ -63,7 +63,7 @@ def _npz(opened: ImageSet, path: Path) -> None:
 
 def _pictures(opened: ImageSet, folder: Path, talk: Talk) -> None:
     """CLASS/000017-003.png: index and row. Eight bits: what is lost is said."""
-    if opened.kind == "perturbation":
+    if opened.signed:
         raise CommandError(f"{opened.path}: perturbations are signed and no pictures; take .npz, or: advcli stats")
     labels, index, lost = opened.column("labels"), opened.column("index"), 0
     for row in range(len(opened)):

@@ -25,7 +25,7 @@ def filtered(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> P
     outputs.keep_inputs([path], [source])
     device = inputs.find_device(given["device"])
     with ImageSet(source) as opened:
-        if opened.kind == "perturbation":
+        if opened.signed:
             raise CommandError(f"{source}: holds perturbations; filter the set that they were made with")
         batch = inputs.default_batch(given["batch_size"], device)
         made = outputs.made(

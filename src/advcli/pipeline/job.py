@@ -40,6 +40,8 @@ class Job:
     half: bool = False
     store_bytes: bool = False
     search: nn.Module | None = None
+    shared: Tensor | None = None  # (budgets, C, H, W) one perturbation for all images
+    stand_in: nn.Module | None = None  # searched in the model's place, which is then asked for the verdict alone
 
     @property
     def searched(self) -> nn.Module:

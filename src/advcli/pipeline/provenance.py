@@ -9,6 +9,7 @@ from advcli.errors import CommandError
 from advcli.header import NOTHING, Header, from_nothing, short
 from advcli.pipeline.inputs import ADVERSARIAL, DEFENDED, MODEL, PERTURBATIONS, find_file, find_folder
 
+BESIDE = (".universal.h5", ".perturbations.h5", ".substitute.safetensors")
 DEFAULT_NAMES = {"train": MODEL, "import": MODEL, "attack": ADVERSARIAL, "defend": DEFENDED}
 
 
@@ -33,8 +34,9 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
     """The command line that makes the file again, its parents named by the files in `where` with their content."""
     how, name = header["made"], path.name
     verb = how["verb"]
-    if header.get("kind") == "perturbation":  # a view: made with its set
-        name = ADVERSARIAL if name == PERTURBATIONS else name.removesuffix(".perturbations.h5") + ".h5"
+    if verb == "attack" and header.get("kind") != "adversarial":  # made with its set
+        beside = next((end for end in BESIDE if name.endswith(end)), ".h5")
+        name = ADVERSARIAL if name == PERTURBATIONS else name.removesuffix(beside) + ".h5"
     role = {"train": "recipe", "attack": "attack", "defend": "defense"}.get(verb)
     words = ["advcli", verb]
     if role and how["method"]:
@@ -48,6 +50,8 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
         else:
             words += [f"--{parent['role']}", called]
     words += _data_words(how["data"], where)
+    if how.get("fit", {}).get("named"):
+        words += ["--fit-data", *_data_words(how["fit"], where)[1:2]]
     words += _option_words({**how["options"], **how["parameters"]}, verb, role, how["method"])
     batch = how["environment"].get("batch_size")
     if batch and verb == "attack":

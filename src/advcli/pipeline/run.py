@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from advcli.header import Header, identity
 from advcli.pipeline import outputs
 from advcli.pipeline.craft import craft
 from advcli.pipeline.estimate import Estimate
+from advcli.pipeline.groundwork import Groundwork
 from advcli.pipeline.inputs import PERTURBATIONS
 from advcli.pipeline.job import Job
 from advcli.talk import Talk
@@ -33,6 +34,7 @@ class Run:
     header: Header
     batch_size: int
     part_size: int
+    ground: Groundwork | None = None  # what is laid before the first image
 
     @property
     def per_image(self) -> int:
@@ -46,10 +48,14 @@ def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Pa
     """The set and its view, unless the same command has made them already."""
     default, force = given["output"] is None, given["force"]
     with contextlib.ExitStack() as locks:
-        for one in (path, beside) if given["perturbations"] else (path,):
+        ground = [run.ground.path] if run.ground else []
+        for one in (path, *ground, *([beside] if given["perturbations"] else [])):
             locks.enter_context(storage.locked(one))
         if given["perturbations"] and not force:
             refuse_foreign(path, beside, run.made)
+        if run.ground:
+            job, header = run.ground.laid(run.job, run.header, default_name=default, force=force, talk=talk)
+            run = replace(run, job=job, header=header)
         if not outputs.finished(path, run.made, default_name=default, force=force, talk=talk):
             write(path, run, talk)
         outputs.Parts.of(path).remove()
@@ -171,12 +177,13 @@ def derive(path: Path, beside: Path) -> None:
 
 
 def estimate(run: Run, perturbations: bool) -> Estimate:
-    """Rows and bytes by arithmetic, time by a short probe."""
+    """Rows and bytes by arithmetic, time by a short probe; what is laid first is not in it."""
     rows = len(run.data) * run.per_image
     pixels = int(np.prod(run.data.shape))
     size = rows * pixels * (1 if run.job.store_bytes else 4) + len(run.data) * pixels * (1 if run.data.eight_bit else 4)
     size += rows * (8 * 7 + 4 + 1) + (rows * (pixels * 4 + 8 * 5 + 5) if perturbations else 0)
-    craft(run.job, run.data, 0, 2)  # warms up what is only slow the first time
+    job = run.ground.sketch(run.job) if run.ground else run.job
+    craft(job, run.data, 0, 2)  # warms up what is only slow the first time
     count, begin = min(PROBE, len(run.data)), time.perf_counter()
-    craft(run.job, run.data, 0, count)
+    craft(job, run.data, 0, count)
     return Estimate(rows, size, (time.perf_counter() - begin) * len(run.data) / count)

@@ -119,7 +119,7 @@ def one_file(path: Path, folder: Path, given: dict[str, Any], talk: Talk) -> lis
 
 def available(opened: ImageSet) -> list[str]:
     """What a file has values of."""
-    if opened.kind == "perturbation":
+    if opened.signed:
         return ["perturbations"]
     return ["images", "originals", "perturbations"] if "original" in opened else ["images"]
 
@@ -206,7 +206,7 @@ def _batches(opened: ImageSet, chosen: Array, kinds: list[str]) -> Iterator[tupl
     for start in range(0, len(chosen), BATCH):
         part = chosen[start : start + BATCH]
         images, tensors = opened.pick("images", part), {}
-        if opened.kind == "perturbation":
+        if opened.signed:
             yield part, {"perturbations": images}
             continue
         tensors["images"] = images

@@ -81,8 +81,10 @@ def from_data(data: Dataset) -> Subject:
 
 
 def from_file(opened: ImageSet, name: str) -> Subject:
-    if opened.kind == "perturbation":
-        raise InputError(f"{name}: holds perturbations; evaluate the set that they were made with")
+    if opened.signed:
+        others = f"add them to images with: advcli attack --apply {name}"
+        what = others if opened.kind == "universal" else "evaluate the set that they were made with"
+        raise InputError(f"{name}: holds perturbations; {what}")
     if not len(opened):
         raise InputError(f"{name}: holds no rows; there is nothing to measure")
     if opened.kind == "adversarial" and opened.header["norm"] not in FREE and opened.header["epsilon"]:

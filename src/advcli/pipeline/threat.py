@@ -18,7 +18,8 @@ def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -
         return {"attack": None, "knowledge": "none", "pixels": pixels, "notes": []}
     how, notes = header["made"], []
     options, parameters = how["options"], how["parameters"]
-    knowledge = known(header["victim"], model) if header["access"] != "none" else "none"
+    source = header.get("source")  # another model that it was made on
+    knowledge = known(source or header["victim"], model) if source or header["access"] != "none" else "none"
     stopped = bool(header["repeated"] and options["early_stop"] and knowledge != "none")
     if (how.get("data") or {}).get("name") == "file":
         notes.append("starts from a file: distances are to its images")

@@ -74,10 +74,10 @@ class Trainer:
         self.draws = Table(self.ids, {})
         self.steps = -(-len(plan.data) // self.given["batch_size"])
 
-    def fit(self, parts: Parts, publish_log: Callable[[Log], None], talk: Talk) -> Log:
-        """Train, epoch by epoch; the log has a line for each."""
-        state, plan = self.resume(parts), self.plan
-        if state.log:
+    def fit(self, parts: Parts | None, publish_log: Callable[[Log], None], talk: Talk) -> Log:
+        """Train, epoch by epoch; the log has a line for each. Without parts, an interrupted training starts anew."""
+        state, plan = self.resume(parts) if parts else State(), self.plan
+        if parts and state.log:
             talk.note(f"going on after epoch {len(state.log)} of {plan.epochs}, from {parts.folder}")
         with talk.progress("training", plan.epochs * len(plan.data), "images") as tick, leaving.patiently() as asked:
             tick(len(state.log) * len(plan.data), "")
@@ -85,7 +85,8 @@ class Trainer:
                 if state.done:
                     break
                 self._epoch(epoch, state, tick, asked)
-                self.publish(parts, state)
+                if parts:
+                    self.publish(parts, state)
                 publish_log(state.log)
         self._finish(state)
         watch.say(state.log, self.given["keep"], talk)

@@ -19,7 +19,7 @@ from advcli.pipeline import inputs
 from advcli.rejection import decision
 from advcli.rejection import rejects as can_reject
 from advcli.rng import SampleRNG
-from advcli.structure import SIGNED
+from advcli.structure import DERIVED
 from advcli.talk import SILENT, Talk
 from advcli.victim import SURE
 
@@ -85,6 +85,8 @@ def _images(opened: ImageSet, finding: Finding, given: dict[str, Any], talk: Tal
     finding.checked.append("range")
     if opened.kind == "perturbation":
         _derived(opened, finding, talk)
+    if opened.kind == "universal":
+        _bounds(opened, finding)
     if opened.kind != "adversarial":
         return
     if opened.header["norm"] not in FREE and opened.header["epsilon"]:
@@ -96,10 +98,11 @@ def _images(opened: ImageSet, finding: Finding, given: dict[str, Any], talk: Tal
 
 def _bounds(opened: ImageSet, finding: Finding) -> None:
     bound = opened.column("epsilon").astype(np.float64) + tolerance(float(opened.column("epsilon").max(initial=0)))
-    origin, norm = opened.column("original"), opened.header["norm"]
+    origin, norm = opened.column("original") if "original" in opened else None, opened.header["norm"]
     for start in range(0, len(opened), BATCH):
         part = slice(start, start + BATCH)
-        size = distance(opened.rows("images", start, start + BATCH), opened.pick("originals", origin[part]), norm).numpy()
+        x = opened.rows("images", start, start + BATCH)
+        size = distance(x, x * 0 if origin is None else opened.pick("originals", origin[part]), norm).numpy()
         for row in np.flatnonzero(~(size <= bound[part])):
             finding.wrong.append(f"row {start + row}: {norm} distance {size[row]:.6g} is beyond its budget")
     finding.checked.append(f"{norm} distances")
@@ -133,7 +136,7 @@ def _derived(opened: ImageSet, finding: Finding, talk: Talk) -> None:
         if len(opened) != len(whole) or opened.shape != whole.shape:
             finding.wrong.append(f"has other rows or pictures than {source}")
             return
-        for name in ("labels", "index", *SIGNED):
+        for name in ("labels", "index", *DERIVED):
             if not np.array_equal(opened.column(name), whole.column(name), equal_nan=name == "epsilon"):
                 finding.wrong.append(f"/{name} differs from that of {source}")
         for key in ("classes", "split", "norm", "epsilon", "made"):

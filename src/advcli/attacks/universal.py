@@ -1,0 +1,87 @@
+"""One perturbation for all images: fitted on training images, and added to any others as it is.
+
+`sgd` (arXiv:1811.11304): v <- Project(v + a steepest(sum_i grad min(J(clip(x_i + v), y_i), cut))) with steps a that shrink to
+nothing; the cut keeps images that are lost already from pulling on. `deepfool` (arXiv:1610.08401): wherever x_i + v does
+not fool yet, v takes on the shortest step that does, image by image, and is projected.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from advcli.attacks.deepfool import deepfool
+from advcli.beforehand import Crowd
+from advcli.errors import CommandError
+from advcli.geometry import GEOMETRY, room_to, unit
+from advcli.numbers import step_length
+from advcli.parameters import Param, StepSize
+from advcli.registry import attack
+from advcli.rng import SampleRNG
+from advcli.victim import Goal
+
+BLIND = 1.3  # times the loss of who knows nothing
+DETOUR = 20  # steps that deepfool may take for one image
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far v may go: a ball around zero."""
+
+    zero: Tensor
+    radius: Tensor
+    norm: Literal["linf", "l2"]
+
+    def project(self, v: Tensor) -> Tensor:
+        return GEOMETRY[self.norm].project(v, self.zero, self.radius)
+
+
+@attack(family="universal", kind="universal", norms=("linf", "l2"), access="gradient", within=None, paper="arXiv:1610.08401")
+def universal(
+    crowd: Crowd,
+    eps: float,
+    *,
+    rng: SampleRNG,
+    norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
+    variant: Annotated[Literal["sgd", "deepfool"], Param("How it is fitted; sgd is the stronger.")] = "sgd",
+    epochs: Annotated[int, Param("Passes over the images.", low=1)] = 10,
+    step_size: StepSize = "eps/5",
+    cut: Annotated[
+        float | None, Param("With sgd: the loss beyond which an image pulls no more. [default: 1.3 ln(classes)]", low=0)
+    ] = None,
+) -> Tensor:
+    v = torch.zeros(1, *crowd.shape, device=crowd.device)
+    ball = Reach(v, torch.full((1, 1, 1, 1), eps, device=crowd.device), norm)
+    if variant == "deepfool":
+        return one_after_the_other(crowd, ball, epochs, rng)
+    count = epochs * crowd.batches
+    steps = iter([step_length(step_size).at(eps, count) * (1 - done / count) for done in range(count)])
+    for epoch in range(epochs):
+        for (victim, x, goal), step in zip(crowd.pass_(epoch), steps, strict=False):
+            point = (x + v).clamp(0, 1)
+            slope, _ = victim.gradient(point, partial(cut_off, goal=goal, cut=cut))
+            pull = (slope * (room_to(slope, point) > 0)).sum(0, keepdim=True)
+            v = ball.project(v + step * unit(pull, norm))
+    return v
+
+
+def cut_off(logits: Tensor, goal: Goal, cut: float | None) -> Tensor:
+    """The loss of every image, level from the cut on."""
+    return goal.loss("xent")(logits).clamp_max(BLIND * math.log(logits.shape[1]) if cut is None else cut)
+
+
+def one_after_the_other(crowd: Crowd, ball: Reach, epochs: int, rng: SampleRNG) -> Tensor:
+    """Every image that v does not fool yet adds its own shortest way out."""
+    v = ball.zero
+    for epoch in range(epochs):
+        for victim, x, goal in crowd.pass_(epoch):
+            if goal.targeted:
+                raise CommandError("--variant deepfool: only leaves classes; --target needs sgd")
+            for k in (~goal.reached(victim((x + v).clamp(0, 1)))).nonzero():
+                point = (x[k] + v).clamp(0, 1)
+                found = deepfool(victim[k], point, goal[k], rng=rng, early_stop=True, norm=ball.norm, steps=DETOUR, refinements=0)
+                v = ball.project(v + found - point)
+    return v

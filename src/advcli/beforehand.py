@@ -1,0 +1,22 @@
+"""What attacks are handed that do their work before the first image: a model that only answers, a pupil, a crowd."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from advcli.victim import Goal, Victim
+
+Ask = Callable[[Tensor], Tensor]  # images -> the model's decisions, -1 for a rejection: all that it tells
+Teach = Callable[[Tensor, Tensor, int], Victim]  # images, labels, epochs -> the stand-in before these images, now wiser
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Images that are to share one perturbation; they come in batches, in another order at every pass."""
+
+    shape: tuple[int, int, int]
+    batches: int  # of one pass
+    device: torch.device
+    pass_: Callable[[int], Iterator[tuple[Victim, Tensor, Goal]]]

@@ -1,0 +1,62 @@
+"""Universal perturbations from their file, added to any images before any model: nothing is asked, nothing is fitted."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from advcli.errors import CommandError, InputError
+from advcli.header import Header
+from advcli.imageset import ImageSet
+from advcli.numbers import budgets
+from advcli.pipeline.run import Run
+from advcli.registry import AttackTraits, Bound, Spec
+
+DEFAULT = "pgd"  # what --method is where nothing is said
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A file of universal perturbations."""
+
+    path: Path
+    digest: str
+    header: Header
+    target: str | None
+    shared: Tensor
+
+
+def read(path: Path) -> Ready:
+    """The perturbations of a file, one for each of its budgets."""
+    with ImageSet(path) as opened:
+        if opened.kind != "universal":
+            raise InputError(
+                f"{path}: holds {opened.kind} images; --apply takes the X.universal.h5 that a universal method wrote"
+            )
+        reached = {int(one) for one in opened.column("target")}
+        if len(reached) != 1 or len(opened) != len(opened.header["epsilon"]):
+            raise InputError(f"{path}: does not hold one perturbation for each of its budgets, towards one class")
+        number = reached.pop()
+        target = None if number < 0 else opened.classes[number]
+        return Ready(path, opened.digest, opened.header, target, opened.rows("images", 0, len(opened)))
+
+
+def bound(ready: Ready, given: Header, options: Header) -> Bound:
+    """The method of the file, with nothing left to be said."""
+    name = str(ready.header["made"]["method"])
+    if given["method"] not in (DEFAULT, name):
+        raise CommandError(f"--apply {ready.path}: holds what {name} fitted; leave --method {given['method']} out")
+    traits = AttackTraits("universal", "added", (ready.header["norm"],), "none", targeted=False, within=None)
+    return Spec("attack", name, "", traits, (), "", "").bind(options)
+
+
+def applied(run: Run, ready: Ready) -> Run:
+    """The same run with the perturbations at hand, and their budgets."""
+    if tuple(ready.shared.shape[1:]) != run.data.shape:
+        have, want = ("x".join(map(str, shape)) for shape in (ready.shared.shape[1:], run.data.shape))
+        raise InputError(f"{ready.path}: is for images of {have} (channels, height, width); these have {want}")
+    job = replace(run.job, shared=ready.shared.to(run.job.device), budgets=budgets(",".join(ready.header["epsilon"])))
+    options = {name: value for name, value in run.made["options"].items() if name != "target"}  # the file says it
+    made = {**run.made, "options": options, "parents": [*run.made["parents"], {"role": "apply", "digest": ready.digest}]}
+    kept = {name: ready.header[name] for name in ("epsilon", "tolerance", "fitted")}
+    return replace(run, job=job, made=made, header={**run.header, **kept, "made": made, "source": ready.header["victim"]})

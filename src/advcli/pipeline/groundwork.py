@@ -1,0 +1,75 @@
+"""What some attacks lay before the first image is attacked, published beside the set: a stand-in, one perturbation for all.
+
+It is fitted on training images, never on those that are attacked, and is a file of its own: a rerun finds it, and another
+set that needs the same builds on it again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from advcli.dataset import Dataset, stratified
+from advcli.errors import InputError
+from advcli.header import Header
+from advcli.modelfile import ModelFile
+from advcli.pipeline import inputs, outputs
+from advcli.pipeline.job import Job
+from advcli.talk import Talk
+
+ENOUGH = {"substitute": 150, "universal": 2000}  # images, where nothing is said
+
+
+@dataclass(frozen=True, slots=True)
+class Groundwork:
+    """A file to be laid, and what a job is that builds on it."""
+
+    path: Path
+    made: Header
+    lay: Callable[[Talk], None]  # publishes the file
+    build: Callable[[Job, Header], tuple[Job, Header]]  # the job and the header of a set, with the file at hand
+    sketch: Callable[[Job], Job]  # a job that costs as much, before there is a file
+
+    def laid(self, job: Job, header: Header, *, default_name: bool, force: bool, talk: Talk) -> tuple[Job, Header]:
+        """Lay it, unless it lies there already; then build on it."""
+        if not outputs.finished(self.path, self.made, default_name=default_name, force=force, talk=talk):
+            self.lay(talk)
+        outputs.Parts.of(self.path).remove()
+        return self.build(job, header)
+
+
+def fitting_images(model: ModelFile, attacked: Dataset, kind: str, given: Header) -> Dataset:
+    """The images to fit on: of the training split, every class in its share, and none of those that are attacked."""
+    named = given["fit_data"]
+    says = named and (inputs.spelled(named)[1] or Path(named).is_file())
+    where = {"data_dir": given["data_dir"], "download": given["download"]}
+    found = inputs.data_of(model, named, None if says else "train", **where)
+    if found.kind != "clean":
+        raise InputError(f"{found.name}: holds {found.kind} images; give clean ones to fit on")
+    same = all(found.origin.get(key) == attacked.origin.get(key) for key in ("name", "split", "digest"))
+    if same or found.split == "test":
+        raise InputError(f"{found.name}:{found.split}: what is fitted may not see images that it is measured on; give --fit-data")
+    count = min(given["fit_limit"] or ENOUGH[kind], len(found))
+    return found.rows(np.flatnonzero(stratified(found.labels, count, "fit")))
+
+
+def recorded(method: str, parameters: Header, options: Header, model: ModelFile, fit: Dataset, given: Header) -> Header:
+    """How the file comes about: on what it depends, and no more."""
+    device = inputs.find_device(given["device"])
+    beside = {"seed": given["seed"], "static": given["static"], "fit_limit": given["fit_limit"]}
+    made = outputs.made(
+        "attack",
+        method=method,
+        parameters=parameters,
+        options={**beside, **options},
+        parents=[{"role": "model", "digest": model.digest}],
+        data=None,
+        environment=inputs.environment(device, inputs.default_batch(given["batch_size"], device)),
+    )
+    return {**made, "fit": fitted_on(fit, given)}
+
+
+def fitted_on(fit: Dataset, given: Header) -> Header:
+    """The images that something was fitted on, as a header names them; `named` where the command did."""
+    return {**fit.origin, "named": given["fit_data"] is not None}

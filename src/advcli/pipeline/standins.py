@@ -1,0 +1,178 @@
+"""A stand-in for a model that only answers: a network taught by its labels, a model file, attacked in the model's place."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from advcli import catalog, modelfile, stack
+from advcli.dataset import Dataset
+from advcli.errors import CommandError
+from advcli.header import Header
+from advcli.modelfile import ModelFile
+from advcli.pipeline import outputs
+from advcli.pipeline.groundwork import Groundwork, recorded
+from advcli.pipeline.job import Job
+from advcli.pipeline.regimen import RATES
+from advcli.pipeline.trainer import Plan, Trainer
+from advcli.registry import Bound
+from advcli.rng import SampleRNG
+from advcli.talk import SILENT, Talk
+from advcli.victim import Tally, Victim
+
+SUFFIX = ".substitute.safetensors"
+KINDS = ("budget", "direction")
+AT_ONCE = 256  # images that are asked about
+BATCH = 32  # images of a step: few, for there are few images
+
+
+def inner(method: Bound, given: Header) -> Bound:
+    """What the stand-in is attacked with: it asks a model, and stays in a budget."""
+    text = str(method.parameters["attack"])
+    spec, typed = catalog.spelled("attack", text)
+    if spec.traits.kind not in KINDS or spec.traits.access == "none":
+        raise CommandError(f"--attack {text}: takes attacks that ask a model and stay in a budget; {spec.name} is none")
+    if bool(given["target"]) > bool(spec.traits.targeted) or (not given["target"] and spec.traits.targeted == "only"):
+        raise CommandError(f"--attack {text}: {spec.name} {'knows no' if given['target'] else 'needs a'} --target")
+    return spec.bind(typed)
+
+
+def network_of(method: Bound) -> Bound:
+    """The architecture of the stand-in."""
+    spec, typed = catalog.spelled("architecture", str(method.parameters["arch"]))
+    if spec.traits.family == "fitted":
+        raise CommandError(f"--arch {spec.name}: has no gradients; a stand-in is a network")
+    return spec.bind(typed)
+
+
+def groundwork(path: Path, oracle: ModelFile, method: Bound, job: Job, seeds: Dataset, given: Header) -> Groundwork:
+    """The stand-in's file, how it is taught, and the job that attacks it."""
+    own = {name: value for name, value in method.parameters.items() if name != "attack"}
+    made, network = recorded(method.spec.name, own, {"eot": given["eot"]}, oracle, seeds, given), network_of(method)
+    return Groundwork(
+        path,
+        made,
+        lay=partial(lay, path, made, method, network, job, seeds),
+        build=partial(instead, path),
+        sketch=lambda job: replace(job, stand_in=fresh(network, seeds, job).requires_grad_(False)),
+    )
+
+
+def instead(path: Path, job: Job, header: Header) -> tuple[Job, Header]:
+    """The same job with the stand-in before the attack; the model itself is asked no more."""
+    found = modelfile.read(path)
+    source = {"digest": found.digest, "weights": found.bare_weights, "defenses": found.defenses, "static": False}
+    module = found.module().to(job.device).requires_grad_(False)
+    return replace(job, stand_in=module), {**header, "source": source, "fitted": found.recipe["fitted"]}
+
+
+def lay(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds: Dataset, talk: Talk) -> None:
+    """Teach a stand-in, or go on after the last round that was finished, and publish it."""
+    parts = outputs.Parts.of(path)
+    parts.begin(made, talk)
+    school = taught(method, network, job, seeds, parts, talk)
+    cost = {"images": len(seeds), "queries": int(school.tally.queries), "gradients": 0}
+    recipe = {
+        "format": "advcli/model/1",
+        "arch": {"name": network.spec.name, "parameters": network.parameters},
+        "input": list(seeds.shape),
+        "classes": list(seeds.classes),
+        "normalize": {"mean": [0.0] * seeds.shape[0], "std": [1.0] * seeds.shape[0]},
+        "defenses": [],
+        "figures": {},
+        "fitted": cost,
+        "data": seeds.origin,
+        "made": made,
+    }
+    modelfile.write(path, recipe, school.pupil.network.state_dict())
+    talk.note(f"{path}: taught by {cost['queries']} answers of the model")
+
+
+def taught(method: Bound, network: Bound, job: Job, seeds: Dataset, parts: outputs.Parts | None, talk: Talk) -> "School":
+    """The school after the last lesson."""
+    school = School(network, job, seeds, parts, talk)
+    x = torch.cat([seeds.batch(start, start + AT_ONCE)[0] for start in range(0, len(seeds), AT_ONCE)]).to(job.device)
+    method(school.ask, x, school.teach, rng=SampleRNG(job.seed, torch.from_numpy(seeds.index).to(job.device), ("stand-in",)))
+    return school
+
+
+def fresh(network: Bound, seeds: Dataset, job: Job) -> stack.Classifier:
+    """The stand-in before its first lesson; it does not begin where `train` would with the same seed."""
+    own = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64), ("stand-in",))
+    with torch.random.fork_rng(devices=[]):
+        torch.random.manual_seed(int(own.bits(1)))
+        net: nn.Module = network(seeds.shape, len(seeds.classes))
+    return stack.Classifier(net, [0.0] * seeds.shape[0], [1.0] * seeds.shape[0]).to(job.device).eval()
+
+
+class School:
+    """Where the stand-in learns. It knows the model by its answers, which are counted."""
+
+    def __init__(self, network: Bound, job: Job, seeds: Dataset, parts: outputs.Parts | None, talk: Talk) -> None:
+        self.job, self.seeds, self.parts, self.talk = job, seeds, parts, talk
+        self.tally, self.asked = Tally(1), 0
+        self.pupil = fresh(network, seeds, job)
+        self.rounds: list[dict[str, Tensor]] = []
+        self.finished = _finished(parts) if parts else []
+
+    def ask(self, x: Tensor) -> Tensor:
+        """The model's decisions on some images; a random defense draws afresh for each."""
+        found = []
+        for piece in x.chunk(-(-len(x) // AT_ONCE)):
+            ids = torch.arange(self.asked, self.asked + len(piece), device=x.device)
+            draws = SampleRNG(self.job.seed, ids, ("asked",)) if self.job.random_model else None
+            nobody = torch.zeros(len(piece), dtype=torch.int64)
+            model = Victim(self.job.model, self.tally, nobody, draws, self.job.eot, rejects=self.job.rejects)
+            found.append(model.label(piece))
+            self.asked += len(piece)
+        return torch.cat(found)
+
+    def teach(self, x: Tensor, label: Tensor, epochs: int) -> Victim:
+        """One more round of the training loop, or what it came to before this command was interrupted."""
+        number = len(self.rounds)
+        if number < len(self.finished):
+            self.pupil.load_state_dict(self.finished[number])
+        else:
+            self.talk.note(f"stand-in: round {number + 1}, {len(x)} images")
+            Trainer(self._plan(x, label, epochs)).fit(None, lambda log: None, SILENT)
+        self.pupil.eval().requires_grad_(False)
+        self.rounds.append({name: tensor.detach().clone() for name, tensor in self.pupil.state_dict().items()})
+        if self.parts and number >= len(self.finished):
+            arrays = {f"{k}/{n}": t.cpu().numpy() for k, one in enumerate(self.rounds) for n, t in one.items()}
+            self.parts.save(0, number + 1, arrays)
+            self.parts.keep_only(number + 1)
+        return Victim(self.pupil, Tally(len(x)), torch.arange(len(x)), None)
+
+    def _plan(self, x: Tensor, label: Tensor, epochs: int) -> Plan:
+        """What the training loop needs: the images, their labels, and the defaults of `train`."""
+        pixels, self.pupil = x.cpu(), self.pupil.requires_grad_(True)
+        images = Dataset(
+            name="answers",
+            split="train",
+            classes=self.seeds.classes,
+            shape=self.seeds.shape,
+            labels=label.cpu().numpy(),
+            index=np.arange(len(x)),
+            read=lambda places: pixels[torch.from_numpy(places)],
+            origin={"name": "tensors", "split": "train"},
+            pixels=pixels,
+        )
+        recipe = catalog.spec("recipe", "standard")
+        loop: dict[str, Any] = {one.name: one.default for one in catalog.verb("train")[1]}
+        given = {**loop, "epochs": epochs, "lr": RATES["adam"], "seed": self.job.seed, "batch_size": BATCH}
+        loss = partial(recipe.load(), **recipe.bind({}).parameters)
+        return Plan(images, None, loss, recipe.given, self.pupil, [], given, epochs, self.job.device)
+
+
+def _finished(parts: outputs.Parts) -> list[dict[str, Tensor]]:
+    """The weights after every round that was finished."""
+    found = parts.latest()
+    rounds: list[dict[str, Tensor]] = [{} for _ in range(found[0] if found else 0)]
+    for name, array in (found[1] if found else {}).items():
+        number, _, rest = name.partition("/")
+        rounds[int(number)][rest] = torch.from_numpy(array)
+    return rounds

@@ -1,0 +1,123 @@
+"""One perturbation for every budget: fitted on a crowd of training images, a file of its own, added to any images."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from advcli import imagewriter
+from advcli.arrays import Array
+from advcli.beforehand import Crowd
+from advcli.dataset import Dataset
+from advcli.errors import CommandError
+from advcli.geometry import distance
+from advcli.header import Header
+from advcli.imageset import ImageSet
+from advcli.modelfile import ModelFile
+from advcli.pipeline import outputs
+from advcli.pipeline.batches import Batches
+from advcli.pipeline.groundwork import Groundwork, recorded
+from advcli.pipeline.job import Job
+from advcli.registry import Bound
+from advcli.rng import SampleRNG
+from advcli.talk import Talk
+from advcli.victim import Goal, Tally, Victim
+
+SUFFIX = ".universal.h5"
+AT_ONCE = 64  # images that pull together
+
+
+def groundwork(
+    path: Path, model: ModelFile, method: Bound, job: Job, crowd: Dataset, header: Header, given: Header
+) -> Groundwork:
+    """The perturbations' file, how they are fitted, and the job that adds them."""
+    if job.target is not None and not job.target.isdecimal():
+        raise CommandError(f"--target {given['target']}: one perturbation for all images has one class to reach; name it")
+    beside = {name: header["made"]["options"].get(name) for name in ("eps", "target", "label", "eot", "precision")}
+    made = recorded(method.spec.name, method.parameters, beside, model, crowd, given)
+    kept = ("classes", "norm", "epsilon", "tolerance", "access", "victim")
+    own = {**{name: header[name] for name in kept}, "kind": "universal", "split": crowd.split, "range": [-1, 1], "made": made}
+    return Groundwork(
+        path,
+        made,
+        lay=partial(lay, path, own, method, job, crowd),
+        build=partial(added, path),
+        sketch=lambda job: replace(job, shared=torch.zeros(len(job.budgets), *crowd.shape, device=job.device)),
+    )
+
+
+def added(path: Path, job: Job, header: Header) -> tuple[Job, Header]:
+    """The same job with the perturbations of the file at hand."""
+    with ImageSet(path) as opened:
+        shared = opened.rows("images", 0, len(opened)).to(job.device)
+        return replace(job, shared=shared), {**header, "fitted": opened.header["fitted"]}
+
+
+def lay(path: Path, header: Header, method: Bound, job: Job, data: Dataset, talk: Talk) -> None:
+    """Fit one perturbation for every budget, going on after those that were finished, and publish them."""
+    parts = outputs.Parts.of(path)
+    parts.begin(header["made"], talk)
+    done = {one.start for one in parts.finished()}
+    todo = [budget for budget in range(len(job.budgets)) if budget not in done]
+    with talk.progress(f"fitting {method.spec.name}", len(job.budgets), "budgets") as tick:
+        tick(len(done), "")
+        for budget in todo:
+            v, cost = fitted(method, job, data, budget)
+            parts.save(budget, budget + 1, {"images": v.cpu().numpy(), "cost": np.array([cost], np.int64)})
+            tick(1, "")
+    images, costs = (np.concatenate(list(parts.column(name))) for name in ("images", "cost"))
+    total = {"images": len(data), "queries": int(costs[:, 0].sum()), "gradients": int(costs[:, 1].sum())}
+    count = len(images)
+    reached = -1 if job.target is None else int(job.target)
+    columns: dict[str, Array] = {
+        "images": images,
+        "labels": np.full(count, -1, np.int64),
+        "index": np.arange(count, dtype=np.int64),
+        "target": np.full(count, reached, np.int64),
+        "epsilon": np.array([one.value for one in job.budgets], np.float32),
+    }
+    imagewriter.write_rows(path, {**header, "fitted": total}, columns)
+
+
+def fitted(method: Bound, job: Job, data: Dataset, budget: int) -> tuple[Tensor, tuple[int, int]]:
+    """(1, C, H, W) the perturbation of a budget, and the queries and gradients that it cost."""
+    eps, tally = job.budgets[budget].value, Tally(len(data))
+    rng = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64, device=job.device), ("universal", str(budget)))
+    if not eps:
+        return torch.zeros(1, *data.shape), (0, 0)
+    found = method(crowd_of(job, data, tally, budget), eps, rng=rng)
+    if not isinstance(found, Tensor) or tuple(found.shape) != (1, *data.shape) or not found.is_floating_point():
+        has = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise CommandError(f"{method.spec.name} returned {has}, expected one float perturbation of shape {(1, *data.shape)}")
+    found = torch.nan_to_num(found.detach().float().cpu(), 0.0, 0.0, 0.0).clamp(-1, 1)
+    size = float(distance(found, torch.zeros_like(found), job.norm))
+    return found * min(1.0, eps / max(size, eps)), (int(tally.queries.sum()), int(tally.gradients.sum()))
+
+
+def crowd_of(job: Job, data: Dataset, tally: Tally, budget: int) -> Crowd:
+    """The images that the model has right, for whom there is something to fit."""
+    labels, right = [], []
+    for start in range(0, len(data), AT_ONCE):
+        x, truth = (part.to(job.device) for part in data.batch(start, start + AT_ONCE))
+        decided = job.decide(job.verdict(x, torch.from_numpy(data.index[start : start + len(x)]).to(job.device)))
+        own = torch.where(truth < 0, decided, truth)
+        labels.append(own.clamp_min(0))
+        right.append((own == decided) & (decided >= 0) & (own != int(job.target or -1)))
+    label, busy = torch.cat(labels), torch.cat(right).cpu().nonzero()[:, 0]
+    goal = Goal(
+        label if job.target is None else torch.full_like(label, int(job.target)), job.target is not None, label, job.rejects
+    )
+    ids, batches = torch.from_numpy(data.index).to(job.device), Batches(data, job.device, AT_ONCE)
+
+    def pass_(number: int) -> Iterator[tuple[Victim, Tensor, Goal]]:
+        drawn = SampleRNG(job.seed, busy, ("order", str(number))).bits(1)[:, 0]
+        order = busy[drawn.argsort(stable=True)].numpy()
+        for x, _, places in batches.of([order[i : i + AT_ONCE] for i in range(0, len(order), AT_ONCE)]):
+            draws = SampleRNG(job.seed, ids[places], ("defense", "universal", str(budget))) if job.random_model else None
+            yield Victim(job.model, tally, places.cpu(), draws, job.eot, job.half, job.rejects), x, goal[places]
+
+    return Crowd(data.shape, -(-len(busy) // AT_ONCE), job.device, pass_)
