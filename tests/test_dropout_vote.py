@@ -2,14 +2,17 @@
 
 import copy
 import json
+from math import log
 
 import pytest
 import torch
 from torch import nn
 
 from advcli import catalog
+from advcli.defenses.dropout_detector import SPREAD
 from advcli.defenses.dropout_vote import DropoutVoting
 from advcli.errors import CommandError
+from advcli.looks import looks
 from advcli.rng import SampleRNG
 from advcli.stack import Classifier, Dropout
 
@@ -124,3 +127,41 @@ def test_it_helps_against_barely_misclassified_examples_only(run, model):
         accuracy[name] = next(row["value"] for row in json.loads(told.out)["rows"] if row["metric"] == "accuracy")
     assert accuracy["minimal"] >= 0.25
     assert accuracy["confident"] <= 0.1
+
+
+def test_the_spread_of_votes_is_worked_out_by_hand():
+    votes = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.25, 0.25, 0.5]])
+    wanted = {"entropy": [0.0, log(2), 1.5 * log(2)], "share": [0.0, 0.5, 0.5], "classes": [1.0, 2.0, 3.0]}
+    for name, (counted, climbed) in SPREAD.items():
+        torch.testing.assert_close(counted(votes), torch.tensor(wanted[name]))
+        torch.testing.assert_close(climbed(torch.full((1, 4), 0.25)), counted(torch.full((1, 4), 0.25)))
+
+
+@pytest.mark.parametrize("score", list(SPREAD))
+def test_the_detector_scores_the_passes_and_leaves_the_decision_to_the_model(score):
+    model, x = classifier().eval(), pictures()
+    detector = catalog.spec("defense", "dropout-detector").bind({"passes": 40, "score": score})(model)
+    found, scores, _ = detector.score(x.requires_grad_(), DRAWS)
+    torch.testing.assert_close(scores, model(x))
+    passes = looks(detector.one_pass, x, DRAWS.fork("votes"), 40)
+    for row, each in zip(found.tolist(), passes.argmax(2), strict=True):
+        counts = each.bincount().double()
+        shares = counts[counts > 0] / 40
+        wanted = {"entropy": -(shares * shares.log()).sum(), "share": 1 - shares.max(), "classes": len(shares)}[score]
+        assert row == pytest.approx(float(wanted), abs=1e-5)
+    assert (torch.autograd.grad(found.sum(), x)[0] != 0).any(), "an attack has something to climb"
+
+
+def test_the_votes_disagree_about_barely_misclassified_examples_and_agree_on_confident_ones(run, folder):
+    """S0-D1b: "much greater variability" is a property of images at the boundary."""
+    run("train", "--arch", "cnn", "--dropout", "0.5")
+    assert run("defend", "--method", "dropout-detector", "--rate", "0.5", "-o", "d.safetensors").code == 0
+    area = {}
+    for name, strength in {"minimal": "--early-stop", "confident": "--no-early-stop"}.items():
+        run("attack", "--method", "grad", "--target", "next", strength, "--limit", "200", "-o", f"{name}.h5")
+        rows = json.loads(run("evaluate", "--model", "d.safetensors", f"{name}.h5", "--metric", "roc", "--json").out)["rows"]
+        area[name] = next(row["value"] for row in rows if row["metric"] == "auc")
+    assert area["minimal"] > 0.8
+    assert area["confident"] < 0.5, "below chance: surer than natural images"
+    assert run("attack", "--method", "pgd", "--steps", "3", "--eot", "2", "--model", "d.safetensors", "--limit", "6").code == 0
+    assert run("verify", "adversarial.h5").code == 0

@@ -177,6 +177,10 @@ DryRun = Annotated[bool, Param("Only say how many rows, bytes and seconds it wou
 
 # Words of defenses.
 Fpr = Annotated[float, Param("Share of natural images that it may reject.", low=0.0001, high=0.9)]
+Passes = Annotated[int, Param("Passes that vote.", low=1, high=10000)]
+DropRate = Annotated[
+    float | None, Param("Share dropped by every layer that drops. [default: each layer's own]", low=0.001, high=0.99)
+]
 Members = Annotated[
     tuple[str, ...],
     Param("A model beside it, for methods that take several; may be repeated.", form="FILE", needs="members"),
@@ -199,8 +203,21 @@ Opponents = Annotated[
 FitDir = Annotated[
     str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR", needs="fits")
 ]
+FitSome = Annotated[
+    int | None,
+    Param("Fit on N images, every class in its share. [default: substitute 150, universal 2000]", low=1, form="N", needs="fits"),
+]
 
 # Words of attacks.
+Applied = Annotated[
+    str | None, Param("Add the perturbations of a X.universal.h5 instead of running a method.", form="FILE", needs="images")
+]
+StandInAttack = Annotated[
+    str, Param("What the stand-in is attacked with, within --eps: pgd:steps=10,step_size=0.05.", form="ATTACK:NAME=VALUE,...")
+]
+StandInArch = Annotated[
+    str, Param("Architecture of the stand-in, with its options: mlp:hidden=200,200.", form="ARCH:NAME=VALUE,...")
+]
 Init = Annotated[
     Literal["noise", "grey", "black", "white"], Param("What the pictures start from: noise, or a plain colour.", needs="start")
 ]

@@ -5,16 +5,12 @@ clean images: so a rejection is the largest logit exactly where s > t, whatever 
 detector stands on another, the larger excess counts: they reject if any of them does.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from advcli.rng import SampleRNG
-
-Ask = Callable[[Tensor], Tensor]
-Score = Callable[[Tensor, Tensor, Ask], Tensor]  # pictures, their logits, the model for others -> (N,) scores
 
 
 def decision(logits: Tensor, rejects: bool) -> Tensor:
@@ -39,9 +35,9 @@ def rejects(model: nn.Module) -> bool:
 class Rejecting(nn.Module):
     """A model behind a detector; until it is calibrated it accepts everything."""
 
-    def __init__(self, model: nn.Module, score: Score) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.rule = model, score
+        self.model = model
         self.inner = rejects(model)
         self.threshold, self.unit = 0.0, 0.0
 
@@ -49,14 +45,18 @@ class Rejecting(nn.Module):
         """Take over what a calibration has found."""
         self.threshold, self.unit = float(found["threshold"]), float(found["unit"])
 
+    def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
+        """(N,) the detector's score of pictures whose classes have these logits."""
+        raise NotImplementedError
+
+    def ask(self, x: Tensor, draws: SampleRNG | None) -> Tensor:
+        """What the model under it says of the classes."""
+        return split(self.model(x, draws), self.inner)[0]
+
     def score(self, x: Tensor, draws: SampleRNG | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
         """The detector's score, the logits of the classes, and the excess of the detectors below."""
         scores, beyond = split(self.model(x, draws), self.inner)
-
-        def ask(pictures: Tensor) -> Tensor:
-            return split(self.model(pictures, draws), self.inner)[0]
-
-        return self.rule(x, scores, ask), scores, beyond
+        return self.suspicion(x, scores, draws), scores, beyond
 
     def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
         score, scores, beyond = self.score(x, draws)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from advcli.parameters import Fpr, Param
 from advcli.registry import defense
-from advcli.rejection import Ask, Rejecting
+from advcli.rejection import Rejecting
 from advcli.rng import SampleRNG
 from advcli.stack import Lesson, network_of
 
@@ -24,10 +24,10 @@ class Watched(Rejecting):
     """A model beside a network that looks at the picture."""
 
     def __init__(self, model: nn.Module, learned: nn.Module) -> None:
-        super().__init__(model, self.suspicion)
+        super().__init__(model)
         self.learned = learned
 
-    def suspicion(self, x: Tensor, scores: Tensor, ask: Ask) -> Tensor:
+    def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
         """(N,) the logit for "attacked"."""
         return self.look(x)
 

@@ -7,13 +7,13 @@ cross the boundary, and not against those that go on beyond it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, cast
+from typing import cast
 
 from torch import Tensor, nn
 
 from advcli.errors import CommandError
 from advcli.looks import elected, looks
-from advcli.parameters import Param
+from advcli.parameters import DropRate, Passes
 from advcli.registry import defense
 from advcli.rng import SampleRNG
 from advcli.stack import Dropout
@@ -32,6 +32,14 @@ def dropping(layers: list[Dropout], rate: float | None) -> Iterator[None]:
             layer.training, layer.rate = mode, own
 
 
+def droppers(model: nn.Module, name: str) -> list[Dropout]:
+    """The layers that drop."""
+    found = [one for one in model.modules() if isinstance(one, Dropout) and one.rate]
+    if not found:
+        raise CommandError(f"{name}: the model has no layer that drops\ntrain one that has: --arch cnn --dropout 0.5")
+    return found
+
+
 class DropoutVoting(nn.Module):
     """A model that decides by several passes with dropout on."""
 
@@ -39,9 +47,7 @@ class DropoutVoting(nn.Module):
         super().__init__()
         self.model = model
         self.passes, self.rate = passes, rate
-        self.layers = [one for one in model.modules() if isinstance(one, Dropout) and one.rate]
-        if not self.layers:
-            raise CommandError("dropout-vote: the model has no layer that drops\ntrain one that has: --arch cnn --dropout 0.5")
+        self.layers = droppers(model, "dropout-vote")
 
     def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:
         return elected(looks(self.one_pass, x, draws, self.passes))
@@ -55,9 +61,7 @@ class DropoutVoting(nn.Module):
 def dropout_vote(
     model: nn.Module,
     *,
-    passes: Annotated[int, Param("Passes that vote.", low=1, high=10000)] = 50,
-    rate: Annotated[
-        float | None, Param("Share dropped by every layer that drops. [default: each layer's own]", low=0.001, high=0.99)
-    ] = None,
+    passes: Passes = 50,
+    rate: DropRate = None,
 ) -> nn.Module:
     return DropoutVoting(model, passes, rate)

@@ -4,7 +4,6 @@ s(x) = max over squeezers of ||softmax z(x) - softmax z(squeeze(x))||_1, in [0, 
 images. Each squeezer is one of `squeeze`: bits:1, median:2x2. Rounding passes the gradient straight through (BPDA).
 """
 
-from functools import partial
 from typing import Annotated
 
 import torch
@@ -14,7 +13,8 @@ from advcli.defenses.squeeze import squeezed, window
 from advcli.errors import CommandError
 from advcli.parameters import Fpr, Param
 from advcli.registry import defense
-from advcli.rejection import Ask, Rejecting
+from advcli.rejection import Rejecting
+from advcli.rng import SampleRNG
 
 Squeezer = tuple[int | None, tuple[int, int] | None]
 
@@ -33,10 +33,17 @@ def read(text: str) -> list[Squeezer]:
     return found
 
 
-def change(x: Tensor, scores: Tensor, ask: Ask, each: list[Squeezer]) -> Tensor:
-    """(N,) how far the probabilities move under the squeezer that moves them most."""
-    before = scores.softmax(1)
-    return torch.stack([(before - ask(squeezed(x, *one)).softmax(1)).abs().sum(1) for one in each]).amax(0)
+class Squeezing(Rejecting):
+    """A model beside itself on squeezed pictures."""
+
+    def __init__(self, model: nn.Module, squeezers: list[Squeezer]) -> None:
+        super().__init__(model)
+        self.squeezers = squeezers
+
+    def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
+        """(N,) how far the probabilities move under the squeezer that moves them most."""
+        before, after = scores.softmax(1), [self.ask(squeezed(x, *one), draws).softmax(1) for one in self.squeezers]
+        return torch.stack([(before - one).abs().sum(1) for one in after]).amax(0)
 
 
 @defense(family="detector", gradient="surrogate", rejects=True, paper="arXiv:1704.01155")
@@ -46,4 +53,4 @@ def squeeze_detector(
     squeezers: Annotated[str, Param("What to compare with.", form="WORD,...")] = "bits:1,median:2x2",
     fpr: Fpr = 0.05,
 ) -> nn.Module:
-    return Rejecting(model, partial(change, each=read(squeezers)))
+    return Squeezing(model, read(squeezers))

@@ -1,0 +1,77 @@
+"""Reject a picture that passes with dropout on disagree about: natural ones they agree on.
+
+s(x) says how far the votes of the passes are spread: their entropy -sum_k p_k log p_k over the shares p_k, the share
+1 - max_k p_k that the winner lacks, or how many classes got any. The model under it decides, without dropout. Votes are
+flat, so an attack climbs the same spread of the mean probability. It sees images that barely cross the boundary; those
+that were pushed far beyond it are agreed on like natural ones, or better.
+"""
+
+from typing import Annotated, Literal, cast
+
+from torch import Tensor, nn
+
+from advcli.defenses.dropout_vote import droppers, dropping
+from advcli.filters import straight_through
+from advcli.looks import looks
+from advcli.parameters import DropRate, Fpr, Param, Passes
+from advcli.registry import defense
+from advcli.rejection import Rejecting
+from advcli.rng import SampleRNG
+
+TINY = 1e-12
+
+
+def entropy(shares: Tensor) -> Tensor:
+    """-sum_k p_k log p_k."""
+    return -(shares * shares.clamp_min(TINY).log()).sum(1)
+
+
+def lacking(shares: Tensor) -> Tensor:
+    """1 - max_k p_k."""
+    return 1 - shares.amax(1)
+
+
+def several(shares: Tensor) -> Tensor:
+    """How many classes have a share."""
+    return (shares > 0).sum(1).to(shares.dtype)
+
+
+def as_many(shares: Tensor) -> Tensor:
+    """How many equal shares have the same entropy."""
+    return entropy(shares).exp()
+
+
+# of the votes, and of the mean probability, which an attack climbs
+SPREAD = {"entropy": (entropy, entropy), "share": (lacking, lacking), "classes": (several, as_many)}
+
+
+class Divided(Rejecting):
+    """A model beside the votes of its own passes with dropout on."""
+
+    def __init__(self, model: nn.Module, passes: int, rate: float | None, spread: str) -> None:
+        super().__init__(model)
+        self.passes, self.rate, self.spread = passes, rate, SPREAD[spread]
+        self.layers = droppers(model, "dropout-detector")
+
+    def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
+        assert draws is not None  # the traits say that it draws
+        logits = looks(self.one_pass, x, draws.fork("votes"), self.passes)[:, :, : scores.shape[1]]
+        votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).to(logits.dtype).mean(1)
+        counted, climbed = self.spread
+        return straight_through(counted(votes), climbed(logits.softmax(2).mean(1)))
+
+    def one_pass(self, x: Tensor, draws: SampleRNG) -> Tensor:
+        with dropping(self.layers, self.rate):
+            return cast(Tensor, self.model(x, draws))
+
+
+@defense(family="detector", gradient="surrogate", random=True, rejects=True, paper="papers/0")
+def dropout_detector(
+    model: nn.Module,
+    *,
+    passes: Passes = 50,
+    rate: DropRate = None,
+    score: Annotated[Literal["entropy", "share", "classes"], Param("How the spread of the votes is measured.")] = "entropy",
+    fpr: Fpr = 0.05,
+) -> nn.Module:
+    return Divided(model, passes, rate, score)
