@@ -147,6 +147,30 @@ def test_the_worst_case_is_over_the_images_that_every_set_holds():
     assert [found[name, "won"]["k"] for name in "ab"] == [1, 1]
 
 
+def test_the_worst_case_has_seen_what_the_best_informed_of_its_strongest_sets_has():
+    def known(*sets):
+        worst = Worst(both=False)
+        for number, (knowledge, access) in enumerate(sets):
+            worst.add(stands(str(number), [1], [1], knowledge=knowledge, access=access))
+        return next(row["threat"]["access"] for row in worst.rows(asked=False) if row["metric"] == "robust_accuracy")
+
+    assert known(("white-box", "labels"), ("white-box", "scores")) == "scores"
+    assert known(("white-box", "labels"), ("transfer", "gradient")) == "labels"
+    assert known(("white-box", "labels"), ("white-box", "gradient")) == "gradient"
+
+
+def test_an_attack_that_never_saw_a_gradient_is_not_called_white_box(run, model):
+    run("attack", "--method", "square", "--eps", "0.2", "--max-queries", "50", "--limit", "10", "-o", "square.h5")
+    run("attack", "--method", "hopskipjump", "--max-queries", "100", "--limit", "10", "-o", "jump.h5")
+    said = run("evaluate", "square.h5", "jump.h5", "--metric", "accuracy").out
+    assert "square, linf, scores only, early-stopped" in said
+    assert "hopskipjump, l2, decisions only, early-stopped" in said
+    assert "white-box" not in said
+    run("defend", "--method", "squeeze", "-o", "defended.safetensors")
+    run("attack", "--method", "square", "--eps", "0.2", "--max-queries", "50", "--limit", "10", "--model", "defended.safetensors")
+    assert "square, linf, adaptive, scores only" in run("evaluate", "--model", "defended.safetensors", "adversarial.h5").out
+
+
 def test_the_worst_case_keeps_norms_and_budgets_apart_and_needs_one_source():
     worst = Worst(both=False)
     for one in (stands("a", [1], [1]), stands("b", [1], [0], budget="0.2"), stands("c", [1], [0], norm="l2")):

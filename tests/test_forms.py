@@ -181,7 +181,7 @@ def test_spatial_sets_go_through_every_verb(run, model):
         assert ran.code == 0, ran.err
         assert run("verify", "adversarial.h5", "perturbations.h5").code == 0
         assert " ".join(more) in run("show", "adversarial.h5").out
-    assert "spatial, white-box" in run("evaluate", "adversarial.h5").out, "no norm is named where there is none"
+    assert "spatial, scores only, early-stopped" in run("evaluate", "adversarial.h5").out, "no norm is named where there is none"
     assert "nan" not in run("stats").out
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli import catalog
+from advcli.layout import placed, rectify_late
 from advcli.numbers import budgets
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import Job
@@ -58,6 +59,27 @@ def built(name: str, shape: tuple[int, ...], options: dict) -> Classifier:
 def slope(model: nn.Module, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
     point = x.clone().requires_grad_()
     return torch.autograd.grad(model(point, draws).logsumexp(1).sum(), point)[0]
+
+
+def test_a_rectifier_behind_the_maximum_changes_no_bit():
+    model, x = built("cnn", (1, 28, 28), {}), pictures((1, 28, 28))
+    other = copy.deepcopy(model)
+    rectify_late(other.network)
+    assert [type(one) for one in other.network][1:3] == [nn.MaxPool2d, nn.ReLU]
+    assert torch.equal(model(x), other(x))
+    torch.testing.assert_close(slope(model, x), slope(other, x), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), NETWORKS)
+def test_a_model_in_its_place_answers_as_before_and_has_the_same_weights(name, shape, options):
+    model, x = built(name, shape, options), pictures(shape)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    other = placed(copy.deepcopy(model), torch.device("cpu"))
+    assert other.layout == torch.channels_last
+    assert other.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
+    torch.testing.assert_close(model(x), other(x), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(slope(model, x), slope(other, x), atol=1e-4, rtol=1e-2)
 
 
 @pytest.mark.parametrize(("name", "shape", "options"), NETWORKS)

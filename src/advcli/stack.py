@@ -46,6 +46,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.network = network
         self.plain = not any(mean) and all(one == 1 for one in std)
+        self.layout = torch.contiguous_format  # of the pictures that the network sees
         self.auxiliary: list[Tensor] = []  # logits of side heads, which some networks have in training only
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -54,7 +55,8 @@ class Classifier(nn.Module):
         if draws is not None:
             for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout)):
                 layer.draws = draws.fork("dropout", k) if layer.training else None
-        found = self.network(x if self.plain else (x - self.mean) / self.std)
+        x = x if self.plain else (x - self.mean) / self.std
+        found = self.network(x.contiguous(memory_format=self.layout))
         self.auxiliary = []
         if isinstance(found, tuple):
             found, *side = found

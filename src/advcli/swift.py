@@ -1,38 +1,24 @@
 """A copy of a model that computes the same function faster, for the search alone; verdicts never pass through it.
 
-Batch norm goes into the convolution before it: W' = W g / s, b' = (b - m) g / s + beta with s = sqrt(v + eps). A
-rectifier goes behind the maximum that follows it, max(relu(z)) = relu(max(z)), where it has less to do. Channels lie
-side by side (channels last), as the processor's convolutions like them, and the gradient to a grey picture, a
-convolution with one channel to fill, is one product of matrices whose columns are added up. What a copy answers is
-compared with the model once, on real images, forwards and backwards; where it differs, or fails, the model itself is
-searched.
+It is laid out for speed like any model, and batch norm goes into the convolution before it: W' = W g / s,
+b' = (b - m) g / s + beta with s = sqrt(v + eps). The gradient to a grey picture, a convolution with one channel to fill,
+is one product of matrices whose columns are added up. What a copy answers is compared with the model once, on real
+images, forwards and backwards; where it differs, or fails, the model itself is searched.
 """
 
 import copy
-from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from advcli.layout import neighbours, rectify_late, side_by_side
 from advcli.rng import SampleRNG
-from advcli.stack import Classifier, Dropout
+from advcli.stack import Classifier
 
 AGREE = 1e-4  # a copy's logits may differ by this share of the largest one
 ALIKE = 0.1  # and its gradients by this share of their length, for a rectifier near zero tips over by a rounding
-
-
-class ChannelsLast(nn.Module):
-    """A network that sees its pictures with the channels side by side."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        found: Tensor | tuple[Tensor, ...] = self.network(x.contiguous(memory_format=torch.channels_last))
-        return found
 
 
 class Columns(torch.autograd.Function):
@@ -70,11 +56,12 @@ def swift(model: nn.Module, x: Tensor, draws: SampleRNG, *, half: bool = False, 
     made = copy.deepcopy(model)
     try:
         for one in [one for one in made.modules() if isinstance(one, Classifier)]:
-            rearrange(one.network)
+            fold_norms(one.network)
+            rectify_late(one.network)
+            if half or x.device.type == "cpu":  # float32 on a GPU gains nothing by it
+                side_by_side(one)
             if x.device.type == "cpu":
                 _grey(one.network)
-            if half or x.device.type == "cpu":  # float32 on a GPU gains nothing by it
-                one.network = ChannelsLast(one.network)
         return made if _agree(model, made, x, draws, gradients) else model
     except Exception:  # a network is anybody's code: whatever it raises here, it is searched as it is
         return model
@@ -94,39 +81,14 @@ def _agree(model: nn.Module, made: nn.Module, x: Tensor, draws: SampleRNG, gradi
     return bool(near.all()) and bool((slope - other).norm() <= ALIKE * slope.norm())
 
 
-class Reader(fx.Tracer):
-    """Reads how a network's layers follow one another; nothing is computed."""
-
-    def is_leaf_module(self, m: nn.Module, qualified_name: str) -> bool:
-        return isinstance(m, Dropout) or super().is_leaf_module(m, qualified_name)
-
-
-def rearrange(network: nn.Module) -> None:
-    """Fold and reorder the layers of a network where they stand; a network that cannot be read stays as it is."""
-    try:
-        graph = Reader().trace(network)
-    except Exception:  # branches on values, loops on shapes: only its layout is changed then
-        return
-    for before, after in list(_pairs(network, graph)):
+def fold_norms(network: nn.Module) -> None:
+    """Fold batch norms into the convolutions before them."""
+    for before, after in neighbours(network):
         first, second = attrgetter(before)(network), attrgetter(after)(network)
-        if isinstance(first, nn.Conv2d) and type(second) is nn.BatchNorm2d and second.running_var is not None:
-            if not second.training:
-                _fold(first, second)
-                network.set_submodule(after, nn.Identity())
-        elif type(first) is nn.ReLU and type(second) is nn.MaxPool2d:
-            network.set_submodule(before, second)
-            network.set_submodule(after, first)
-
-
-def _pairs(network: nn.Module, graph: fx.Graph) -> Iterator[tuple[str, str]]:
-    """Layers that follow one another, each used once and seen by nothing else."""
-    calls = [node for node in graph.nodes if node.op == "call_module"]
-    names = [node.target for node in calls]
-    for node in calls:
-        if len(node.users) == 1 and (after := next(iter(node.users))).op == "call_module":
-            before, then = str(node.target), str(after.target)
-            if names.count(node.target) == names.count(after.target) == 1 and len(after.all_input_nodes) == 1:
-                yield before, then
+        folds = isinstance(first, nn.Conv2d) and type(second) is nn.BatchNorm2d
+        if folds and second.running_var is not None and not second.training:
+            _fold(first, second)
+            network.set_submodule(after, nn.Identity())
 
 
 def _grey(network: nn.Module) -> None:

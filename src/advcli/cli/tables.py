@@ -220,6 +220,9 @@ def _titled(title: str, text: str, width: int | None) -> str:
     return "\n".join([*textwrap.wrap(title, width or 200), text])
 
 
+SEEN = {"scores": "scores only", "labels": "decisions only"}
+
+
 def threat(line: Row) -> str:
     """The threat model in words."""
     if line.get("certified"):
@@ -227,8 +230,9 @@ def threat(line: Row) -> str:
         return f"certified, {line['norm']}, alpha {line['alpha']:g}, {noise}"
     if not line["attack"]:
         return "clean" + (f", {line['pixels']}" if line.get("pixels", "float") != "float" else "")
-    knowledge = {"none": "no knowledge"}.get(line["knowledge"], line["knowledge"])
-    words = [line["attack"], line["norm"], knowledge, line.get("strength")]
+    seen = SEEN.get(str(line.get("access")))
+    known = {"none": "no knowledge", "white-box": None if seen else "white-box"}.get(line["knowledge"], line["knowledge"])
+    words = [line["attack"], line["norm"], known, seen, line.get("strength")]
     words += [f"{line['steps']} steps" if line.get("steps") else None]
     words += [f"{line['restarts']} restarts" if (line.get("restarts") or 1) > 1 else None]
     words += [f"EOT {line['eot']}" if line.get("eot") else None, f"target {line['target']}" if line.get("target") else None]

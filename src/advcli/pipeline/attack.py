@@ -11,6 +11,7 @@ from advcli.dataset import Dataset
 from advcli.errors import CommandError
 from advcli.geometry import tolerance
 from advcli.header import Header
+from advcli.layout import placed
 from advcli.modelfile import ModelFile
 from advcli.numbers import BUDGETS, Budget, budgets
 from advcli.parameters import (
@@ -165,7 +166,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
     device = inputs.find_device(given["device"])
     batch_size = inputs.default_batch(given["batch_size"], device)
     target = _target(given["target"], victim.classes)
-    model = victim.module(static=given["static"]).to(device).requires_grad_(False)
+    model = placed(victim.module(static=given["static"]), device).requires_grad_(False)
     job = Job(
         model=model,
         method=acting,

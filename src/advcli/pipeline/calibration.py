@@ -15,6 +15,7 @@ from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.header import Header
+from advcli.layout import placed
 from advcli.pipeline import inputs
 from advcli.rejection import Rejecting
 from advcli.rng import SampleRNG
@@ -37,7 +38,7 @@ class Calibration:
     def fit(self, model: nn.Module) -> Header:
         """What goes into the recipe: the threshold, its unit, and on how many images it was set."""
         assert isinstance(model, Rejecting)  # its traits say so
-        scores = np.sort(self._scores(model.to(self.device)))
+        scores = np.sort(self._scores(placed(model, self.device)))
         place = threshold_place(len(scores), self.fpr)
         if place >= len(scores):
             few = f"{len(scores)} images are too few for a false-positive rate of {self.fpr:g}"

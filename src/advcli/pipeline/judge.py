@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from advcli.arrays import Array
 from advcli.errors import AdvcliError
 from advcli.header import from_nothing
+from advcli.layout import placed
 from advcli.modelfile import ModelFile
 from advcli.pipeline import inputs, noise
 from advcli.pipeline.seen import Seen
@@ -30,7 +31,7 @@ class Judge:
         self.file, self.seed = model, given["seed"]
         self.device = inputs.find_device(given["device"])
         self.batch = given["batch_size"] or 512
-        self.module: nn.Module = model.module(static=static).to(self.device)
+        self.module: nn.Module = placed(model.module(static=static), self.device)
         self.rounds = given["draws"] if model.is_random(static=static) else 1
 
     def decide(self, pictures: Callable[[int, int], Tensor], ids: Array, labels: Array, turn: int = 0) -> Decisions:

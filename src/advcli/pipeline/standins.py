@@ -13,6 +13,7 @@ from advcli import catalog, modelfile, stack
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
 from advcli.header import Header
+from advcli.layout import placed
 from advcli.modelfile import ModelFile
 from advcli.pipeline import outputs
 from advcli.pipeline.groundwork import Groundwork, recorded
@@ -66,7 +67,7 @@ def instead(path: Path, job: Job, header: Header) -> tuple[Job, Header]:
     """The same job with the stand-in before the attack; the model itself is asked no more."""
     found = modelfile.read(path)
     source = {"digest": found.digest, "weights": found.bare_weights, "defenses": found.defenses, "static": False}
-    module = found.module().to(job.device).requires_grad_(False)
+    module = placed(found.module(), job.device).requires_grad_(False)
     return replace(job, stand_in=module), {**header, "source": source, "fitted": found.recipe["fitted"]}
 
 

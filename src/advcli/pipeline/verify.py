@@ -14,6 +14,7 @@ from advcli.geometry import FREE, distance, tolerance
 from advcli.grid import on_grid
 from advcli.header import from_nothing
 from advcli.imageset import ImageSet
+from advcli.layout import placed
 from advcli.parameters import Allow, Device, Files, Model
 from advcli.pipeline import inputs
 from advcli.rejection import decision
@@ -168,7 +169,7 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
         finding.wrong.append(f"its pictures have another shape than {path} takes")
         return
     device = inputs.find_device(given["device"])
-    module = model.module(static=victim["static"]).to(device)
+    module = placed(model.module(static=victim["static"]), device)
     rejects = can_reject(module)
     seed, origin = int(opened.header["made"]["options"]["seed"]), opened.column("original")
     ids = opened.column("index")

@@ -19,6 +19,7 @@ from advcli.pipeline.subjects import ROUNDED
 from advcli.verdicts import rate
 
 KNOWLEDGE = ("none", "transfer", "static", "adaptive", "white-box")  # from the weakest claim to the strongest
+ACCESS = ("none", "labels", "scores", "gradient")  # from the least that is seen to the most
 STRONG = ("adaptive", "white-box")
 Key = tuple[str, str, bytes, str]  # model, norm, budget, view
 STORED, IN_8_BIT = "stored", "8-bit"
@@ -117,7 +118,8 @@ def _worst(sets: list[Standing]) -> Standing | None:
         notes.append(f"over the {len(images)} images that every set holds; {most} more are in some of them only")
     line: dict[str, Any] = {"attack": "worst of the sets", "norm": sets[0].threat["norm"], "epsilon": sets[0].budget}
     rounded = {"pixels": ROUNDED} if any(one.threat["pixels"] == ROUNDED for one in sets) else {}
-    line |= {"knowledge": best, **rounded, "notes": notes}
+    access = max((one.threat.get("access", "none") for one in sets if one.threat["knowledge"] == best), key=ACCESS.index)
+    line |= {"knowledge": best, "access": access, **rounded, "notes": notes}
     names = " + ".join(one.set for one in sets)
     start = sets[0].of(images)[1]
     return Standing(sets[0].model, names, "worst case", sets[0].budget, line, sets[0].source, images, right, start)
