@@ -35,6 +35,7 @@ GIVEN: dict[str, list[str]] = {
     "average": ["--samples", "10"],
     "autoencoder": ["--against", "fgsm:eps=0.2", "--limit", "20000", "--epochs", "3"],
     "detector": ["--against", "fgsm:eps=0.1", "--limit", "20000", "--epochs", "3"],
+    "dropout-detector": ["--passes", "10"],
     "dropout-vote": ["--passes", "10"],
     "smoothing": ["--samples", "10"],
     "stack": ["--member", "gaussian.safetensors", "--member", "squeeze.safetensors", "--against", "fgsm:eps=0.1",

@@ -23,7 +23,7 @@ def test_philox_gives_the_known_answers_of_random123(counter, key, answer):
     assert " ".join(f"{int(word):08x}" for word in words) == answer
 
 
-@pytest.mark.parametrize("kind", ["uniform", "normal", "exponential"])
+@pytest.mark.parametrize("kind", ["uniform", "normal", "coarse", "exponential"])
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_draws_are_equal_to_the_bit_in_batches_of_any_size(kind, size):
     ids = torch.arange(150)
@@ -45,7 +45,9 @@ def test_other_seeds_purposes_turns_and_samples_give_other_draws():
 
 def test_the_distributions_are_what_they_are_called():
     rng = SampleRNG(0, torch.arange(400))
-    for drawn, law in ((rng.uniform(250), "uniform"), (rng.normal(250), "norm"), (rng.exponential(250), "expon")):
+    laws = {"uniform": "uniform", "normal": "norm", "coarse": "norm", "exponential": "expon"}
+    for kind, law in laws.items():
+        drawn = getattr(rng, kind)(250)
         assert stats.kstest(drawn.flatten().numpy(), law).pvalue > 1e-3
     counts = np.bincount(SampleRNG(0, torch.arange(9000)).below(torch.full((9000,), 9)).numpy(), minlength=9)
     assert stats.chisquare(counts).pvalue > 1e-3

@@ -8,6 +8,7 @@ everywhere, so that they too are equal to the bit.
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cache
 from math import prod
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ WORD = 0xFFFFFFFF
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 BLOCKS = 1 << 15  # counters at a time: the temporaries stay in the cache
+LEVELS = 1 << 16
 CACHED = 1 << 15  # numbers at a time, for the same reason
 Words = TypeVar("Words", Tensor, Array)
 
@@ -97,10 +99,12 @@ class SampleRNG:
         """(N, *shape) true with this probability, to the nearest 2^-16: two draws from a word."""
         if self.table is not None:
             return self.table.chance(self, rate, shape)
-        count = prod(shape)
+        return (self._halves(prod(shape)) < round(rate * LEVELS)).view(len(self.ids), *shape)
+
+    def _halves(self, count: int) -> Tensor:
+        """(N, count) integers in [0, 2^16), two from a word."""
         words = self.bits(-(-count // 2))
-        halves = torch.cat([words & 0xFFFF, words >> 16], 1)[:, :count]
-        return (halves < round(rate * 0x10000)).view(len(self.ids), *shape)
+        return torch.cat([words & 0xFFFF, words >> 16], 1)[:, :count]
 
     def _open(self, shape: tuple[int, ...]) -> Tensor:
         """(N, *shape) float64 strictly between 0 and 1, symmetric about one half."""
@@ -109,6 +113,10 @@ class SampleRNG:
     def normal(self, *shape: int) -> Tensor:
         """(N, *shape) standard normal float32."""
         return quantile(self._open(shape)).to(torch.float32)
+
+    def coarse(self, *shape: int) -> Tensor:
+        """(N, *shape) standard normal float32 of 2^16 levels, none beyond 4.3: for directions, many times faster."""
+        return levels(self.ids.device).take(self._halves(prod(shape))).view(len(self.ids), *shape)
 
     def exponential(self, *shape: int) -> Tensor:
         """(N, *shape) standard exponential float32."""
@@ -165,6 +173,13 @@ def quantile(p: Tensor) -> Tensor:
     """The normal quantile of float64 p in (0, 1), to about 1e-15 (Wichura, algorithm AS 241, 1988)."""
     flat, step = p.flatten(), CACHED if p.device.type == "cpu" else max(1, p.numel())
     return torch.cat([_quantile(flat[i : i + step]) for i in range(0, max(1, len(flat)), step)]).view(p.shape)
+
+
+@cache
+def levels(device: torch.device) -> Tensor:
+    """The normal quantiles of 2^16 equal shares, each by its middle."""
+    middle = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
+    return quantile(middle).to(torch.float32).to(device)
 
 
 def _quantile(p: Tensor) -> Tensor:

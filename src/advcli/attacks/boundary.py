@@ -65,7 +65,7 @@ def boundary(
         victim, goal, original, point, rng, rows = take(live, victim, goal, original, point, rng, rows)
         if not len(rows):
             break
-        beside = around(original, point, rng.fork("step", step).normal(*x.shape[1:]), sphere.length[rows])
+        beside = around(original, point, rng.fork("step", step).coarse(*x.shape[1:]), sphere.length[rows])
         nearer = (beside + per_sample(closer.length[rows], x) * (original - beside)).clamp(0, 1)
         if step % LOOK == 0:
             sphere.saw(rows, fools(victim, goal, beside.clamp(0, 1)))

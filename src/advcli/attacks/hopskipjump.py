@@ -62,7 +62,7 @@ def direction(victim: Victim, goal: Goal, point: Tensor, radius: Tensor, rng: Sa
         rows = torch.zeros(len(point), dtype=torch.bool, device=point.device)
         rows[start : start + step] = True
         who, aim, center, reach, draws = take(rows, victim, goal, point, radius, rng)
-        drawn = draws.normal(count, *center.shape[1:])
+        drawn = draws.coarse(count, *center.shape[1:])
         drawn = drawn / drawn.flatten(2).norm(dim=2).view(len(center), count, 1, 1, 1)
         around = (center[:, None] + reach.view(-1, 1, 1, 1, 1) * drawn).clamp(0, 1)
         moved = (around - center[:, None]) / reach.view(-1, 1, 1, 1, 1)
