@@ -11,12 +11,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from advcli.geometry import TINY, per_sample, room_to, to_plane
+from advcli.geometry import TINY, distance, per_sample, room_to, to_plane
 from advcli.rejection import split
 from advcli.search import Closest, take
 from advcli.victim import Goal, Victim
 
 SLACK = 1e-3  # of the first lead that a step aims beyond a boundary: Newton's method alone would end on it
+WORTH = 0.95  # of a point's distance: a step back that aims further out is left out
 Leads = Callable[[Tensor], list[Tensor]]
 
 
@@ -28,16 +29,21 @@ def approach(
     *,
     steps: int,
     refinements: int,
+    early_stop: bool = True,
     overshoot: float = 0.02,
     candidates: int = 10,
     confidence: float = 0.0,
 ) -> Closest:
-    """At most `steps` steps, of which `refinements` behind the boundary; the closest point that reaches the goal."""
+    """The closest point that at most `steps` steps find.
+
+    With an early stop at most `refinements` are taken from the first point behind the boundary on, and after the first
+    of them none that aims at a point hardly closer than what there is.
+    """
     closest, logits = Closest(x, norm), victim(x)
     rivals = _rivals(logits, goal, candidates)
     slack = torch.maximum(-SLACK * goal.margin(logits, confidence), 2 * goal.sure(logits))
     rows = torch.arange(len(x), device=x.device)
-    left = torch.full_like(rows, refinements)
+    left = torch.full_like(rows, refinements if early_stop else steps)
     origin, path, crossed = x, torch.zeros_like(x), torch.zeros_like(rows, dtype=torch.bool)
     for _ in range(steps):
         slopes, logits = victim.gradients(x, _leads(goal, rivals, confidence))
@@ -46,10 +52,11 @@ def approach(
         back = per_sample(reached, x)
         leads, base = torch.stack(_leads(goal, rivals, confidence)(logits)), torch.where(back, origin, x)
         step, length, nearest = _shortest(slopes, leads, x, base, slack, overshoot, norm)
+        pays = ~(reached & crossed) | (length < WORTH * distance(x, origin, norm)) | (not early_stop)
         path = torch.where(back, (x - origin + step) / 2, path + step)
         x = (origin + torch.where(back, 1, 1 + overshoot) * path).clamp(0, 1)
         rivals, crossed = rivals.gather(1, nearest[:, None]), crossed | reached
-        live, left = length.isfinite() & ~(crossed & (left == 0)), left - crossed.long()
+        live, left = length.isfinite() & pays & ~(crossed & (left == 0)), left - crossed.long()
         victim, goal, rivals, slack, rows, left, origin, path, crossed, x = take(
             live, victim, goal, rivals, slack, rows, left, origin, path, crossed, x
         )

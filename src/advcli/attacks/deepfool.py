@@ -1,10 +1,11 @@
 """DeepFool: step to the nearest boundary of the linearised model, until it is crossed; then back towards the image.
 
 Every lead z_k - z_own of another class is taken for linear, and the shortest of the steps r that bring one of them to
-zero inside [0, 1] is taken: pixels that it makes black or white are held, and the others go further. The point is
-x + (1 + overshoot)(r_1 + ... + r_n). Once the boundary is crossed, a step goes half-way to where the original itself
-would meet the linearised boundary, as in FAB (arXiv:1907.02044), and the closest point is kept; `--refinements 0` is the
-method of the paper. All classes are looked at from the image, and from then on the one that was nearest.
+zero inside [0, 1] is taken: pixels that it makes black or white are held, and the others go further. The point is x +
+(1 + overshoot)(r_1 + ... + r_n). Once the boundary is crossed, a step goes half-way to where the original itself
+would meet the linearised boundary, as in FAB (arXiv:1907.02044), as long as that is much closer; the closest point is
+kept. `--refinements 0` is the method of the paper. All classes are looked at from the image, and from then on the one
+that was nearest.
 """
 
 from typing import Annotated, Literal
@@ -38,7 +39,7 @@ def deepfool(
     overshoot: Annotated[float, Param("Share by which the perturbation is lengthened.", low=0, high=1)] = 0.02,
     candidates: Annotated[int, Param("Classes to look at: those with the largest scores.", low=1)] = 10,
     refinements: Annotated[
-        int, Param("Steps back once the boundary is crossed; with --no-early-stop all that are left.", low=0)
+        int, Param("At most so many steps once the boundary is crossed; with --no-early-stop all.", low=0)
     ] = 10,
 ) -> Tensor:
     return approach(
@@ -47,7 +48,8 @@ def deepfool(
         goal,
         norm,
         steps=steps,
-        refinements=refinements if early_stop else steps,
+        refinements=refinements,
+        early_stop=early_stop,
         overshoot=overshoot,
         candidates=candidates,
     ).x
