@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli import catalog
-from advcli.layout import placed, rectify_late
+from advcli.layout import Halving, halve, placed, rectify_late
 from advcli.numbers import budgets
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import Job
@@ -68,6 +68,17 @@ def test_a_rectifier_behind_the_maximum_changes_no_bit():
     assert [type(one) for one in other.network][1:3] == [nn.MaxPool2d, nn.ReLU]
     assert torch.equal(model(x), other(x))
     torch.testing.assert_close(slope(model, x), slope(other, x), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 12, 20), (1, 30, 26), (1, 9, 13)])
+def test_maxima_in_two_steps_change_no_bit(shape):
+    x = pictures((5, *shape[1:]), 20) - 0.5
+    for given in (x, x.contiguous(memory_format=torch.channels_last)):
+        with torch.no_grad():
+            assert torch.equal(Halving(nn.MaxPool2d(2))(given), nn.functional.max_pool2d(given, 2))
+    network = nn.Sequential(nn.MaxPool2d(2), nn.MaxPool2d(2, 2, 1), nn.MaxPool2d(3, 2), nn.MaxPool2d(2, 1))
+    halve(network)
+    assert [type(one) for one in network] == [Halving, *[nn.MaxPool2d] * 3]
 
 
 @pytest.mark.parametrize(("name", "shape", "options"), NETWORKS)
