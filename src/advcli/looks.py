@@ -1,7 +1,8 @@
 """Many random looks at one picture, in bounded memory: a few at a time, computed again on the way back; and their vote.
 
 A copy's draws depend on its number alone, so the answers are the same however many are taken at once. What an attack
-climbs is the mean of the logits: shares of votes, or the mean probability, go flat where the looks agree.
+climbs is the mean of the logits, and what it sees how far the vote is from turning: shares of votes, or the mean
+probability, go flat where the looks agree.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from advcli.filters import straight_through
 from advcli.rng import SampleRNG
 
 MOST = 2048  # pictures that go through a model at once
-LEAD = 1e-3  # of the winner's logit before the next, relative, where the mean of the logits has another winner
+LEAD = 1e-3  # of the winner before the next, relative, where most votes are no majority
 Answer = Callable[[Tensor, SampleRNG], Tensor]
 
 
@@ -29,13 +30,18 @@ def looks(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:
 
 
 def elected(logits: Tensor) -> Tensor:
-    """(N, count, K) logits -> (N, K) their mean, with the winner of most votes, or the lowest of several, ahead of all."""
-    mean = logits.mean(1)
-    votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).sum(1)
-    winner = votes.argmax(1, keepdim=True)
-    rival = mean.scatter(1, winner, -torch.inf).amax(1, keepdim=True)
-    ahead = torch.maximum(mean.gather(1, winner), rival + LEAD * (1 + rival.abs()))
-    return straight_through(mean.scatter(1, winner, ahead), mean)
+    """(N, count, K) logits -> (N, K) by the vote: positive for the class that most of the looks decide on.
+
+    A class has the lead over the next best of the look that would complete its majority, so that who sees scores sees how
+    far the vote is from turning; the winner of most votes, or the lowest of several, is ahead of all in any case.
+    """
+    top = logits.topk(2, 2).values
+    lead = logits - torch.where(logits == top[:, :, :1], top[:, :, 1:], top[:, :, :1])
+    last = lead.topk(logits.shape[1] // 2 + 1, 1).values[:, -1]
+    winner = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).sum(1).argmax(1, keepdim=True)
+    rival = last.scatter(1, winner, -torch.inf).amax(1, keepdim=True)
+    ahead = torch.maximum(last.gather(1, winner), rival + LEAD * (1 + rival.abs()))
+    return straight_through(last.scatter(1, winner, ahead), logits.mean(1))
 
 
 def tally(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:

@@ -2,9 +2,8 @@
 
 P(k) = sum_i exp(z_k(x + d_i)) / sum_j sum_i exp(z_j(x + d_i)), d_1 = 0, the other d_i uniform in [-eps_max, eps_max]
 per pixel, clipped to the picture's range. This `expsum`, the paper's formula, is ruled by the copy with the largest
-logits; mean-prob, mean-logit and vote are the usual averages. A vote has the gradient of mean-prob (BPDA): its own
-is zero wherever the copies agree. As a filter of images it writes one perturbed copy of
-each: what the model sees.
+logits; mean-prob, mean-logit and vote are the usual averages. A vote has the gradient of mean-logit (BPDA): its own is
+that of one copy. As a filter of images it writes one perturbed copy of each: what the model sees.
 """
 
 import math
@@ -13,12 +12,10 @@ from typing import Annotated, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from advcli.filters import straight_through
+from advcli.looks import elected
 from advcli.parameters import Param
 from advcli.registry import defense
 from advcli.rng import SampleRNG
-
-FLOOR = 1e-6  # of a share of votes, under a logarithm
 
 
 def together(logits: Tensor, how: str) -> Tensor:
@@ -27,11 +24,7 @@ def together(logits: Tensor, how: str) -> Tensor:
         return logits.logsumexp(1)
     if how == "mean-logit":
         return logits.mean(1)
-    mean_prob = logits.log_softmax(2).logsumexp(1) - math.log(logits.shape[1])
-    if how == "mean-prob":
-        return mean_prob
-    votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).to(logits.dtype).mean(1)
-    return straight_through(votes.clamp_min(FLOOR).log(), mean_prob)
+    return logits.log_softmax(2).logsumexp(1) - math.log(logits.shape[1]) if how == "mean-prob" else elected(logits)
 
 
 class Averaged(nn.Module):

@@ -1,8 +1,8 @@
 """Dropout voting: several passes with dropout on, and the class that most of them decide on.
 
-Only dropout is random: batch norm and everything else stay as in evaluation. A draw goes to the lowest class. The logits
-are the means over the passes, the winner's ahead of all; an attack climbs these. It helps against examples that barely
-cross the boundary, and not against those that go on beyond it.
+Only dropout is random: batch norm and everything else stay as in evaluation. A draw goes to the lowest class. A class's
+logit is its lead in the pass that would complete its majority; an attack climbs the mean over the passes. It helps
+against examples that barely cross the boundary, and not against those that go on beyond it.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Several models decide together: by the majority of their classes, or by the mean of their probabilities or logits.
 
-A drawn majority goes to the first class. The count of votes has no gradient of its own: the mean of the members'
-probabilities stands in for it, so that an attack goes through every member that has one.
+A drawn majority goes to the first class. A vote's own gradient is that of one member: the mean of the logits stands in
+for it, so that an attack goes through every member that has one.
 """
 
 from collections.abc import Iterable, Sequence
