@@ -6,7 +6,6 @@ two are taken by rows and then by columns where nobody asks for gradients. Whate
 so: what one verb has decided, another decides again.
 """
 
-from operator import attrgetter
 from typing import TypeVar
 
 import torch
@@ -61,11 +60,10 @@ def side_by_side(classifier: Classifier) -> None:
 
 def rectify_late(network: nn.Module) -> None:
     """Put rectifiers behind the maxima that follow them."""
-    for before, after in neighbours(network):
-        first, second = attrgetter(before)(network), attrgetter(after)(network)
-        if type(first) is nn.ReLU and type(second) is nn.MaxPool2d:
-            network.set_submodule(before, second)
-            network.set_submodule(after, first)
+    for before, after in neighbours(network, nn.ReLU, nn.MaxPool2d):
+        first, second = network.get_submodule(before), network.get_submodule(after)
+        network.set_submodule(before, second)
+        network.set_submodule(after, first)
 
 
 def halve(network: nn.Module) -> None:
@@ -76,9 +74,14 @@ def halve(network: nn.Module) -> None:
             network.set_submodule(name, Halving(one))
 
 
-def neighbours(network: nn.Module) -> list[tuple[str, str]]:
-    """Layers that follow one another, each used once and seen by nothing else; none where a network cannot be read."""
-    if not any(isinstance(one, nn.Conv2d) for one in network.modules()):
+def neighbours(network: nn.Module, kind: type[nn.Module], then: type[nn.Module]) -> list[tuple[str, str]]:
+    """Layers of one kind that another kind follows, each used once and seen by nothing else.
+
+    None where a network cannot be read; and it is not read, which takes as long as a look at a few pictures, where it has
+    no such layers.
+    """
+    kinds = {type(one) for one in network.modules()}
+    if not {kind, then} <= kinds:
         return []
     try:
         calls = [node for node in Reader().trace(network).nodes if node.op == "call_module"]
@@ -87,7 +90,8 @@ def neighbours(network: nn.Module) -> list[tuple[str, str]]:
     names, found = [node.target for node in calls], []
     for node in calls:
         if len(node.users) == 1 and (after := next(iter(node.users))).op == "call_module":
-            before, then = str(node.target), str(after.target)
-            if names.count(node.target) == names.count(after.target) == 1 and len(after.all_input_nodes) == 1:
-                found.append((before, then))
+            pair = str(node.target), str(after.target)
+            alone = names.count(node.target) == names.count(after.target) == 1 and len(after.all_input_nodes) == 1
+            if alone and [type(network.get_submodule(one)) for one in pair] == [kind, then]:
+                found.append(pair)
     return found

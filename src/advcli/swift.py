@@ -83,11 +83,10 @@ def _agree(model: nn.Module, made: nn.Module, x: Tensor, draws: SampleRNG, gradi
 
 def fold_norms(network: nn.Module) -> None:
     """Fold batch norms into the convolutions before them."""
-    for before, after in neighbours(network):
-        first, second = attrgetter(before)(network), attrgetter(after)(network)
-        folds = isinstance(first, nn.Conv2d) and type(second) is nn.BatchNorm2d
-        if folds and second.running_var is not None and not second.training:
-            _fold(first, second)
+    for before, after in neighbours(network, nn.Conv2d, nn.BatchNorm2d):
+        conv, norm = attrgetter(before)(network), attrgetter(after)(network)
+        if norm.running_var is not None and not norm.training:
+            _fold(conv, norm)
             network.set_submodule(after, nn.Identity())
 
 

@@ -2,8 +2,9 @@
 
 g(x) = argmax_c P(f(x + d) = c), d ~ N(0, sigma^2 I), decided by the plurality of some noisy copies; a draw goes to the
 lowest class. The noise is not clipped: the certificate (`evaluate --metric certified`) is a theorem about the whole
-normal distribution, and so this is no filter that leaves a picture. The logits are the means over the copies, the
-winner's ahead of all; an attack climbs these. A model serves best that was trained on such noise (--augment noise:0.25).
+normal distribution, and so this is no filter that leaves a picture. A class's logit is its lead in the copy that would
+complete its majority; an attack climbs the mean over the copies. A model serves best that was trained on such noise
+(--augment noise:0.25).
 """
 
 from typing import Annotated, cast
