@@ -19,7 +19,7 @@ LAYERS = [
     {"structure"},
     {"catalog", "grid", "imageset", "dataset", "victim", "filters", "frequency", "pictures", "library", "trees"},
     {"stack", "looks", "search", "idx", "proposal", "beforehand"},
-    {"modelfile", "boundary", "opponent", "crossing", "layout"},
+    {"modelfile", "approach", "opponent", "crossing", "layout"},
     {"foreign", "vision", "swift"},
     {"data", "models", "attacks", "defenses", "recipes", "metrics", "figures"},
     {"pipeline"},

@@ -14,7 +14,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from advcli.boundary import approach
+from advcli.approach import approach
 from advcli.geometry import TINY, per_sample, room_to, to_plane
 from advcli.parameters import Param, Steps
 from advcli.registry import attack

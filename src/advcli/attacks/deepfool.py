@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from advcli.boundary import approach
+from advcli.approach import approach
 from advcli.parameters import Param, Steps
 from advcli.registry import attack
 from advcli.rng import SampleRNG

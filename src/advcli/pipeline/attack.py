@@ -246,9 +246,9 @@ def default_target(spec: Spec, talk: Talk) -> str | None:
 
 
 def quicker(model: nn.Module, images: Dataset, method: Bound, given: Header, device: torch.device) -> nn.Module | None:
-    """A copy of the model for the search, compared with it on the first images; None for what asks no model."""
+    """A copy of the model for the search, compared with it on the first images; None for what asks hardly anything."""
     access = method.spec.traits.access
-    if access == "none":
+    if access == "none" or method.spec.traits.kind == "direction":
         return None
     x, ids = images.batch(0, PROBE)[0].to(device), torch.from_numpy(images.index[:PROBE]).to(device)
     draws, half = SampleRNG(given["seed"], ids, ("probe",)), given["precision"] == "bfloat16"
