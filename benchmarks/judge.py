@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.arrays import Array
-from advcli.geometry import tolerance
-from advcli.numbers import budgets
+from advcli.numerics.arrays import Array
+from advcli.numerics.balls import tolerance
+from advcli.numerics.quantities import budgets
 from benchmarks.cells import Cell
 from benchmarks.subject import Subject, distances, logits
 

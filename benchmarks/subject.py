@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from advcli import modelfile
-from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.modelfile import ModelFile
+from advcli.numerics.arrays import Array
 from advcli.pipeline import inputs
 
 MODELS = Path(__file__).parent / "models"

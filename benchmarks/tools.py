@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import advcli
-from advcli.numbers import budgets
+from advcli.numerics.quantities import budgets
 from benchmarks import ours
 from benchmarks.cells import VERDICT, Cell
 from benchmarks.subject import Subject

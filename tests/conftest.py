@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from advcli import catalog
 from advcli.cli.app import main
 from advcli.dataset import Dataset
-from advcli.numbers import budgets
+from advcli.numerics.quantities import budgets
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import standins, universals
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.registry import Bound
-from advcli.rng import SampleRNG
 from advcli.talk import SILENT
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from advcli import catalog
-from advcli.geometry import Ball, distance, tolerance
-from advcli.numbers import budgets
+from advcli.numerics.balls import Ball, distance, tolerance
+from advcli.numerics.quantities import budgets
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.job import Job
-from advcli.rng import SampleRNG
 from conftest import Halfspace, attacked, near_the_plane
 
 SPECS = catalog.specs("attack")

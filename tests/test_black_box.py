@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from advcli.attacks import square
-from advcli.geometry import Ball, distance
-from advcli.rng import SampleRNG
+from advcli.numerics.balls import Ball, distance
+from advcli.numerics.rng import SampleRNG
 from conftest import Halfspace, attacked, near_the_plane
 from test_attacks import Small, pictures
 from test_detectors import Bright

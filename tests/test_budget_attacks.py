@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from advcli.attacks.apgd import apgd, checkpoints
 from advcli.attacks.dgsm import dgsm
 from advcli.attacks.mim import evened, mim
-from advcli.losses import dlr, dlr_towards, margin
-from advcli.rng import SampleRNG
+from advcli.numerics.losses import dlr, dlr_towards, margin
+from advcli.numerics.rng import SampleRNG
 from advcli.victim import Goal, Tally, Victim
 from conftest import attacked
 

@@ -7,7 +7,7 @@ import torch
 from advcli import catalog
 from advcli.attacks.boundary import around
 from advcli.crossing import noise, onto_boundary
-from advcli.rng import SampleRNG
+from advcli.numerics.rng import SampleRNG
 from advcli.victim import Goal, Tally, Victim
 from conftest import Halfspace, attacked, near_the_plane
 from test_attacks import Small, pictures

@@ -11,7 +11,7 @@ from advcli import catalog, stack
 from advcli.defenses.average import Averaged, together
 from advcli.defenses.gaussian import smooth
 from advcli.defenses.squeeze import median, reduce_depth
-from advcli.rng import SampleRNG
+from advcli.numerics.rng import SampleRNG
 from advcli.stack import Classifier, Dropout
 from advcli.victim import Tally, Victim
 from conftest import Halfspace, near_the_plane

@@ -11,9 +11,9 @@ from torch import nn
 from advcli import modelfile
 from advcli.errors import InputError
 from advcli.imageset import ImageSet
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.calibration import threshold_place
 from advcli.rejection import Rejecting, decision, split
-from advcli.rng import SampleRNG
 from advcli.victim import Goal
 from conftest import Halfspace, attacked, near_the_plane
 

@@ -13,7 +13,7 @@ from advcli.defenses.dropout_detector import SPREAD
 from advcli.defenses.dropout_vote import DropoutVoting
 from advcli.errors import CommandError
 from advcli.looks import looks
-from advcli.rng import SampleRNG
+from advcli.numerics.rng import SampleRNG
 from advcli.stack import Classifier, Dropout
 
 DRAWS = SampleRNG(0, torch.arange(6))

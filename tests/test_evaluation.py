@@ -17,9 +17,9 @@ from advcli import modelfile
 from advcli.cli import columns, tables
 from advcli.cli.app import main
 from advcli.imageset import ImageSet
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.compare import comparisons
 from advcli.pipeline.worst import Standing, Worst
-from advcli.rng import SampleRNG
 
 MODELS = ("model", "mlp", "lr", "tree")
 EPS = ("0.1", "0.2")

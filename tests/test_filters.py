@@ -15,7 +15,7 @@ from advcli.defenses.highpass import high
 from advcli.defenses.jpeg import compressed, quantised
 from advcli.defenses.lowpass import low
 from advcli.errors import CommandError
-from advcli.frequency import low_mask
+from advcli.numerics.fourier import low_mask
 from conftest import attacked
 from test_attacks import Small
 

@@ -14,10 +14,10 @@ from advcli import catalog
 from advcli.attacks.spatial import gridded, moved
 from advcli.attacks.substitute import substitute
 from advcli.imageset import ImageSet
-from advcli.numbers import budgets
+from advcli.numerics.quantities import budgets
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import standins, universals
 from advcli.pipeline.job import Job
-from advcli.rng import SampleRNG
 from advcli.talk import SILENT
 from advcli.victim import Tally, Victim
 from conftest import Halfspace, attacked, in_memory, near_the_plane

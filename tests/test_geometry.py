@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from advcli.geometry import GEOMETRY, Ball, distance
-from advcli.rng import SampleRNG
+from advcli.numerics.balls import GEOMETRY, Ball, distance
+from advcli.numerics.rng import SampleRNG
 
 NORMS = sorted(GEOMETRY)
 seeds = st.integers(0, 2**31)

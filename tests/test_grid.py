@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from advcli.geometry import Ball, distance, tolerance
-from advcli.grid import on_grid, quantize, snap_to_byte
+from advcli.numerics.balls import Ball, distance, tolerance
+from advcli.numerics.quantize import on_grid, quantize, snap_to_byte
 from conftest import attacked
 from test_attacks import Small, pictures
 

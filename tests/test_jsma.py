@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.attacks.jsma import best_pair, candidates, jsma, saliency
-from advcli.rng import SampleRNG
+from advcli.numerics.rng import SampleRNG
 from advcli.victim import Goal, Tally, Victim
 from conftest import attacked, near_the_plane
 from test_attacks import Small, pictures

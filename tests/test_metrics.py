@@ -10,9 +10,9 @@ from sklearn import metrics as oracle
 
 from advcli import catalog
 from advcli.errors import CommandError
-from advcli.figures.moments import Moments
-from advcli.interval import exact_interval
 from advcli.metrics.roc import area_interval
+from advcli.numerics.intervals import exact_interval
+from advcli.numerics.moments import Moments
 from advcli.verdicts import Decisions, Verdicts
 
 

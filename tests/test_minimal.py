@@ -6,8 +6,8 @@ import torch
 from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
-from advcli.geometry import FAR, distance, room_to, to_plane
-from advcli.rng import SampleRNG
+from advcli.numerics.balls import FAR, distance, room_to, to_plane
+from advcli.numerics.rng import SampleRNG
 from conftest import Halfspace, attacked, near_the_plane
 from test_attacks import Affine, Small, pictures
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advcli.numbers import budgets, fraction, shortest, step_length
+from advcli.numerics.quantities import budgets, fraction, shortest, step_length
 
 
 @given(st.fractions(min_value=-1000, max_value=1000, max_denominator=10**6))

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, multinomial, norm
 
-from advcli.paired import difference_interval, holm, mcnemar
+from advcli.numerics.paired_tests import difference_interval, holm, mcnemar
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 9), (9, 1), (0, 5), (12, 30), (200, 150), (5000, 4000)])

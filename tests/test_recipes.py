@@ -11,10 +11,10 @@ from scipy.special import log_softmax, rel_entr, softmax
 from torch import nn
 
 from advcli import catalog, modelfile, storage
-from advcli.geometry import Ball
+from advcli.numerics.balls import Ball
+from advcli.numerics.rng import SampleRNG
 from advcli.opponent import opponent
 from advcli.pipeline import watch
-from advcli.rng import SampleRNG
 from advcli.stack import Dropout
 from conftest import Halfspace, near_the_plane
 from test_digits_catalogue import ARCHS, everything, network

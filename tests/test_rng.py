@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from advcli.rng import SampleRNG, Table, logarithm, philox, quantile
+from advcli.numerics.rng import SampleRNG, Table, logarithm, philox, quantile
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from torch import nn
 
 from advcli import catalog, looks
 from advcli.defenses.smoothing import Smoothed
-from advcli.interval import lower_bound
 from advcli.looks import elected
 from advcli.metrics.certified import certify
+from advcli.numerics.intervals import lower_bound
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import noise
 from advcli.pipeline.subjects import Subject
-from advcli.rng import SampleRNG
 from advcli.talk import SILENT
 from advcli.verdicts import Decisions, Noise, Verdicts
 from conftest import Halfspace, attacked

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from advcli import catalog
 from advcli.layout import Halving, halve, placed, rectify_late
-from advcli.numbers import budgets
+from advcli.numerics.quantities import budgets
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import Job
-from advcli.rng import SampleRNG
 from advcli.search import Best
 from advcli.stack import Classifier, Dropout
 from advcli.swift import Grey, swift

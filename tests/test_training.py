@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from advcli import catalog, modelfile, storage, vision, zoo
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import regimen
-from advcli.rng import SampleRNG
 from test_data import photographs
 
 QUICK = ["train", "--arch", "mlp", "--hidden", "16", "--limit", "200", "--epochs", "4"]

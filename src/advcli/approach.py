@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from advcli.geometry import TINY, distance, per_sample, room_to, to_plane
+from advcli.numerics.balls import TINY, distance, per_sample, room_to, to_plane
 from advcli.rejection import split
 from advcli.search import Closest, take
 from advcli.victim import Goal, Victim

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from advcli.geometry import per_sample
-from advcli.rng import SampleRNG
+from advcli.numerics.balls import per_sample
+from advcli.numerics.rng import SampleRNG
 from advcli.search import take
 from advcli.victim import Goal, Victim
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.arrays import Array
 from advcli.errors import CommandError, Empty, InputError
-from advcli.rng import SampleRNG
+from advcli.numerics.arrays import Array
+from advcli.numerics.rng import SampleRNG
 
 VAL_SHARE = 0.1
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from advcli.rng import SampleRNG
+from advcli.numerics.rng import SampleRNG
 
 
 def straight_through(value: Tensor, stand_in: Tensor) -> Tensor:

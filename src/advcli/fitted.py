@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli.arrays import Array
 from advcli.errors import InputError
+from advcli.numerics.arrays import Array
 
 Arrays = dict[str, Array]
 Fit = Callable[[Array, Array, int], Arrays]  # (N, D) images, (N,) labels, seed

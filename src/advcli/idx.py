@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from advcli import opening
-from advcli.arrays import Array
 from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
+from advcli.numerics.arrays import Array
 
 BYTES = 0x08
 LARGEST = 1 << 30

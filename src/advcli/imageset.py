@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from advcli import opening, schema, structure
-from advcli.arrays import Array
 from advcli.errors import Damaged, InputError
 from advcli.header import parse
 from advcli.imagewriter import BLOCK, block
-from advcli.numbers import fraction
+from advcli.numerics.arrays import Array
+from advcli.numerics.quantities import fraction
 from advcli.structure import IMAGES
 
 MOST_PIECE = 1 << 25  # bytes read at a time

@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 
 from advcli import opening, storage
-from advcli.arrays import Array
 from advcli.header import Header, canonical
+from advcli.numerics.arrays import Array
 
 BLOCK = 512
 MAGIC = b"advcli/images/1"

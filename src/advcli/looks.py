@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from advcli.filters import straight_through
-from advcli.rng import SampleRNG
+from advcli.numerics.rng import SampleRNG
 
 MOST = 2048  # pictures that go through a model at once
 LEAD = 1e-3  # of the winner before the next, relative, where most votes are no majority

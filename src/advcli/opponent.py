@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from advcli import catalog
 from advcli.errors import CommandError
-from advcli.geometry import Ball
-from advcli.numbers import BUDGETS, Budget, budget
+from advcli.numerics.balls import Ball
+from advcli.numerics.quantities import BUDGETS, Budget, budget
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import EarlyStop, Label, OneEps, Option, Target, option
 from advcli.proposal import aim, direction_of, point_of, settled
 from advcli.registry import Bound, Spec, refuse_unknown
-from advcli.rng import SampleRNG
 from advcli.search import take
 from advcli.stack import frozen
 from advcli.victim import Goal, Tally, Victim

@@ -11,7 +11,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from advcli.errors import CommandError
-from advcli.numbers import budget, budgets, fraction, step_length
+from advcli.numerics.quantities import budget, budgets, fraction, step_length
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from advcli import opening
-from advcli.arrays import Array
 from advcli.errors import AdvcliError, InputError
+from advcli.numerics.arrays import Array
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 GREY = {"1", "L", "LA", "I", "F"}

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import CommandError
-from advcli.geometry import FREE, Ball
+from advcli.numerics.balls import FREE, Ball
+from advcli.numerics.rng import SampleRNG
 from advcli.registry import Bound
-from advcli.rng import SampleRNG
 from advcli.victim import Goal, Victim
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcli.rng import SampleRNG
+from advcli.numerics.rng import SampleRNG
 
 
 def decision(logits: Tensor, rejects: bool) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 from advcli.errors import InputError
 from advcli.header import Header
-from advcli.numbers import as_float32, fraction
+from advcli.numerics.quantities import as_float32, fraction
 
 Fields = Mapping[str, type]
 KINDS = {"clean": (), "perturbation": ("of", "norm", "epsilon"), "filtered": ("of",),

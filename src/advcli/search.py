@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from advcli.geometry import distance
-from advcli.numbers import step_length
+from advcli.numerics.balls import distance
+from advcli.numerics.quantities import step_length
 from advcli.victim import Goal
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from advcli import catalog
 from advcli.errors import InputError
 from advcli.fitted import Fitted
+from advcli.numerics.rng import SampleRNG
 from advcli.registry import Bound
 from advcli.rejection import Rejecting
-from advcli.rng import SampleRNG
 
 
 class Dropout(nn.Module):

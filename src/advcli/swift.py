@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.layout import neighbours, rectify_late, side_by_side
-from advcli.rng import SampleRNG
+from advcli.numerics.rng import SampleRNG
 from advcli.stack import Classifier
 
 AGREE = 1e-4  # a copy's logits may differ by this share of the largest one

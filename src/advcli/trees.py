@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.arrays import Array
 from advcli.fitted import Arrays, from_table
+from advcli.numerics.arrays import Array
 
 KINDS = {
     "feature": (torch.int64, 1),

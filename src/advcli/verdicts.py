@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from advcli.arrays import Array
-from advcli.interval import exact_interval
+from advcli.numerics.arrays import Array
+from advcli.numerics.intervals import exact_interval
 
 
 @dataclass(frozen=True, slots=True)

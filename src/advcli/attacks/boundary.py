@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from advcli.crossing import fools, onto_boundary, random_start
-from advcli.geometry import TINY, per_sample
+from advcli.numerics.balls import TINY, per_sample
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Param, Steps
 from advcli.registry import attack
-from advcli.rng import SampleRNG
 from advcli.search import take
 from advcli.victim import Goal, Victim
 

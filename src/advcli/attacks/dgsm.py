@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from advcli.geometry import Ball
-from advcli.losses import logit
+from advcli.numerics.balls import Ball
+from advcli.numerics.losses import logit
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Steps, StepSize
 from advcli.registry import attack
-from advcli.rng import SampleRNG
 from advcli.search import Best, lengths, take
 from advcli.victim import Goal, Victim
 

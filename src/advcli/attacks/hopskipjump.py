@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from advcli.crossing import fools, onto_boundary, random_start
-from advcli.geometry import per_sample
+from advcli.numerics.balls import per_sample
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Param
 from advcli.registry import attack
-from advcli.rng import SampleRNG
 from advcli.search import take
 from advcli.victim import Goal, Victim
 

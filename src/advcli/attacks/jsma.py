@@ -17,10 +17,10 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Param
 from advcli.registry import attack
 from advcli.rejection import split
-from advcli.rng import SampleRNG
 from advcli.search import Best, take
 from advcli.victim import Goal, Victim
 

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from torch import Tensor
 
-from advcli.geometry import Ball
+from advcli.numerics.balls import Ball
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Norm, Objective, Param, Steps, StepSize
 from advcli.registry import attack
-from advcli.rng import SampleRNG
 from advcli.search import Best, lengths, take
 from advcli.victim import Goal, Victim
 

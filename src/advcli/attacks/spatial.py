@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import CommandError
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Param
 from advcli.registry import attack
-from advcli.rng import SampleRNG
 from advcli.search import take
 from advcli.victim import Goal, Victim
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from advcli.beforehand import Ask, Teach
 from advcli.errors import AdvcliError
-from advcli.losses import logit
+from advcli.numerics.losses import logit
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Param, StandInArch, StandInAttack
 from advcli.registry import attack
-from advcli.rng import SampleRNG
 from advcli.victim import Victim
 
 AT_ONCE = 256

@@ -16,11 +16,11 @@ from torch import Tensor
 from advcli.attacks.deepfool import deepfool
 from advcli.beforehand import Crowd
 from advcli.errors import CommandError
-from advcli.geometry import GEOMETRY, room_to, unit
-from advcli.numbers import step_length
+from advcli.numerics.balls import GEOMETRY, room_to, unit
+from advcli.numerics.quantities import step_length
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Param, StepSize
 from advcli.registry import attack
-from advcli.rng import SampleRNG
 from advcli.victim import Goal
 
 BLIND = 1.3  # times the loss of who knows nothing

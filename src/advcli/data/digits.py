@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advcli.arrays import Array
 from advcli.dataset import Dataset, carve, stratified
+from advcli.numerics.arrays import Array
 from advcli.registry import source
 
 SHEET = Path(__file__).with_name("digits.png")

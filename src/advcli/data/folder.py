@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.arrays import Array
 from advcli.dataset import Dataset, carve
 from advcli.errors import Empty, InputError
 from advcli.header import canonical
+from advcli.numerics.arrays import Array
 from advcli.pictures import decode, mode_of
 from advcli.registry import source
 

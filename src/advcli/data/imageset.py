@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.imageset import ImageSet
+from advcli.numerics.arrays import Array
 from advcli.registry import source
 
 

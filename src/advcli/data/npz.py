@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from advcli import opening, schema
-from advcli.arrays import Array
 from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
+from advcli.numerics.arrays import Array
 from advcli.registry import source
 
 NAMES = (("images", "labels"), ("x", "y"), ("data", "labels"), ("arr_0", "arr_1"))

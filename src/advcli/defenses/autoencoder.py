@@ -10,9 +10,9 @@ from typing import Annotated, cast
 import torch
 from torch import Tensor, nn
 
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Param
 from advcli.registry import defense
-from advcli.rng import SampleRNG
 from advcli.stack import Lesson
 
 functional = nn.functional

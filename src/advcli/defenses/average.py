@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from advcli.looks import elected
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Param
 from advcli.registry import defense
-from advcli.rng import SampleRNG
 
 
 def together(logits: Tensor, how: str) -> Tensor:

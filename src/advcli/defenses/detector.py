@@ -10,10 +10,10 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Fpr, Param
 from advcli.registry import defense
 from advcli.rejection import Rejecting
-from advcli.rng import SampleRNG
 from advcli.stack import Lesson, network_of
 
 SMALL = 4  # pixels that a convolution needs

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from advcli.defenses.dropout_vote import droppers, dropping
 from advcli.filters import straight_through
 from advcli.looks import looks
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import DropRate, Fpr, Param, Passes
 from advcli.registry import defense
 from advcli.rejection import Rejecting
-from advcli.rng import SampleRNG
 
 TINY = 1e-12
 

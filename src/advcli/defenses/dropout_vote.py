@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from advcli.errors import CommandError
 from advcli.looks import elected, looks
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import DropRate, Passes
 from advcli.registry import defense
-from advcli.rng import SampleRNG
 from advcli.stack import Dropout
 
 

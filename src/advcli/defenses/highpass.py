@@ -1,6 +1,6 @@
 """High-pass filter: the coarse structure is taken away, up to a radius of the picture's frequencies; edges remain.
 
-x' = F^-1((1 - M) F(x)) with the low-pass mask M of `advcli.frequency`; a radius of 0 takes the mean alone, one below 0
+x' = F^-1((1 - M) F(x)) with the low-pass mask M of `advcli.numerics.fourier`; a radius of 0 takes the mean alone, one below 0
 nothing. The result is not cut to the range of pictures (half of it is negative, and cutting there would hide small
 changes from the model and from an attack alike), so that the filter is linear and its gradient exact; and so it leaves
 no pictures that a file could hold.
@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from torch import Tensor, nn
 
 from advcli.filters import Filtered
-from advcli.frequency import low_mask, passed
+from advcli.numerics.fourier import low_mask, passed
 from advcli.parameters import Param
 from advcli.registry import defense
 

@@ -1,6 +1,6 @@
 """Low-pass filter: only the coarse structure of the picture reaches the model, up to a radius of its frequencies.
 
-x' = F^-1(M F(x)) with the mask of `advcli.frequency`; what an ideal mask overshoots is left as it is, so that the filter
+x' = F^-1(M F(x)) with the mask of `advcli.numerics.fourier`; what an ideal mask overshoots is left as it is, so that the filter
 is linear and its gradient exact. Where pictures are written to a file, they are cut to the range of pictures.
 """
 
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from torch import Tensor, nn
 
 from advcli.filters import Filtered
-from advcli.frequency import low_mask, passed
+from advcli.numerics.fourier import low_mask, passed
 from advcli.parameters import Param
 from advcli.registry import defense
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from advcli.defenses.squeeze import squeezed, window
 from advcli.errors import CommandError
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Fpr, Param
 from advcli.registry import defense
 from advcli.rejection import Rejecting
-from advcli.rng import SampleRNG
 
 Squeezer = tuple[int | None, tuple[int, int] | None]
 

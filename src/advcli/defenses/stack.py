@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from advcli.defenses.vote import answers
 from advcli.errors import CommandError
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Param
 from advcli.registry import defense
-from advcli.rng import SampleRNG
 from advcli.stack import Lesson
 
 

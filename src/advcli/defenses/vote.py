@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from advcli.defenses.average import together
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Param
 from advcli.registry import defense
-from advcli.rng import SampleRNG
 
 RULES = {"majority": "vote", "mean-prob": "mean-prob", "mean-logit": "mean-logit"}
 

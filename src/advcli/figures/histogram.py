@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from advcli.arrays import Array
+from advcli.numerics.arrays import Array
 
 
 def counts(values: Array, bins: int, span: tuple[float, float] | None = None) -> tuple[Array, Array]:

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from advcli.arrays import Array
+from advcli.numerics.arrays import Array
 
 ACROSS = 10
 

@@ -12,9 +12,9 @@ from typing import Annotated
 import numpy as np
 from scipy.special import ndtri
 
-from advcli.arrays import Array
-from advcli.interval import lower_bound
-from advcli.numbers import budgets
+from advcli.numerics.arrays import Array
+from advcli.numerics.intervals import lower_bound
+from advcli.numerics.quantities import budgets
 from advcli.parameters import Param
 from advcli.registry import metric
 from advcli.verdicts import Figure, Figures, Noise, Verdicts, rate

@@ -11,8 +11,8 @@ from math import sqrt
 import numpy as np
 from scipy.special import ndtri
 
-from advcli.arrays import Array
-from advcli.interval import CONFIDENCE, edge
+from advcli.numerics.arrays import Array
+from advcli.numerics.intervals import CONFIDENCE, edge
 from advcli.registry import metric
 from advcli.verdicts import Figure, Figures, Verdicts, rate
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 
 from advcli.errors import CommandError
-from advcli.numbers import fraction
+from advcli.numerics.quantities import fraction
 from advcli.parameters import Param
 from advcli.registry import metric
 from advcli.verdicts import Figures, Verdicts, rate

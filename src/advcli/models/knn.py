@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli.arrays import Array
 from advcli.dataset import stratified
 from advcli.fitted import Arrays, Fitted, from_table
+from advcli.numerics.arrays import Array
 from advcli.parameters import Param
 from advcli.registry import architecture
 

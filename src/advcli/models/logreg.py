@@ -5,8 +5,8 @@ from typing import Annotated
 
 from torch import nn
 
-from advcli.arrays import Array
 from advcli.fitted import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
+from advcli.numerics.arrays import Array
 from advcli.parameters import Param
 from advcli.registry import architecture
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli.arrays import Array
 from advcli.fitted import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
+from advcli.numerics.arrays import Array
 from advcli.parameters import Param
 from advcli.registry import architecture
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from torch import nn
 
 from advcli import trees
-from advcli.arrays import Array
 from advcli.fitted import Arrays, Fitted
+from advcli.numerics.arrays import Array
 from advcli.parameters import Param
 from advcli.registry import architecture
 

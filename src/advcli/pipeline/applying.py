@@ -8,7 +8,7 @@ from torch import Tensor
 from advcli.errors import CommandError, InputError
 from advcli.header import Header
 from advcli.imageset import ImageSet
-from advcli.numbers import budgets
+from advcli.numerics.quantities import budgets
 from advcli.pipeline.run import Run
 from advcli.registry import AttackTraits, Bound, Spec
 

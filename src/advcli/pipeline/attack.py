@@ -9,11 +9,12 @@ from torch import nn
 from advcli import catalog
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
-from advcli.geometry import tolerance
 from advcli.header import Header
 from advcli.layout import placed
 from advcli.modelfile import ModelFile
-from advcli.numbers import BUDGETS, Budget, budgets
+from advcli.numerics.balls import tolerance
+from advcli.numerics.quantities import BUDGETS, Budget, budgets
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import (
     Allow,
     Applied,
@@ -61,7 +62,6 @@ from advcli.pipeline.run import Run, estimate, publish
 from advcli.pipeline.victims import open_model
 from advcli.registry import Bound, Spec
 from advcli.rejection import rejects
-from advcli.rng import SampleRNG
 from advcli.swift import swift
 from advcli.talk import SILENT, Talk
 

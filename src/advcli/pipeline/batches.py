@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.arrays import Array
 from advcli.dataset import Dataset
+from advcli.numerics.arrays import Array
 
 MOST = 2 << 30  # bytes of a set that is taken into memory
 AHEAD = 3

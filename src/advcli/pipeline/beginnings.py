@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
 from advcli.header import NOTHING
 from advcli.modelfile import ModelFile
-from advcli.rng import SampleRNG
+from advcli.numerics.arrays import Array
+from advcli.numerics.rng import SampleRNG
 
 LEVELS = {"black": 0.0, "grey": 0.5, "white": 1.0}
 

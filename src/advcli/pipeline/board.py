@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from advcli.geometry import Ball, distance, per_sample
+from advcli.numerics.balls import Ball, distance, per_sample
 from advcli.pipeline.job import Job
 from advcli.victim import Goal
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.header import Header
 from advcli.layout import placed
+from advcli.numerics.arrays import Array
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs
 from advcli.rejection import Rejecting
-from advcli.rng import SampleRNG
 from advcli.talk import Talk
 
 FINEST = 1e-6  # the unit of scores that do not spread

@@ -7,8 +7,8 @@ nothing of which is the more robust.
 
 import numpy as np
 
-from advcli.interval import CONFIDENCE
-from advcli.paired import difference_interval, holm, mcnemar
+from advcli.numerics.intervals import CONFIDENCE
+from advcli.numerics.paired_tests import difference_interval, holm, mcnemar
 from advcli.pipeline.seen import Row, row
 from advcli.pipeline.worst import STRONG, Standing
 from advcli.verdicts import Figure

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.arrays import Array
 from advcli.dataset import Dataset
-from advcli.geometry import Ball
+from advcli.numerics.arrays import Array
+from advcli.numerics.balls import Ball
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.board import Board
 from advcli.pipeline.job import Job
 from advcli.proposal import aim, direction_of, point_of
 from advcli.rejection import split
-from advcli.rng import SampleRNG
 from advcli.victim import Goal, Tally, Victim
 
 

@@ -10,6 +10,7 @@ from advcli import catalog, modelfile, stack, storage
 from advcli.errors import CommandError, InputError
 from advcli.header import Header
 from advcli.modelfile import ModelFile
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import (
     Allow,
     BatchSize,
@@ -33,7 +34,6 @@ from advcli.pipeline import filtering, inputs, learning, outputs
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.victims import open_model
 from advcli.registry import Bound
-from advcli.rng import SampleRNG
 from advcli.talk import SILENT, Talk
 
 

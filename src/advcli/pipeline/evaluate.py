@@ -10,7 +10,7 @@ from advcli import catalog
 from advcli.errors import CommandError, InputError
 from advcli.imageset import ImageSet
 from advcli.modelfile import ModelFile, read
-from advcli.numbers import fraction
+from advcli.numerics.quantities import fraction
 from advcli.parameters import (
     Allow,
     BatchSize,

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from advcli import imagewriter, storage, structure
-from advcli.arrays import Array
 from advcli.errors import CommandError
 from advcli.imageset import ImageSet
+from advcli.numerics.arrays import Array
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.estimate import Estimate
 from advcli.registry import Bound
-from advcli.rng import SampleRNG
 from advcli.talk import Talk
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from advcli import catalog, stack
-from advcli.arrays import Array
 from advcli.errors import CommandError
 from advcli.fitted import Fitted
+from advcli.numerics.arrays import Array
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import watch
 from advcli.pipeline.trainer import Plan
 from advcli.pipeline.watch import Log
-from advcli.rng import SampleRNG
 from advcli.talk import Talk
 
 LOOP = ("recipe", "epochs", "batch_size", "optimizer", "lr", "schedule", "momentum", "weight_decay", "clip", "ema", "augment",

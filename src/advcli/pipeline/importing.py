@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from advcli import catalog, foreign, imagewriter, modelfile, schema, stack, storage
-from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.header import Header
-from advcli.numbers import fraction
+from advcli.numerics.arrays import Array
+from advcli.numerics.quantities import fraction
 from advcli.parameters import DataDir, Download, Force, ImageSize, Output, Param, Resize, Split
 from advcli.pipeline import inputs, outputs
 from advcli.registry import Bound

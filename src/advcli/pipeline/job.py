@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import AdvcliError
-from advcli.geometry import Ball
-from advcli.grid import quantize
-from advcli.numbers import Budget
+from advcli.numerics.balls import Ball
+from advcli.numerics.quantities import Budget
+from advcli.numerics.quantize import quantize
+from advcli.numerics.rng import SampleRNG
 from advcli.proposal import settled
 from advcli.registry import Bound
 from advcli.rejection import decision
-from advcli.rng import SampleRNG
 
 UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget
 

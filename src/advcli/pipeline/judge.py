@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli.arrays import Array
 from advcli.errors import AdvcliError
 from advcli.header import from_nothing
 from advcli.layout import placed
 from advcli.modelfile import ModelFile
+from advcli.numerics.arrays import Array
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs, noise
 from advcli.pipeline.seen import Seen
 from advcli.pipeline.subjects import Subject, budgets_of
 from advcli.pipeline.threat import threat
 from advcli.rejection import split
-from advcli.rng import SampleRNG
 from advcli.stack import frozen
 from advcli.talk import Talk
 from advcli.verdicts import Decisions, Verdicts

@@ -13,6 +13,7 @@ from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.header import Header
 from advcli.modelfile import ModelFile
+from advcli.numerics.rng import SampleRNG
 from advcli.opponent import Opponent, opponent
 from advcli.pipeline import inputs
 from advcli.pipeline.calibration import Calibration
@@ -21,7 +22,6 @@ from advcli.pipeline.regimen import RATES
 from advcli.pipeline.train import find_epochs
 from advcli.pipeline.trainer import Plan, Trainer
 from advcli.registry import Bound
-from advcli.rng import SampleRNG
 from advcli.stack import Lesson
 from advcli.talk import Talk
 

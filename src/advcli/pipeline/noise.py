@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from advcli.arrays import Array
 from advcli.defenses.smoothing import Smoothed
 from advcli.errors import InputError
 from advcli.looks import MOST
 from advcli.modelfile import ModelFile
+from advcli.numerics.arrays import Array
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs
 from advcli.pipeline.subjects import Subject
 from advcli.registry import Bound
-from advcli.rng import SampleRNG
 from advcli.stack import frozen
 from advcli.talk import Talk
 from advcli.verdicts import Noise

@@ -12,10 +12,10 @@ import safetensors
 import safetensors.numpy
 
 from advcli import __version__, storage
-from advcli.arrays import Array
 from advcli.errors import AdvcliError, CommandError
 from advcli.header import Header, canonical, digest, identity
 from advcli.imagewriter import Layout
+from advcli.numerics.arrays import Array
 from advcli.pipeline.inputs import header_of
 from advcli.pipeline.provenance import command, describe
 from advcli.talk import Talk

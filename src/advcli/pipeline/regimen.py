@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import CommandError
-from advcli.numbers import fraction
-from advcli.rng import SampleRNG
+from advcli.numerics.quantities import fraction
+from advcli.numerics.rng import SampleRNG
 
 RATES = {"adam": 0.002, "adamw": 0.002, "sgd": 0.05}
 AUGMENTATIONS = ("crop", "flip")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from advcli import imageset, imagewriter, leaving, storage
-from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.header import Header, identity
+from advcli.numerics.arrays import Array
 from advcli.pipeline import outputs
 from advcli.pipeline.craft import craft
 from advcli.pipeline.estimate import Estimate

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from advcli.arrays import Array
 from advcli.modelfile import ModelFile
-from advcli.numbers import fraction
+from advcli.numerics.arrays import Array
+from advcli.numerics.quantities import fraction
 from advcli.pipeline.subjects import Subject
 from advcli.registry import Bound
 from advcli.verdicts import Figure, Verdicts

@@ -15,13 +15,13 @@ from advcli.errors import CommandError
 from advcli.header import Header
 from advcli.layout import placed
 from advcli.modelfile import ModelFile
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import outputs
 from advcli.pipeline.groundwork import Groundwork, recorded
 from advcli.pipeline.job import Job
 from advcli.pipeline.regimen import RATES
 from advcli.pipeline.trainer import Plan, Trainer
 from advcli.registry import Bound
-from advcli.rng import SampleRNG
 from advcli.talk import SILENT, Talk
 from advcli.victim import Tally, Victim
 

@@ -12,15 +12,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advcli import opening, schema, storage
-from advcli.arrays import Array
 from advcli.errors import CommandError, InputError
 from advcli.figures import histogram
-from advcli.figures.moments import Moments
 from advcli.figures.sheet import sheet
-from advcli.geometry import distance
 from advcli.header import canonical, parse
 from advcli.imageset import ImageSet
-from advcli.numbers import fraction
+from advcli.numerics.arrays import Array
+from advcli.numerics.balls import distance
+from advcli.numerics.moments import Moments
+from advcli.numerics.quantities import fraction
 from advcli.parameters import Files, Force, Output, Param
 from advcli.pipeline import inputs, outputs
 from advcli.talk import SILENT, Talk

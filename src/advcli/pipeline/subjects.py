@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import InputError
-from advcli.geometry import FREE, distance, tolerance
-from advcli.grid import snap_to_byte
 from advcli.header import Header
 from advcli.imageset import ImageSet
 from advcli.modelfile import ModelFile
-from advcli.numbers import fraction
+from advcli.numerics.arrays import Array
+from advcli.numerics.balls import FREE, distance, tolerance
+from advcli.numerics.quantities import fraction
+from advcli.numerics.quantize import snap_to_byte
 
 ROUNDED = "8-bit (rounded)"
 STEP = 1024

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from advcli import leaving, stack
-from advcli.arrays import Array
 from advcli.dataset import Dataset
 from advcli.errors import AdvcliError
+from advcli.numerics.arrays import Array
+from advcli.numerics.rng import SampleRNG, Table
 from advcli.pipeline import regimen, watch
 from advcli.pipeline.batches import Batches
 from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.outputs import Parts
 from advcli.pipeline.watch import Log
-from advcli.rng import SampleRNG, Table
 from advcli.talk import Talk
 
 LOOKS = 10  # how often in an epoch --stop-at looks at the validation images

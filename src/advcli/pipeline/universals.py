@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from advcli import imagewriter
-from advcli.arrays import Array
 from advcli.beforehand import Crowd
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
-from advcli.geometry import distance
 from advcli.header import Header
 from advcli.imageset import ImageSet
 from advcli.modelfile import ModelFile
+from advcli.numerics.arrays import Array
+from advcli.numerics.balls import distance
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import outputs
 from advcli.pipeline.batches import Batches
 from advcli.pipeline.groundwork import Groundwork, recorded
 from advcli.pipeline.job import Job
 from advcli.registry import Bound
-from advcli.rng import SampleRNG
 from advcli.talk import Talk
 from advcli.victim import Goal, Tally, Victim
 

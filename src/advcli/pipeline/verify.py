@@ -8,18 +8,18 @@ import numpy as np
 import torch
 
 from advcli import catalog, modelfile
-from advcli.arrays import Array
 from advcli.errors import Damaged, InputError
-from advcli.geometry import FREE, distance, tolerance
-from advcli.grid import on_grid
 from advcli.header import from_nothing
 from advcli.imageset import ImageSet
 from advcli.layout import placed
+from advcli.numerics.arrays import Array
+from advcli.numerics.balls import FREE, distance, tolerance
+from advcli.numerics.quantize import on_grid
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Allow, Device, Files, Model
 from advcli.pipeline import inputs
 from advcli.rejection import decision
 from advcli.rejection import rejects as can_reject
-from advcli.rng import SampleRNG
 from advcli.structure import DERIVED
 from advcli.talk import SILENT, Talk
 from advcli.victim import SURE

@@ -15,13 +15,13 @@ from torch import nn
 
 from advcli import catalog
 from advcli.dataset import Dataset
-from advcli.interval import exact_interval
-from advcli.numbers import BUDGETS, Budget, budget
+from advcli.numerics.intervals import exact_interval
+from advcli.numerics.quantities import BUDGETS, Budget, budget
+from advcli.numerics.rng import SampleRNG
 from advcli.opponent import opponent
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import Job
 from advcli.registry import Bound
-from advcli.rng import SampleRNG
 from advcli.stack import frozen
 from advcli.talk import Talk
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from advcli.arrays import Array
 from advcli.errors import CommandError
-from advcli.numbers import as_float32, fraction
+from advcli.numerics.arrays import Array
+from advcli.numerics.quantities import as_float32, fraction
 from advcli.pipeline.seen import Row, Seen, row
 from advcli.pipeline.subjects import ROUNDED
 from advcli.verdicts import rate

@@ -9,9 +9,9 @@ does, in evaluation mode.
 import torch
 from torch import Tensor, nn
 
+from advcli.numerics.rng import SampleRNG
 from advcli.parameters import Temperature
 from advcli.registry import recipe
-from advcli.rng import SampleRNG
 
 
 @recipe(family="distillation", paper="arXiv:1511.04508")

@@ -10,7 +10,7 @@ from math import sqrt
 
 from scipy.special import bdtr, ndtri
 
-from advcli.interval import CONFIDENCE, edge
+from advcli.numerics.intervals import CONFIDENCE, edge
 
 
 def mcnemar(b: int, c: int) -> float:

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from advcli.rng import SampleRNG, tree_sum
+from advcli.numerics.rng import SampleRNG, tree_sum
 
 TINY = 1e-12
 FREE = ("raw", "none")  # what bounds nothing: a multiple of the gradient, a picture that is moved

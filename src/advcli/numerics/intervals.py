@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import betaincinv
 
-from advcli.arrays import Array
+from advcli.numerics.arrays import Array
 
 CONFIDENCE = 0.95
 HALVINGS = 60

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from advcli.arrays import Array
+from advcli.numerics.arrays import Array
 
 
 @dataclass(slots=True)

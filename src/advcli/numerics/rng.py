@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.arrays import Array
+from advcli.numerics.arrays import Array
 
 WORD = 0xFFFFFFFF
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)

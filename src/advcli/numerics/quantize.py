@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from advcli.geometry import FREE, Ball, per_sample
+from advcli.numerics.balls import FREE, Ball, per_sample
 
 SLACK = 1e-4  # of a grey level: float32's error in 255 x
 

@@ -1,0 +1,1 @@
+"""Arithmetic that knows no model: random draws, balls, losses, quantities, intervals."""
