@@ -12,7 +12,7 @@ from advcli import catalog
 from advcli.layout import placed
 from advcli.pipeline import attack, inputs
 from advcli.pipeline.craft import craft
-from advcli.talk import SILENT
+from advcli.runtime.reporter import SILENT
 from benchmarks.cells import Cell
 from benchmarks.subject import Subject
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from advcli import memory
+from advcli.runtime import allocator
 from benchmarks import ours, report, subject
 from benchmarks.cells import Cell, cells
 from benchmarks.measure import REPEATS, measure
@@ -38,7 +38,7 @@ def main() -> None:
     wanted = [one for one in cells() if any(word == "all" or fnmatch(one.name, word) for word in given.patterns)]
     if given.patterns and not wanted:
         parser.error(f"no such cell; there are {', '.join(one.name for one in cells())}")
-    memory.keep_freed()  # as the command does
+    allocator.keep_freed()  # as the command does
     warnings.simplefilter("ignore")  # the libraries' own
     torch.set_num_threads(given.threads)
     for cell in wanted:

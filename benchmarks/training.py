@@ -15,10 +15,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 import torch
 
-from advcli import catalog, memory, stack
+from advcli import catalog, stack
 from advcli.pipeline import inputs, train
 from advcli.pipeline.trainer import State, Trainer
-from advcli.talk import SILENT
+from advcli.runtime import allocator
+from advcli.runtime.reporter import SILENT
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("data")
@@ -40,7 +41,7 @@ objective, network = train.split_options("standard", given.arch, {k: v for k, v 
 images = inputs.open_data(given.data, None, data_dir=given.data_dir, limit=size * given.steps)
 device = inputs.find_device("auto")
 
-memory.keep_freed()
+allocator.keep_freed()
 
 
 def loop() -> float:

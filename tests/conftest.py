@@ -23,7 +23,7 @@ from advcli.pipeline import standins, universals
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.registry import Bound
-from advcli.talk import SILENT
+from advcli.runtime.reporter import SILENT
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import standins, universals
 from advcli.pipeline.job import Job
-from advcli.talk import SILENT
+from advcli.runtime.reporter import SILENT
 from advcli.victim import Tally, Victim
 from conftest import Halfspace, attacked, in_memory, near_the_plane
 

@@ -18,7 +18,7 @@ from advcli.numerics.intervals import lower_bound
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import noise
 from advcli.pipeline.subjects import Subject
-from advcli.talk import SILENT
+from advcli.runtime.reporter import SILENT
 from advcli.verdicts import Decisions, Noise, Verdicts
 from conftest import Halfspace, attacked
 from test_attacks import Small

@@ -12,11 +12,12 @@ from typing import Any
 
 import typer
 
-from advcli import __version__, catalog, leaving, memory
+from advcli import __version__, catalog
 from advcli.cli import methods, options, render, tables
 from advcli.cli.help import Command, Group
 from advcli.errors import AdvcliError, CommandError
 from advcli.parameters import Option, Param
+from advcli.runtime import allocator, interrupts
 
 VERBS = ("train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export")
 JSON = Option("json", bool, False, Param("Print one JSON document on stdout."))
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code, and never a traceback unless --debug asks for it."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        with leaving.listening():
+        with interrupts.listening():
             return program(args)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader has enough; nothing may be flushed to it any more
@@ -176,7 +177,7 @@ def execute(verb: str, given: dict[str, Any]) -> int:
     """Call the verb, print its result, and say the exit code."""
     as_json, talk = given.pop("json", False), render.Console(quiet=given.pop("quiet", False))
     given.pop("debug", None)
-    memory.keep_freed()
+    allocator.keep_freed()
     stem = {"import": "importing", "export": "exporting"}.get(verb, verb)
     function = getattr(importlib.import_module(f"advcli.pipeline.{stem}"), stem)
     first = [given.pop(name) for name in options.POSITIONAL if name in given]

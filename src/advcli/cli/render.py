@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from advcli.cli.columns import table
-from advcli.talk import Talk, unheard
+from advcli.runtime.reporter import Talk, unheard
 
 QUIET_SECONDS = 30.0  # between two lines of progress where there is no terminal
 

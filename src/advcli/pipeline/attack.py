@@ -55,15 +55,15 @@ from advcli.parameters import (
 )
 from advcli.pipeline import applying, inputs, outputs, standins, universals
 from advcli.pipeline.beginnings import beginnings
-from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.groundwork import fitting_images
 from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.pipeline.run import Run, estimate, publish
 from advcli.pipeline.victims import open_model
 from advcli.registry import Bound, Spec
 from advcli.rejection import rejects
+from advcli.runtime.estimate import Estimate
+from advcli.runtime.reporter import SILENT, Talk
 from advcli.swift import swift
-from advcli.talk import SILENT, Talk
 
 RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8

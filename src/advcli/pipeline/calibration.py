@@ -19,7 +19,7 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs
 from advcli.rejection import Rejecting
-from advcli.talk import Talk
+from advcli.runtime.reporter import Talk
 
 FINEST = 1e-6  # the unit of scores that do not spread
 

@@ -31,10 +31,10 @@ from advcli.parameters import (
     Seed,
 )
 from advcli.pipeline import filtering, inputs, learning, outputs
-from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.victims import open_model
 from advcli.registry import Bound
-from advcli.talk import SILENT, Talk
+from advcli.runtime.estimate import Estimate
+from advcli.runtime.reporter import SILENT, Talk
 
 
 def defend(

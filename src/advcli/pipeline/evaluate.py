@@ -35,7 +35,7 @@ from advcli.pipeline.judge import Facts, Judge
 from advcli.pipeline.subjects import Subject, check_fit, from_data, from_file
 from advcli.pipeline.worst import Standing, Worst, standing
 from advcli.registry import Bound, refuse_unknown
-from advcli.talk import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Talk
 
 ANSWERS = ("accuracy", "robust_accuracy")
 

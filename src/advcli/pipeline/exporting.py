@@ -13,7 +13,7 @@ from advcli.errors import CommandError
 from advcli.imageset import ImageSet
 from advcli.parameters import Force, Output, Param
 from advcli.pipeline.craft import as_bytes
-from advcli.talk import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Talk
 
 
 def exporting(

@@ -14,9 +14,9 @@ from advcli.imageset import ImageSet
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs, outputs
-from advcli.pipeline.estimate import Estimate
 from advcli.registry import Bound
-from advcli.talk import Talk
+from advcli.runtime.estimate import Estimate
+from advcli.runtime.reporter import Talk
 
 
 def filtered(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Path:

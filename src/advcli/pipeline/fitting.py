@@ -14,7 +14,7 @@ from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import watch
 from advcli.pipeline.trainer import Plan
 from advcli.pipeline.watch import Log
-from advcli.talk import Talk
+from advcli.runtime.reporter import Talk
 
 LOOP = ("recipe", "epochs", "batch_size", "optimizer", "lr", "schedule", "momentum", "weight_decay", "clip", "ema", "augment",
         "keep", "patience", "stop_at", "teacher", "weights", "pretrained", "freeze_until", "precision")  # fmt: skip

@@ -16,7 +16,7 @@ from advcli.header import Header
 from advcli.modelfile import ModelFile
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.job import Job
-from advcli.talk import Talk
+from advcli.runtime.reporter import Talk
 
 ENOUGH = {"substitute": 150, "universal": 2000}  # images, where nothing is said
 

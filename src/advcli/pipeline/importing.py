@@ -17,7 +17,7 @@ from advcli.numerics.quantities import fraction
 from advcli.parameters import DataDir, Download, Force, ImageSize, Output, Param, Resize, Split
 from advcli.pipeline import inputs, outputs
 from advcli.registry import Bound
-from advcli.talk import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Talk
 
 MOST_CLASSES = 100_000
 SIZES = (8, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384)  # pixels of pictures that people train on

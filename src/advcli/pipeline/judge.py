@@ -19,8 +19,8 @@ from advcli.pipeline.seen import Seen
 from advcli.pipeline.subjects import Subject, budgets_of
 from advcli.pipeline.threat import threat
 from advcli.rejection import split
+from advcli.runtime.reporter import Talk
 from advcli.stack import frozen
-from advcli.talk import Talk
 from advcli.verdicts import Decisions, Verdicts
 
 

@@ -22,8 +22,8 @@ from advcli.pipeline.regimen import RATES
 from advcli.pipeline.train import find_epochs
 from advcli.pipeline.trainer import Plan, Trainer
 from advcli.registry import Bound
+from advcli.runtime.reporter import Talk
 from advcli.stack import Lesson
-from advcli.talk import Talk
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs
 from advcli.pipeline.subjects import Subject
 from advcli.registry import Bound
+from advcli.runtime.reporter import Talk
 from advcli.stack import frozen
-from advcli.talk import Talk
 from advcli.verdicts import Noise
 
 

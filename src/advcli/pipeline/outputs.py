@@ -18,7 +18,7 @@ from advcli.imagewriter import Layout
 from advcli.numerics.arrays import Array
 from advcli.pipeline.inputs import header_of
 from advcli.pipeline.provenance import command, describe
-from advcli.talk import Talk
+from advcli.runtime.reporter import Talk
 
 
 def made(

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli import imageset, imagewriter, leaving, storage
+from advcli import imageset, imagewriter, storage
 from advcli.dataset import Dataset
 from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.header import Header, identity
 from advcli.numerics.arrays import Array
 from advcli.pipeline import outputs
 from advcli.pipeline.craft import craft
-from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.groundwork import Groundwork
 from advcli.pipeline.inputs import PERTURBATIONS
 from advcli.pipeline.job import Job
-from advcli.talk import Talk
+from advcli.runtime import interrupts
+from advcli.runtime.estimate import Estimate
+from advcli.runtime.reporter import Talk
 
 PROBE = 16
 
@@ -72,7 +73,7 @@ def write(path: Path, run: Run, talk: Talk) -> None:
     if done:
         talk.note(f"going on after {sum(map(len, done))} of {len(run.data)} images in {parts.folder}")
     won = seen = 0
-    with talk.progress(run.job.method.spec.name, len(run.data), "images") as tick, leaving.patiently() as asked:
+    with talk.progress(run.job.method.spec.name, len(run.data), "images") as tick, interrupts.patiently() as asked:
         tick(sum(map(len, done)), "")
         for group in _groups(run, done):
             batches = []

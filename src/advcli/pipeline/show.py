@@ -10,7 +10,7 @@ from advcli.header import Header, parse
 from advcli.parameters import Files, Param
 from advcli.pipeline import inputs
 from advcli.pipeline.provenance import command, describe
-from advcli.talk import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Talk
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from advcli.pipeline.job import Job
 from advcli.pipeline.regimen import RATES
 from advcli.pipeline.trainer import Plan, Trainer
 from advcli.registry import Bound
-from advcli.talk import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Talk
 from advcli.victim import Tally, Victim
 
 SUFFIX = ".substitute.safetensors"

@@ -10,7 +10,7 @@ from advcli import catalog, foreign, modelfile, vision
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.modelfile import ModelFile
-from advcli.talk import Talk
+from advcli.runtime.reporter import Talk
 
 Normalize = dict[str, list[float]]  # mean and std of each channel
 

@@ -23,7 +23,7 @@ from advcli.numerics.moments import Moments
 from advcli.numerics.quantities import fraction
 from advcli.parameters import Files, Force, Output, Param
 from advcli.pipeline import inputs, outputs
-from advcli.talk import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Talk
 
 NORMS = ("l0", "l1", "l2", "linf")
 GROUPS = ("label", "target", "prediction")

@@ -29,7 +29,6 @@ from advcli.parameters import (
     Seed,
 )
 from advcli.pipeline import inputs, outputs, watch
-from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.fitting import fit, is_fitted, refuse_loop_options
 from advcli.pipeline.importing import numbers
 from advcli.pipeline.regimen import RATES, freeze
@@ -37,7 +36,8 @@ from advcli.pipeline.start import open_teacher, start_weights
 from advcli.pipeline.trainer import Plan, Trainer
 from advcli.pipeline.watch import Log
 from advcli.registry import Bound, refuse_unknown
-from advcli.talk import SILENT, Talk
+from advcli.runtime.estimate import Estimate
+from advcli.runtime.reporter import SILENT, Talk
 
 MOMENTUM = 0.9
 MANY = 10_000  # images from which on a step takes more of them

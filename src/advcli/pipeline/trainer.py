@@ -15,17 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli import leaving, stack
+from advcli import stack
 from advcli.dataset import Dataset
 from advcli.errors import AdvcliError
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG, Table
 from advcli.pipeline import regimen, watch
 from advcli.pipeline.batches import Batches
-from advcli.pipeline.estimate import Estimate
 from advcli.pipeline.outputs import Parts
 from advcli.pipeline.watch import Log
-from advcli.talk import Talk
+from advcli.runtime import interrupts
+from advcli.runtime.estimate import Estimate
+from advcli.runtime.reporter import Talk
 
 LOOKS = 10  # how often in an epoch --stop-at looks at the validation images
 AUXILIARY = 0.3  # what side heads weigh against the main one (Szegedy et al. 2015)
@@ -79,7 +80,7 @@ class Trainer:
         state, plan = self.resume(parts) if parts else State(), self.plan
         if parts and state.log:
             talk.note(f"going on after epoch {len(state.log)} of {plan.epochs}, from {parts.folder}")
-        with talk.progress("training", plan.epochs * len(plan.data), "images") as tick, leaving.patiently() as asked:
+        with talk.progress("training", plan.epochs * len(plan.data), "images") as tick, interrupts.patiently() as asked:
             tick(len(state.log) * len(plan.data), "")
             for epoch in range(len(state.log), plan.epochs):
                 if state.done:

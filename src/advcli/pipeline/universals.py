@@ -24,7 +24,7 @@ from advcli.pipeline.batches import Batches
 from advcli.pipeline.groundwork import Groundwork, recorded
 from advcli.pipeline.job import Job
 from advcli.registry import Bound
-from advcli.talk import Talk
+from advcli.runtime.reporter import Talk
 from advcli.victim import Goal, Tally, Victim
 
 SUFFIX = ".universal.h5"

@@ -20,8 +20,8 @@ from advcli.parameters import Allow, Device, Files, Model
 from advcli.pipeline import inputs
 from advcli.rejection import decision
 from advcli.rejection import rejects as can_reject
+from advcli.runtime.reporter import SILENT, Talk
 from advcli.structure import DERIVED
-from advcli.talk import SILENT, Talk
 from advcli.victim import SURE
 
 BATCH = 512

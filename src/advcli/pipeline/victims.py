@@ -7,7 +7,7 @@ from advcli.errors import InputError
 from advcli.modelfile import ModelFile
 from advcli.pipeline.inputs import MODEL
 from advcli.pipeline.train import train
-from advcli.talk import Talk
+from advcli.runtime.reporter import Talk
 
 
 def open_model(path: str | None, talk: Talk, *, dry_run: bool = False) -> ModelFile:

@@ -22,8 +22,8 @@ from advcli.opponent import opponent
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import Job
 from advcli.registry import Bound
+from advcli.runtime.reporter import Talk
 from advcli.stack import frozen
-from advcli.talk import Talk
 
 Log = list[dict[str, Any]]
 SEEN = 500  # the first validation images

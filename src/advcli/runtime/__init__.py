@@ -1,0 +1,1 @@
+"""The process: signals, progress, devices, memory, the version."""
