@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from advcli import __version__, catalog
+from advcli import __version__
+from advcli.catalog import discovery
 from advcli.cli.app import main
 
 HERE = Path(__file__).parent
@@ -77,7 +78,7 @@ def defended(name: str) -> str:
 def measure(name: str, kept: dict[str, dict[str, Any]]) -> None:
     """The four figures of a defense; those that are kept are not taken again."""
     model = str(MODEL) if name == "none" else defended(name)
-    draws = DRAWN if name != "none" and catalog.spec("defense", name).traits.random else []
+    draws = DRAWN if name != "none" and discovery.spec("defense", name).traits.random else []
     data = ["--data", "mnist:test"]
     if not Path("static.h5").exists():
         advcli("attack", "--model", str(MODEL), *data, "--limit", str(SEEN), "--method", "pgd", *FULL, "-o", "static.h5")
@@ -91,7 +92,7 @@ def measure(name: str, kept: dict[str, dict[str, Any]]) -> None:
     }
     for way, sets in ways.items():
         key = f"{name}/{way}"
-        if key not in kept and (way != "black box" or "square" in catalog.names("attack")):
+        if key not in kept and (way != "black box" or "square" in discovery.names("attack")):
             begin = time.process_time()
             kept[key] = {"cell": key, **figures(model, *sets()), "cpu_seconds": round(time.process_time() - begin, 1)}
             with KEPT.open("a") as file:
@@ -115,7 +116,7 @@ def cell(found: dict[str, Any] | None) -> str:
 
 def written(kept: dict[str, dict[str, Any]]) -> str:
     """The table, from the kept figures alone."""
-    names = ["none", *catalog.names("defense")]
+    names = ["none", *discovery.names("defense")]
     lines = [
         "# Every defense on MNIST", "",
         f"Accuracy in per cent with its exact 95 % interval: {SEEN} test images, linf {EPS}. Static and adaptive are pgd with",
@@ -153,7 +154,7 @@ def run() -> None:
     if not given.write:
         Path(given.work).mkdir(parents=True, exist_ok=True)
         os.chdir(given.work)
-        for name in given.only or ["none", *catalog.names("defense")]:
+        for name in given.only or ["none", *discovery.names("defense")]:
             measure(name, kept)
     TABLE.write_text(written(kept))
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcli import catalog
+from advcli.catalog import discovery
 from advcli.layout import placed
 from advcli.pipeline import attack, inputs
 from advcli.pipeline.craft import craft
@@ -78,15 +78,15 @@ def command(cell: Cell) -> Command | None:
     """The command line of a cell; None where the method is not there."""
     words = globals().get(cell.method)
     found = words(**{**cell.parameters, **cell.tuned.get("advcli", {})}) if words else None
-    return found if found and found.method in catalog.names("attack") else None
+    return found if found and found.method in discovery.names("attack") else None
 
 
 def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[set[nn.Module], Callable[[int, int], Tensor]]:
     """The model that decides and the one that is searched through, and a function that attacks some of the images."""
     said = command(cell)
     assert said
-    spec = catalog.spec("attack", said.method)
-    defaults = {one.name: one.default for one in catalog.verb("attack")[1]}
+    spec = discovery.spec("attack", said.method)
+    defaults = {one.name: one.default for one in discovery.verb("attack")[1]}
     chosen = {"early_stop": cell.question != "full"} if spec.has("stops") else {}
     chosen |= {"target": "next"} if cell.target else {}
     chosen |= {"precision": "bfloat16"} if half else {}

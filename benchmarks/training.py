@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 import torch
 
-from advcli import catalog, stack
+from advcli import stack
+from advcli.catalog import discovery
 from advcli.pipeline import inputs, train
 from advcli.pipeline.trainer import State, Trainer
 from advcli.runtime import allocator
@@ -31,7 +32,7 @@ parser.add_argument("--option", action="append", default=[], help="NAME=VALUE of
 given = parser.parse_args()
 
 options = dict(one.split("=") for one in given.option)
-_, known = catalog.verb("train")
+_, known = discovery.verb("train")
 settings = {one.name: one.default for one in known} | {"data": given.data, "arch": given.arch, "data_dir": given.data_dir}
 settings |= {k: v for k, v in options.items() if k in settings}
 settings = inputs.checked("train", settings)

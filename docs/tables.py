@@ -7,7 +7,7 @@ walk's commands (from docs/walk.sh).
 import sys
 from pathlib import Path
 
-from advcli import catalog
+from advcli.catalog import discovery
 
 ROOT = Path(__file__).resolve().parent.parent
 TITLES = {
@@ -31,7 +31,7 @@ def methods() -> str:
     for role, title in TITLES.items():
         lines += [f"**{title}**", "", "| name | | norms | paper |" if role == "attack" else "| name | | paper |"]
         lines.append("|---|---|---|---|" if role == "attack" else "|---|---|---|")
-        for spec in catalog.specs(role):
+        for spec in discovery.specs(role):
             norms = f" {', '.join(spec.traits.norms)} |" if role == "attack" else ""
             lines.append(f"| `{spec.name}` | {spec.summary} |{norms} {paper(getattr(spec.traits, 'paper', ''))} |")
         lines.append("")

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advcli import catalog
+from advcli.catalog import discovery
+from advcli.catalog.registry import Bound
 from advcli.cli.app import main
 from advcli.dataset import Dataset
 from advcli.numerics.quantities import budgets
@@ -22,7 +23,6 @@ from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import standins, universals
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import UNBOUNDED, Job
-from advcli.registry import Bound
 from advcli.runtime.reporter import SILENT
 
 
@@ -111,7 +111,7 @@ def attacked(
     **job: object,
 ) -> dict[str, np.ndarray]:
     """The columns that an attack makes of some tensors, through the same path as the command."""
-    bound = catalog.spec("attack", method).bind(options or {})
+    bound = discovery.spec("attack", method).bind(options or {})
     norm = str(bound.parameters.get("norm", bound.spec.traits.norms[0]))
     with torch.no_grad():
         classes = model(x[:1], SampleRNG(0, torch.zeros(1, dtype=torch.int64))).shape[1] if len(x) else 2

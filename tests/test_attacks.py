@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advcli import catalog
+from advcli.catalog import discovery
 from advcli.numerics.balls import Ball, distance, tolerance
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.job import Job
 from conftest import Halfspace, attacked, near_the_plane
 
-SPECS = catalog.specs("attack")
+SPECS = discovery.specs("attack")
 CASES = [pytest.param(spec, norm, id=f"{spec.name}-{norm}") for spec in SPECS for norm in spec.traits.norms]
 BOUNDED = [case for case in CASES if case.values[0].traits.budgeted and case.values[1] != "raw"]
 INFORMED = [case for case in BOUNDED if case.values[0].traits.access != "none" and case.values[0].traits.within]
@@ -339,7 +339,7 @@ def test_a_method_that_returns_nonsense_is_judged_by_the_verdict():
     wild = torch.full_like(x, torch.nan)
     wild[1:] = 7.0
     ball = Ball(x, torch.full((len(x),), 0.1), "linf")
-    bound = catalog.spec("attack", "fgsm").bind({})
+    bound = discovery.spec("attack", "fgsm").bind({})
     job = Job(Halfspace(), bound, "linf", budgets("0.1"), None, "true", 0, torch.device("cpu"))
     point = job.settle(ball, wild)
     assert torch.equal(point[0], x[0])

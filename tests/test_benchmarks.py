@@ -35,12 +35,12 @@ def test_cells_bind_to_the_methods_that_are_there():
     from benchmarks import ours
     from benchmarks.cells import cells
 
-    from advcli import catalog
+    from advcli.catalog import discovery
 
     said = [one for one in map(ours.command, cells()) if one]
     assert {one.method for one in said} >= {"pgd", "fgsm"}
     for one in said:
-        catalog.spec("attack", one.method).bind(one.options)
+        discovery.spec("attack", one.method).bind(one.options)
 
 
 def test_targets_name_cells():

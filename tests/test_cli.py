@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from advcli import catalog
+from advcli.catalog import discovery
 
 COMMAND = [sys.executable, "-m", "advcli"]
 VERBS = ["train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export", "methods"]
@@ -36,21 +36,21 @@ def test_help_and_refusals_import_nothing_slow(args):
     assert "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize("name", catalog.names("attack"))
+@pytest.mark.parametrize("name", discovery.names("attack"))
 def test_help_of_a_method_shows_its_options_and_none_of_another(run, name):
     shown = run("attack", "--method", name, "--help").out
-    mine = {one.flag for one in catalog.spec("attack", name).options}
-    others = {one.flag for spec in catalog.specs("attack") for one in spec.options} - mine
+    mine = {one.flag for one in discovery.spec("attack", name).options}
+    others = {one.flag for spec in discovery.specs("attack") for one in spec.options} - mine
     assert all(flag in shown for flag in mine)
     words = shown.split()
     assert not [flag for flag in others if flag in words]
-    if not catalog.spec("attack", name).traits.random:
+    if not discovery.spec("attack", name).traits.random:
         assert "--restarts" not in shown
 
 
 def test_help_of_a_verb_lists_its_methods(run):
     shown = run("attack", "--help").out
-    assert all(name in shown for name in catalog.names("attack"))
+    assert all(name in shown for name in discovery.names("attack"))
     assert "Options of pgd" not in shown
 
 
@@ -58,7 +58,7 @@ def test_methods_as_json_has_every_trait(run):
     found = json.loads(run("methods", "--json").out)
     assert set(found) == {"attacks", "defenses", "recipes", "architectures", "datasets", "metrics"}
     by_name = {one["name"]: one for one in found["attacks"]}
-    assert set(by_name) == set(catalog.names("attack"))
+    assert set(by_name) == set(discovery.names("attack"))
     pgd = by_name["pgd"]
     assert (pgd["kind"], pgd["norms"], pgd["access"], pgd["targeted"]) == ("budget", ["linf", "l2", "l1"], "gradient", True)
     assert pgd["family"]

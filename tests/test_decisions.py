@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from advcli import catalog
 from advcli.attacks.boundary import around
+from advcli.catalog import discovery
 from advcli.crossing import noise, onto_boundary
 from advcli.numerics.rng import SampleRNG
 from advcli.victim import Goal, Tally, Victim
 from conftest import Halfspace, attacked, near_the_plane
 from test_attacks import Small, pictures
 
-SPECS = catalog.specs("attack")
+SPECS = discovery.specs("attack")
 BLIND = [pytest.param(spec, id=spec.name) for spec in SPECS if spec.traits.has("queries")]
 DEAF = [one for one in BLIND if one.values[0].traits.access == "labels"]
 

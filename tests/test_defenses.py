@@ -7,7 +7,8 @@ from scipy import ndimage
 from scipy.special import logsumexp, softmax
 from torch import nn
 
-from advcli import catalog, stack
+from advcli import stack
+from advcli.catalog import discovery
 from advcli.defenses.average import Averaged, together
 from advcli.defenses.gaussian import smooth
 from advcli.defenses.squeeze import median, reduce_depth
@@ -17,7 +18,7 @@ from advcli.victim import Tally, Victim
 from conftest import Halfspace, near_the_plane
 from test_attacks import Small, pictures
 
-SPECS = [pytest.param(spec, id=spec.name) for spec in catalog.specs("defense")]
+SPECS = [pytest.param(spec, id=spec.name) for spec in discovery.specs("defense")]
 FILTERS = [p for p in SPECS if p.values[0].traits.filters and not (p.values[0].traits.members or p.values[0].traits.has("fits"))]
 DRAWS = SampleRNG(0, torch.arange(5))
 
@@ -81,7 +82,7 @@ def test_gaussian_smoothing_is_scipys(sigma, shape):
 
 def test_sigma_zero_is_the_identity():
     x = pictures((1, 8, 8))
-    assert torch.equal(catalog.spec("defense", "gaussian").bind({"sigma": 0})(nn.Identity()).filter(x, DRAWS), x)
+    assert torch.equal(discovery.spec("defense", "gaussian").bind({"sigma": 0})(nn.Identity()).filter(x, DRAWS), x)
 
 
 @pytest.mark.parametrize("window", [(1, 1), (3, 3), (2, 2), (1, 2), (2, 3), (4, 4), (5, 1), (9, 9)])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from advcli import catalog
+from advcli.catalog import discovery
 from advcli.defenses.dropout_detector import SPREAD
 from advcli.defenses.dropout_vote import DropoutVoting
 from advcli.errors import CommandError
@@ -96,7 +96,7 @@ def test_a_decision_does_not_depend_on_the_neighbours():
 
 def test_a_model_that_never_drops_is_refused():
     with pytest.raises(CommandError, match="no layer that drops"):
-        catalog.spec("defense", "dropout-vote").bind({"rate": 0.5})(classifier(rate=0.0))
+        discovery.spec("defense", "dropout-vote").bind({"rate": 0.5})(classifier(rate=0.0))
 
 
 def test_the_command_line_defends_attacks_verifies_and_refuses(run, model):
@@ -140,7 +140,7 @@ def test_the_spread_of_votes_is_worked_out_by_hand():
 @pytest.mark.parametrize("score", list(SPREAD))
 def test_the_detector_scores_the_passes_and_leaves_the_decision_to_the_model(score):
     model, x = classifier().eval(), pictures()
-    detector = catalog.spec("defense", "dropout-detector").bind({"passes": 40, "score": score})(model)
+    detector = discovery.spec("defense", "dropout-detector").bind({"passes": 40, "score": score})(model)
     found, scores, _ = detector.score(x.requires_grad_(), DRAWS)
     torch.testing.assert_close(scores, model(x))
     passes = looks(detector.one_pass, x, DRAWS.fork("votes"), 40)

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 
-from advcli import catalog
+from advcli.catalog import discovery
 from advcli.defenses.highpass import high
 from advcli.defenses.jpeg import compressed, quantised
 from advcli.defenses.lowpass import low
@@ -141,7 +141,7 @@ def test_low_and_high_together_are_the_picture(mask, radius):
 
 @pytest.mark.parametrize("name", ["lowpass", "highpass"])
 def test_the_gradient_of_a_mask_is_exact(name):
-    rule = catalog.spec("defense", name).bind({"radius": 2, "shape": "gaussian"})(nn.Identity()).keep
+    rule = discovery.spec("defense", name).bind({"radius": 2, "shape": "gaussian"})(nn.Identity()).keep
     x = torch.rand(1, 1, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     assert torch.autograd.gradcheck(rule, x)
 
@@ -179,7 +179,7 @@ def test_garbage_is_refused(run, model, words):
 def test_an_attack_through_the_filter_is_stronger_than_one_past_it(name, options):
     base = Small((1, 16, 16), 5).eval().requires_grad_(False)
     x = torch.rand(60, 1, 16, 16, generator=torch.Generator().manual_seed(1))
-    model = catalog.spec("defense", name).bind(options)(base).eval()
+    model = discovery.spec("defense", name).bind(options)(base).eval()
     label = model(x).argmax(1)
     kept = {}
     for knowledge, victim in {"static": base, "adaptive": model}.items():

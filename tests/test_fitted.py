@@ -12,7 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from advcli import catalog, modelfile, trees
+from advcli import modelfile, trees
+from advcli.catalog import discovery
 from advcli.data.digits import digits
 from advcli.dataset import stratified
 from advcli.errors import InputError
@@ -32,7 +33,7 @@ def flat(split):
 
 
 def fitted(name, options=None, classes=10):
-    module = catalog.spec("architecture", name).bind(options or {})((1, 8, 8), classes)
+    module = discovery.spec("architecture", name).bind(options or {})((1, 8, 8), classes)
     x, label = flat("train")
     keep = label < classes
     module.fit(x[keep], label[keep], 0)
@@ -124,10 +125,10 @@ def test_a_tree_that_would_not_end_is_refused(change):
     name, to = change
     module = fitted("tree")
     arrays = dict(module.state_dict())
-    fresh = catalog.spec("architecture", "tree").bind({})((1, 8, 8), 10)
+    fresh = discovery.spec("architecture", "tree").bind({})((1, 8, 8), 10)
     fresh.adopt(arrays, "x")
     with pytest.raises(InputError, match="arrays"):
-        catalog.spec("architecture", "tree").bind({})((1, 8, 8), 10).adopt({**arrays, name: to(arrays[name])}, "x")
+        discovery.spec("architecture", "tree").bind({})((1, 8, 8), 10).adopt({**arrays, name: to(arrays[name])}, "x")
 
 
 @pytest.mark.skipif("ADVCLI_TEST_SHARED" not in os.environ, reason="needs MNIST")
@@ -142,7 +143,7 @@ def test_module_and_estimator_agree_on_all_of_mnists_test_split(name, capsys):
     kept = np.flatnonzero(stratified(train.labels, 10_000, "knn/0"))
     x, label = train.read(kept).flatten(1).numpy(), train.labels[kept]
     options, estimator = FAMILIES[name]
-    module = catalog.spec("architecture", name).bind({k: v for k, v in options.items() if name != "knn"})((1, 28, 28), 10)
+    module = discovery.spec("architecture", name).bind({k: v for k, v in options.items() if name != "knn"})((1, 28, 28), 10)
     module.fit(x, label, 0)
     asked = test.batch(0, 10_000)[0]
     wanted = estimator().fit(x, label).predict(asked.flatten(1).numpy())

@@ -10,9 +10,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from advcli import catalog
 from advcli.attacks.spatial import gridded, moved
 from advcli.attacks.substitute import substitute
+from advcli.catalog import discovery
 from advcli.imageset import ImageSet
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
@@ -337,8 +337,8 @@ def test_a_stand_in_is_taught_by_labels_alone_and_each_is_counted():
     model, x = Answers(), pictures(40)
     with torch.no_grad():
         label = model(x).argmax(1)
-    job = Job(model, catalog.spec("attack", "fgsm").bind({}), "linf", budgets("0.2"), None, "true", 0, torch.device("cpu"))
-    bound = catalog.spec("attack", "substitute").bind({"arch": "mlp:hidden=32,16", "rounds": 4, "epochs": 8})
+    job = Job(model, discovery.spec("attack", "fgsm").bind({}), "linf", budgets("0.2"), None, "true", 0, torch.device("cpu"))
+    bound = discovery.spec("attack", "substitute").bind({"arch": "mlp:hidden=32,16", "rounds": 4, "epochs": 8})
     school = standins.taught(bound, standins.network_of(bound), job, in_memory(x, label, 4), None, SILENT)
     assert int(school.tally.queries) == school.asked == 40 * 2**3
     assert [type(one).__name__ for one in school.pupil.network].count("Linear") == 3
@@ -383,7 +383,7 @@ def test_new_images_lie_one_step_along_the_stand_ins_own_score():
 
 def test_a_stand_in_does_not_begin_where_its_model_did(run, folder):
     """Equal seeds would give a stand-in of the same architecture the same first weights."""
-    first = catalog.spec("architecture", "mlp").bind({})
+    first = discovery.spec("architecture", "mlp").bind({})
     data = in_memory(pictures(4), torch.zeros(4).long(), 4)
     job = Job(Bent(), first, "linf", budgets("0.1"), None, "true", 0, torch.device("cpu"))
     with torch.random.fork_rng(devices=[]):

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest, norm
 from sklearn import metrics as oracle
 
-from advcli import catalog
+from advcli.catalog import discovery
 from advcli.errors import CommandError
 from advcli.metrics.roc import area_interval
 from advcli.numerics.intervals import exact_interval
@@ -31,7 +31,7 @@ def verdicts(labels, predictions, classes=3, clean=None, rank=None, confidence=N
 
 
 def figures(name, given, **options):
-    return list(catalog.spec("metric", name).bind(options)(given))
+    return list(discovery.spec("metric", name).bind(options)(given))
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (10, 10), (1, 10), (489, 491), (0, 1), (5000, 10000)])

@@ -10,7 +10,8 @@ import torch
 from scipy.special import log_softmax, rel_entr, softmax
 from torch import nn
 
-from advcli import catalog, modelfile, storage
+from advcli import modelfile, storage
+from advcli.catalog import discovery
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
 from advcli.opponent import opponent
@@ -26,8 +27,8 @@ QUICK = ["train", "--arch", "mlp", "--hidden", "16", "--limit", "200", "--epochs
 
 
 def loss_of(name, model, x, label, **given):
-    spec = catalog.spec("recipe", name)
-    options = {key: value for key, value in given.items() if key not in catalog.GIVEN}
+    spec = discovery.spec("recipe", name)
+    options = {key: value for key, value in given.items() if key not in discovery.GIVEN}
     asked = {"rng": DRAWS, "epoch": 0.0, **given}
     return spec.bind(options)(model, x, label, **{key: asked[key] for key in spec.given})
 
@@ -94,12 +95,12 @@ def test_the_attack_meets_a_network_at_rest_and_leaves_it_as_it_was(name):
     assert [p.requires_grad for p in model.last.parameters()] == [True, False]
 
 
-INSIDE = [spec.name for spec in catalog.specs("attack") if spec.traits.kind in ("budget", "direction")]
+INSIDE = [spec.name for spec in discovery.specs("attack") if spec.traits.kind in ("budget", "direction")]
 
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_every_budgeted_attack_stays_in_its_ball_inside_training(name):
-    for target in ("", ",target=random")[: 1 + bool(catalog.spec("attack", name).traits.targeted)]:
+    for target in ("", ",target=random")[: 1 + bool(discovery.spec("attack", name).traits.targeted)]:
         one = opponent(f"{name}:eps=0.1{target}", 3)
         model, x = Halfspace(), torch.rand(6, 3, 2, 2, generator=torch.Generator().manual_seed(0))
         before = x.clone()

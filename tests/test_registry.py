@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from advcli import catalog
+from advcli.catalog import discovery
 from advcli.errors import CommandError
 
-ALL = [pytest.param(role, name, id=f"{role}-{name}") for role in catalog.FOLDERS for name in catalog.names(role)]
+ALL = [pytest.param(role, name, id=f"{role}-{name}") for role in discovery.FOLDERS for name in discovery.names(role)]
 
 
 @pytest.mark.parametrize(("role", "name"), ALL)
 def test_the_source_and_the_function_say_the_same(role, name):
-    read = catalog.spec(role, name)
-    alive = catalog.from_function(role, name, read.load())
+    read = discovery.spec(role, name)
+    alive = discovery.from_function(role, name, read.load())
     assert read.options == alive.options
     assert read.traits == alive.traits
     assert read.doc == alive.doc
@@ -22,7 +22,7 @@ def test_the_source_and_the_function_say_the_same(role, name):
 
 @pytest.mark.parametrize(("role", "name"), ALL)
 def test_the_file_the_function_and_the_command_have_one_name(role, name):
-    spec = catalog.spec(role, name)
+    spec = discovery.spec(role, name)
     assert spec.attribute.replace("_", "-") == name
     assert importlib.import_module(spec.module).__file__.endswith(name.replace("-", "_") + ".py")
     assert spec.summary.endswith((".", ":")) or "." in spec.summary
@@ -32,7 +32,7 @@ def test_the_file_the_function_and_the_command_have_one_name(role, name):
 def test_one_word_has_one_meaning_everywhere():
     seen: dict[str, tuple] = {}
     for role in ("attack", "defense", "recipe"):
-        for spec in catalog.specs(role):
+        for spec in discovery.specs(role):
             for one in spec.options:
                 assert seen.setdefault(one.name, (one.type,))[0] == one.type
 
@@ -43,14 +43,14 @@ def test_a_verbs_options_are_read_from_its_function(verb):
 
     stem = {"import": "importing", "export": "exporting"}.get(verb, verb)
     function = getattr(importlib.import_module(f"advcli.pipeline.{stem}"), stem)
-    doc, options = catalog.verb(verb)
+    doc, options = discovery.verb(verb)
     assert doc == inspect.getdoc(function)
     found = inspect.signature(function, eval_str=True).parameters
     names = [n for n, p in found.items() if p.kind is not p.VAR_KEYWORD and n != "talk"]
     assert [one.name for one in options] == names
     for one in options:
         assert one.param.help
-        assert one == catalog.option(one.name, found[one.name].annotation, _default(found[one.name]))
+        assert one == discovery.option(one.name, found[one.name].annotation, _default(found[one.name]))
 
 
 def _default(parameter):
@@ -87,8 +87,8 @@ def test_a_users_own_method_is_a_method_like_any_other(run, model):
 
 
 def test_an_unknown_method_names_those_there_are():
-    with pytest.raises(CommandError, match=", ".join(catalog.names("attack"))):
-        catalog.spec("attack", "pdg")
+    with pytest.raises(CommandError, match=", ".join(discovery.names("attack"))):
+        discovery.spec("attack", "pdg")
 
 
 ODD = '''"""Odd methods."""

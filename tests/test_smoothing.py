@@ -10,7 +10,8 @@ from scipy import stats
 from scipy.special import ndtr
 from torch import nn
 
-from advcli import catalog, looks
+from advcli import looks
+from advcli.catalog import discovery
 from advcli.defenses.smoothing import Smoothed
 from advcli.looks import elected
 from advcli.metrics.certified import certify
@@ -95,7 +96,7 @@ def test_figures_of_a_worked_case():
     given.labels[4] = -1  # unlabelled: left out
     ask = Noise(0.5, np.arange(5), lambda rows, purpose, copies: counts[rows])
 
-    found = list(catalog.spec("metric", "certified").bind({"radii": "0,0.5,1"})(replace(given, noise=ask)))
+    found = list(discovery.spec("metric", "certified").bind({"radii": "0,0.5,1"})(replace(given, noise=ask)))
     far, near = 0.5 * stats.norm.ppf(ALPHA ** (1 / 1000)), 0.5 * stats.norm.ppf(stats.beta.ppf(ALPHA, 900, 101))
     assert 0.5 < near < 1 < far
     assert [(f.metric, f.about.get("epsilon"), f.k, f.n) for f in found if f.k is not None] == [

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advcli import catalog
+from advcli.catalog import discovery
 from advcli.layout import Halving, halve, placed, rectify_late
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
@@ -53,7 +53,7 @@ def classifier(network: nn.Module, channels: int) -> Classifier:
 def built(name: str, shape: tuple[int, ...], options: dict) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
-        return classifier(catalog.spec("architecture", name).bind(options)(shape, 10), shape[0])
+        return classifier(discovery.spec("architecture", name).bind(options)(shape, 10), shape[0])
 
 
 def slope(model: nn.Module, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
@@ -203,7 +203,7 @@ def test_gradients_are_only_tried_where_they_are_asked_for():
 
 def test_dropout_that_votes_goes_on_dropping_in_the_copy():
     network = built("cnn", (1, 28, 28), {})
-    model = catalog.spec("defense", "dropout-vote").bind({"passes": 20, "rate": 0.4})(network).eval().requires_grad_(False)
+    model = discovery.spec("defense", "dropout-vote").bind({"passes": 20, "rate": 0.4})(network).eval().requires_grad_(False)
     x = pictures((1, 28, 28))
     made = swift(model, x, DRAWS, gradients=False)
     assert made is not model
@@ -215,7 +215,7 @@ def test_dropout_that_votes_goes_on_dropping_in_the_copy():
 
 def job(model: nn.Module, eps: str, **settings) -> Job:
     options = {"steps": 12, "step_size": "0.03333", "random_start": False}
-    bound = catalog.spec("attack", "pgd").bind(options)
+    bound = discovery.spec("attack", "pgd").bind(options)
     return Job(model.eval(), bound, "linf", budgets(eps), None, "true", 0, torch.device("cpu"), **settings)
 
 
@@ -310,12 +310,12 @@ def test_an_attack_through_the_copy_is_as_strong(small_model):
     from advcli.pipeline import attack, inputs
     from advcli.runtime.reporter import SILENT
 
-    defaults = {one.name: one.default for one in catalog.verb("attack")[1]}
+    defaults = {one.name: one.default for one in discovery.verb("attack")[1]}
     given = inputs.checked("attack", {**defaults, "method": "pgd", "device": "cpu", "limit": 100, "eps": "0.1"})
     file = modelfile.read(small_model)
     data = inputs.data_of(file, None, None, **inputs.selection(given))
     settings = {"steps": 10, "step_size": "eps/5"}
-    made = attack.resolve(file, data, catalog.spec("attack", "pgd").bind(settings), given, SILENT)
+    made = attack.resolve(file, data, discovery.spec("attack", "pgd").bind(settings), given, SILENT)
     assert made.job.search is not made.job.model
     through, plain = (craft(one, data, 0, 100)["success"] for one in (made.job, replace(made.job, search=None)))
     assert 0 < plain.mean() < 1

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from advcli import catalog, modelfile, storage, vision, zoo
+from advcli import modelfile, storage, vision
+from advcli.catalog import discovery, torchvision_names
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import regimen
 from test_data import photographs
@@ -131,7 +132,7 @@ def test_the_filter_of_training_is_part_of_the_model(run, folder):
     assert run("train", "--arch", "mlp", "--preprocess", "gaussian:sigma=1", "--epochs", "12").code == 0
     whole, bare = modelfile.read("model.safetensors").module(), modelfile.read("model.safetensors").module(static=True)
     x = torch.rand(4, 1, 8, 8)
-    blurred = catalog.spec("defense", "gaussian").bind({"sigma": 1.0})(nn.Identity()).filter(x, SampleRNG(0, torch.arange(4)))
+    blurred = discovery.spec("defense", "gaussian").bind({"sigma": 1.0})(nn.Identity()).filter(x, SampleRNG(0, torch.arange(4)))
     with torch.no_grad():
         assert torch.allclose(whole(x), bare(blurred), atol=1e-6)
         assert not torch.allclose(whole(x), bare(x), atol=1e-2)
@@ -317,14 +318,14 @@ def test_weights_of_a_model_file_bring_their_normalisation(run, folder):
 def test_the_names_of_torchvision_are_those_that_it_registers():
     import torchvision.models
 
-    assert set(zoo.names()) == set(torchvision.models.list_models(module=torchvision.models))
+    assert set(torchvision_names.names()) == set(torchvision.models.list_models(module=torchvision.models))
 
 
 def test_torchvisions_resnet_fits_ours(folder):
     import torchvision.models
 
     theirs = torchvision.models.resnet18(weights=None, num_classes=5).eval()
-    ours = catalog.spec("architecture", "resnet18").bind({})((3, 224, 224), 5)
+    ours = discovery.spec("architecture", "resnet18").bind({})((3, 224, 224), 5)
     ours.load_state_dict(theirs.state_dict())
     x = torch.rand(2, 3, 96, 96)
     with torch.no_grad():
@@ -336,7 +337,7 @@ def test_torchvisions_resnet_fits_ours(folder):
 )
 def test_the_small_nets_have_the_sizes_that_their_papers_give_them(name, weights):
     shape = (1, 28, 28) if name in ("cleverhans-basic", "lenet") else (3, 32, 32)
-    net = catalog.spec("architecture", name).bind({})(shape, 10)
+    net = discovery.spec("architecture", name).bind({})(shape, 10)
     count = sum(one.numel() for one in net.parameters())
     assert count == weights
     assert net(torch.rand(2, *shape)).shape == (2, 10)
@@ -344,10 +345,10 @@ def test_the_small_nets_have_the_sizes_that_their_papers_give_them(name, weights
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 33, 40)])
 @pytest.mark.parametrize(
-    "name", [n for n in catalog.names("architecture") if catalog.spec("architecture", n).traits.family != "fitted"]
+    "name", [n for n in discovery.names("architecture") if discovery.spec("architecture", n).traits.family != "fitted"]
 )
 def test_every_architecture_takes_usual_pictures(name, shape):
-    net = catalog.spec("architecture", name).bind({})(shape, 3).train(False)
+    net = discovery.spec("architecture", name).bind({})(shape, 3).train(False)
     with torch.no_grad():
         assert net(torch.rand(2, *shape)).shape == (2, 3)
 

@@ -19,14 +19,14 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from advcli import catalog
+from advcli.catalog import discovery
+from advcli.catalog.options import EarlyStop, Label, OneEps, Option, Target, option
+from advcli.catalog.registry import Bound, Spec, refuse_unknown
 from advcli.errors import CommandError
 from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import BUDGETS, Budget, budget
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import EarlyStop, Label, OneEps, Option, Target, option
 from advcli.proposal import aim, direction_of, point_of, settled
-from advcli.registry import Bound, Spec, refuse_unknown
 from advcli.search import take
 from advcli.stack import frozen
 from advcli.victim import Goal, Tally, Victim
@@ -105,7 +105,7 @@ def words(spec: Spec) -> tuple[Option, ...]:
 @cache
 def opponent(text: str, channels: int) -> Opponent:
     """The attack of a word such as pgd:eps=0.3,steps=10; the default budget is that of grey or of colour images."""
-    spec, typed = catalog.spelled("attack", text)
+    spec, typed = discovery.spelled("attack", text)
     if spec.traits.kind not in KINDS:
         raise CommandError(f"{text}: {spec.name} has no budget to stay in; training takes budgeted and one-step attacks")
     refuse_unknown(f"--against {spec.name}", typed, (*words(spec), *spec.options))

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.numerics.balls import FREE, Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.registry import Bound
 from advcli.victim import Goal, Victim
 
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from advcli import catalog
+from advcli.catalog import discovery
+from advcli.catalog.registry import Bound
 from advcli.errors import InputError
 from advcli.fitted import Fitted
 from advcli.numerics.rng import SampleRNG
-from advcli.registry import Bound
 from advcli.rejection import Rejecting
 
 
@@ -67,10 +67,10 @@ class Classifier(nn.Module):
 def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:
     """The module of a recipe under the given defenses; its parameters are fresh."""
     shape, classes = tuple(recipe["input"]), len(recipe["classes"])
-    network = catalog.from_file("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])(shape, classes)
+    network = discovery.from_file("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])(shape, classes)
     model: nn.Module = Classifier(network, recipe["normalize"]["mean"], recipe["normalize"]["std"])
     members = recipe.get("members", [])
-    each = [catalog.from_file("defense", one["name"]).bind(one["parameters"]) for one in defenses]
+    each = [discovery.from_file("defense", one["name"]).bind(one["parameters"]) for one in defenses]
     takers = [bound.spec.name for bound in each if bound.spec.traits.members]
     if len(takers) > bool(members):
         raise InputError(f"{' and '.join(takers)}: each needs members of its own")
@@ -106,7 +106,7 @@ class Lesson:
 
 def network_of(text: str, shape: tuple[int, ...], classes: int) -> Classifier:
     """A fresh network of an architecture of the list, spelled as in cnn:width=16."""
-    spec, typed = catalog.spelled("architecture", text)
+    spec, typed = discovery.spelled("architecture", text)
     return Classifier(spec.bind(typed)(shape, classes), [0.0] * shape[0], [1.0] * shape[0])
 
 
@@ -127,7 +127,7 @@ def imported(recipe: Mapping[str, Any]) -> None:
         arch = one.get("arch") if isinstance(one, dict) else None
         name = arch.get("name") if isinstance(arch, dict) else None
         if isinstance(name, str) and ":" not in name:
-            catalog.from_file("architecture", name).load()
+            discovery.from_file("architecture", name).load()
 
 
 MEMBER, DEFENSE = "member/", "defense/"
@@ -190,7 +190,7 @@ def difference(own: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[in
 
 def is_random(defenses: Sequence[dict[str, Any]]) -> bool:
     """Whether a stack draws random numbers."""
-    return any(catalog.from_file("defense", one["name"]).traits.random for one in defenses)
+    return any(discovery.from_file("defense", one["name"]).traits.random for one in defenses)
 
 
 @contextmanager

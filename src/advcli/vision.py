@@ -10,7 +10,7 @@ import torchvision.models
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from advcli import zoo
+from advcli.catalog import torchvision_names
 from advcli.errors import CommandError, InputError
 from advcli.stack import Dropout
 
@@ -18,7 +18,7 @@ SIDE_HEADS = ("googlenet", "inception_v3")
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    if name in zoo.names():
+    if name in torchvision_names.names():
         return partial(build, name)
     raise AttributeError(f"module 'advcli.vision' has no attribute {name!r}")
 
@@ -52,7 +52,7 @@ def _drawing_by_sample(network: nn.Module) -> nn.Module:
 
 def pretrained(name: str, *, download: bool) -> Path:
     """The file of torchvision's published weights, from torch's own folder of such; fetched only when asked."""
-    if name not in zoo.names():
+    if name not in torchvision_names.names():
         raise CommandError(f"--pretrained: torchvision publishes no weights for {name}; give --weights FILE")
     weights = torchvision.models.get_model_weights(name).DEFAULT
     path: Path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]

@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
+from advcli.catalog.options import Objective, Param, Steps
+from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball, per_sample
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Objective, Param, Steps
-from advcli.registry import attack
 from advcli.search import Best, take
 from advcli.victim import Goal, Victim
 

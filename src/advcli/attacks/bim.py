@@ -10,10 +10,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from advcli.catalog.options import Objective, Param, StepSize
+from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Objective, Param, StepSize
-from advcli.registry import attack
 from advcli.search import Best, lengths, take
 from advcli.victim import Goal, Victim
 

@@ -10,11 +10,11 @@ from typing import Annotated, cast
 import torch
 from torch import Tensor
 
+from advcli.catalog.options import Param, Steps
+from advcli.catalog.registry import attack
 from advcli.crossing import fools, onto_boundary, random_start
 from advcli.numerics.balls import TINY, per_sample
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param, Steps
-from advcli.registry import attack
 from advcli.search import take
 from advcli.victim import Goal, Victim
 

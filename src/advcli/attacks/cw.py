@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from advcli.approach import approach
+from advcli.catalog.options import Param, Steps
+from advcli.catalog.registry import attack
 from advcli.numerics.balls import TINY, per_sample, room_to, to_plane
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param, Steps
-from advcli.registry import attack
 from advcli.search import take
 from advcli.victim import Goal, Victim
 

@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 from torch import Tensor
 
 from advcli.approach import approach
+from advcli.catalog.options import Param, Steps
+from advcli.catalog.registry import attack
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param, Steps
-from advcli.registry import attack
 from advcli.victim import Goal, Victim
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from advcli.catalog.options import Steps, StepSize
+from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball
 from advcli.numerics.losses import logit
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Steps, StepSize
-from advcli.registry import attack
 from advcli.search import Best, lengths, take
 from advcli.victim import Goal, Victim
 

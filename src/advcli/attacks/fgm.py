@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
+from advcli.catalog.options import Objective, Param
+from advcli.catalog.registry import attack
 from advcli.numerics.balls import unit
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Objective, Param
-from advcli.registry import attack
 from advcli.victim import Goal, Victim
 
 

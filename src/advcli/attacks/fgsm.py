@@ -6,10 +6,10 @@ it is paper 0's form, x + eps sign(grad_x F_t(x)). Where the gradient is exactly
 
 from torch import Tensor
 
+from advcli.catalog.options import Objective
+from advcli.catalog.registry import attack
 from advcli.numerics.balls import unit
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Objective
-from advcli.registry import attack
 from advcli.victim import Goal, Victim
 
 

@@ -10,13 +10,13 @@ from typing import Annotated
 
 from torch import Tensor
 
+from advcli.catalog.options import Param, Steps, StepSize
+from advcli.catalog.registry import attack
 from advcli.errors import CommandError
 from advcli.numerics.balls import TINY, per_sample, room_to
 from advcli.numerics.losses import cross_entropy
 from advcli.numerics.quantities import step_length
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param, Steps, StepSize
-from advcli.registry import attack
 from advcli.rejection import split
 from advcli.search import Best, take
 from advcli.victim import Goal, Victim

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
+from advcli.catalog.options import Objective, Param, Steps
+from advcli.catalog.registry import attack
 from advcli.numerics.balls import unit
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Objective, Param, Steps
-from advcli.registry import attack
 from advcli.search import Best, take
 from advcli.victim import Goal, Victim
 

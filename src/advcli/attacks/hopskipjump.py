@@ -12,11 +12,11 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import attack
 from advcli.crossing import fools, onto_boundary, random_start
 from advcli.numerics.balls import per_sample
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param
-from advcli.registry import attack
 from advcli.search import take
 from advcli.victim import Goal, Victim
 

@@ -17,9 +17,9 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import attack
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param
-from advcli.registry import attack
 from advcli.rejection import split
 from advcli.search import Best, take
 from advcli.victim import Goal, Victim

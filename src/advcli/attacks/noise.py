@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import attack
 from advcli.numerics.balls import GEOMETRY, per_sample
 from advcli.numerics.rng import SampleRNG, tree_sum
-from advcli.parameters import Param
-from advcli.registry import attack
 from advcli.victim import Goal, Victim
 
 

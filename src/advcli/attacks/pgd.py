@@ -8,10 +8,10 @@ from typing import Annotated
 
 from torch import Tensor
 
+from advcli.catalog.options import Norm, Objective, Param, Steps, StepSize
+from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Norm, Objective, Param, Steps, StepSize
-from advcli.registry import attack
 from advcli.search import Best, lengths, take
 from advcli.victim import Goal, Victim
 

@@ -13,10 +13,10 @@ from typing import Annotated, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import attack
 from advcli.errors import CommandError
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param
-from advcli.registry import attack
 from advcli.search import take
 from advcli.victim import Goal, Victim
 

@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import attack
 from advcli.numerics.balls import TINY, Ball, per_sample
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param
-from advcli.registry import attack
 from advcli.search import take
 from advcli.victim import Goal, Victim
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from advcli.beforehand import Ask, Teach
+from advcli.catalog.options import Param, StandInArch, StandInAttack
+from advcli.catalog.registry import attack
 from advcli.errors import AdvcliError
 from advcli.numerics.losses import logit
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param, StandInArch, StandInAttack
-from advcli.registry import attack
 from advcli.victim import Victim
 
 AT_ONCE = 256

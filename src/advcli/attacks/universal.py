@@ -15,12 +15,12 @@ from torch import Tensor
 
 from advcli.attacks.deepfool import deepfool
 from advcli.beforehand import Crowd
+from advcli.catalog.options import Param, StepSize
+from advcli.catalog.registry import attack
 from advcli.errors import CommandError
 from advcli.numerics.balls import GEOMETRY, room_to, unit
 from advcli.numerics.quantities import step_length
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param, StepSize
-from advcli.registry import attack
 from advcli.victim import Goal
 
 BLIND = 1.3  # times the loss of who knows nothing

@@ -12,11 +12,12 @@ from typing import Any
 
 import typer
 
-from advcli import __version__, catalog
+from advcli import __version__
+from advcli.catalog import discovery
+from advcli.catalog.options import Option, Param
 from advcli.cli import methods, options, render, tables
 from advcli.cli.help import Command, Group
 from advcli.errors import AdvcliError, CommandError
-from advcli.parameters import Option, Param
 from advcli.runtime import allocator, interrupts
 
 VERBS = ("train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export")
@@ -117,7 +118,7 @@ def build(verb: str | None, args: Sequence[str], answer: list[int], failures: li
         """How robust is this image classifier, really?"""
 
     for name in VERBS:
-        summary = catalog.verb(name)[0].partition("\n")[0]
+        summary = discovery.verb(name)[0].partition("\n")[0]
         if name == verb:
             app.command(name, cls=Command, help=_help(name, args), epilog=_epilog(name, args))(
                 _command(name, args, answer, failures)
@@ -136,10 +137,10 @@ def _version(value: bool) -> None:
 
 def _help(verb: str, args: Sequence[str]) -> str:
     """The verb's help, and that of the method that is named on the line."""
-    text = catalog.verb(verb)[0]
+    text = discovery.verb(verb)[0]
     for name, role in options.CHOICES.get(verb, {}).items():
         for one in options.values_of(f"--{name}", args) if not _completing() else ():
-            spec = catalog.spec(role, one)
+            spec = discovery.spec(role, one)
             paper = getattr(spec.traits, "paper", "")
             text += f"\n\n{one}: {spec.doc}" + (f"\n\npaper: {paper}" if paper else "")
     return text

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from advcli import catalog
+from advcli.catalog import discovery
 from advcli.cli.columns import table
 from advcli.cli.options import CHOICES
 
@@ -33,7 +33,7 @@ def methods(json: Annotated[bool, typer.Option("--json", help="Print one JSON do
 
 def entry(role: str, name: str) -> dict[str, Any]:
     """One method: its name, its traits, its options."""
-    spec = catalog.spec(role, name)
+    spec = discovery.spec(role, name)
     options = [
         {"name": o.name, "type": o.type.__name__, "default": o.default, "choices": list(o.choices), "help": o.param.help}
         for o in spec.options
@@ -42,12 +42,12 @@ def entry(role: str, name: str) -> dict[str, Any]:
 
 
 def document() -> str:
-    return json.dumps({title: [entry(role, name) for name in catalog.names(role)] for title, role in LISTS.items()})
+    return json.dumps({title: [entry(role, name) for name in discovery.names(role)] for title, role in LISTS.items()})
 
 
 def _table(role: str) -> str:
     rows = []
-    for name in catalog.names(role):
+    for name in discovery.names(role):
         one = entry(role, name)
         rows.append({
             "  name": f"  {name}",
@@ -68,7 +68,7 @@ def by_family(verb: str) -> str:
     blocks = []
     for option, role in CHOICES[verb].items():
         rows = sorted(
-            ((getattr(s.traits, "family", ""), s) for s in catalog.specs(role)), key=lambda pair: (pair[0], pair[1].name)
+            ((getattr(s.traits, "family", ""), s) for s in discovery.specs(role)), key=lambda pair: (pair[0], pair[1].name)
         )
         lines = [{f"--{option}": f"  {s.name}", "family": family, "": s.summary} for family, s in rows]
         blocks.append(table(lines))

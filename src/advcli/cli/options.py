@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from advcli import catalog
+from advcli.catalog import discovery
+from advcli.catalog.options import Option
+from advcli.catalog.registry import Spec
 from advcli.errors import CommandError
-from advcli.parameters import Option
-from advcli.registry import Spec
 
 # Which options of a verb choose a method of which role, and what is chosen where nothing is said.
 CHOICES: dict[str, dict[str, str]] = {
@@ -51,7 +51,7 @@ def values_of(flag: str, args: Sequence[str]) -> list[str]:
 
 def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[Spec]:
     """The methods that the arguments choose; of a half-typed line, those whose names are whole."""
-    _, options = catalog.verb(verb)
+    _, options = discovery.verb(verb)
     found = []
     for name, role in CHOICES.get(verb, {}).items():
         default = next(one.default for one in options if one.name == name)
@@ -59,8 +59,8 @@ def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[
         if len(names) > 1 and not next(one.many for one in options if one.name == name):
             raise CommandError(f"--{name} is given twice: {' and '.join(names)}")
         if half_typed:
-            names = [one for one in names if one in catalog.names(role)]
-        found += [catalog.spec(role, one) for one in names]
+            names = [one for one in names if one in discovery.names(role)]
+        found += [discovery.spec(role, one) for one in names]
     return found
 
 
@@ -71,7 +71,7 @@ def applies(one: Option, specs: Sequence[Spec]) -> bool:
 
 def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:
     """Every option of the command, with the heading that it stands under; those of the chosen methods first."""
-    _, options = catalog.verb(verb)
+    _, options = discovery.verb(verb)
     own = [(one, f"{OWN}{spec.name}") for spec in specs for one in spec.options]
     order = [COMMON, *HEADINGS]
     common = [(one, HEADING.get(one.name, COMMON)) for one in options if applies(one, specs)]
@@ -113,7 +113,7 @@ def completer(one: Option, verb: str) -> Callable[[str], list[str]] | None:
         return None
 
     def complete(incomplete: str) -> list[str]:
-        words = catalog.names(role) if role else one.choices
+        words = discovery.names(role) if role else one.choices
         return [word for word in words if word.startswith(incomplete)]
 
     return complete

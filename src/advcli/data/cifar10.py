@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from advcli import opening
+from advcli.catalog.registry import source
 from advcli.data.folder import folder as class_folder
 from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
 from advcli.library import Library
-from advcli.registry import source
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = {"train": [f"data_batch_{k}.bin" for k in range(1, 6)], "test": ["test_batch.bin"]}

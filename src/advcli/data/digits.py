@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from advcli.catalog.registry import source
 from advcli.dataset import Dataset, carve, stratified
 from advcli.numerics.arrays import Array
-from advcli.registry import source
 
 SHEET = Path(__file__).with_name("digits.png")
 TEST = 500

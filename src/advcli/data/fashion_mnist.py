@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from advcli.catalog.registry import source
 from advcli.dataset import Dataset
 from advcli.idx import digits_like
 from advcli.library import Library
-from advcli.registry import source
 
 COUNTS = {"train": 60_000, "test": 10_000}
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from advcli.catalog.registry import source
 from advcli.dataset import Dataset, carve
 from advcli.errors import Empty, InputError
 from advcli.header import canonical
 from advcli.numerics.arrays import Array
 from advcli.pictures import decode, mode_of
-from advcli.registry import source
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
+from advcli.catalog.registry import source
 from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.imageset import ImageSet
 from advcli.numerics.arrays import Array
-from advcli.registry import source
 
 
 @source(family="files", splits=())

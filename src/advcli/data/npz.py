@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from advcli import opening, schema
+from advcli.catalog.registry import source
 from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
 from advcli.numerics.arrays import Array
-from advcli.registry import source
 
 NAMES = (("images", "labels"), ("x", "y"), ("data", "labels"), ("arr_0", "arr_1"))
 SMALL, MOST_PACKED = 1 << 26, 20

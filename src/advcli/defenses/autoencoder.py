@@ -10,9 +10,9 @@ from typing import Annotated, cast
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import defense
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param
-from advcli.registry import defense
 from advcli.stack import Lesson
 
 functional = nn.functional

@@ -10,9 +10,9 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Fpr, Param
+from advcli.catalog.registry import defense
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Fpr, Param
-from advcli.registry import defense
 from advcli.rejection import Rejecting
 from advcli.stack import Lesson, network_of
 

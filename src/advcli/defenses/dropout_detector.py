@@ -10,12 +10,12 @@ from typing import Annotated, Literal, cast
 
 from torch import Tensor, nn
 
+from advcli.catalog.options import DropRate, Fpr, Param, Passes
+from advcli.catalog.registry import defense
 from advcli.defenses.dropout_vote import droppers, dropping
 from advcli.filters import straight_through
 from advcli.looks import looks
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import DropRate, Fpr, Param, Passes
-from advcli.registry import defense
 from advcli.rejection import Rejecting
 
 TINY = 1e-12

@@ -11,11 +11,11 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from advcli.catalog.options import DropRate, Passes
+from advcli.catalog.registry import defense
 from advcli.errors import CommandError
 from advcli.looks import elected, looks
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import DropRate, Passes
-from advcli.registry import defense
 from advcli.stack import Dropout
 
 

@@ -11,9 +11,9 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import defense
 from advcli.filters import Filtered
-from advcli.parameters import Param
-from advcli.registry import defense
 
 TRUNCATE = 4.0
 

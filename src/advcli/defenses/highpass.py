@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import defense
 from advcli.filters import Filtered
 from advcli.numerics.fourier import low_mask, passed
-from advcli.parameters import Param
-from advcli.registry import defense
 
 
 def high(x: Tensor, radius: float, shape: str, keep_dc: bool) -> Tensor:

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import defense
 from advcli.filters import Filtered
 from advcli.numerics.fourier import low_mask, passed
-from advcli.parameters import Param
-from advcli.registry import defense
 
 
 def low(x: Tensor, radius: float, shape: str) -> Tensor:

@@ -12,10 +12,10 @@ from typing import Annotated, cast
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import defense
 from advcli.looks import elected, looks, tally
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param
-from advcli.registry import defense
 
 
 class Smoothed(nn.Module):

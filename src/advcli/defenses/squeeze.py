@@ -11,10 +11,10 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import defense
 from advcli.errors import CommandError
 from advcli.filters import Filtered, straight_through
-from advcli.parameters import Param
-from advcli.registry import defense
 
 
 def reduce_depth(x: Tensor, bits: int) -> Tensor:

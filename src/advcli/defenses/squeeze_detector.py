@@ -9,11 +9,11 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Fpr, Param
+from advcli.catalog.registry import defense
 from advcli.defenses.squeeze import squeezed, window
 from advcli.errors import CommandError
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Fpr, Param
-from advcli.registry import defense
 from advcli.rejection import Rejecting
 
 Squeezer = tuple[int | None, tuple[int, int] | None]

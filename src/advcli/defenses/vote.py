@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import defense
 from advcli.defenses.average import together
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param
-from advcli.registry import defense
 
 RULES = {"majority": "vote", "mean-prob": "mean-prob", "mean-logit": "mean-logit"}
 

@@ -1,6 +1,6 @@
 """The share of images that the model has right, over the whole slice; images that were wrong from the start count."""
 
-from advcli.registry import metric
+from advcli.catalog.registry import metric
 from advcli.verdicts import Figures, Verdicts, rate
 
 

@@ -12,11 +12,11 @@ from typing import Annotated
 import numpy as np
 from scipy.special import ndtri
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import metric
 from advcli.numerics.arrays import Array
 from advcli.numerics.intervals import lower_bound
 from advcli.numerics.quantities import budgets
-from advcli.parameters import Param
-from advcli.registry import metric
 from advcli.verdicts import Figure, Figures, Noise, Verdicts, rate
 
 

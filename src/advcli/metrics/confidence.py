@@ -7,7 +7,7 @@ and no accuracy to compare it with.
 
 import numpy as np
 
-from advcli.registry import metric
+from advcli.catalog.registry import metric
 from advcli.verdicts import Figure, Figures, Verdicts
 
 

@@ -1,6 +1,6 @@
 """How often each class was taken for each other: the confusion matrix, as shares of the class."""
 
-from advcli.registry import metric
+from advcli.catalog.registry import metric
 from advcli.verdicts import Figures, Verdicts, rate
 
 

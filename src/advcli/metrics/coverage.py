@@ -4,7 +4,7 @@ coverage = accepted / n, accuracy-accepted = right / accepted, undetected = wron
 1 - coverage is the rate of false alarms; on adversarial images `undetected` is what is left of the attack.
 """
 
-from advcli.registry import metric
+from advcli.catalog.registry import metric
 from advcli.verdicts import Figures, Verdicts, rate
 
 

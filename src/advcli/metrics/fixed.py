@@ -4,7 +4,7 @@ fixed = #(pred(x) = y and victim(x_adv) != y) / #(victim(x_adv) != y), over all 
 victim says is stored in the set; where the victim is among the models, it is asked again.
 """
 
-from advcli.registry import metric
+from advcli.catalog.registry import metric
 from advcli.verdicts import Figures, Verdicts, rate
 
 

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import numpy as np
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import metric
 from advcli.errors import CommandError
 from advcli.numerics.quantities import fraction
-from advcli.parameters import Param
-from advcli.registry import metric
 from advcli.verdicts import Figures, Verdicts, rate
 
 

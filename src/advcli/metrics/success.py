@@ -4,7 +4,7 @@ An image whose target is its own class has nothing to win and is left out; a rej
 Of pictures that were made out of nothing, the share that is taken for its target.
 """
 
-from advcli.registry import metric
+from advcli.catalog.registry import metric
 from advcli.verdicts import Figures, Verdicts, rate
 
 

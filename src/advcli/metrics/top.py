@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import metric
 from advcli.errors import CommandError
-from advcli.parameters import Param
-from advcli.registry import metric
 from advcli.verdicts import Figures, Verdicts, rate
 
 

@@ -4,7 +4,7 @@ The share of images that the model has right as long as they are clean, and wron
 whatever class the attack was after. `linf` and `l2` are the mean distances that the source went: they differ by source.
 """
 
-from advcli.registry import metric
+from advcli.catalog.registry import metric
 from advcli.verdicts import Figures, Verdicts, rate
 
 

@@ -5,8 +5,8 @@ No pooling, and no bias in the convolutions.
 
 from torch import nn
 
+from advcli.catalog.registry import architecture
 from advcli.errors import CommandError
-from advcli.registry import architecture
 
 
 @architecture(family="convolutional", paper="papers/4")

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from torch import nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import architecture
 from advcli.errors import CommandError
-from advcli.parameters import Param
-from advcli.registry import architecture
 from advcli.stack import Dropout
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 from torch import nn
 
 from advcli import trees
+from advcli.catalog.options import Param
+from advcli.catalog.registry import architecture
 from advcli.fitted import Arrays, Fitted
 from advcli.numerics.arrays import Array
-from advcli.parameters import Param
-from advcli.registry import architecture
 
 
 @architecture(family="fitted", paper="scikit-learn.org")

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import architecture
 from advcli.dataset import stratified
 from advcli.fitted import Arrays, Fitted, from_table
 from advcli.numerics.arrays import Array
-from advcli.parameters import Param
-from advcli.registry import architecture
 
 KINDS = {"images": (torch.float32, 2), "labels": (torch.int64, 1)}
 

@@ -2,8 +2,8 @@
 
 from torch import nn
 
+from advcli.catalog.registry import architecture
 from advcli.errors import CommandError
-from advcli.registry import architecture
 
 
 @architecture(family="convolutional", paper="doi:10.1109/5.726791")

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from advcli.registry import architecture
+from advcli.catalog.registry import architecture
 
 
 @architecture(family="convolutional", paper="papers/4")

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from torch import nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import architecture
 from advcli.fitted import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
 from advcli.numerics.arrays import Array
-from advcli.parameters import Param
-from advcli.registry import architecture
 
 
 @architecture(family="fitted", paper="scikit-learn.org")

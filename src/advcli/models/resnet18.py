@@ -8,8 +8,8 @@ from typing import Annotated, Literal, cast
 
 from torch import Tensor, nn
 
-from advcli.parameters import Param
-from advcli.registry import architecture
+from advcli.catalog.options import Param
+from advcli.catalog.registry import architecture
 
 SMALL = 64
 

@@ -4,7 +4,7 @@ from math import prod
 
 from torch import nn
 
-from advcli.registry import architecture
+from advcli.catalog.registry import architecture
 
 
 @architecture(family="linear")

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import architecture
 from advcli.fitted import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
 from advcli.numerics.arrays import Array
-from advcli.parameters import Param
-from advcli.registry import architecture
 
 GAUSSIAN = {"support": (torch.float32, 2), "weight": (torch.float32, 2), "bias": (torch.float32, 1)}
 

@@ -7,9 +7,9 @@ from typing import Annotated, cast
 
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param
+from advcli.catalog.registry import architecture
 from advcli.errors import CommandError
-from advcli.parameters import Param
-from advcli.registry import architecture
 
 
 class Block(nn.Module):

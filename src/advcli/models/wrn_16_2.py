@@ -2,8 +2,8 @@
 
 from torch import nn
 
+from advcli.catalog.registry import architecture
 from advcli.models.wrn import network
-from advcli.registry import architecture
 
 
 @architecture(family="residual", paper="arXiv:1605.07146")

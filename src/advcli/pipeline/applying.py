@@ -5,12 +5,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from advcli.catalog.registry import AttackTraits, Bound, Spec
 from advcli.errors import CommandError, InputError
 from advcli.header import Header
 from advcli.imageset import ImageSet
 from advcli.numerics.quantities import budgets
 from advcli.pipeline.run import Run
-from advcli.registry import AttackTraits, Bound, Spec
 
 DEFAULT = "pgd"  # what --method is where nothing is said
 

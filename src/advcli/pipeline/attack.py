@@ -6,16 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from advcli import catalog
-from advcli.dataset import Dataset
-from advcli.errors import CommandError
-from advcli.header import Header
-from advcli.layout import placed
-from advcli.modelfile import ModelFile
-from advcli.numerics.balls import tolerance
-from advcli.numerics.quantities import BUDGETS, Budget, budgets
-from advcli.numerics.rng import SampleRNG
-from advcli.parameters import (
+from advcli.catalog import discovery
+from advcli.catalog.options import (
     Allow,
     Applied,
     BatchSize,
@@ -53,13 +45,21 @@ from advcli.parameters import (
     Static,
     Target,
 )
+from advcli.catalog.registry import Bound, Spec
+from advcli.dataset import Dataset
+from advcli.errors import CommandError
+from advcli.header import Header
+from advcli.layout import placed
+from advcli.modelfile import ModelFile
+from advcli.numerics.balls import tolerance
+from advcli.numerics.quantities import BUDGETS, Budget, budgets
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import applying, inputs, outputs, standins, universals
 from advcli.pipeline.beginnings import beginnings
 from advcli.pipeline.groundwork import fitting_images
 from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.pipeline.run import Run, estimate, publish
 from advcli.pipeline.victims import open_model
-from advcli.registry import Bound, Spec
 from advcli.rejection import rejects
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
@@ -121,10 +121,10 @@ def attack(
     path = outputs.target(output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if output else Path(inputs.PERTURBATIONS)
     outputs.keep_inputs([path, beside], [inputs.spelled(data)[0] if data else None, model, apply])
-    catalog.allow(given["allow"])
+    discovery.allow(given["allow"])
     ready = applying.read(Path(given["apply"])) if given["apply"] else None
-    bound = applying.bound(ready, given, options) if ready else catalog.spec("attack", method).bind(options)
-    inputs.refuse_idle(bound.spec, catalog.verb("attack")[1], given)
+    bound = applying.bound(ready, given, options) if ready else discovery.spec("attack", method).bind(options)
+    inputs.refuse_idle(bound.spec, discovery.verb("attack")[1], given)
     victim = open_model(model, talk, dry_run=dry_run)
     given["target"] = given["target"] or default_target(bound.spec, talk)
     if bound.spec.traits.has("start"):

@@ -6,12 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from advcli import catalog, modelfile, stack, storage
-from advcli.errors import CommandError, InputError
-from advcli.header import Header
-from advcli.modelfile import ModelFile
-from advcli.numerics.rng import SampleRNG
-from advcli.parameters import (
+from advcli import modelfile, stack, storage
+from advcli.catalog import discovery
+from advcli.catalog.options import (
     Allow,
     BatchSize,
     Device,
@@ -30,9 +27,13 @@ from advcli.parameters import (
     Output,
     Seed,
 )
+from advcli.catalog.registry import Bound
+from advcli.errors import CommandError, InputError
+from advcli.header import Header
+from advcli.modelfile import ModelFile
+from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import filtering, inputs, learning, outputs
 from advcli.pipeline.victims import open_model
-from advcli.registry import Bound
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
 
@@ -64,13 +65,13 @@ def defend(
     The result is defended.safetensors, or F.filtered.h5 beside each F.h5.
     """
     given = inputs.checked("defend", {k: v for k, v in locals().items() if k not in ("options", "talk")})
-    bound = catalog.spec("defense", method).bind(options)
+    bound = discovery.spec("defense", method).bind(options)
     traits = bound.spec.traits
     if files and model:
         raise CommandError("give files to filter, or --model to defend, not both")
     if traits.members and not given["member"]:
         raise CommandError(f"{method}: name the other models with --member")
-    inputs.refuse_idle(bound.spec, catalog.verb("defend")[1], given)
+    inputs.refuse_idle(bound.spec, discovery.verb("defend")[1], given)
     if output and len(given["files"]) > 1:
         raise CommandError("-o names one file; without it every filtered set lies beside its source")
     if files and (traits.members or traits.learns or traits.rejects or not traits.filters):
@@ -83,7 +84,7 @@ def defend(
 
 
 def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estimate:
-    catalog.allow(given["allow"])
+    discovery.allow(given["allow"])
     base = open_model(given["model"], talk, dry_run=given["dry_run"])
     path = outputs.target(given["output"], inputs.DEFENDED)
     if given["dry_run"]:

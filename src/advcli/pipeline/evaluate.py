@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from advcli import catalog
-from advcli.errors import CommandError, InputError
-from advcli.imageset import ImageSet
-from advcli.modelfile import ModelFile, read
-from advcli.numerics.quantities import fraction
-from advcli.parameters import (
+from advcli.catalog import discovery
+from advcli.catalog.options import (
     Allow,
     BatchSize,
     Classes,
@@ -29,12 +25,16 @@ from advcli.parameters import (
     Seed,
     Split,
 )
+from advcli.catalog.registry import Bound, refuse_unknown
+from advcli.errors import CommandError, InputError
+from advcli.imageset import ImageSet
+from advcli.modelfile import ModelFile, read
+from advcli.numerics.quantities import fraction
 from advcli.pipeline import inputs, noise
 from advcli.pipeline.compare import comparisons
 from advcli.pipeline.judge import Facts, Judge
 from advcli.pipeline.subjects import Subject, check_fit, from_data, from_file
 from advcli.pipeline.worst import Standing, Worst, standing
-from advcli.registry import Bound, refuse_unknown
 from advcli.runtime.reporter import SILENT, Talk
 
 ANSWERS = ("accuracy", "robust_accuracy")
@@ -90,7 +90,7 @@ def evaluate(
     Accuracy and success with exact intervals, and beside each figure the threat model it holds under.
     """
     given = inputs.checked("evaluate", {k: v for k, v in locals().items() if k not in ("options", "talk")})
-    catalog.allow(given["allow"])
+    discovery.allow(given["allow"])
     bars = [_bar(text) for text in given["fail_under"]]
     metrics = chosen(given["metric"], options)
     if any(name == "accuracy" for name, _ in bars) and not any(one.spec.name == "accuracy" for one in metrics):
@@ -146,7 +146,7 @@ def as_asked(subjects: list[Subject], pixels: str) -> list[Subject]:
 
 def chosen(names: tuple[str, ...], options: dict[str, object]) -> list[Bound]:
     """The metrics asked for, or the default ones, with their options."""
-    specs = [catalog.spec("metric", name) for name in names] or [s for s in catalog.specs("metric") if s.traits.default]
+    specs = [discovery.spec("metric", name) for name in names] or [s for s in discovery.specs("metric") if s.traits.default]
     refuse_unknown("evaluate", options, tuple(o for s in specs for o in s.options))
     return [s.bind({k: v for k, v in options.items() if s.option(k)}) for s in specs]
 

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from advcli import modelfile, storage
+from advcli.catalog.options import Force, Output, Param
 from advcli.errors import CommandError
 from advcli.imageset import ImageSet
-from advcli.parameters import Force, Output, Param
 from advcli.pipeline.craft import as_bytes
 from advcli.runtime.reporter import SILENT, Talk
 

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from advcli import imagewriter, storage, structure
+from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.imageset import ImageSet
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs, outputs
-from advcli.registry import Bound
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
 

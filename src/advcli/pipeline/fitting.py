@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from advcli import catalog, stack
+from advcli import stack
+from advcli.catalog import discovery
 from advcli.errors import CommandError
 from advcli.fitted import Fitted
 from advcli.numerics.arrays import Array
@@ -28,7 +29,7 @@ def is_fitted(plan: Plan) -> bool:
 
 def refuse_loop_options(given: dict[str, Any]) -> None:
     """Options of the loop would do nothing."""
-    for one in catalog.verb("train")[1]:
+    for one in discovery.verb("train")[1]:
         if one.name in LOOP and given[one.name] != one.default:
             raise CommandError(f"{given['arch']} has no option {one.flag}: scikit-learn fits it, no loop trains it")
 

@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli import catalog, foreign, imagewriter, modelfile, schema, stack, storage
+from advcli import foreign, imagewriter, modelfile, schema, stack, storage
+from advcli.catalog import discovery
+from advcli.catalog.options import DataDir, Download, Force, ImageSize, Output, Param, Resize, Split
+from advcli.catalog.registry import Bound
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.header import Header
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import fraction
-from advcli.parameters import DataDir, Download, Force, ImageSize, Output, Param, Resize, Split
 from advcli.pipeline import inputs, outputs
-from advcli.registry import Bound
 from advcli.runtime.reporter import SILENT, Talk
 
 MOST_CLASSES = 100_000
@@ -62,8 +63,8 @@ def importing(
         if given[name] is not None:
             raise CommandError(f"--{name.replace('_', '-')}: is for pictures; {file} holds weights")
     if arch is None:
-        raise CommandError(f"--arch: name the architecture; there are {', '.join(catalog.names('architecture'))}")
-    return _weights(given, catalog.spec("architecture", arch).bind(options), talk)
+        raise CommandError(f"--arch: name the architecture; there are {', '.join(discovery.names('architecture'))}")
+    return _weights(given, discovery.spec("architecture", arch).bind(options), talk)
 
 
 def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:

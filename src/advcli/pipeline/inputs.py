@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 
-from advcli import catalog, imageset, modelfile, opening
+from advcli import imageset, modelfile, opening
+from advcli.catalog import discovery
+from advcli.catalog.options import Option
+from advcli.catalog.registry import Spec
 from advcli.data.folder import folder, listing_digest
 from advcli.data.imageset import imageset as image_set
 from advcli.data.npz import npz
@@ -18,8 +21,6 @@ from advcli.errors import CommandError, InputError
 from advcli.header import Header
 from advcli.library import Library, library
 from advcli.modelfile import ModelFile
-from advcli.parameters import Option
-from advcli.registry import Spec
 
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
 ADVERSARIAL, PERTURBATIONS = "adversarial.h5", "perturbations.h5"
@@ -30,7 +31,7 @@ FOREIGN = (".pt", ".pth", ".safetensors", ".npz")
 
 def checked(verb: str, given: dict[str, Any]) -> dict[str, Any]:
     """The verb's arguments, read and range-checked by its own parameters."""
-    _, options = catalog.verb(verb)
+    _, options = discovery.verb(verb)
     return {o.name: o.read(given[o.name]) for o in options if o.name in given}
 
 
@@ -131,11 +132,11 @@ def open_data(
 
 def known_sets() -> list[str]:
     """Data sets that have a name."""
-    return [one.name for one in catalog.specs("source") if one.traits.family != "files"]
+    return [one.name for one in discovery.specs("source") if one.traits.family != "files"]
 
 
 def _known(name: str, split: str, sizes: dict[str, int | None], where: Library) -> Dataset:
-    spec = catalog.spec("source", name)
+    spec = discovery.spec("source", name)
     if spec.traits.family == "embedded":
         found: Dataset = spec.load()(split)
     elif any(sizes.values()) and spec.traits.family == "photographs":

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.registry import Bound
 from advcli.errors import AdvcliError
 from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import Budget
 from advcli.numerics.quantize import quantize
 from advcli.numerics.rng import SampleRNG
 from advcli.proposal import settled
-from advcli.registry import Bound
 from advcli.rejection import decision
 
 UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget

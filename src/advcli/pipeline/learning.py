@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcli import catalog, stack
+from advcli import stack
+from advcli.catalog import discovery
+from advcli.catalog.registry import Bound
 from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.header import Header
@@ -21,7 +23,6 @@ from advcli.pipeline.outputs import Parts
 from advcli.pipeline.regimen import RATES
 from advcli.pipeline.train import find_epochs
 from advcli.pipeline.trainer import Plan, Trainer
-from advcli.registry import Bound
 from advcli.runtime.reporter import Talk
 from advcli.stack import Lesson
 
@@ -100,7 +101,7 @@ def prepared(bound: Bound, base: ModelFile, given: dict[str, Any], talk: Talk) -
             raise InputError(
                 f"{data.name}:{data.split}: holds {data.kind} images; a defense learns from clean ones of the train split"
             )
-        loop = {one.name: one.default for one in catalog.verb("train")[1]}
+        loop = {one.name: one.default for one in discovery.verb("train")[1]}
         own = {"epochs": find_epochs(given["epochs"], len(data)), "lr": given["lr"] or RATES["adam"], "seed": given["seed"]}
         settings = {**loop, **own, "batch_size": given["batch_size"] or 64}
         lessons = Lessons(data, [opponent(one, base.shape[0]) for one in given["against"]], settings, device, talk)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from advcli.catalog.registry import Bound
 from advcli.defenses.smoothing import Smoothed
 from advcli.errors import InputError
 from advcli.looks import MOST
@@ -14,7 +15,6 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs
 from advcli.pipeline.subjects import Subject
-from advcli.registry import Bound
 from advcli.runtime.reporter import Talk
 from advcli.stack import frozen
 from advcli.verdicts import Noise

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from advcli import catalog
+from advcli.catalog import discovery
 from advcli.errors import CommandError
 from advcli.header import NOTHING, Header, from_nothing, short
 from advcli.pipeline.inputs import ADVERSARIAL, DEFENDED, MODEL, PERTURBATIONS, find_file, find_folder
@@ -83,12 +83,12 @@ def _data_words(data: Header | None, where: Path) -> list[str]:
 
 def _option_words(values: dict[str, Any], verb: str, role: str | None, method: str | None) -> list[str]:
     """Every recorded value that is not the default, as options."""
-    _, known = catalog.verb(verb)
+    _, known = discovery.verb(verb)
     options = {one.name: one for one in known}
     try:
-        options |= {one.name: one for one in catalog.spec(role, method).options} if role and method else {}
+        options |= {one.name: one for one in discovery.spec(role, method).options} if role and method else {}
         if "arch" in values:
-            options |= {one.name: one for one in catalog.spec("architecture", values["arch"]).options}
+            options |= {one.name: one for one in discovery.spec("architecture", values["arch"]).options}
     except CommandError:
         pass  # a user's own method that is not at hand: its options are spelled by their names alone
     words = []

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from advcli.catalog.registry import Bound
 from advcli.modelfile import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import fraction
 from advcli.pipeline.subjects import Subject
-from advcli.registry import Bound
 from advcli.verdicts import Figure, Verdicts
 
 Row = dict[str, Any]

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from advcli import opening, schema
+from advcli.catalog.options import Files, Param
 from advcli.errors import InputError
 from advcli.header import Header, parse
-from advcli.parameters import Files, Param
 from advcli.pipeline import inputs
 from advcli.pipeline.provenance import command, describe
 from advcli.runtime.reporter import SILENT, Talk

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli import catalog, modelfile, stack
+from advcli import modelfile, stack
+from advcli.catalog import discovery
+from advcli.catalog.registry import Bound
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
 from advcli.header import Header
@@ -21,7 +23,6 @@ from advcli.pipeline.groundwork import Groundwork, recorded
 from advcli.pipeline.job import Job
 from advcli.pipeline.regimen import RATES
 from advcli.pipeline.trainer import Plan, Trainer
-from advcli.registry import Bound
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.victim import Tally, Victim
 
@@ -34,7 +35,7 @@ BATCH = 32  # images of a step: few, for there are few images
 def inner(method: Bound, given: Header) -> Bound:
     """What the stand-in is attacked with: it asks a model, and stays in a budget."""
     text = str(method.parameters["attack"])
-    spec, typed = catalog.spelled("attack", text)
+    spec, typed = discovery.spelled("attack", text)
     if spec.traits.kind not in KINDS or spec.traits.access == "none":
         raise CommandError(f"--attack {text}: takes attacks that ask a model and stay in a budget; {spec.name} is none")
     if bool(given["target"]) > bool(spec.traits.targeted) or (not given["target"] and spec.traits.targeted == "only"):
@@ -44,7 +45,7 @@ def inner(method: Bound, given: Header) -> Bound:
 
 def network_of(method: Bound) -> Bound:
     """The architecture of the stand-in."""
-    spec, typed = catalog.spelled("architecture", str(method.parameters["arch"]))
+    spec, typed = discovery.spelled("architecture", str(method.parameters["arch"]))
     if spec.traits.family == "fitted":
         raise CommandError(f"--arch {spec.name}: has no gradients; a stand-in is a network")
     return spec.bind(typed)
@@ -162,8 +163,8 @@ class School:
             origin={"name": "tensors", "split": "train"},
             pixels=pixels,
         )
-        recipe = catalog.spec("recipe", "standard")
-        loop: dict[str, Any] = {one.name: one.default for one in catalog.verb("train")[1]}
+        recipe = discovery.spec("recipe", "standard")
+        loop: dict[str, Any] = {one.name: one.default for one in discovery.verb("train")[1]}
         given = {**loop, "epochs": epochs, "lr": RATES["adam"], "seed": self.job.seed, "batch_size": BATCH}
         loss = partial(recipe.load(), **recipe.bind({}).parameters)
         return Plan(images, None, loss, recipe.given, self.pupil, [], given, epochs, self.job.device)

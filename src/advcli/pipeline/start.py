@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcli import catalog, foreign, modelfile, vision
+from advcli import foreign, modelfile, vision
+from advcli.catalog import discovery
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.modelfile import ModelFile
@@ -41,7 +42,7 @@ def open_teacher(path: str, images: Dataset) -> ModelFile:
     if found.shape != images.shape:
         have, want = ("x".join(map(str, shape)) for shape in (images.shape, found.shape))
         raise InputError(f"{images.name}: images are {have} (channels, height, width), {path} takes {want}")
-    if any(catalog.from_file("defense", one["name"]).traits.rejects for one in found.defenses):
+    if any(discovery.from_file("defense", one["name"]).traits.rejects for one in found.defenses):
         raise InputError(f"{path}: refuses to answer for some pictures, and cannot teach; take the model without its detector")
     return found
 

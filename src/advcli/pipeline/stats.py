@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advcli import opening, schema, storage
+from advcli.catalog.options import Files, Force, Output, Param
 from advcli.errors import CommandError, InputError
 from advcli.figures import histogram
 from advcli.figures.sheet import sheet
@@ -21,7 +22,6 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
 from advcli.numerics.moments import Moments
 from advcli.numerics.quantities import fraction
-from advcli.parameters import Files, Force, Output, Param
 from advcli.pipeline import inputs, outputs
 from advcli.runtime.reporter import SILENT, Talk
 

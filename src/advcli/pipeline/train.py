@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from advcli import catalog, modelfile, opening, stack, storage
-from advcli.dataset import Dataset
-from advcli.errors import CommandError, Empty, InputError
-from advcli.parameters import (
+from advcli import modelfile, opening, stack, storage
+from advcli.catalog import discovery
+from advcli.catalog.options import (
     Classes,
     Data,
     DataDir,
@@ -28,6 +27,9 @@ from advcli.parameters import (
     Resize,
     Seed,
 )
+from advcli.catalog.registry import Bound, refuse_unknown
+from advcli.dataset import Dataset
+from advcli.errors import CommandError, Empty, InputError
 from advcli.pipeline import inputs, outputs, watch
 from advcli.pipeline.fitting import fit, is_fitted, refuse_loop_options
 from advcli.pipeline.importing import numbers
@@ -35,7 +37,6 @@ from advcli.pipeline.regimen import RATES, freeze
 from advcli.pipeline.start import open_teacher, start_weights
 from advcli.pipeline.trainer import Plan, Trainer
 from advcli.pipeline.watch import Log
-from advcli.registry import Bound, refuse_unknown
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
 
@@ -110,7 +111,7 @@ def train(
     objective, network = split_options(recipe, arch, options)
     if network.spec.traits.family == "fitted":
         refuse_loop_options(given)
-    inputs.refuse_idle(objective.spec, catalog.verb("train")[1], given)
+    inputs.refuse_idle(objective.spec, discovery.verb("train")[1], given)
     if objective.spec.has("teacher") and not teacher:
         raise CommandError(f"{recipe}: needs a model to learn from; give --teacher FILE")
     watch.resolved(objective, 1)  # refuses what it cannot train against before anything is read
@@ -217,7 +218,7 @@ def filters(text: str | None) -> list[Bound]:
     """The defense of --preprocess, NAME or NAME:option=value,..."""
     if text is None:
         return []
-    spec, typed = catalog.spelled("defense", text)
+    spec, typed = discovery.spelled("defense", text)
     if spec.traits.family != "filter":
         raise CommandError(f"--preprocess {spec.name}: is no filter of pictures")
     return [spec.bind(typed)]
@@ -261,7 +262,7 @@ def refuse_repeats(images: Dataset) -> None:
 
 def split_options(recipe: str, arch: str, options: dict[str, object]) -> tuple[Bound, Bound]:
     """Which options are the recipe's and which the architecture's; others are refused by name."""
-    first, second = catalog.spec("recipe", recipe), catalog.spec("architecture", arch)
+    first, second = discovery.spec("recipe", recipe), discovery.spec("architecture", arch)
     refuse_unknown(f"{recipe} on {arch}", options, (*first.options, *second.options))
     mine = {k: v for k, v in options.items() if first.option(k)}
     return first.bind(mine), second.bind({k: v for k, v in options.items() if k not in mine})

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from advcli import imagewriter
 from advcli.beforehand import Crowd
+from advcli.catalog.registry import Bound
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
 from advcli.header import Header
@@ -23,7 +24,6 @@ from advcli.pipeline import outputs
 from advcli.pipeline.batches import Batches
 from advcli.pipeline.groundwork import Groundwork, recorded
 from advcli.pipeline.job import Job
-from advcli.registry import Bound
 from advcli.runtime.reporter import Talk
 from advcli.victim import Goal, Tally, Victim
 

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from advcli import catalog, modelfile
+from advcli import modelfile
+from advcli.catalog import discovery
+from advcli.catalog.options import Allow, Device, Files, Model
 from advcli.errors import Damaged, InputError
 from advcli.header import from_nothing
 from advcli.imageset import ImageSet
@@ -16,7 +18,6 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, distance, tolerance
 from advcli.numerics.quantize import on_grid
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Allow, Device, Files, Model
 from advcli.pipeline import inputs
 from advcli.rejection import decision
 from advcli.rejection import rejects as can_reject
@@ -61,7 +62,7 @@ def verify(
     The answer is no (exit 1) where a digest, a bound or a prediction differs.
     """
     given = inputs.checked("verify", {k: v for k, v in locals().items() if k != "talk"})
-    catalog.allow(given["allow"])
+    discovery.allow(given["allow"])
     return Verification([_one(Path(name), given, talk) for name in given["files"]])
 
 

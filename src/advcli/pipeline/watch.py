@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from advcli import catalog
+from advcli.catalog import discovery
+from advcli.catalog.registry import Bound
 from advcli.dataset import Dataset
 from advcli.numerics.intervals import exact_interval
 from advcli.numerics.quantities import BUDGETS, Budget, budget
@@ -21,7 +22,6 @@ from advcli.numerics.rng import SampleRNG
 from advcli.opponent import opponent
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import Job
-from advcli.registry import Bound
 from advcli.runtime.reporter import Talk
 from advcli.stack import frozen
 
@@ -43,12 +43,12 @@ class Threat:
     def attacks(self) -> dict[str, Bound]:
         """One step and many; what is measured is named by their names."""
         if self.norm == "linf":
-            one = catalog.spec("attack", "fgsm").bind({})
+            one = discovery.spec("attack", "fgsm").bind({})
         else:
-            one = catalog.spec("attack", "fgm").bind({"norm": self.norm})
+            one = discovery.spec("attack", "fgm").bind({"norm": self.norm})
         if self.norm == "raw":
             return {one.spec.name: one}
-        return {one.spec.name: one, MANY: catalog.spec("attack", "pgd").bind({"norm": self.norm, "steps": STEPS})}
+        return {one.spec.name: one, MANY: discovery.spec("attack", "pgd").bind({"norm": self.norm, "steps": STEPS})}
 
 
 def accuracy(model: nn.Module, data: Dataset, device: torch.device, seed: int) -> tuple[int, int]:

@@ -12,11 +12,11 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
+from advcli.catalog.options import Against, Param
+from advcli.catalog.registry import recipe
 from advcli.numerics.losses import cross_entropy
 from advcli.numerics.rng import SampleRNG
 from advcli.opponent import opponent
-from advcli.parameters import Against, Param
-from advcli.registry import recipe
 
 
 @recipe(family="adversarial", paper="arXiv:1412.6572")

@@ -9,9 +9,9 @@ does, in evaluation mode.
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.options import Temperature
+from advcli.catalog.registry import recipe
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Temperature
-from advcli.registry import recipe
 
 
 @recipe(family="distillation", paper="arXiv:1511.04508")

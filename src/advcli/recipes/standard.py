@@ -4,9 +4,9 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
+from advcli.catalog.options import Param, Temperature
+from advcli.catalog.registry import recipe
 from advcli.numerics.rng import SampleRNG
-from advcli.parameters import Param, Temperature
-from advcli.registry import recipe
 
 
 @recipe(family="plain")

@@ -9,13 +9,13 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
+from advcli.catalog.options import Norm, OneEps, Param, Steps, StepSize
+from advcli.catalog.registry import recipe
 from advcli.numerics.balls import Ball
 from advcli.numerics.losses import cross_entropy, divergence
 from advcli.numerics.quantities import BUDGETS, budget
 from advcli.numerics.rng import SampleRNG
 from advcli.opponent import sparring
-from advcli.parameters import Norm, OneEps, Param, Steps, StepSize
-from advcli.registry import recipe
 from advcli.search import lengths
 
 NOISE = 0.001

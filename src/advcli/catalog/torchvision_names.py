@@ -5,7 +5,7 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-from advcli.registry import PlainTraits, Spec
+from advcli.catalog.registry import PlainTraits, Spec
 
 
 @cache

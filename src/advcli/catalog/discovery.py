@@ -16,12 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-from advcli import parameters, registry, zoo
+from advcli.catalog import options, registry, torchvision_names
+from advcli.catalog.options import Option, Param, option
+from advcli.catalog.registry import Spec
 from advcli.errors import CommandError, InputError
-from advcli.parameters import Option, Param, option
-from advcli.registry import Spec
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 FOLDERS = {
     "attack": "attacks",
     "defense": "defenses",
@@ -30,7 +30,7 @@ FOLDERS = {
     "source": "data",
     "metric": "metrics",
 }
-GIVEN = ("rng", "early_stop", "teacher", "epoch")  # what the pipeline hands to a method that asks for it: no options of it
+GIVEN = ("rng", "early_stop", "teacher", "epoch")  # what the program hands to a method that asks for it: no options of it
 PERMITTED: set[str] = set()
 PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "tuple": tuple}
 FORMS: dict[str, Any] = {"Annotated": Annotated, "Literal": Literal}
@@ -67,8 +67,8 @@ def spec(role: str, name: str) -> Spec:
     if ":" in name:
         PERMITTED.add(name)
         return _own(role, name)
-    if name not in names(role) and role == "architecture" and name in zoo.names():
-        return zoo.spec(name)
+    if name not in names(role) and role == "architecture" and name in torchvision_names.names():
+        return torchvision_names.spec(name)
     if name not in names(role):
         raise CommandError(f"there is no {role} {name!r}; there are {', '.join(names(role))}, or package.module:function")
     stem = name.replace("-", "_")
@@ -142,7 +142,7 @@ def _value(node: ast.expr) -> Any:
 def _annotation(node: ast.expr | None) -> Any:
     """The annotation that a piece of source spells, built without running it."""
     if isinstance(node, ast.Name):
-        return PLAIN[node.id] if node.id in PLAIN else getattr(parameters, node.id)
+        return PLAIN[node.id] if node.id in PLAIN else getattr(options, node.id)
     if isinstance(node, ast.BinOp):
         return _annotation(node.left) | None if _is_none(node.right) else _annotation(node.left)
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
@@ -166,7 +166,7 @@ def _own(role: str, name: str) -> Spec:
     if function is None:
         raise CommandError(f"{module_name} has nothing called {attribute!r}")
     if getattr(function, "__advcli__", (None,))[0] != role:
-        raise CommandError(f"{name} is no {role}: decorate it with @{role}(...) from advcli.registry")
+        raise CommandError(f"{name} is no {role}: decorate it with @{role}(...) from advcli.catalog.registry")
     return from_function(role, name, function)
 
 

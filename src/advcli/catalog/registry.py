@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from advcli.catalog.options import Option
 from advcli.errors import CommandError
-from advcli.parameters import Option
 
 F = TypeVar("F", bound=Callable[..., Any])
 Access = Literal["gradient", "scores", "labels", "none"]
@@ -109,7 +109,7 @@ class Spec:
     options: tuple[Option, ...]
     module: str
     attribute: str
-    given: tuple[str, ...] = ()  # what the function asks of the pipeline: draws, a teacher, the epoch
+    given: tuple[str, ...] = ()  # what the function asks of the program: draws, a teacher, the epoch
 
     @property
     def summary(self) -> str:

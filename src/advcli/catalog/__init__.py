@@ -1,0 +1,1 @@
+"""Which methods exist and which options they have; nothing heavy is imported here."""
