@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from advcli import storage
+from advcli.files import atomic
 
 
 class Stop(BaseException):
     """The process ends here."""
 
 
-class Failing(storage.Calls):
+class Failing(atomic.Calls):
     """The n-th call fails; `short` makes writes take one byte, or a third, at a time."""
 
     def __init__(self, at: int = 0, failure: BaseException | None = None, *, short: bool = False) -> None:
@@ -32,7 +32,7 @@ class Failing(storage.Calls):
 def _failing(name):
     def call(self, *args):
         self._tick()
-        return getattr(storage.Calls, name)(self, *args)
+        return getattr(atomic.Calls, name)(self, *args)
 
     return call
 
@@ -41,7 +41,7 @@ for _name in ("mkdir", "rmdir", "create", "open", "fsync", "sync_folder", "renam
     setattr(Failing, _name, _failing(_name))
 
 
-class Recording(storage.Calls):
+class Recording(atomic.Calls):
     """Does everything, and writes down what matters after a crash: (what, where, ...)."""
 
     def __init__(self) -> None:

@@ -35,11 +35,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advcli import foreign, imagewriter, modelfile, pictures
+from advcli import foreign, modelfile, pictures
 from advcli.cli.app import main
 from advcli.data import npz
 from advcli.errors import AdvcliError
-from advcli.imageset import ImageSet
+from advcli.files import imageset_writer
+from advcli.files.imageset_reader import ImageSet
 
 SECONDS, MEMORY, BATCH = 15, 1 << 30, 50
 OUTCOMES = ("read", "refused", "other error", "memory", "crash", "hang", "refused by a child")
@@ -147,7 +148,7 @@ def mend_set(data: bytes, seed: bytes, draw: random.Random) -> bytes:
             struct.pack_into("<I", mended, end, lookup3(bytes(mended[start:end])))
         data = bytes(mended)
     if draw.random() < 0.95 and len(data) > 512:
-        data = imagewriter.block(hashlib.sha256(data[512:]).hexdigest()) + data[512:]
+        data = imageset_writer.block(hashlib.sha256(data[512:]).hexdigest()) + data[512:]
     return data
 
 
@@ -260,12 +261,12 @@ def foreign_set_seeds() -> list[bytes]:
                 h5py.File("seeds/adversarial.h5") as source,
                 h5py.File("seeds/foreign.h5", "w", userblock_size=512, libver=libver) as target,
             ):
-                target.attrs["format"] = np.bytes_(imagewriter.MAGIC)
+                target.attrs["format"] = np.bytes_(imageset_writer.MAGIC)
                 for name in source:
                     options = {**how, "maxshape": (None,) * source[name].ndim} if "maxshape" in how else how
                     target.create_dataset(name, data=source[name][:], **options)
             data = Path("seeds/foreign.h5").read_bytes()
-            found.append(imagewriter.block(hashlib.sha256(data[512:]).hexdigest()) + data[512:])
+            found.append(imageset_writer.block(hashlib.sha256(data[512:]).hexdigest()) + data[512:])
     return found
 
 

@@ -17,8 +17,9 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from advcli import imagewriter, modelfile
-from advcli.header import canonical
+from advcli import modelfile
+from advcli.files import imageset_writer
+from advcli.files.header import canonical
 
 MADE = {"verb": "attack", "method": None, "data": None, "parameters": {}, "options": {}, "parents": [], "environment": {}}
 HEADER = {"kind": "clean", "classes": ["a", "b"], "split": "test", "range": [0, 1], "made": MADE}
@@ -37,7 +38,7 @@ class Case:
 def resealed(path: Path) -> Path:
     """Give a changed image set a digest that fits."""
     data = path.read_bytes()
-    path.write_bytes(imagewriter.block(hashlib.sha256(data[512:]).hexdigest()) + data[512:])
+    path.write_bytes(imageset_writer.block(hashlib.sha256(data[512:]).hexdigest()) + data[512:])
     return path
 
 
@@ -50,7 +51,7 @@ def image_set(change: Callable[[h5py.File], object], header: object = HEADER, li
     """x.h5 as another tool would write it, changed."""
     path = Path("x.h5")
     with h5py.File(path, "w", userblock_size=512, libver=(libver, "v110")) as file:
-        file.attrs["format"] = np.bytes_(imagewriter.MAGIC)
+        file.attrs["format"] = np.bytes_(imageset_writer.MAGIC)
         text = header if isinstance(header, bytes) else canonical(header)
         file["header"] = np.frombuffer(text, np.uint8)
         for name, values in columns().items():
@@ -263,12 +264,12 @@ BROKEN = {
     "set: label -100": Case(lambda: image_set(instead("labels", np.array([0, 1, -100]))), SET, "labels, row 2.*-100 is torch's"),
     "set: label too large": Case(lambda: image_set(instead("labels", np.array([0, 2, 0]))), SET, "labels, row 1"),
     "set: no rows": Case(
-        lambda: imagewriter.write_rows(Path("x.h5"), {**HEADER, "classes": list("0123456789")}, columns(0)), SET, "no rows"),
-    "set: strange classes": Case(lambda: imagewriter.write_rows(Path("x.h5"), HEADER, columns()), SET, "classes a, b"),
+        lambda: imageset_writer.write_rows(Path("x.h5"), {**HEADER, "classes": list("0123456789")}, columns(0)), SET, "no rows"),
+    "set: strange classes": Case(lambda: imageset_writer.write_rows(Path("x.h5"), HEADER, columns()), SET, "classes a, b"),
     "set: a test set for training": Case(
-        lambda: imagewriter.write_rows(Path("x.h5"), HEADER, columns()), ("train", "--data", "x.h5"), "test split"),
+        lambda: imageset_writer.write_rows(Path("x.h5"), HEADER, columns()), ("train", "--data", "x.h5"), "test split"),
     "set: a picture twice": Case(
-        lambda: imagewriter.write_rows(Path("x.h5"), {**HEADER, "split": "train"}, {**columns(), "images": IMAGES[[0, 1, 0]]}),
+        lambda: imageset_writer.write_rows(Path("x.h5"), {**HEADER, "split": "train"}, {**columns(), "images": IMAGES[[0, 1, 0]]}),
         ("train", "--data", "x.h5"), "row 2: the same picture as row 0"),
     "set: a FIFO": Case(lambda: fifo("x.h5"), SET, "no regular file"),
     "set: a device": Case(lambda: os.symlink("/dev/zero", "x.h5"), SET, "no regular file"),

@@ -104,7 +104,7 @@ def test_the_hook_would_hear_a_stranger(tmp_path):
 @pytest.mark.parametrize("name", ["FIFO", "unreadable"])
 def test_nothing_that_a_file_names_is_opened(name, run, model):
     """Canary targets: a pipe that nobody writes to, and a file that may not be read."""
-    from advcli import opening
+    from advcli.files import sandbox
     from hostile import BROKEN
 
     for case in [key for key in BROKEN if key.startswith(("set: virtual", "set: external"))]:
@@ -115,7 +115,7 @@ def test_nothing_that_a_file_names_is_opened(name, run, model):
             Path("fifo").unlink()
             Path("fifo").write_bytes(b"")
             Path("fifo").chmod(0)
-        opening.known.clear()
+        sandbox.known.clear()
         before = Path("fifo").stat().st_atime_ns
         assert run("evaluate", "x.h5").code == 3
         assert run("stats", "x.h5").code == 3

@@ -10,7 +10,7 @@ from torch import nn
 
 from advcli import modelfile
 from advcli.errors import InputError
-from advcli.imageset import ImageSet
+from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.calibration import threshold_place
 from advcli.rejection import Rejecting, decision, split

@@ -16,7 +16,7 @@ import advcli
 from advcli import modelfile
 from advcli.cli import columns, tables
 from advcli.cli.app import main
-from advcli.imageset import ImageSet
+from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.compare import comparisons
 from advcli.pipeline.worst import Standing, Worst

@@ -11,10 +11,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from advcli import imagewriter, modelfile
+from advcli import modelfile
 from advcli.errors import Damaged, InputError
-from advcli.imageset import ImageSet
-from advcli.imagewriter import BLOCK
+from advcli.files import imageset_writer
+from advcli.files.imageset_reader import ImageSet
+from advcli.files.imageset_writer import BLOCK
 
 MADE = {"verb": "attack", "method": None, "data": None, "parameters": {}, "options": {}, "parents": [], "environment": {}}
 HEADER = {"kind": "clean", "classes": ["a", "b"], "split": "test", "range": [0, 1], "made": MADE}
@@ -29,7 +30,7 @@ def columns(count=3, dtype=np.float32):
 def resealed(path: Path) -> Path:
     """Give a changed file a digest that fits."""
     data = path.read_bytes()
-    path.write_bytes(imagewriter.block(hashlib.sha256(data[BLOCK:]).hexdigest()) + data[BLOCK:])
+    path.write_bytes(imageset_writer.block(hashlib.sha256(data[BLOCK:]).hexdigest()) + data[BLOCK:])
     return path
 
 
@@ -37,7 +38,7 @@ def resealed(path: Path) -> Path:
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_what_is_written_is_read_and_equal_content_is_equal_bytes(folder, count, dtype):
     wanted = columns(count, dtype)
-    digests = {imagewriter.write_rows(Path(name), HEADER, wanted) for name in ("a.h5", "b.h5")}
+    digests = {imageset_writer.write_rows(Path(name), HEADER, wanted) for name in ("a.h5", "b.h5")}
     assert Path("a.h5").read_bytes() == Path("b.h5").read_bytes()
     with ImageSet("a.h5") as opened:
         assert {opened.digest} == digests
@@ -51,7 +52,7 @@ def test_what_is_written_is_read_and_equal_content_is_equal_bytes(folder, count,
 
 def test_every_single_changed_byte_of_an_image_set_is_noticed(folder):
     path = Path("a.h5")
-    imagewriter.write_rows(path, HEADER, columns(1))
+    imageset_writer.write_rows(path, HEADER, columns(1))
     whole = path.read_bytes()
     with ImageSet(path):
         pass
@@ -84,7 +85,7 @@ def test_verify_says_no_for_a_changed_byte(run, model):
 
 def test_truncated_files_and_strangers_are_refused_by_name(folder):
     path = Path("a.h5")
-    imagewriter.write_rows(path, HEADER, columns())
+    imageset_writer.write_rows(path, HEADER, columns())
     whole = path.read_bytes()
     for data in (b"", b"hello", whole[:100], whole[:600], whole[:-1], whole[BLOCK:]):
         path.write_bytes(data)
@@ -97,7 +98,7 @@ def test_truncated_files_and_strangers_are_refused_by_name(folder):
 def stranger(change) -> Path:
     path = Path("a.h5")
     with h5py.File(path, "w", userblock_size=BLOCK) as file:
-        file.attrs["format"] = np.bytes_(imagewriter.MAGIC)
+        file.attrs["format"] = np.bytes_(imageset_writer.MAGIC)
         file["header"] = np.frombuffer(json.dumps(HEADER).encode(), np.uint8)
         for name, values in columns().items():
             file[name] = values
@@ -200,7 +201,7 @@ def test_weights_that_do_not_fit_name_the_first_bad_one(model):
 )  # fmt: skip
 def test_a_header_that_says_nonsense_is_refused(folder, change):
     path = Path("a.h5")
-    imagewriter.write_rows(path, {**HEADER, **change}, columns())
+    imageset_writer.write_rows(path, {**HEADER, **change}, columns())
     with pytest.raises(InputError, match=r"a\.h5"):
         ImageSet(path)
 
@@ -270,20 +271,20 @@ PARTLY = ["attack", "--method", "pgd", "--steps", "2", "--limit", "30", "--batch
 
 def stopped_before_assembly(run, *more) -> bytes:
     """The bytes of the undisturbed run, after a second one that was stopped with all its parts finished."""
-    from advcli import storage
+    from advcli.files import atomic
 
     run(*PARTLY, *more)
     wanted = Path("adversarial.h5").read_bytes()
     Path("adversarial.h5").unlink()
 
-    class Stopping(storage.Calls):
+    class Stopping(atomic.Calls):
         def rename(self, old, new):
             if new.name == "adversarial.h5":
                 raise KeyboardInterrupt
             super().rename(old, new)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "calls", Stopping())
+        patch.setattr(atomic, "calls", Stopping())
         assert run(*PARTLY, *more).code == 130
     assert not Path("adversarial.h5").exists()
     return wanted

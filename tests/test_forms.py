@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from advcli.attacks.spatial import gridded, moved
 from advcli.attacks.substitute import substitute
 from advcli.catalog import discovery
-from advcli.imageset import ImageSet
+from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import standins, universals

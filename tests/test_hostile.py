@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from advcli import opening
+from advcli.files import sandbox
 from hostile import BOMBS, BROKEN, Case, archive, columns, image_set, picture, png
 
 COMMAND = [sys.executable, "-m", "advcli"]
@@ -23,7 +23,7 @@ def there() -> dict[str, int]:
 def test_a_hostile_file_is_refused_in_words(name, run, model):
     case = {**BOMBS, **BROKEN}[name]
     case.make()
-    opening.known.clear()  # this process has made the file, and would trust it
+    sandbox.known.clear()  # this process has made the file, and would trust it
     before = there()
     ran = run(*case.command)
     assert ran.code in case.codes, ran.err

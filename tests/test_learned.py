@@ -8,7 +8,7 @@ import torch
 
 from advcli import modelfile
 from advcli.errors import InputError
-from advcli.imageset import ImageSet
+from advcli.files.imageset_reader import ImageSet
 
 SHORT = ["--epochs", "3", "--limit", "300", "--against", "fgsm:eps=0.1"]
 METHODS = ["autoencoder", "detector", "stack"]

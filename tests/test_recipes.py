@@ -10,8 +10,9 @@ import torch
 from scipy.special import log_softmax, rel_entr, softmax
 from torch import nn
 
-from advcli import modelfile, storage
+from advcli import modelfile
 from advcli.catalog import discovery
+from advcli.files import atomic
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
 from advcli.opponent import opponent
@@ -254,9 +255,9 @@ def test_an_interrupted_training_ends_with_the_same_bytes(way, run, folder, monk
     assert run(*command, "-o", "whole.safetensors").code == 0
     assert run(*command, "-o", "twice.safetensors").code == 0
     assert Path("whole.safetensors").read_bytes() == Path("twice.safetensors").read_bytes()
-    monkeypatch.setattr(storage, "calls", Interrupting())
+    monkeypatch.setattr(atomic, "calls", Interrupting())
     assert run(*command, "-o", "cut.safetensors").code == 130
-    monkeypatch.setattr(storage, "calls", storage.Calls())
+    monkeypatch.setattr(atomic, "calls", atomic.Calls())
     assert "going on after epoch 2 of 4" in run(*command, "-o", "cut.safetensors").err
     assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
 

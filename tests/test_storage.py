@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advcli import imagewriter, storage
 from advcli.errors import AdvcliError
+from advcli.files import atomic, imageset_writer
 from faults import Failing, Recording, Stop, crash_states
 
 CODES = [errno.ENOSPC, errno.EIO, errno.EDQUOT]
@@ -21,11 +21,11 @@ CODES = [errno.ENOSPC, errno.EIO, errno.EDQUOT]
 @pytest.mark.parametrize("at", range(1, 7))
 def test_a_failing_call_leaves_the_old_file_and_no_litter(folder, monkeypatch, at, code):
     path = Path("out/result")
-    storage.write(path, [b"old"])
+    atomic.write(path, [b"old"])
     failing = Failing(at, OSError(code, os.strerror(code)))
-    monkeypatch.setattr(storage, "calls", failing)
+    monkeypatch.setattr(atomic, "calls", failing)
     try:
-        storage.write(path, [b"ne", b"w"])
+        atomic.write(path, [b"ne", b"w"])
         assert failing.count < at
         assert path.read_bytes() == b"new"
     except AdvcliError as error:
@@ -36,20 +36,20 @@ def test_a_failing_call_leaves_the_old_file_and_no_litter(folder, monkeypatch, a
 
 
 def test_short_writes_are_written_out(folder, monkeypatch):
-    monkeypatch.setattr(storage, "calls", Failing(short=True))
-    storage.write(Path("result"), [b"whole" * 100])
+    monkeypatch.setattr(atomic, "calls", Failing(short=True))
+    atomic.write(Path("result"), [b"whole" * 100])
     assert Path("result").read_bytes() == b"whole" * 100
 
 
 def test_a_second_writer_ends_at_once_with_four(folder):
     with (
-        storage.locked(Path("x.h5")),
+        atomic.locked(Path("x.h5")),
         pytest.raises(AdvcliError, match=r"another advcli") as caught,
-        storage.locked(Path("x.h5")),
+        atomic.locked(Path("x.h5")),
     ):
         pass
     assert caught.value.exit_code == 4
-    with storage.locked(Path("x.h5")):
+    with atomic.locked(Path("x.h5")):
         pass
     assert not list(folder.iterdir())
 
@@ -59,33 +59,33 @@ def no_flock(*_):
 
 
 def test_without_flock_the_owner_file_is_the_lock_and_goes_stale_with_its_process(folder, monkeypatch):
-    monkeypatch.setattr(storage.fcntl, "flock", no_flock)
+    monkeypatch.setattr(atomic.fcntl, "flock", no_flock)
     owner = Path(".x.h5.owner")
-    with storage.locked(Path("x.h5")):
+    with atomic.locked(Path("x.h5")):
         assert owner.exists()
-        with pytest.raises(AdvcliError, match="another advcli"), storage.locked(Path("x.h5")):
+        with pytest.raises(AdvcliError, match="another advcli"), atomic.locked(Path("x.h5")):
             pass
         kept = owner.read_text()
     assert not owner.exists()
     for stale in (kept.replace(f'"pid": {os.getpid()}', '"pid": 4194304'), "", kept[:9], "[]"):
         owner.write_text(stale)
-        with storage.locked(Path("x.h5")):
+        with atomic.locked(Path("x.h5")):
             assert str(os.getpid()) in owner.read_text()
         assert not list(folder.iterdir())
 
 
 def test_a_stale_lock_that_somebody_else_took_over_first_is_left_to_him(folder, monkeypatch):
-    monkeypatch.setattr(storage.fcntl, "flock", no_flock)
+    monkeypatch.setattr(atomic.fcntl, "flock", no_flock)
     owner, mine = Path(".x.h5.owner"), b'{"host": "elsewhere", "pid": 1, "started": "2"}'
     owner.write_bytes(b"stale")
 
-    class Racing(storage.Calls):
+    class Racing(atomic.Calls):
         def rename(self, old, new):
             owner.write_bytes(mine)  # between our look and our move
             super().rename(old, new)
 
-    monkeypatch.setattr(storage, "calls", Racing())
-    with pytest.raises(AdvcliError, match="another advcli"), storage.locked(Path("x.h5")):
+    monkeypatch.setattr(atomic, "calls", Racing())
+    with pytest.raises(AdvcliError, match="another advcli"), atomic.locked(Path("x.h5")):
         pass
     assert owner.read_bytes() == mine
 
@@ -119,7 +119,7 @@ def inputs(run, model) -> set[str]:
               "made": {"verb": "attack", "method": None, "data": None, "parameters": {}, "options": {}, "parents": [],
                        "environment": {}}}  # fmt: skip
     pixels = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 1, 8, 8)
-    imagewriter.write_rows(Path("set.h5"), header, {"images": pixels, "labels": np.arange(2), "index": np.arange(3, 5)})
+    imageset_writer.write_rows(Path("set.h5"), header, {"images": pixels, "labels": np.arange(2), "index": np.arange(3, 5)})
     return {p.name for p in Path().iterdir()}
 
 
@@ -132,19 +132,19 @@ def clean(inputs: set[str]) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_run_stopped_at_any_call_ends_with_the_same_bytes_when_run_again(verb, run, inputs, monkeypatch):
     counting = Failing()
-    monkeypatch.setattr(storage, "calls", counting)
+    monkeypatch.setattr(atomic, "calls", counting)
     assert run(*VERBS[verb]).code == 0
     wanted = {name: Path(name).read_bytes() for name in MADE[verb]}
     there = {str(p) for p in Path().rglob("*")}
     assert counting.count > 4
     for at in range(1, counting.count + 1):
         clean(inputs)
-        monkeypatch.setattr(storage, "calls", Failing(at))
+        monkeypatch.setattr(atomic, "calls", Failing(at))
         with pytest.raises(Stop):
             run(*VERBS[verb])
         for name in wanted:
             assert not Path(name).exists() or Path(name).read_bytes() == wanted[name]
-        monkeypatch.setattr(storage, "calls", storage.Calls())
+        monkeypatch.setattr(atomic, "calls", atomic.Calls())
         assert run(*VERBS[verb]).code == 0, f"stopped at call {at}"
         assert {name: Path(name).read_bytes() for name in wanted} == wanted, f"stopped at call {at}"
         assert {str(p) for p in Path().rglob("*") if p.suffix not in LOCKS} == there, f"stopped at call {at}"
@@ -155,13 +155,13 @@ def test_a_run_stopped_at_any_call_ends_with_the_same_bytes_when_run_again(verb,
 def test_a_disk_that_fails_at_any_call_is_exit_4_in_one_line(verb, code, run, inputs, monkeypatch):
     """And nothing partial stands under a final name, and what stood there before stands or is replaced whole."""
     counting = Failing()
-    monkeypatch.setattr(storage, "calls", counting)
+    monkeypatch.setattr(atomic, "calls", counting)
     assert run(*VERBS[verb]).code == 0
     wanted = {name: Path(name).read_bytes() for name in MADE[verb]}
     failed = 0
     for at in range(1, counting.count + 1):
         clean(inputs)
-        monkeypatch.setattr(storage, "calls", Failing(at, OSError(code, os.strerror(code))))
+        monkeypatch.setattr(atomic, "calls", Failing(at, OSError(code, os.strerror(code))))
         ran = run(*VERBS[verb])
         if ran.code == 0:  # only tidying up failed, after all that was asked for was there
             assert {name: Path(name).read_bytes() for name in wanted} == wanted
@@ -182,7 +182,7 @@ def test_short_writes_change_nothing(verb, run, inputs, monkeypatch):
     assert run(*VERBS[verb]).code == 0
     wanted = {name: Path(name).read_bytes() for name in MADE[verb]}
     clean(inputs)
-    monkeypatch.setattr(storage, "calls", Failing(short=True))
+    monkeypatch.setattr(atomic, "calls", Failing(short=True))
     assert run(*VERBS[verb]).code == 0
     assert {name: Path(name).read_bytes() for name in wanted} == wanted
 
@@ -192,14 +192,14 @@ def test_the_old_output_is_untouched_until_the_new_one_is_whole(run, inputs, mon
     assert run(*command, "--eps", "0.1").code == 0
     old = Path("adversarial.h5").read_bytes()
     counting = Failing()
-    monkeypatch.setattr(storage, "calls", counting)
+    monkeypatch.setattr(atomic, "calls", counting)
     assert run(*command, "--eps", "0.2").code == 0
     new = Path("adversarial.h5").read_bytes()
     seen = set()
     for at in range(1, counting.count + 1):
         clean(inputs)
         Path("adversarial.h5").write_bytes(old)
-        monkeypatch.setattr(storage, "calls", Failing(at, OSError(errno.ENOSPC, "")))
+        monkeypatch.setattr(atomic, "calls", Failing(at, OSError(errno.ENOSPC, "")))
         code = run(*command, "--eps", "0.2").code
         assert Path("adversarial.h5").read_bytes() in (old, new)
         assert code == 4 or Path("adversarial.h5").read_bytes() == new
@@ -215,9 +215,9 @@ def test_no_crash_state_shows_a_wrong_byte(verb, run, inputs, monkeypatch, tmp_p
     """A replayed log in every legal state of the disk; in some of them the command is run again."""
     root, before = Path().resolve(), {p.resolve(): p.read_bytes() for p in Path().iterdir()}
     taking_notes = Recording()
-    monkeypatch.setattr(storage, "calls", taking_notes)
+    monkeypatch.setattr(atomic, "calls", taking_notes)
     assert run(*VERBS[verb]).code == 0
-    monkeypatch.setattr(storage, "calls", storage.Calls())
+    monkeypatch.setattr(atomic, "calls", atomic.Calls())
     wanted = {root / name: Path(name).read_bytes() for name in MADE[verb]}
     whole = partial = 0
     for number, state in enumerate(crash_states(taking_notes.log, before, STATES[verb], seed=7)):
@@ -245,7 +245,7 @@ def test_the_replay_would_notice_a_layer_that_does_not_flush(run, inputs, monkey
             pass
 
     taking_notes, before = Careless(), {p.resolve(): p.read_bytes() for p in Path().iterdir()}
-    monkeypatch.setattr(storage, "calls", taking_notes)
+    monkeypatch.setattr(atomic, "calls", taking_notes)
     run(*VERBS["attack"])
     path, wanted = Path("adversarial.h5").resolve(), Path("adversarial.h5").read_bytes()
     states = list(crash_states(taking_notes.log, before, 500, seed=7))
@@ -254,14 +254,14 @@ def test_the_replay_would_notice_a_layer_that_does_not_flush(run, inputs, monkey
 
 def test_a_part_of_which_the_disk_forgot_bytes_is_made_again(run, inputs, monkeypatch):
     stopping = Failing()
-    monkeypatch.setattr(storage, "calls", stopping)
+    monkeypatch.setattr(atomic, "calls", stopping)
     run(*VERBS["attack"])
     wanted, calls = Path("adversarial.h5").read_bytes(), stopping.count
     clean(inputs)
-    monkeypatch.setattr(storage, "calls", Failing(calls // 2))
+    monkeypatch.setattr(atomic, "calls", Failing(calls // 2))
     with pytest.raises(Stop):
         run(*VERBS["attack"])
-    monkeypatch.setattr(storage, "calls", storage.Calls())
+    monkeypatch.setattr(atomic, "calls", atomic.Calls())
     parts = sorted(Path("adversarial.h5.parts").glob("*.part"))
     parts[0].write_bytes(bytes(parts[0].stat().st_size))
     assert run(*VERBS["attack"]).code == 0

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from advcli import modelfile, storage, vision
+from advcli import modelfile, vision
 from advcli.catalog import discovery, torchvision_names
+from advcli.files import atomic
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import regimen
 from test_data import photographs
@@ -27,7 +28,7 @@ WAYS = {
 }
 
 
-class Interrupting(storage.Calls):
+class Interrupting(atomic.Calls):
     """Stops when the state of the second epoch stands."""
 
     def rename(self, old, new):
@@ -45,10 +46,10 @@ def test_an_interrupted_training_ends_with_the_same_weights_to_the_bit(way, run,
     assert run(*command, "-o", "whole.safetensors").code == 0
     assert run(*command, "-o", "twice.safetensors").code == 0
     assert Path("whole.safetensors").read_bytes() == Path("twice.safetensors").read_bytes()
-    monkeypatch.setattr(storage, "calls", Interrupting())
+    monkeypatch.setattr(atomic, "calls", Interrupting())
     assert run(*command, "-o", "cut.safetensors").code == 130
     assert not Path("cut.safetensors").exists()
-    monkeypatch.setattr(storage, "calls", storage.Calls())
+    monkeypatch.setattr(atomic, "calls", atomic.Calls())
     ran = run(*command, "-o", "cut.safetensors")
     assert "going on after epoch 2 of 4" in ran.err
     assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()

@@ -13,10 +13,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import advcli
-from advcli import imagewriter
 from advcli.data.digits import digits
 from advcli.errors import InputError
-from advcli.imageset import ImageSet
+from advcli.files import imageset_writer
+from advcli.files.imageset_reader import ImageSet
 
 
 def columns(name: str) -> dict[str, np.ndarray]:
@@ -284,7 +284,7 @@ def test_a_perturbation_beyond_its_budget_is_refused(run, model):
     with ImageSet("adversarial.h5") as opened:
         header, found = opened.header, {name: opened.column(name) for name in opened.names() if name != "header"}
     found["images"][3] = 1 - found["images"][3]
-    imagewriter.write_rows(Path("forged.h5"), header, found)
+    imageset_writer.write_rows(Path("forged.h5"), header, found)
     ran = run("evaluate", "forged.h5")
     assert ran.code == 3
     assert "row 3" in ran.err
@@ -297,7 +297,9 @@ def test_a_lie_about_success_is_found(run, model):
         header, found = opened.header, {name: opened.column(name) for name in opened.names() if name != "header"}
     assert not found["success"].all()
     for name, value in (("success", 1), ("prediction", (found["prediction"] + 1) % 10)):
-        imagewriter.write_rows(Path("forged.h5"), header, {**found, name: np.broadcast_to(value, 8).astype(found[name].dtype)})
+        imageset_writer.write_rows(
+            Path("forged.h5"), header, {**found, name: np.broadcast_to(value, 8).astype(found[name].dtype)}
+        )
         ran = run("verify", "forged.h5")
         assert ran.code == 1
         assert "row" in ran.out
@@ -579,7 +581,7 @@ def test_show_prints_nothing_that_a_shell_would_run(run, model):
         header, found = opened.header, {name: opened.column(name) for name in opened.names() if name != "header"}
     header["made"]["options"]["label"] = "</dev/null;id>x"
     header["made"]["method"] = "<(touch PWN)"
-    imagewriter.write_rows(Path("forged.h5"), header, found)
+    imageset_writer.write_rows(Path("forged.h5"), header, found)
     command = json.loads(run("show", "forged.h5", "--json").out)[0]["command"]
     assert "'<(touch PWN)'" in command
     assert "'</dev/null;id>x'" in command
@@ -603,6 +605,6 @@ def test_verify_finds_a_success_that_is_kept_quiet_and_a_view_that_lies(run, mod
     ):
         with ImageSet(name) as opened:
             header, found = opened.header, {key: opened.column(key) for key in opened.names() if key != "header"}
-        imagewriter.write_rows(Path("forged.h5"), header, {**found, column: change(found[column])})
+        imageset_writer.write_rows(Path("forged.h5"), header, {**found, column: change(found[column])})
         ran = run("verify", "forged.h5")
         assert ran.code == 1, ran.out

@@ -15,8 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from advcli import opening
 from advcli.errors import InputError
+from advcli.files import sandbox
 from advcli.modelfile import MOST_HEADER
 
 KEYS = ("state_dict", "model_state_dict", "model", "net", "ema")
@@ -32,8 +32,8 @@ LOADED = {"module": "torch.load({0!r}, weights_only=False)", "script": "torch.ji
 
 def state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
     """The tensors of a foreign file, bare, in float32 where they are real numbers; and the digest of its bytes."""
-    digest = opening.digest_of(path)
-    opening.first_in_child(path, lambda: _tensors(path), path.stat().st_size, digest)
+    digest = sandbox.digest_of(path)
+    sandbox.first_in_child(path, lambda: _tensors(path), path.stat().st_size, digest)
     return _tensors(path), digest
 
 
@@ -65,7 +65,7 @@ def _plain(tensor: Tensor) -> Tensor:
 
 def _loaded(path: Path) -> Any:
     """Whatever a file holds, of which only tensors and plain containers can be."""
-    with opening.regular(path) as file:
+    with sandbox.regular(path) as file:
         start = file.read(8)
         file.seek(0)
         if start[:4] == b"PK\x03\x04":

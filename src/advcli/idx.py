@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from advcli import opening
 from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
+from advcli.files import sandbox
 from advcli.numerics.arrays import Array
 
 BYTES = 0x08
@@ -20,7 +20,7 @@ LARGEST = 1 << 30
 def read(path: Path, shape: tuple[int, ...]) -> Array:
     """The bytes of a file that must have this shape; also gzipped."""
     try:
-        with opening.regular(path) as file:
+        with sandbox.regular(path) as file:
             data = gzip.GzipFile(fileobj=file).read(LARGEST) if path.suffix == ".gz" else file.read(LARGEST)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: a damaged gzip file ({error})") from None

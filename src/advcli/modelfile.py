@@ -16,10 +16,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from advcli import opening, schema, stack, storage
+from advcli import stack
 from advcli.errors import AdvcliError, Damaged, InputError
-from advcli.header import Header, canonical, parse
-from advcli.header import digest as sha256
+from advcli.files import atomic, header_schema, sandbox
+from advcli.files.header import Header, canonical, parse
+from advcli.files.header import digest as sha256
 
 KEY = "advcli"
 MOST_HEADER = 1 << 22
@@ -91,8 +92,8 @@ def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
     recipe = {**recipe, "weights": weights_digest(tensors)}
     recipe["digest"] = recipe_digest(recipe)
     data = serialise(recipe, tensors)
-    storage.write(path, [data])
-    opening.known.add(sha256(data))
+    atomic.write(path, [data])
+    sandbox.known.add(sha256(data))
     return str(recipe["digest"])
 
 
@@ -103,7 +104,7 @@ def serialise(recipe: Header, tensors: dict[str, Tensor]) -> bytes:
 
 def peek(path: Path) -> Header:
     """The recipe alone, unchecked: for lists of what lies in a folder."""
-    with opening.regular(path) as file:
+    with sandbox.regular(path) as file:
         head = file.read(8)
         size = int.from_bytes(head, "little")
         if len(head) < 8 or size > MOST_HEADER:
@@ -123,10 +124,10 @@ def read(path: str | Path) -> ModelFile:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or directory; make one with: advcli train")
-    data = opening.read(path)
+    data = sandbox.read(path)
     with contextlib.suppress(AdvcliError):
         stack.imported(recipe_in(_head(data, str(path)), str(path)))  # before the limits of the child count what it takes
-    opening.first_in_child(path, lambda: checked(path, data).module(), len(data), sha256(data))
+    sandbox.first_in_child(path, lambda: checked(path, data).module(), len(data), sha256(data))
     return checked(path, data)
 
 
@@ -153,7 +154,7 @@ def checked(path: Path, data: bytes) -> ModelFile:
     whole = recipe["digest"] == recipe_digest(recipe) and recipe["weights"] == weights_digest(tensors)
     if not whole or serialise(recipe, tensors) != data:
         raise Damaged(f"{path}: its content does not match its digest; the file was changed or damaged")
-    schema.model(recipe, str(path))
+    header_schema.model(recipe, str(path))
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{path}: {name} holds numbers that are not finite; the model is broken")

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from advcli import opening
 from advcli.errors import AdvcliError, InputError
+from advcli.files import sandbox
 from advcli.numerics.arrays import Array
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -45,7 +45,7 @@ def load(file: str, mode: str, size: Size, out: Array | None = None) -> Array:
     """
     shorter, side = size
     try:
-        with opening.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
+        with sandbox.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
             _check(opened)
             wanted = shorter or side
             if wanted and opened.format == "JPEG":
@@ -84,7 +84,7 @@ def _check(opened: Image.Image) -> None:
 def is_grey(file: str) -> bool:
     """Whether a picture has no colour; only its first bytes are read."""
     try:
-        with opening.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
+        with sandbox.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
             return opened.mode in GREY | DEEP
     except InputError:
         raise
@@ -108,7 +108,7 @@ class Decoder:
             self.pid = os.fork()
         if self.pid == 0:
             try:
-                opening.limit(MEMORY)
+                sandbox.limit(MEMORY)
                 for one in {self, *crew}:  # so that every child hears when the process has gone
                     os.close(one._ask)
                     os.close(one._said)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from advcli import opening
 from advcli.catalog.registry import source
 from advcli.data.folder import folder as class_folder
 from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
+from advcli.files import sandbox
 from advcli.library import Library
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -43,7 +43,7 @@ def cifar10(split: str, library: Library) -> Dataset:
 
 
 def _batch(path: Path) -> np.ndarray:
-    data = opening.read(path, most=RECORD * RECORDS)
+    data = sandbox.read(path, most=RECORD * RECORDS)
     if len(data) != RECORD * RECORDS:
         raise InputError(f"{path}: {len(data)} bytes, expected {RECORD * RECORDS}; the file is cut short")
     records = np.frombuffer(data, np.uint8).reshape(RECORDS, RECORD)

@@ -17,7 +17,7 @@ from torch import Tensor
 from advcli.catalog.registry import source
 from advcli.dataset import Dataset, carve
 from advcli.errors import Empty, InputError
-from advcli.header import canonical
+from advcli.files.header import canonical
 from advcli.numerics.arrays import Array
 from advcli.pictures import decode, mode_of
 

@@ -5,7 +5,7 @@ from torch import Tensor
 from advcli.catalog.registry import source
 from advcli.dataset import Dataset
 from advcli.errors import InputError
-from advcli.imageset import ImageSet
+from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.arrays import Array
 
 

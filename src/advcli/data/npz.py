@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli import opening, schema
 from advcli.catalog.registry import source
 from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
+from advcli.files import header_schema, sandbox
 from advcli.numerics.arrays import Array
 
 NAMES = (("images", "labels"), ("x", "y"), ("data", "labels"), ("arr_0", "arr_1"))
@@ -25,9 +25,9 @@ SMALL, MOST_PACKED = 1 << 26, 20
 
 @source(family="files", splits=("train", "val", "test"))
 def npz(split: str, path: str) -> Dataset:
-    content, names = opening.digest_of(path), _listed(path)
+    content, names = sandbox.digest_of(path), _listed(path)
     declared = sum(names.values())
-    opening.first_in_child(path, lambda: _checked(path, split, list(names)), declared, f"{content} {split}")
+    sandbox.first_in_child(path, lambda: _checked(path, split, list(names)), declared, f"{content} {split}")
     images, labels, index, classes, own = _checked(path, split, list(names))
     places = carve(labels, own, "npz") if own != "test" and "x_train" in names else np.arange(len(labels))
     pixels, shape = torch.from_numpy(images[places]), (images.shape[1], images.shape[2], images.shape[3])
@@ -43,7 +43,7 @@ def npz(split: str, path: str) -> Dataset:
 
 def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Array, tuple[str, ...], str]:
     """Images, labels, index, classes and split; InputError names what does not belong there."""
-    with _explained(path), opening.regular(path) as file:
+    with _explained(path), sandbox.regular(path) as file:
         archive = np.load(file, allow_pickle=False)
         arrays = {name: archive[name] for name in names}
         if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
@@ -72,7 +72,7 @@ def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Arr
     labels = labels.astype(np.int64)
     count = len(classes) if classes else max(2, int(labels.max(initial=-1)) + 1)
     classes = classes or tuple(str(k) for k in range(min(count, 100_000)))
-    schema.classes(list(classes), path)
+    header_schema.classes(list(classes), path)
     check_labels(path, pair[1], labels, len(classes))
     index = arrays.get("index", np.arange(len(images)))
     if index.shape != (len(images),) or index.dtype.kind not in "iu":
@@ -93,7 +93,7 @@ def _explained(path: str) -> Iterator[None]:
 def _listed(path: str) -> dict[str, int]:
     """The arrays that are wanted and their sizes, once it is clear that unpacking them floods nothing."""
     known = {name for pair in NAMES for name in pair} | {"x_train", "y_train", "x_test", "y_test", "classes", "index", "split"}
-    with _explained(path), opening.regular(path) as file, zipfile.ZipFile(file) as archive:
+    with _explained(path), sandbox.regular(path) as file, zipfile.ZipFile(file) as archive:
         found = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}
         size = file.seek(0, 2)
     wanted = {name: found[name] for name in found if name in known}

@@ -11,10 +11,10 @@ import numpy as np
 import scipy.io
 import torch
 
-from advcli import opening
 from advcli.catalog.registry import source
 from advcli.dataset import Dataset, carve
 from advcli.errors import Damaged
+from advcli.files import sandbox
 from advcli.library import Library
 
 MD5 = {"train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373", "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3"}
@@ -31,7 +31,7 @@ def fetch(folder: Path) -> None:
 def svhn(split: str, library: Library) -> Dataset:
     name = f"{'test' if split == 'test' else 'train'}_32x32.mat"
     path = library.find("svhn", (f"svhn/{name}", name), fetch)
-    data = opening.read(path)
+    data = sandbox.read(path)
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != MD5[name]:
         raise Damaged(f"{path}: its MD5 is not the published one; the file was changed or damaged")
     found = scipy.io.loadmat(io.BytesIO(data), variable_names=["X", "y"])  # type: ignore[arg-type]  # takes open files too

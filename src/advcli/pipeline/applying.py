@@ -7,8 +7,8 @@ from torch import Tensor
 
 from advcli.catalog.registry import AttackTraits, Bound, Spec
 from advcli.errors import CommandError, InputError
-from advcli.header import Header
-from advcli.imageset import ImageSet
+from advcli.files.header import Header
+from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.quantities import budgets
 from advcli.pipeline.run import Run
 

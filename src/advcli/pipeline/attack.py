@@ -48,7 +48,7 @@ from advcli.catalog.options import (
 from advcli.catalog.registry import Bound, Spec
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
-from advcli.header import Header
+from advcli.files.header import Header
 from advcli.layout import placed
 from advcli.modelfile import ModelFile
 from advcli.numerics.balls import tolerance

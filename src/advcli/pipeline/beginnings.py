@@ -6,7 +6,7 @@ from torch import Tensor
 
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
-from advcli.header import NOTHING
+from advcli.files.header import NOTHING
 from advcli.modelfile import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG

@@ -13,7 +13,7 @@ from torch import nn
 
 from advcli.dataset import Dataset
 from advcli.errors import InputError
-from advcli.header import Header
+from advcli.files.header import Header
 from advcli.layout import placed
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from advcli import modelfile, stack, storage
+from advcli import modelfile, stack
 from advcli.catalog import discovery
 from advcli.catalog.options import (
     Allow,
@@ -29,7 +29,8 @@ from advcli.catalog.options import (
 )
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError, InputError
-from advcli.header import Header
+from advcli.files import atomic
+from advcli.files.header import Header
 from advcli.modelfile import ModelFile
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import filtering, inputs, learning, outputs
@@ -102,7 +103,7 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
         data=fitted.origin if fitted else None,
         environment=inputs.environment(inputs.find_device(given["device"]), given["batch_size"] or 64) if fitted else {},
     )
-    with storage.locked(path):
+    with atomic.locked(path):
         default = given["output"] is None
         if not outputs.finished(path, made, default_name=default, force=given["force"], talk=talk):
             found = fitted.fit(whole, outputs.Parts.of(path), made) if fitted else {}

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advcli import modelfile, storage
+from advcli import modelfile
 from advcli.catalog.options import Force, Output, Param
 from advcli.errors import CommandError
-from advcli.imageset import ImageSet
+from advcli.files import atomic
+from advcli.files.imageset_reader import ImageSet
 from advcli.pipeline.craft import as_bytes
 from advcli.runtime.reporter import SILENT, Talk
 
@@ -35,7 +36,7 @@ def exporting(
         _free(path, force=force)
         data = io.BytesIO()
         torch.save(modelfile.read(source).tensors, data)
-        storage.write(path, [data.getvalue()])
+        atomic.write(path, [data.getvalue()])
         return path
     path = Path(output or source.with_suffix(".npz"))
     _free(path, force=force)
@@ -58,7 +59,7 @@ def _npz(opened: ImageSet, path: Path) -> None:
     arrays = {name: opened.column(name) for name in opened.names() if name != "header"}
     data = io.BytesIO()
     np.savez(data, allow_pickle=False, classes=np.array(opened.classes), split=np.array(opened.header["split"]), **arrays)
-    storage.write(path, [data.getvalue()])
+    atomic.write(path, [data.getvalue()])
 
 
 def _pictures(opened: ImageSet, folder: Path, talk: Talk) -> None:
@@ -73,6 +74,6 @@ def _pictures(opened: ImageSet, folder: Path, talk: Talk) -> None:
         name = opened.classes[labels[row]] if labels[row] >= 0 else "unlabelled"
         data = io.BytesIO()
         Image.fromarray(byte[0] if len(byte) == 1 else byte.transpose(1, 2, 0)).save(data, "PNG")
-        storage.write(folder / name / f"{index[row]:06d}-{row:06d}.png", [data.getvalue()])
+        atomic.write(folder / name / f"{index[row]:06d}-{row:06d}.png", [data.getvalue()])
     if lost:
         talk.warn(f"{lost} of {len(opened)} pictures were rounded to 8 bits; attack with --quantize to keep them adversarial")

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from advcli import imagewriter, storage, structure
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
-from advcli.imageset import ImageSet
+from advcli.files import atomic, imageset_schema, imageset_writer
+from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs, outputs
@@ -40,7 +40,7 @@ def filtered(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> P
         header = {**opened.header, "kind": "filtered", "of": opened.header, "made": made}
         rule: Any = bound(nn.Identity()).to(device)
         ids = torch.from_numpy(opened.column("index")).to(device)
-        names = [name for name in (*structure.COLUMNS, "originals") if name in opened]
+        names = [name for name in (*imageset_schema.COLUMNS, "originals") if name in opened]
         layout = {name: opened.kept(name) for name in names}
         layout["images"] = (np.dtype("<f4"), (len(opened), *opened.shape))
 
@@ -52,11 +52,11 @@ def filtered(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> P
                     yield rule.filter(x, draws).cpu().numpy()
                     tick(len(x), "")
 
-        with storage.locked(path):
+        with atomic.locked(path):
             default = given["output"] is None
             if not outputs.finished(path, made, default_name=default, force=given["force"], talk=talk):
                 fill = {name: (lambda name=name: opened.pieces(name)) for name in names}
-                imagewriter.write(path, header, layout, {**fill, "images": pictures})
+                imageset_writer.write(path, header, layout, {**fill, "images": pictures})
     return path
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from advcli.dataset import Dataset, stratified
 from advcli.errors import InputError
-from advcli.header import Header
+from advcli.files.header import Header
 from advcli.modelfile import ModelFile
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.job import Job

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli import foreign, imagewriter, modelfile, schema, stack, storage
+from advcli import foreign, modelfile, stack
 from advcli.catalog import discovery
 from advcli.catalog.options import DataDir, Download, Force, ImageSize, Output, Param, Resize, Split
 from advcli.catalog.registry import Bound
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
-from advcli.header import Header
+from advcli.files import atomic, header_schema, imageset_writer
+from advcli.files.header import Header
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import fraction
 from advcli.pipeline import inputs, outputs
@@ -82,7 +83,7 @@ def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
         talk.warn(f"classes are called 0 to {count - 1}, matched by position; name them with --classes or --data")
         names = [str(k) for k in range(count)]
     try:
-        schema.classes(names, "--classes")
+        header_schema.classes(names, "--classes")
     except InputError as error:
         raise CommandError(str(error).partition("; the file")[0]) from None
     recipe: Header = {
@@ -108,7 +109,7 @@ def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
         data=None,
         environment={},
     )
-    with storage.locked(path):
+    with atomic.locked(path):
         if not outputs.finished(path, recipe["made"], default_name=given["output"] is None, force=given["force"], talk=talk):
             modelfile.write(path, recipe, tensors)
     return path
@@ -173,7 +174,7 @@ def _pictures(given: dict[str, Any], talk: Talk) -> Path:
         data=data.origin,
         environment={},
     )
-    layout, fill = imagewriter.in_memory({"labels": data.labels, "index": data.index})
+    layout, fill = imageset_writer.in_memory({"labels": data.labels, "index": data.index})
     layout["images"] = (np.dtype("u1" if data.eight_bit else "<f4"), (len(data), *data.shape))
 
     def pictures() -> Iterator[Array]:
@@ -183,9 +184,9 @@ def _pictures(given: dict[str, Any], talk: Talk) -> Path:
                 tick(len(x), "")
                 yield (x * 255).round().to(torch.uint8).numpy() if data.eight_bit else x.numpy()
 
-    with storage.locked(path):
+    with atomic.locked(path):
         if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
-            imagewriter.write(path, {**header, "made": made}, layout, {**fill, "images": pictures})
+            imageset_writer.write(path, {**header, "made": made}, layout, {**fill, "images": pictures})
     return path
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from advcli import imageset, modelfile, opening
+from advcli import modelfile
 from advcli.catalog import discovery
 from advcli.catalog.options import Option
 from advcli.catalog.registry import Spec
@@ -18,7 +18,8 @@ from advcli.data.imageset import imageset as image_set
 from advcli.data.npz import npz
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
-from advcli.header import Header
+from advcli.files import imageset_reader, sandbox
+from advcli.files.header import Header
 from advcli.library import Library, library
 from advcli.modelfile import ModelFile
 
@@ -185,7 +186,7 @@ def find_file(digest: str, where: Path = Path()) -> Path | None:
                 return path
     for path in sorted(where.iterdir()):  # weights of other tools have no digest inside
         with contextlib.suppress(InputError):
-            if path.suffix in FOREIGN and path.is_file() and opening.digest_of(path) == digest:
+            if path.suffix in FOREIGN and path.is_file() and sandbox.digest_of(path) == digest:
                 return path
     return None
 
@@ -195,7 +196,7 @@ def files_in(where: Path) -> Iterator[tuple[Path, str, Header]]:
     for path in sorted(where.iterdir()):
         try:
             if path.suffix == ".h5" and path.is_file():
-                with opening.regular(path) as file:
+                with sandbox.regular(path) as file:
                     yield path, file.read(72)[8:].decode("ascii", "replace"), {}
             elif path.suffix == ".safetensors" and path.is_file():
                 recipe = modelfile.peek(path)
@@ -209,5 +210,5 @@ def header_of(path: Path) -> tuple[str, Header]:
     if path.suffix == ".safetensors":
         model = modelfile.read(path)
         return model.digest, model.recipe
-    with imageset.ImageSet(path) as opened:
+    with imageset_reader.ImageSet(path) as opened:
         return opened.digest, opened.header

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import AdvcliError
-from advcli.header import from_nothing
+from advcli.files.header import from_nothing
 from advcli.layout import placed
 from advcli.modelfile import ModelFile
 from advcli.numerics.arrays import Array

@@ -13,7 +13,7 @@ from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.dataset import Dataset
 from advcli.errors import InputError
-from advcli.header import Header
+from advcli.files.header import Header
 from advcli.modelfile import ModelFile
 from advcli.numerics.rng import SampleRNG
 from advcli.opponent import Opponent, opponent

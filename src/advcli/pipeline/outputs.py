@@ -11,10 +11,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from advcli import __version__, storage
+from advcli import __version__
 from advcli.errors import AdvcliError, CommandError
-from advcli.header import Header, canonical, digest, identity
-from advcli.imagewriter import Layout
+from advcli.files import atomic
+from advcli.files.header import Header, canonical, digest, identity
+from advcli.files.imageset_writer import Layout
 from advcli.numerics.arrays import Array
 from advcli.pipeline.inputs import header_of
 from advcli.pipeline.provenance import command, describe
@@ -105,9 +106,9 @@ class Parts:
     def save(self, start: int, stop: int, columns: dict[str, Array]) -> None:
         """Publish what was done from `start` to `stop`; the name tells it, and the digest of the bytes."""
         if not self.note.exists():
-            storage.write(self.note, [self.stamp])
+            atomic.write(self.note, [self.stamp])
         data = safetensors.numpy.save(columns)
-        storage.write(self.folder / f"{start:09d}-{stop:09d}-{digest(data)[:32]}.part", [data])
+        atomic.write(self.folder / f"{start:09d}-{stop:09d}-{digest(data)[:32]}.part", [data])
 
     def finished(self) -> list[range]:
         """What is done, in order; a part whose bytes are not those of its name is thrown away."""
@@ -116,7 +117,7 @@ class Parts:
             start, stop, content = path.stem.split("-")
             overlaps = found and int(start) < found[-1].stop
             if overlaps or digest(path.read_bytes())[:32] != content:
-                storage.calls.unlink(path)
+                atomic.calls.unlink(path)
             else:
                 found.append(range(int(start), int(stop)))
         return found
@@ -134,7 +135,7 @@ class Parts:
         """Throw away all parts but the one that ends there."""
         for path in self._all():
             if int(path.stem.split("-")[1]) != stop:
-                storage.calls.unlink(path)
+                atomic.calls.unlink(path)
 
     def _all(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.part") if PART.fullmatch(path.name))
@@ -162,9 +163,9 @@ class Parts:
         if self.folder.is_dir():
             litter = [path for path in self.folder.glob(".*") if PART.fullmatch(path.name)]
             for path in (*self._all(), *litter, self.note):
-                storage.calls.unlink(path)
+                atomic.calls.unlink(path)
             with contextlib.suppress(OSError):
-                storage.calls.rmdir(self.folder)
+                atomic.calls.rmdir(self.folder)
 
 
 PART = re.compile(r"\d{9}-\d{9}-[0-9a-f]{32}\.part|\.(command\.json|.*\.part)\..{8}\.tmp")
@@ -173,4 +174,4 @@ NUMPY_TYPES = {"F32": "<f4", "U8": "u1", "I64": "<i8"}
 
 def log_lines(path: Path, lines: list[dict[str, Any]]) -> None:
     """A JSON-lines log, published whole."""
-    storage.write(path, ["".join(json.dumps(line) + "\n" for line in lines).encode()])
+    atomic.write(path, ["".join(json.dumps(line) + "\n" for line in lines).encode()])

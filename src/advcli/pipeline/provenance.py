@@ -6,7 +6,7 @@ from typing import Any
 
 from advcli.catalog import discovery
 from advcli.errors import CommandError
-from advcli.header import NOTHING, Header, from_nothing, short
+from advcli.files.header import NOTHING, Header, from_nothing, short
 from advcli.pipeline.inputs import ADVERSARIAL, DEFENDED, MODEL, PERTURBATIONS, find_file, find_folder
 
 BESIDE = (".universal.h5", ".perturbations.h5", ".substitute.safetensors")

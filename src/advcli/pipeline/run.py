@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli import imageset, imagewriter, storage
 from advcli.dataset import Dataset
 from advcli.errors import AdvcliError, CommandError, InputError
-from advcli.header import Header, identity
+from advcli.files import atomic, imageset_reader, imageset_writer
+from advcli.files.header import Header, identity
 from advcli.numerics.arrays import Array
 from advcli.pipeline import outputs
 from advcli.pipeline.craft import craft
@@ -51,7 +51,7 @@ def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Pa
     with contextlib.ExitStack() as locks:
         ground = [run.ground.path] if run.ground else []
         for one in (path, *ground, *([beside] if given["perturbations"] else [])):
-            locks.enter_context(storage.locked(one))
+            locks.enter_context(atomic.locked(one))
         if given["perturbations"] and not force:
             refuse_foreign(path, beside, run.made)
         if run.ground:
@@ -94,7 +94,7 @@ def write(path: Path, run: Run, talk: Talk) -> None:
     header = run.header
     if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, talk)):
         header = {**header, "unrepresentable": count}
-    imagewriter.write(path, header, layout, {name: _column(parts, name) for name in layout})
+    imageset_writer.write(path, header, layout, {name: _column(parts, name) for name in layout})
 
 
 def _groups(run: Run, done: list[range]) -> Iterator[list[int]]:
@@ -114,7 +114,7 @@ def _joined(batches: list[dict[str, Array]]) -> dict[str, Array]:
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def _column(parts: outputs.Parts, name: str) -> imagewriter.Pieces:
+def _column(parts: outputs.Parts, name: str) -> imageset_writer.Pieces:
     return lambda: parts.column(name)
 
 
@@ -135,7 +135,7 @@ def count_unrepresentable(parts: outputs.Parts, talk: Talk) -> int:
 def refuse_foreign(path: Path, beside: Path, made: Header) -> None:
     """Only a view of the set at `path`, or of one that this command made, or a default-named view is replaced."""
     try:
-        with imageset.ImageSet(beside) as old:
+        with imageset_reader.ImageSet(beside) as old:
             mine = beside.name == PERTURBATIONS or identity(old.header["made"]) == identity(made)
             ours = old.kind == "perturbation" and (mine or _is_view(old.header, path))
     except InputError:
@@ -148,20 +148,20 @@ def refuse_foreign(path: Path, beside: Path, made: Header) -> None:
 
 def _is_view(header: Header, path: Path) -> bool:
     with contextlib.suppress(InputError):
-        return bool(header["of"] == imageset.content_digest(path))
+        return bool(header["of"] == imageset_reader.content_digest(path))
     return False
 
 
 def derive(path: Path, beside: Path) -> None:
     """The perturbations: a view of the set, rebuilt where it is missing or belongs to another."""
-    with imageset.ImageSet(path) as made:
+    with imageset_reader.ImageSet(path) as made:
         header = {
             **{k: made.header[k] for k in ("classes", "split", "norm", "epsilon", "tolerance", "victim", "made")},
             "kind": "perturbation",
             "range": [-1, 1],
             "of": made.digest,
         }
-        with contextlib.suppress(InputError), imageset.ImageSet(beside) as old:
+        with contextlib.suppress(InputError), imageset_reader.ImageSet(beside) as old:
             if old.header == header:
                 return
 
@@ -172,9 +172,9 @@ def derive(path: Path, beside: Path) -> None:
                 yield (made.rows("images", start, stop) - made.pick("originals", origin[start:stop])).numpy()
 
         names = ("labels", "index", "target", "epsilon", "success", "prediction", "clean_prediction")
-        layout, fill = imagewriter.in_memory({name: made.column(name) for name in names})
+        layout, fill = imageset_writer.in_memory({name: made.column(name) for name in names})
         layout["images"] = (np.dtype("<f4"), (len(made), *made.shape))
-        imagewriter.write(beside, header, layout, {**fill, "images": differences})
+        imageset_writer.write(beside, header, layout, {**fill, "images": differences})
 
 
 def estimate(run: Run, perturbations: bool) -> Estimate:

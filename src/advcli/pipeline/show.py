@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from advcli import opening, schema
 from advcli.catalog.options import Files, Param
 from advcli.errors import InputError
-from advcli.header import Header, parse
+from advcli.files import header_schema, sandbox
+from advcli.files.header import Header, parse
 from advcli.pipeline import inputs
 from advcli.pipeline.provenance import command, describe
 from advcli.runtime.reporter import SILENT, Talk
@@ -46,8 +46,8 @@ def show(
 def _story(path: Path, where: Path) -> Story:
     if path.is_dir() and (path / "stats.json").exists():
         note = path / "stats.json"
-        header, digest = parse(opening.read(note, most=1 << 20), str(note)), ""
-        schema.provenance(header.get("made"), str(note))
+        header, digest = parse(sandbox.read(note, most=1 << 20), str(note)), ""
+        header_schema.provenance(header.get("made"), str(note))
     else:
         digest, header = inputs.header_of(path)
     return Story(str(path), digest, describe(header), command(header, path, where), header)

@@ -14,7 +14,7 @@ from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
-from advcli.header import Header
+from advcli.files.header import Header
 from advcli.layout import placed
 from advcli.modelfile import ModelFile
 from advcli.numerics.rng import SampleRNG

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from advcli import opening, schema, storage
 from advcli.catalog.options import Files, Force, Output, Param
 from advcli.errors import CommandError, InputError
 from advcli.figures import histogram
 from advcli.figures.sheet import sheet
-from advcli.header import canonical, parse
-from advcli.imageset import ImageSet
+from advcli.files import atomic, header_schema, sandbox
+from advcli.files.header import canonical, parse
+from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
 from advcli.numerics.moments import Moments
@@ -221,8 +221,8 @@ def _claim(folder: Path, made: dict[str, Any], *, force: bool) -> None:
     note = folder / "stats.json"
     if folder.exists() and not force:
         try:
-            known = parse(opening.read(note, most=MOST_NOTE), str(note)).get("made")
-            schema.provenance(known, str(note))
+            known = parse(sandbox.read(note, most=MOST_NOTE), str(note)).get("made")
+            header_schema.provenance(known, str(note))
             ours = isinstance(known, dict) and known["verb"] == "stats"
         except InputError:
             ours = folder.is_dir() and not [p for p in folder.iterdir() if not p.name.startswith(".stats.json.")]
@@ -230,7 +230,7 @@ def _claim(folder: Path, made: dict[str, Any], *, force: bool) -> None:
             raise CommandError(
                 f"{folder}: stands there and is not a folder of advcli's; --force writes into it, -o names another"
             )
-    storage.write(note, [canonical({"made": made})])
+    atomic.write(note, [canonical({"made": made})])
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -239,14 +239,14 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    storage.write(path, [text.getvalue().encode()])
+    atomic.write(path, [text.getvalue().encode()])
 
 
 def write_png(path: Path, figure: Figure) -> None:
     """A picture whose bytes depend on nothing but its content."""
     data = io.BytesIO()
     figure.savefig(data, format="png", metadata={"Software": None})
-    storage.write(path, [data.getvalue()])
+    atomic.write(path, [data.getvalue()])
 
 
 def _histograms(folder: Path, found: Collected, bins: int, title: str) -> None:

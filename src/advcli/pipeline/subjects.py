@@ -8,8 +8,8 @@ from torch import Tensor
 
 from advcli.dataset import Dataset
 from advcli.errors import InputError
-from advcli.header import Header
-from advcli.imageset import ImageSet
+from advcli.files.header import Header
+from advcli.files.imageset_reader import ImageSet
 from advcli.modelfile import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, distance, tolerance

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from advcli.header import Header
+from advcli.files.header import Header
 from advcli.modelfile import ModelFile
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from advcli import modelfile, opening, stack, storage
+from advcli import modelfile, stack
 from advcli.catalog import discovery
 from advcli.catalog.options import (
     Classes,
@@ -30,6 +30,7 @@ from advcli.catalog.options import (
 from advcli.catalog.registry import Bound, refuse_unknown
 from advcli.dataset import Dataset
 from advcli.errors import CommandError, Empty, InputError
+from advcli.files import atomic, sandbox
 from advcli.pipeline import inputs, outputs, watch
 from advcli.pipeline.fitting import fit, is_fitted, refuse_loop_options
 from advcli.pipeline.importing import numbers
@@ -144,7 +145,7 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
     """Train with everything resolved."""
     where = inputs.find_device(given["device"])
     recorded = {k: given[k] for k in RECORDED if not (k == "momentum" and given["optimizer"] != "sgd")}
-    parents = [{"role": "weights", "digest": opening.digest_of(given["weights"])}] if given["weights"] else []
+    parents = [{"role": "weights", "digest": sandbox.digest_of(given["weights"])}] if given["weights"] else []
     teacher = open_teacher(given["teacher"], images) if given["teacher"] else None
     parents += [{"role": "teacher", "digest": teacher.digest}] if teacher else []
     made = outputs.made(
@@ -160,7 +161,7 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
     outputs.keep_inputs([path], [given["weights"], given["teacher"], given["data"]])
     journal = path.with_suffix(".log.jsonl")
     if journal.exists() and not path.exists() and not given["force"]:
-        with opening.regular(journal) as file:
+        with sandbox.regular(journal) as file:
             if b'"epoch"' not in file.read(100):
                 raise CommandError(
                     f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model"
@@ -168,7 +169,7 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
     plan = _plan(images, objective, network, given, teacher.module() if teacher else None, where, talk)
     if given["dry_run"]:
         return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
-    with storage.locked(path), storage.locked(journal):
+    with atomic.locked(path), atomic.locked(journal):
         parts = outputs.Parts.of(path)
         if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
             parts.begin(made, talk)

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli import imagewriter
 from advcli.beforehand import Crowd
 from advcli.catalog.registry import Bound
 from advcli.dataset import Dataset
 from advcli.errors import CommandError
-from advcli.header import Header
-from advcli.imageset import ImageSet
+from advcli.files import imageset_writer
+from advcli.files.header import Header
+from advcli.files.imageset_reader import ImageSet
 from advcli.modelfile import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
@@ -80,7 +80,7 @@ def lay(path: Path, header: Header, method: Bound, job: Job, data: Dataset, talk
         "target": np.full(count, reached, np.int64),
         "epsilon": np.array([one.value for one in job.budgets], np.float32),
     }
-    imagewriter.write_rows(path, {**header, "fitted": total}, columns)
+    imageset_writer.write_rows(path, {**header, "fitted": total}, columns)
 
 
 def fitted(method: Bound, job: Job, data: Dataset, budget: int) -> tuple[Tensor, tuple[int, int]]:

@@ -11,8 +11,9 @@ from advcli import modelfile
 from advcli.catalog import discovery
 from advcli.catalog.options import Allow, Device, Files, Model
 from advcli.errors import Damaged, InputError
-from advcli.header import from_nothing
-from advcli.imageset import ImageSet
+from advcli.files.header import from_nothing
+from advcli.files.imageset_reader import ImageSet
+from advcli.files.imageset_schema import DERIVED
 from advcli.layout import placed
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, distance, tolerance
@@ -22,7 +23,6 @@ from advcli.pipeline import inputs
 from advcli.rejection import decision
 from advcli.rejection import rejects as can_reject
 from advcli.runtime.reporter import SILENT, Talk
-from advcli.structure import DERIVED
 from advcli.victim import SURE
 
 BATCH = 512

@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 
 from advcli.errors import InputError
-from advcli.header import parse
-from advcli.imagewriter import MAGIC
+from advcli.files.header import parse
+from advcli.files.imageset_writer import MAGIC
 
 IMAGES = ("images", "originals")
 COLUMNS = {

@@ -13,22 +13,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli import opening, schema, structure
 from advcli.errors import Damaged, InputError
-from advcli.header import parse
-from advcli.imagewriter import BLOCK, block
+from advcli.files import header_schema, imageset_schema, sandbox
+from advcli.files.header import parse
+from advcli.files.imageset_schema import IMAGES
+from advcli.files.imageset_writer import BLOCK, block
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import fraction
-from advcli.structure import IMAGES
 
 MOST_PIECE = 1 << 25  # bytes read at a time
 
 
 def content_digest(path: Path) -> str:
     """The digest that an image set states, after checking it against the bytes."""
-    with opening.regular(path) as file:
+    with sandbox.regular(path) as file:
         stated, rest = file.read(BLOCK), hashlib.sha256()
-        while piece := file.read(opening.PIECE):
+        while piece := file.read(sandbox.PIECE):
             rest.update(piece)
     if not stated.startswith(b"sha256: ") or len(stated) < BLOCK:
         hint = "; a model is given with --model" if path.suffix == ".safetensors" else ""
@@ -54,13 +54,13 @@ class ImageSet:
         self.path = Path(path)
         self.digest = digest or content_digest(self.path)
         if strange:
-            opening.first_in_child(path, lambda: self.read_through(path), self.path.stat().st_size, self.digest)
+            sandbox.first_in_child(path, lambda: self.read_through(path), self.path.stat().st_size, self.digest)
         with contextlib.ExitStack() as unfinished:
-            source = unfinished.enter_context(opening.regular(path))
+            source = unfinished.enter_context(sandbox.regular(path))
             try:
                 self._file = h5py.File(source, "r")
                 unfinished.callback(_close, self._file)
-                structure.check(self._file, self.path, self.path.stat().st_size)
+                imageset_schema.check(self._file, self.path, self.path.stat().st_size)
                 self.header = parse(bytes(self._file["header"][:]), str(path))
                 self._check_header()
             except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:  # what h5py raises for damage
@@ -94,7 +94,7 @@ class ImageSet:
     @property
     def signed(self) -> bool:
         """Whether its values are differences of pictures."""
-        return self.kind in schema.SIGNED
+        return self.kind in header_schema.SIGNED
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -181,7 +181,7 @@ class ImageSet:
 
     def _check_header(self) -> None:
         header, where = self.header, self.path
-        schema.image_set(header, str(where))
+        header_schema.image_set(header, str(where))
         classes = header["classes"]
         for name in ("labels", "target", "prediction", "clean_prediction"):
             if name in self:

@@ -14,8 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from advcli import opening, storage
-from advcli.header import Header, canonical
+from advcli.files import atomic, sandbox
+from advcli.files.header import Header, canonical
 from advcli.numerics.arrays import Array
 
 BLOCK = 512
@@ -36,7 +36,7 @@ def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -
     layout = {"header": (text.dtype, text.shape), **layout}
     fill = {"header": lambda: [text], **fill}
     frame, extents = _frame(layout)
-    with storage.Writer(path) as writer:
+    with atomic.Writer(path) as writer:
         content = hashlib.sha256()
         writer.append(bytes(BLOCK))
         for piece in _in_order(frame, extents, fill):
@@ -45,7 +45,7 @@ def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -
         writer.at(0)
         writer.append(block(content.hexdigest()))
         writer.commit()
-    opening.known.add(content.hexdigest())
+    sandbox.known.add(content.hexdigest())
     return content.hexdigest()
 
 

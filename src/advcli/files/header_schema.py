@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from advcli.errors import InputError
-from advcli.header import Header
+from advcli.files.header import Header
 from advcli.numerics.quantities import as_float32, fraction
 
 Fields = Mapping[str, type]

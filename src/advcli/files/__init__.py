@@ -1,0 +1,1 @@
+"""The two kinds of file: atomic writing, guarded reading, headers, parts."""
