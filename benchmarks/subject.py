@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli import modelfile
-from advcli.dataset import Dataset
+from advcli.images.dataset import Dataset
 from advcli.modelfile import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.pipeline import inputs

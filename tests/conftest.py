@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.cli.app import main
-from advcli.dataset import Dataset
+from advcli.images.dataset import Dataset
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import standins, universals

@@ -35,12 +35,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advcli import foreign, modelfile, pictures
+from advcli import foreign, modelfile
 from advcli.cli.app import main
 from advcli.data import npz
 from advcli.errors import AdvcliError
 from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet
+from advcli.images import decoder
 
 SECONDS, MEMORY, BATCH = 15, 1 << 30, 50
 OUTCOMES = ("read", "refused", "other error", "memory", "crash", "hang", "refused by a child")
@@ -327,8 +328,8 @@ def read_npz(path: Path) -> None:
 
 
 def read_picture(path: Path) -> None:
-    pictures.is_grey(str(path))
-    pictures.load(str(path), "RGB", (None, None))
+    decoder.is_grey(str(path))
+    decoder.load(str(path), "RGB", (None, None))
 
 
 def as_picture(path: Path) -> list[str]:
@@ -343,7 +344,7 @@ def as_picture(path: Path) -> list[str]:
 
 
 def decoded(path: Path) -> None:
-    pictures.decode([path], "RGB", (None, None), None)
+    decoder.decode([path], "RGB", (None, None), None)
 
 
 IMPORT = ["--arch", "softmax", "--force"]

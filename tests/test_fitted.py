@@ -15,8 +15,8 @@ from sklearn.tree import DecisionTreeClassifier
 from advcli import modelfile, trees
 from advcli.catalog import discovery
 from advcli.data.digits import digits
-from advcli.dataset import stratified
 from advcli.errors import InputError
+from advcli.images.dataset import stratified
 
 FAMILIES = {
     "logreg": ({}, lambda: LogisticRegression(C=0.1, max_iter=100, tol=1e-3, random_state=0)),
@@ -136,7 +136,7 @@ def test_a_tree_that_would_not_end_is_refused(change):
 def test_module_and_estimator_agree_on_all_of_mnists_test_split(name, capsys):
     """Learned from 10,000 training images. Answers that differ must be ties to the last bits, and are listed."""
     from advcli.data.mnist import mnist
-    from advcli.library import Library
+    from advcli.images.downloads import Library
 
     where = Library(Path(os.environ["ADVCLI_TEST_SHARED"]))
     train, test = mnist("train", where), mnist("test", where)

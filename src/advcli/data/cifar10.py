@@ -12,10 +12,10 @@ import torch
 
 from advcli.catalog.registry import source
 from advcli.data.folder import folder as class_folder
-from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
 from advcli.files import sandbox
-from advcli.library import Library
+from advcli.images.dataset import Dataset, carve
+from advcli.images.downloads import Library
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = {"train": [f"data_batch_{k}.bin" for k in range(1, 6)], "test": ["test_batch.bin"]}

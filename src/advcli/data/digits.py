@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from advcli.catalog.registry import source
-from advcli.dataset import Dataset, carve, stratified
+from advcli.images.dataset import Dataset, carve, stratified
 from advcli.numerics.arrays import Array
 
 SHEET = Path(__file__).with_name("digits.png")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from advcli.catalog.registry import source
-from advcli.dataset import Dataset
-from advcli.idx import digits_like
-from advcli.library import Library
+from advcli.images.dataset import Dataset
+from advcli.images.downloads import Library
+from advcli.images.idx import digits_like
 
 COUNTS = {"train": 60_000, "test": 10_000}
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from advcli.catalog.registry import source
-from advcli.dataset import Dataset, carve
 from advcli.errors import Empty, InputError
 from advcli.files.header import canonical
+from advcli.images.dataset import Dataset, carve
+from advcli.images.decoder import decode, mode_of
 from advcli.numerics.arrays import Array
-from advcli.pictures import decode, mode_of
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 

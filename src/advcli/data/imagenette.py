@@ -8,8 +8,8 @@ from pathlib import Path
 
 from advcli.catalog.registry import source
 from advcli.data.folder import folder as class_folder
-from advcli.dataset import Dataset
-from advcli.library import Library
+from advcli.images.dataset import Dataset
+from advcli.images.downloads import Library
 
 WORDS = {"n01440764": "tench", "n02102040": "English springer", "n02979186": "cassette player", "n03000684": "chain saw",
          "n03028079": "church", "n03394916": "French horn", "n03417042": "garbage truck", "n03425413": "gas pump",

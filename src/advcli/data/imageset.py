@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from advcli.catalog.registry import source
-from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.files.imageset_reader import ImageSet
+from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 
 

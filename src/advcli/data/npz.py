@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from advcli.catalog.registry import source
-from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
 from advcli.files import header_schema, sandbox
+from advcli.images.dataset import Dataset, carve
 from advcli.numerics.arrays import Array
 
 NAMES = (("images", "labels"), ("x", "y"), ("data", "labels"), ("arr_0", "arr_1"))

@@ -12,10 +12,10 @@ import scipy.io
 import torch
 
 from advcli.catalog.registry import source
-from advcli.dataset import Dataset, carve
 from advcli.errors import Damaged
 from advcli.files import sandbox
-from advcli.library import Library
+from advcli.images.dataset import Dataset, carve
+from advcli.images.downloads import Library
 
 MD5 = {"train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373", "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3"}
 

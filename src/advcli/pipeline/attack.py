@@ -46,9 +46,9 @@ from advcli.catalog.options import (
     Target,
 )
 from advcli.catalog.registry import Bound, Spec
-from advcli.dataset import Dataset
 from advcli.errors import CommandError
 from advcli.files.header import Header
+from advcli.images.dataset import Dataset
 from advcli.layout import placed
 from advcli.modelfile import ModelFile
 from advcli.numerics.balls import tolerance

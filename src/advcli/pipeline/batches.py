@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.dataset import Dataset
+from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 
 MOST = 2 << 30  # bytes of a set that is taken into memory

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.dataset import Dataset
 from advcli.errors import CommandError
 from advcli.files.header import NOTHING
+from advcli.images.dataset import Dataset
 from advcli.modelfile import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.files.header import Header
+from advcli.images.dataset import Dataset
 from advcli.layout import placed
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.dataset import Dataset
+from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.dataset import Dataset, stratified
 from advcli.errors import InputError
 from advcli.files.header import Header
+from advcli.images.dataset import Dataset, stratified
 from advcli.modelfile import ModelFile
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.job import Job

@@ -12,10 +12,10 @@ from advcli import foreign, modelfile, stack
 from advcli.catalog import discovery
 from advcli.catalog.options import DataDir, Download, Force, ImageSize, Output, Param, Resize, Split
 from advcli.catalog.registry import Bound
-from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
+from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import fraction
 from advcli.pipeline import inputs, outputs

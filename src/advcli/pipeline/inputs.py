@@ -16,11 +16,11 @@ from advcli.catalog.registry import Spec
 from advcli.data.folder import folder, listing_digest
 from advcli.data.imageset import imageset as image_set
 from advcli.data.npz import npz
-from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
 from advcli.files import imageset_reader, sandbox
 from advcli.files.header import Header
-from advcli.library import Library, library
+from advcli.images.dataset import Dataset
+from advcli.images.downloads import Library, library
 from advcli.modelfile import ModelFile
 
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from advcli import stack
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
-from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.files.header import Header
+from advcli.images.dataset import Dataset
 from advcli.modelfile import ModelFile
 from advcli.numerics.rng import SampleRNG
 from advcli.opponent import Opponent, opponent

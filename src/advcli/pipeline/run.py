@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.dataset import Dataset
 from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.files import atomic, imageset_reader, imageset_writer
 from advcli.files.header import Header, identity
+from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 from advcli.pipeline import outputs
 from advcli.pipeline.craft import craft

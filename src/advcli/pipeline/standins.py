@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from advcli import modelfile, stack
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
-from advcli.dataset import Dataset
 from advcli.errors import CommandError
 from advcli.files.header import Header
+from advcli.images.dataset import Dataset
 from advcli.layout import placed
 from advcli.modelfile import ModelFile
 from advcli.numerics.rng import SampleRNG

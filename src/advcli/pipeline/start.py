@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from advcli import foreign, modelfile, vision
 from advcli.catalog import discovery
-from advcli.dataset import Dataset
 from advcli.errors import CommandError, InputError
+from advcli.images.dataset import Dataset
 from advcli.modelfile import ModelFile
 from advcli.runtime.reporter import Talk
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from advcli.dataset import Dataset
 from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.files.imageset_reader import ImageSet
+from advcli.images.dataset import Dataset
 from advcli.modelfile import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, distance, tolerance

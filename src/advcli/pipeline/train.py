@@ -28,9 +28,9 @@ from advcli.catalog.options import (
     Seed,
 )
 from advcli.catalog.registry import Bound, refuse_unknown
-from advcli.dataset import Dataset
 from advcli.errors import CommandError, Empty, InputError
 from advcli.files import atomic, sandbox
+from advcli.images.dataset import Dataset
 from advcli.pipeline import inputs, outputs, watch
 from advcli.pipeline.fitting import fit, is_fitted, refuse_loop_options
 from advcli.pipeline.importing import numbers

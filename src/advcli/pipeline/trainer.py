@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from advcli import stack
-from advcli.dataset import Dataset
 from advcli.errors import AdvcliError
+from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG, Table
 from advcli.pipeline import regimen, watch

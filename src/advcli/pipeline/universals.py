@@ -11,11 +11,11 @@ from torch import Tensor
 
 from advcli.beforehand import Crowd
 from advcli.catalog.registry import Bound
-from advcli.dataset import Dataset
 from advcli.errors import CommandError
 from advcli.files import imageset_writer
 from advcli.files.header import Header
 from advcli.files.imageset_reader import ImageSet
+from advcli.images.dataset import Dataset
 from advcli.modelfile import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from advcli.dataset import Dataset, carve
 from advcli.errors import InputError
 from advcli.files import sandbox
+from advcli.images.dataset import Dataset, carve
 from advcli.numerics.arrays import Array
 
 BYTES = 0x08

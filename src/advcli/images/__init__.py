@@ -1,0 +1,1 @@
+"""Data sets in use: selection of images, decoding, downloads."""
