@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.catalog import discovery
-from advcli.layout import placed
+from advcli.networks.memory_format import placed
 from advcli.pipeline import attack, inputs
 from advcli.pipeline.craft import craft
 from advcli.runtime.reporter import SILENT

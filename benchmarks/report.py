@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import torch
 
-from advcli import modelfile
+from advcli.networks import model_file
 from benchmarks.cells import TARGETS, Target, cells
 from benchmarks.subject import MODELS
 from benchmarks.tools import ADAPTERS, OURS
@@ -182,7 +182,7 @@ def declared(adapter: str, name: str) -> tuple[str, ...]:
 def checkpoints() -> list[str]:
     found = []
     for path in sorted(MODELS.glob("*.safetensors")):
-        file = modelfile.read(path)
+        file = model_file.read(path)
         made = file.recipe["made"]
         size, options = path.stat().st_size, {**made.get("parameters", {}), **made.get("options", {})}
         arch = file.recipe["arch"]

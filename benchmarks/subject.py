@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli import modelfile
 from advcli.images.dataset import Dataset
-from advcli.modelfile import ModelFile
+from advcli.networks import model_file
+from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.pipeline import inputs
 
@@ -37,7 +37,7 @@ def exists(name: str) -> bool:
 
 def load(name: str, count: int) -> Subject:
     """The model of that name, and `count` images that it classifies correctly."""
-    file = modelfile.read(MODELS / f"{name}.safetensors")
+    file = model_file.read(MODELS / f"{name}.safetensors")
     data = inputs.data_of(file, None, None)
     x, y = data.batch(0, 2 * count)
     right = (logits(file.module(), x).argmax(1) == y).numpy().nonzero()[0][:count]

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 import torch
 
-from advcli import stack
 from advcli.catalog import discovery
+from advcli.networks import build
 from advcli.pipeline import inputs, train
 from advcli.pipeline.trainer import State, Trainer
 from advcli.runtime import allocator
@@ -61,7 +61,7 @@ def bare() -> float:
     net, optimizer = trainer.classifier.network.train(), trainer.optimizer
     for group in optimizer.param_groups:
         group["lr"] = 1e-9  # a batch that is learned by heart has gradients so small that the processor slows down
-    for one in [m for m in net.modules() if isinstance(m, stack.Dropout)]:  # stock dropout: what a bare loop would have
+    for one in [m for m in net.modules() if isinstance(m, build.Dropout)]:  # stock dropout: what a bare loop would have
         one.forward = partial(torch.nn.functional.dropout, p=one.rate) if one.rate else (lambda x: x)
     begin = time.perf_counter()
     for _ in range(given.steps):

@@ -35,13 +35,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advcli import foreign, modelfile
 from advcli.cli.app import main
 from advcli.data import npz
 from advcli.errors import AdvcliError
 from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet
 from advcli.images import decoder
+from advcli.networks import foreign_weights, model_file
 
 SECONDS, MEMORY, BATCH = 15, 1 << 30, 50
 OUTCOMES = ("read", "refused", "other error", "memory", "crash", "hang", "refused by a child")
@@ -157,14 +157,14 @@ def mend_model(data: bytes, seed: bytes, draw: random.Random) -> bytes:
     """Half of the files: a whole one again, with a recipe of which one value is odd."""
     if draw.random() < 0.5:
         return data
-    good = modelfile.checked(Path("seed"), seed)
+    good = model_file.checked(Path("seed"), seed)
     recipe = json.loads(json.dumps(good.recipe))
     at, key = odd_place(recipe, draw)
     at[key] = draw.choice(ODD)
     try:
-        recipe["weights"] = modelfile.weights_digest(good.tensors)
-        recipe["digest"] = modelfile.recipe_digest(recipe)
-        return modelfile.serialise(recipe, good.tensors)
+        recipe["weights"] = model_file.weights_digest(good.tensors)
+        recipe["digest"] = model_file.recipe_digest(recipe)
+        return model_file.serialise(recipe, good.tensors)
     except (ValueError, TypeError, UnicodeEncodeError):
         return data
 
@@ -352,10 +352,10 @@ FORMATS = {one.name: one for one in (
     Format("set.h5", set_seeds, ImageSet.read_through, lambda path: ["verify", str(path)], ImageSet, mend_set),
     Format("foreign-set.h5", foreign_set_seeds, ImageSet.read_through,
            lambda path: ["stats", str(path), "--force", "--count", "0"], ImageSet, mend_set),
-    Format("model.safetensors", model_seeds, lambda path: modelfile.checked(path, path.read_bytes()).module(),
-           lambda path: ["evaluate", "--model", str(path)], modelfile.read, mend_model),
-    Format("zip.pt", weight_seeds(True), foreign._tensors, lambda path: ["import", str(path), *IMPORT], foreign.state_dict, mend_zip),
-    Format("legacy.pt", weight_seeds(False), foreign._tensors, lambda path: ["import", str(path), *IMPORT], foreign.state_dict),
+    Format("model.safetensors", model_seeds, lambda path: model_file.checked(path, path.read_bytes()).module(),
+           lambda path: ["evaluate", "--model", str(path)], model_file.read, mend_model),
+    Format("zip.pt", weight_seeds(True), foreign_weights._tensors, lambda path: ["import", str(path), *IMPORT], foreign_weights.state_dict, mend_zip),
+    Format("legacy.pt", weight_seeds(False), foreign_weights._tensors, lambda path: ["import", str(path), *IMPORT], foreign_weights.state_dict),
     Format("archive.npz", npz_seeds, read_npz, lambda path: ["train", "--data", str(path), "--epochs", "1", *IMPORT],
            lambda path: npz.npz("train", path=str(path)), mend_zip),
     Format("picture.png", picture_seeds("PNG"), read_picture, as_picture, decoded, mend_png),

@@ -17,9 +17,9 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from advcli import modelfile
 from advcli.files import imageset_writer
 from advcli.files.header import canonical
+from advcli.networks import model_file
 
 MADE = {"verb": "attack", "method": None, "data": None, "parameters": {}, "options": {}, "parents": [], "environment": {}}
 HEADER = {"kind": "clean", "classes": ["a", "b"], "split": "test", "range": [0, 1], "made": MADE}
@@ -85,10 +85,10 @@ def packed(file: h5py.File) -> None:
 
 
 def model(change: Callable[[dict], object], tensors: Callable[[dict], dict] = dict) -> None:
-    good = modelfile.read("model.safetensors")
+    good = model_file.read("model.safetensors")
     recipe = json.loads(json.dumps(good.recipe))
     change(recipe)
-    modelfile.write(Path("x.safetensors"), recipe, tensors(good.tensors))
+    model_file.write(Path("x.safetensors"), recipe, tensors(good.tensors))
 
 
 def safe(head: bytes, body: bytes = b"", size: int | None = None) -> None:

@@ -7,13 +7,13 @@ from scipy import ndimage
 from scipy.special import logsumexp, softmax
 from torch import nn
 
-from advcli import stack
 from advcli.catalog import discovery
 from advcli.defenses.average import Averaged, together
 from advcli.defenses.gaussian import smooth
 from advcli.defenses.squeeze import median, reduce_depth
+from advcli.networks import build
+from advcli.networks.build import Classifier, Dropout
 from advcli.numerics.rng import SampleRNG
-from advcli.stack import Classifier, Dropout
 from advcli.victim import Tally, Victim
 from conftest import Halfspace, near_the_plane
 from test_attacks import Small, pictures
@@ -31,7 +31,7 @@ def dropping(shape):
 
 def behind(spec, base, shape):
     """The base behind a defense, with two members where it takes some, and calibrated where it can reject."""
-    model = stack.around(spec.bind({}), base, [Small(shape, 4), Small(shape, 4)], shape, 4)
+    model = build.around(spec.bind({}), base, [Small(shape, 4), Small(shape, 4)], shape, 4)
     if spec.traits.rejects:
         model.adopt({"threshold": 0.1, "unit": 0.5})
     return model.eval()

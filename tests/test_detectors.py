@@ -8,12 +8,12 @@ import torch
 from scipy import stats
 from torch import nn
 
-from advcli import modelfile
 from advcli.errors import InputError
 from advcli.files.imageset_reader import ImageSet
+from advcli.networks import model_file
+from advcli.networks.rejection import Rejecting, decision, split
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.calibration import threshold_place
-from advcli.rejection import Rejecting, decision, split
 from advcli.victim import Goal
 from conftest import Halfspace, attacked, near_the_plane
 
@@ -117,7 +117,7 @@ def test_which_score_is_the_threshold(count, place):
 def test_a_detector_is_fitted_kept_and_measured(run, model):
     ran = run("defend", "--method", "squeeze-detector", "--squeezers", "bits:3,median:3", "--fpr", "0.1")
     assert ran.code == 0, ran.err
-    kept = modelfile.read("defended.safetensors")
+    kept = model_file.read("defended.safetensors")
     found = kept.recipe["defenses"][0]["found"]
     assert found["n"] == 130
     assert found["rejected"] <= 13
@@ -162,11 +162,11 @@ def test_a_detector_may_not_be_a_member(run, model):
 @pytest.mark.parametrize("found", [{}, {"threshold": "1"}, {"threshold": True, "unit": 1.0, "n": 1, "rejected": 0}, {"threshold": 0.5, "unit": 0.0, "n": 1, "rejected": 0}])  # fmt: skip
 def test_a_recipe_with_nonsense_for_a_threshold_is_refused(run, model, found):
     assert run("defend", "--method", "squeeze-detector").code == 0
-    kept = modelfile.read("defended.safetensors")
+    kept = model_file.read("defended.safetensors")
     recipe = {**kept.recipe, "defenses": [{**kept.recipe["defenses"][0], "found": found}]}
-    modelfile.write(kept.path, recipe, kept.tensors)
+    model_file.write(kept.path, recipe, kept.tensors)
     with pytest.raises(InputError):
-        modelfile.read(kept.path)
+        model_file.read(kept.path)
 
 
 def test_draws_reach_the_model_under_a_detector():

@@ -12,9 +12,9 @@ from advcli.catalog import discovery
 from advcli.defenses.dropout_detector import SPREAD
 from advcli.defenses.dropout_vote import DropoutVoting
 from advcli.errors import CommandError
-from advcli.looks import looks
+from advcli.networks.build import Classifier, Dropout
+from advcli.networks.voting import looks
 from advcli.numerics.rng import SampleRNG
-from advcli.stack import Classifier, Dropout
 
 DRAWS = SampleRNG(0, torch.arange(6))
 

@@ -13,10 +13,10 @@ import torch
 from sklearn.metrics import precision_recall_fscore_support
 
 import advcli
-from advcli import modelfile
 from advcli.cli import columns, tables
 from advcli.cli.app import main
 from advcli.files.imageset_reader import ImageSet
+from advcli.networks import model_file
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.compare import comparisons
 from advcli.pipeline.worst import Standing, Worst
@@ -79,7 +79,7 @@ def column(name, key):
 
 def logits(model, x):
     with torch.no_grad():
-        return modelfile.read(f"{model}.safetensors").module()(torch.from_numpy(x), SampleRNG(0, torch.arange(len(x)))).numpy()
+        return model_file.read(f"{model}.safetensors").module()(torch.from_numpy(x), SampleRNG(0, torch.arange(len(x)))).numpy()
 
 
 def said(model, x):

@@ -11,11 +11,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from advcli import modelfile
 from advcli.errors import Damaged, InputError
 from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.imageset_writer import BLOCK
+from advcli.networks import model_file
 
 MADE = {"verb": "attack", "method": None, "data": None, "parameters": {}, "options": {}, "parents": [], "environment": {}}
 HEADER = {"kind": "clean", "classes": ["a", "b"], "split": "test", "range": [0, 1], "made": MADE}
@@ -66,10 +66,10 @@ def test_every_single_changed_byte_of_a_model_file_is_noticed(run, folder):
     run("train", "--arch", "softmax", "--epochs", "1", "--limit", "64")
     path = Path("model.safetensors")
     whole = path.read_bytes()
-    modelfile.read(path)
+    model_file.read(path)
     for place in range(len(whole)):
         with pytest.raises(InputError):
-            modelfile.checked(path, whole[:place] + bytes([whole[place] ^ (1 << place % 8)]) + whole[place + 1 :])
+            model_file.checked(path, whole[:place] + bytes([whole[place] ^ (1 << place % 8)]) + whole[place + 1 :])
 
 
 def test_verify_says_no_for_a_changed_byte(run, model):
@@ -160,33 +160,33 @@ def test_pixels_out_of_range_are_refused_with_the_first_bad_row(folder, value, w
 
 
 def test_a_model_with_a_forged_recipe_is_refused(run, model):
-    good = modelfile.read(model)
+    good = model_file.read(model)
     recipe = {**good.recipe, "classes": list("abcdefghij")}
-    model.write_bytes(modelfile.serialise(recipe, good.tensors))
+    model.write_bytes(model_file.serialise(recipe, good.tensors))
     with pytest.raises(Damaged):
-        modelfile.read(model)
+        model_file.read(model)
 
 
 def test_a_model_with_more_metadata_or_padding_is_refused(model):
-    good = modelfile.read(model)
-    text = modelfile.canonical(good.recipe).decode()
+    good = model_file.read(model)
+    text = model_file.canonical(good.recipe).decode()
     model.write_bytes(safetensors.torch.save(good.tensors, metadata={"advcli": text, "more": "x"}))
     with pytest.raises(Damaged):
-        modelfile.read(model)
-    data = modelfile.serialise(good.recipe, good.tensors)
+        model_file.read(model)
+    data = model_file.serialise(good.recipe, good.tensors)
     (size,) = struct.unpack("<Q", data[:8])
     model.write_bytes(struct.pack("<Q", size + 8) + data[8 : 8 + size] + b" " * 8 + data[8 + size :])
     with pytest.raises(Damaged):
-        modelfile.read(model)
+        model_file.read(model)
 
 
 def test_weights_that_do_not_fit_name_the_first_bad_one(model):
-    good = modelfile.read(model)
+    good = model_file.read(model)
     less = dict(list(good.tensors.items())[1:])
     with pytest.raises(InputError, match="missing"):
-        modelfile.ModelFile(model, good.recipe, less).module()
+        model_file.ModelFile(model, good.recipe, less).module()
     with pytest.raises(InputError, match="unexpected"):
-        modelfile.ModelFile(model, good.recipe, {**good.tensors, "zzz": torch.zeros(1)}).module()
+        model_file.ModelFile(model, good.recipe, {**good.tensors, "zzz": torch.zeros(1)}).module()
 
 
 @pytest.mark.parametrize(
@@ -214,16 +214,16 @@ def test_a_header_that_says_nonsense_is_refused(folder, change):
     ids=str,
 )  # fmt: skip
 def test_a_recipe_that_says_nonsense_is_refused(model, change):
-    good = modelfile.read(model)
-    modelfile.write(model, {**good.recipe, **change}, good.tensors)
+    good = model_file.read(model)
+    model_file.write(model, {**good.recipe, **change}, good.tensors)
     with pytest.raises(InputError):
-        modelfile.read(model).module()
+        model_file.read(model).module()
 
 
 def test_a_model_file_runs_no_code_unless_the_user_names_it_too(run, model):
     Path("evil.py").write_text("open('sprung', 'w').close()\n")
-    good = modelfile.read(model)
-    modelfile.write(model, {**good.recipe, "arch": {"name": "evil:f", "parameters": {}}}, good.tensors)
+    good = model_file.read(model)
+    model_file.write(model, {**good.recipe, "arch": {"name": "evil:f", "parameters": {}}}, good.tensors)
     for command in (["verify", model], ["evaluate"], ["attack", "--method", "fgsm"], ["defend"], ["show", model]):
         ran = run(*command)
         assert ran.code == (0 if command[0] == "show" else 3), ran.err
@@ -234,8 +234,8 @@ def test_a_model_file_runs_no_code_unless_the_user_names_it_too(run, model):
 
 
 def test_broken_numbers_are_no_model(run, model):
-    good = modelfile.read(model)
-    modelfile.write(model, good.recipe, {name: tensor * torch.nan for name, tensor in good.tensors.items()})
+    good = model_file.read(model)
+    model_file.write(model, good.recipe, {name: tensor * torch.nan for name, tensor in good.tensors.items()})
     ran = run("evaluate")
     assert ran.code == 3
     assert "not finite" in ran.err

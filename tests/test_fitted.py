@@ -12,11 +12,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from advcli import modelfile, trees
 from advcli.catalog import discovery
 from advcli.data.digits import digits
 from advcli.errors import InputError
 from advcli.images.dataset import stratified
+from advcli.networks import model_file, scikit_trees
 
 FAMILIES = {
     "logreg": ({}, lambda: LogisticRegression(C=0.1, max_iter=100, tol=1e-3, random_state=0)),
@@ -88,7 +88,7 @@ def test_trained_stored_loaded_attacked_evaluated(name, run, folder):
     assert ran.code == 0, ran.err
     assert run("verify", "adversarial.h5").code == 0
     differentiable = name.split()[0] in ("logreg", "svm")
-    model = modelfile.read("model.safetensors").module()
+    model = model_file.read("model.safetensors").module()
     x = torch.rand(3, 1, 8, 8, requires_grad=True)
     (gradient,) = torch.autograd.grad(model(x).sum(), x)
     assert bool(gradient.abs().sum() > 0) == differentiable
@@ -111,7 +111,7 @@ def test_thresholds_part_the_same_numbers_in_single_precision():
     x = np.concatenate(
         [thresholds.astype(np.float32), np.nextafter(thresholds.astype(np.float32), np.float32(2)), draw.random(2000, np.float32)]
     )
-    single = trees.rounded_down(thresholds)
+    single = scikit_trees.rounded_down(thresholds)
     for x_one in x[::7]:
         np.testing.assert_array_equal(x_one <= thresholds, x_one <= single)
 

@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from advcli import modelfile
 from advcli.data.digits import digits
+from advcli.networks import model_file
 
 
 class Plain(nn.Module):
@@ -88,7 +88,7 @@ def test_every_usual_layout_gives_the_logits_of_plain_torch(name, run, folder, n
     LAYOUTS[name](network.state_dict(), Path(name))
     ran = run("import", name, "--arch", "cnn", "--mean", "0.5", "--std", "0.5", "-o", "m.safetensors")
     assert ran.code == 0, ran.err
-    model = modelfile.read("m.safetensors")
+    model = model_file.read("m.safetensors")
     assert (model.shape, len(model.classes)) == ((1, 8, 8), 10)
     x, _ = digits("test").batch(0, 500)
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_channels_size_and_classes_are_guessed_from_shapes(run, folder, channels
     torch.save(Plain(classes, channels, size).layers.state_dict(), "w.pt")
     ran = run("import", "w.pt", "--arch", "cnn")
     assert ran.code == 0, ran.err
-    model = modelfile.read("model.safetensors")
+    model = model_file.read("model.safetensors")
     assert (model.shape, len(model.classes)) == ((channels, size, size), classes)
     assert f"0 to {classes - 1}" in ran.err
 
@@ -120,13 +120,13 @@ def test_channels_size_and_classes_are_guessed_from_shapes(run, folder, channels
 def test_flat_inputs_are_guessed_too(run, folder, width, shape):
     torch.save(nn.Sequential(nn.Flatten(), nn.Linear(width, 10)).state_dict(), "w.pt")
     assert run("import", "w.pt", "--arch", "softmax").code == 0
-    assert modelfile.read("model.safetensors").shape == shape
+    assert model_file.read("model.safetensors").shape == shape
 
 
 def test_half_precision_comes_in_as_float32(run, folder, network):
     torch.save({name: tensor.half() for name, tensor in network.state_dict().items()}, "w.pt")
     assert run("import", "w.pt", "--arch", "cnn").code == 0
-    kept = modelfile.read("model.safetensors").tensors
+    kept = model_file.read("model.safetensors").tensors
     assert {tensor.dtype for tensor in kept.values()} == {torch.float32}
     assert torch.equal(kept["0.weight"], network.state_dict()["0.weight"].half().float())
 

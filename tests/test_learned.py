@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from advcli import modelfile
 from advcli.errors import InputError
 from advcli.files.imageset_reader import ImageSet
+from advcli.networks import model_file
 
 SHORT = ["--epochs", "3", "--limit", "300", "--against", "fgsm:eps=0.1"]
 METHODS = ["autoencoder", "detector", "stack"]
@@ -18,7 +18,7 @@ def fit(run, method, *words):
     member = ["--member", "model.safetensors"] if method == "stack" else []
     ran = run("defend", "--method", method, *member, *SHORT, *words)
     assert ran.code == 0, ran.err
-    return modelfile.read("defended.safetensors")
+    return model_file.read("defended.safetensors")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -27,7 +27,7 @@ def test_the_same_command_makes_the_same_bytes_and_show_tells_it(run, model, met
     first, entry = kept.path.read_bytes(), kept.recipe["defenses"][0]
     assert len(entry["weights"]) == 64
     assert any(name.startswith("defense/0/") for name in kept.tensors)
-    assert kept.bare_weights == modelfile.read("model.safetensors").recipe["weights"]
+    assert kept.bare_weights == model_file.read("model.safetensors").recipe["weights"]
     said = json.loads(run("show", "defended.safetensors", "--json").out)[0]["command"]
     kept.path.unlink()
     assert run(*said.split()[1:]).code == 0
@@ -51,7 +51,7 @@ def test_attacks_go_through_it_and_evaluate_knows(run, model, method):
 
 
 def test_the_model_under_it_stays_as_it_is(run, model):
-    before = modelfile.read("model.safetensors").tensors
+    before = model_file.read("model.safetensors").tensors
     kept = fit(run, "autoencoder")
     assert all(torch.equal(kept.tensors[name], before[name]) for name in before)
 
@@ -59,13 +59,13 @@ def test_the_model_under_it_stays_as_it_is(run, model):
 def test_an_autoencoder_takes_perturbations_away(run, model):
     assert run("attack", "--method", "fgsm", "--eps", "0.1", "--limit", "200").code == 0
     assert run("defend", "--method", "autoencoder", "--against", "fgsm:eps=0.1", "--epochs", "15").code == 0
-    kept = modelfile.read("defended.safetensors")
+    kept = model_file.read("defended.safetensors")
     with ImageSet("adversarial.h5") as made, torch.no_grad():
         x, origin = made.rows("images", 0, 200), made.rows("originals", 0, 200)
         cleaned = kept.module().clean(x)
         assert (cleaned - origin).square().mean() < 0.6 * (x - origin).square().mean()
         label = torch.from_numpy(made.column("labels"))
-        fooled = modelfile.read("model.safetensors").module()(x).argmax(1) != label
+        fooled = model_file.read("model.safetensors").module()(x).argmax(1) != label
         fixed = kept.module()(x).argmax(1) == label
         assert fixed[fooled].float().mean() > 0.3
 
@@ -75,7 +75,7 @@ def test_defenses_that_learn_stand_on_each_other(run, model):
     Path("defended.safetensors").rename("first.safetensors")
     ran = run("defend", "--model", "first.safetensors", "--method", "detector", *SHORT)
     assert ran.code == 0, ran.err
-    both = modelfile.read("defended.safetensors")
+    both = model_file.read("defended.safetensors")
     assert [one["name"] for one in both.defenses] == ["autoencoder", "detector"]
     assert {name.rsplit("/", 1)[0].split("/network")[0][:9] for name in both.tensors if "/" in name} == {"defense/0", "defense/1"}
     assert both.module()(torch.zeros(2, 1, 8, 8)).shape == (2, 11)
@@ -88,9 +88,9 @@ def test_a_file_without_what_it_learned_is_refused(run, model):
         {name: tensor for name, tensor in kept.tensors.items() if not name.startswith("defense/")},
         {**kept.tensors, "defense/7/weight": torch.zeros(1)},
     ):
-        modelfile.write(kept.path, kept.recipe, tensors)
+        model_file.write(kept.path, kept.recipe, tensors)
         with pytest.raises(InputError, match="do not fit"):
-            modelfile.read(kept.path).module()
+            model_file.read(kept.path).module()
 
 
 @pytest.mark.parametrize(

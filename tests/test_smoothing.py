@@ -10,11 +10,11 @@ from scipy import stats
 from scipy.special import ndtr
 from torch import nn
 
-from advcli import looks
 from advcli.catalog import discovery
 from advcli.defenses.smoothing import Smoothed
-from advcli.looks import elected
 from advcli.metrics.certified import certify
+from advcli.networks import voting
+from advcli.networks.voting import elected
 from advcli.numerics.intervals import lower_bound
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import noise
@@ -140,7 +140,7 @@ def test_votes_and_gradients_do_not_depend_on_how_many_copies_are_taken_at_once(
         return logits.detach(), torch.autograd.grad(logits[:, 0].sum(), x)[0], model.votes(x.detach(), draws, 40)
 
     whole = asked()
-    monkeypatch.setattr(looks, "MOST", most)
+    monkeypatch.setattr(voting, "MOST", most)
     for one, other in zip(asked(), whole, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
     assert whole[2].sum(1).tolist() == [40, 40, 40]

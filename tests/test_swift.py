@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from advcli.catalog import discovery
-from advcli.layout import Halving, halve, placed, rectify_late
+from advcli.networks.build import Classifier, Dropout
+from advcli.networks.fast_copy import Grey, swift
+from advcli.networks.memory_format import Halving, halve, placed, rectify_late
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import Job
 from advcli.search import Best
-from advcli.stack import Classifier, Dropout
-from advcli.swift import Grey, swift
 from advcli.victim import Goal, Tally, Victim
 from conftest import Halfspace, attacked, in_memory, near_the_plane
 
@@ -306,13 +306,13 @@ def test_the_command_searches_through_a_copy_and_writes_the_same_bytes_twice(run
 
 
 def test_an_attack_through_the_copy_is_as_strong(small_model):
-    from advcli import modelfile
+    from advcli.networks import model_file
     from advcli.pipeline import attack, inputs
     from advcli.runtime.reporter import SILENT
 
     defaults = {one.name: one.default for one in discovery.verb("attack")[1]}
     given = inputs.checked("attack", {**defaults, "method": "pgd", "device": "cpu", "limit": 100, "eps": "0.1"})
-    file = modelfile.read(small_model)
+    file = model_file.read(small_model)
     data = inputs.data_of(file, None, None, **inputs.selection(given))
     settings = {"steps": 10, "step_size": "eps/5"}
     made = attack.resolve(file, data, discovery.spec("attack", "pgd").bind(settings), given, SILENT)

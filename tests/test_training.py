@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from advcli import modelfile, vision
 from advcli.catalog import discovery, torchvision_names
 from advcli.files import atomic
+from advcli.networks import model_file, torchvision_models
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import regimen
 from test_data import photographs
@@ -73,13 +73,13 @@ def test_every_setting_changes_the_weights_and_is_recorded(run, folder):
     for number, (way, words) in enumerate(WAYS.items()):
         if way != "batch norm":
             assert run(*QUICK, *words, "-o", f"m{number}.safetensors").code == 0
-            found = modelfile.read(f"m{number}.safetensors")
+            found = model_file.read(f"m{number}.safetensors")
             seen[way] = found.recipe["weights"]
     assert len(set(seen.values())) == len(seen)
     shown = run("show", "m1.safetensors").out
     for word in ("--optimizer sgd", "--schedule onecycle", "--weight-decay 0.001"):
         assert word in shown
-    assert modelfile.read("m4.safetensors").defenses == [{"name": "gaussian", "parameters": {"sigma": 1.0}}]
+    assert model_file.read("m4.safetensors").defenses == [{"name": "gaussian", "parameters": {"sigma": 1.0}}]
 
 
 def test_stop_at_looks_at_validation_and_stops_within_the_epoch(run, folder):
@@ -88,7 +88,7 @@ def test_stop_at_looks_at_validation_and_stops_within_the_epoch(run, folder):
     assert len(lines) < 30
     assert lines[-1]["val"]["k"] >= 0.8 * 130
     assert lines[-1]["images"] < 1167  # in the middle of an epoch
-    figure = modelfile.read("model.safetensors").recipe["figures"]["accuracy"]
+    figure = model_file.read("model.safetensors").recipe["figures"]["accuracy"]
     assert (figure["split"], figure["chosen_by"], figure["k"]) == ("val", "stop-at", lines[-1]["val"]["k"])
 
 
@@ -102,7 +102,7 @@ def test_the_best_epoch_is_kept_and_the_header_says_so(run, folder):
     assert run("train", *words, "--keep", "best").code == 0
     counts = [line["val"]["k"] for line in log()]
     assert max(counts) > counts[-1]
-    figure = modelfile.read("model.safetensors").recipe["figures"]["accuracy"]
+    figure = model_file.read("model.safetensors").recipe["figures"]["accuracy"]
     assert (figure["k"], figure["chosen_by"]) == (max(counts), "best epoch")
     rows = json.loads(run("evaluate", "--data", "digits:val", "--json").out)["rows"]
     assert rows[0]["k"] == max(counts)
@@ -131,7 +131,7 @@ def test_a_wrong_setting_is_refused_before_the_first_step(run, folder, command):
 
 def test_the_filter_of_training_is_part_of_the_model(run, folder):
     assert run("train", "--arch", "mlp", "--preprocess", "gaussian:sigma=1", "--epochs", "12").code == 0
-    whole, bare = modelfile.read("model.safetensors").module(), modelfile.read("model.safetensors").module(static=True)
+    whole, bare = model_file.read("model.safetensors").module(), model_file.read("model.safetensors").module(static=True)
     x = torch.rand(4, 1, 8, 8)
     blurred = discovery.spec("defense", "gaussian").bind({"sigma": 1.0})(nn.Identity()).filter(x, SampleRNG(0, torch.arange(4)))
     with torch.no_grad():
@@ -196,11 +196,11 @@ def test_large_classifiers_build_train_save_load_and_evaluate(arch, run, folder)
     until = {"wide_resnet50_2": "layer4", "googlenet": "inception5a", "inception_v3": "AuxLogits"}[arch]
     ran = run(*command, "--freeze-until", until)
     assert ran.code == 0, ran.err
-    found = modelfile.read("model.safetensors")
+    found = model_file.read("model.safetensors")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        start = vision.build(arch, (3, int(size), int(size)), 2).state_dict()
-    names = [name for name, _ in vision.build(arch, (3, int(size), int(size)), 2).named_children()]
+        start = torchvision_models.build(arch, (3, int(size), int(size)), 2).state_dict()
+    names = [name for name, _ in torchvision_models.build(arch, (3, int(size), int(size)), 2).named_children()]
     early = [name for name in start if names.index(name.split(".")[0]) < names.index(until)]
     late = [name for name in start if name not in early and start[name].is_floating_point()]
     assert all(torch.equal(start[name], found.tensors[name]) for name in early)
@@ -233,7 +233,7 @@ def test_a_new_head_for_another_number_of_classes(run, folder):
     )
     assert ran.code == 0, ran.err
     assert "fresh: 4" in ran.err
-    before, after = modelfile.read("model.safetensors").tensors, modelfile.read("two.safetensors").tensors
+    before, after = model_file.read("model.safetensors").tensors, model_file.read("two.safetensors").tensors
     assert torch.equal(before["1.weight"], after["1.weight"])
     assert after["4.weight"].shape == (2, 64)
     assert run("train", "--arch", "cnn", "--weights", "model.safetensors", "-o", "x.safetensors").code == 3
@@ -271,7 +271,7 @@ def test_published_weights_are_taken_from_their_folder_and_never_fetched_unasked
     ran = run(*command)
     assert ran.code == 0, ran.err
     assert "fresh: fc" in ran.err
-    assert torch.equal(modelfile.read("model.safetensors").tensors["conv1.weight"], published.conv1.weight)
+    assert torch.equal(model_file.read("model.safetensors").tensors["conv1.weight"], published.conv1.weight)
     assert run("train", "--arch", "cnn", "--pretrained", "-o", "x.safetensors").code == 2
 
 
@@ -291,7 +291,7 @@ def test_published_weights_see_pixels_as_torchvision_prepares_them(arch, run, fo
     words = ["--resize", "96", "--image-size", "96", "--epochs", "1", "--lr", "0", "--freeze-until", "fc"]
     ran = run("train", "--data", "photos", "--arch", arch, "--pretrained", *words)
     assert ran.code == 0, ran.err
-    model = modelfile.read("model.safetensors")
+    model = model_file.read("model.safetensors")
     x = torch.rand(4, 3, 96, 96)
     prepared = published.transforms()
     mean, std = (torch.tensor(one).view(3, 1, 1) for one in (prepared.mean, prepared.std))
@@ -302,17 +302,17 @@ def test_published_weights_see_pixels_as_torchvision_prepares_them(arch, run, fo
 
 
 def test_published_weights_with_a_normalisation_of_their_own_keep_it():
-    assert vision.normalize("efficientnet_v2_l") == {"mean": [0.5] * 3, "std": [0.5] * 3}
-    assert vision.normalize("vit_b_16") == {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    assert torchvision_models.normalize("efficientnet_v2_l") == {"mean": [0.5] * 3, "std": [0.5] * 3}
+    assert torchvision_models.normalize("vit_b_16") == {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 def test_weights_of_a_model_file_bring_their_normalisation(run, folder):
     assert run("train", "--arch", "mlp", "--mean", "0.3", "--std", "0.4", "--epochs", "1").code == 0
     more = ["--arch", "mlp", "--weights", "model.safetensors", "--lr", "0", "--epochs", "1"]
     assert run("train", *more, "-o", "next.safetensors").code == 0
-    assert modelfile.read("next.safetensors").recipe["normalize"] == modelfile.read("model.safetensors").recipe["normalize"]
+    assert model_file.read("next.safetensors").recipe["normalize"] == model_file.read("model.safetensors").recipe["normalize"]
     assert run("train", *more, "--std", "1", "-o", "other.safetensors").code == 0
-    found = modelfile.read("other.safetensors").recipe["normalize"]
+    found = model_file.read("other.safetensors").recipe["normalize"]
     assert (round(found["mean"][0], 6), found["std"]) == (0.3, [1.0])
 
 

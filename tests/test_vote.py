@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from advcli import modelfile
 from advcli.data.digits import digits
 from advcli.errors import InputError
+from advcli.networks import model_file
 
 KINDS = {"softmax": ["--arch", "softmax"], "tree": ["--arch", "tree"], "knn": ["--arch", "knn"]}
 
@@ -30,8 +30,8 @@ def test_the_decision_is_that_of_the_rule(run, three, rule):
     assert ran.code == 0, ran.err
     x, _ = digits("test").batch(0, 500)
     with torch.no_grad():
-        each = torch.stack([modelfile.read(name).module()(x) for name in three], 1)
-        found = modelfile.read("defended.safetensors").module()(x, None).argmax(1)
+        each = torch.stack([model_file.read(name).module()(x) for name in three], 1)
+        found = model_file.read("defended.safetensors").module()(x, None).argmax(1)
     if rule == "majority":
         counts = torch.nn.functional.one_hot(each.argmax(2), 10).sum(1)
         assert torch.equal(found, counts.argmax(1))
@@ -79,9 +79,9 @@ def test_what_cannot_vote_is_refused(run, three):
 ])  # fmt: skip
 def test_a_forged_vote_is_refused(run, three, change):
     run("defend", "--method", "vote", "--model", three[0], *members(three[1:]), "-o", "vote.safetensors")
-    good = modelfile.read("vote.safetensors")
+    good = model_file.read("vote.safetensors")
     recipe = json.loads(json.dumps(good.recipe))
     change(recipe)
-    modelfile.write(Path("vote.safetensors"), recipe, good.tensors)
+    model_file.write(Path("vote.safetensors"), recipe, good.tensors)
     with pytest.raises(InputError):
-        modelfile.read("vote.safetensors").module()
+        model_file.read("vote.safetensors").module()

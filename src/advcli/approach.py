@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from advcli.networks.rejection import split
 from advcli.numerics.balls import TINY, distance, per_sample, room_to, to_plane
-from advcli.rejection import split
 from advcli.search import Closest, take
 from advcli.victim import Goal, Victim
 

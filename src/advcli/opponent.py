@@ -23,12 +23,12 @@ from advcli.catalog import discovery
 from advcli.catalog.options import EarlyStop, Label, OneEps, Option, Target, option
 from advcli.catalog.registry import Bound, Spec, refuse_unknown
 from advcli.errors import CommandError
+from advcli.networks.build import frozen
 from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import BUDGETS, Budget, budget
 from advcli.numerics.rng import SampleRNG
 from advcli.proposal import aim, direction_of, point_of, settled
 from advcli.search import take
-from advcli.stack import frozen
 from advcli.victim import Goal, Tally, Victim
 
 KINDS = ("budget", "direction")

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import AdvcliError
+from advcli.networks.rejection import decision, split
 from advcli.numerics.losses import LOSSES, TOWARDS, log_odds, margin
 from advcli.numerics.rng import SampleRNG
-from advcli.rejection import decision, split
 
 SURE = 1e-5  # a verdict needs a margin of this share of the largest logit
 CLEAR, HIDDEN = 1.0, 0.1  # of a model that rejects: the logits' gap, and the excess below zero, that no one climbs on from

@@ -13,11 +13,11 @@ from torch import Tensor
 from advcli.catalog.options import Param, Steps, StepSize
 from advcli.catalog.registry import attack
 from advcli.errors import CommandError
+from advcli.networks.rejection import split
 from advcli.numerics.balls import TINY, per_sample, room_to
 from advcli.numerics.losses import cross_entropy
 from advcli.numerics.quantities import step_length
 from advcli.numerics.rng import SampleRNG
-from advcli.rejection import split
 from advcli.search import Best, take
 from advcli.victim import Goal, Victim
 

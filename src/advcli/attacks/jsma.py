@@ -19,8 +19,8 @@ from torch import Tensor
 
 from advcli.catalog.options import Param
 from advcli.catalog.registry import attack
+from advcli.networks.rejection import split
 from advcli.numerics.rng import SampleRNG
-from advcli.rejection import split
 from advcli.search import Best, take
 from advcli.victim import Goal, Victim
 

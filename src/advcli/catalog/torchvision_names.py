@@ -25,4 +25,12 @@ def names() -> tuple[str, ...]:
 def spec(name: str) -> Spec:
     """The entry of one of them."""
     traits = PlainTraits(family="torchvision", paper="")
-    return Spec("architecture", name, f"torchvision's {name}, for colour pictures.", traits, (), "advcli.vision", name)
+    return Spec(
+        "architecture",
+        name,
+        f"torchvision's {name}, for colour pictures.",
+        traits,
+        (),
+        "advcli.networks.torchvision_models",
+        name,
+    )

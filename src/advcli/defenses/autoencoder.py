@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from advcli.catalog.options import Param
 from advcli.catalog.registry import defense
+from advcli.networks.build import Lesson
 from advcli.numerics.rng import SampleRNG
-from advcli.stack import Lesson
 
 functional = nn.functional
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from advcli.catalog.options import Fpr, Param
 from advcli.catalog.registry import defense
+from advcli.networks.build import Lesson, network_of
+from advcli.networks.rejection import Rejecting
 from advcli.numerics.rng import SampleRNG
-from advcli.rejection import Rejecting
-from advcli.stack import Lesson, network_of
 
 SMALL = 4  # pixels that a convolution needs
 softplus = nn.functional.softplus

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from advcli.catalog.options import DropRate, Fpr, Param, Passes
 from advcli.catalog.registry import defense
 from advcli.defenses.dropout_vote import droppers, dropping
-from advcli.filters import straight_through
-from advcli.looks import looks
+from advcli.networks.filtered import straight_through
+from advcli.networks.rejection import Rejecting
+from advcli.networks.voting import looks
 from advcli.numerics.rng import SampleRNG
-from advcli.rejection import Rejecting
 
 TINY = 1e-12
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from advcli.catalog.options import DropRate, Passes
 from advcli.catalog.registry import defense
 from advcli.errors import CommandError
-from advcli.looks import elected, looks
+from advcli.networks.build import Dropout
+from advcli.networks.voting import elected, looks
 from advcli.numerics.rng import SampleRNG
-from advcli.stack import Dropout
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from advcli.catalog.options import Param
 from advcli.catalog.registry import defense
-from advcli.filters import Filtered
+from advcli.networks.filtered import Filtered
 
 TRUNCATE = 4.0
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from advcli.catalog.options import Param
 from advcli.catalog.registry import defense
 from advcli.errors import CommandError
-from advcli.filters import Filtered, straight_through
+from advcli.networks.filtered import Filtered, straight_through
 
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from advcli.catalog.options import Param
 from advcli.catalog.registry import defense
-from advcli.looks import elected, looks, tally
+from advcli.networks.voting import elected, looks, tally
 from advcli.numerics.rng import SampleRNG
 
 

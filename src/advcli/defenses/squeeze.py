@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from advcli.catalog.options import Param
 from advcli.catalog.registry import defense
 from advcli.errors import CommandError
-from advcli.filters import Filtered, straight_through
+from advcli.networks.filtered import Filtered, straight_through
 
 
 def reduce_depth(x: Tensor, bits: int) -> Tensor:

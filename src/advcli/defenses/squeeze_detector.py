@@ -13,8 +13,8 @@ from advcli.catalog.options import Fpr, Param
 from advcli.catalog.registry import defense
 from advcli.defenses.squeeze import squeezed, window
 from advcli.errors import CommandError
+from advcli.networks.rejection import Rejecting
 from advcli.numerics.rng import SampleRNG
-from advcli.rejection import Rejecting
 
 Squeezer = tuple[int | None, tuple[int, int] | None]
 

@@ -16,8 +16,8 @@ from advcli.catalog.options import Param
 from advcli.catalog.registry import defense
 from advcli.defenses.vote import answers
 from advcli.errors import CommandError
+from advcli.networks.build import Lesson
 from advcli.numerics.rng import SampleRNG
-from advcli.stack import Lesson
 
 
 class Stacked(nn.Module):

@@ -7,7 +7,7 @@ from torch import nn
 from advcli.catalog.options import Param
 from advcli.catalog.registry import architecture
 from advcli.errors import CommandError
-from advcli.stack import Dropout
+from advcli.networks.build import Dropout
 
 
 @architecture(family="convolutional")

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from advcli.catalog.options import Param
 from advcli.catalog.registry import architecture
-from advcli.fitted import Arrays, Fitted, from_table
 from advcli.images.dataset import stratified
+from advcli.networks.scikit_learn import Arrays, Fitted, from_table
 from advcli.numerics.arrays import Array
 
 KINDS = {"images": (torch.float32, 2), "labels": (torch.int64, 1)}

@@ -7,7 +7,7 @@ from torch import nn
 
 from advcli.catalog.options import Param
 from advcli.catalog.registry import architecture
-from advcli.fitted import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
+from advcli.networks.scikit_learn import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
 from advcli.numerics.arrays import Array
 
 

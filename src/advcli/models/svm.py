@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from advcli.catalog.options import Param
 from advcli.catalog.registry import architecture
-from advcli.fitted import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
+from advcli.networks.scikit_learn import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
 from advcli.numerics.arrays import Array
 
 GAUSSIAN = {"support": (torch.float32, 2), "weight": (torch.float32, 2), "bias": (torch.float32, 1)}

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from torch import nn
 
-from advcli import trees
 from advcli.catalog.options import Param
 from advcli.catalog.registry import architecture
-from advcli.fitted import Arrays, Fitted
+from advcli.networks import scikit_trees
+from advcli.networks.scikit_learn import Arrays, Fitted
 from advcli.numerics.arrays import Array
 
 
@@ -25,6 +25,6 @@ def tree(
         from sklearn.tree import DecisionTreeClassifier
 
         found = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=leaf, random_state=seed).fit(x, label)
-        return trees.arrays_of([found])
+        return scikit_trees.arrays_of([found])
 
-    return Fitted(trees.KINDS, fit, partial(trees.check, size=prod(shape), classes=classes), trees.run)
+    return Fitted(scikit_trees.KINDS, fit, partial(scikit_trees.check, size=prod(shape), classes=classes), scikit_trees.run)

@@ -49,8 +49,10 @@ from advcli.catalog.registry import Bound, Spec
 from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
-from advcli.layout import placed
-from advcli.modelfile import ModelFile
+from advcli.networks.fast_copy import swift
+from advcli.networks.memory_format import placed
+from advcli.networks.model_file import ModelFile
+from advcli.networks.rejection import rejects
 from advcli.numerics.balls import tolerance
 from advcli.numerics.quantities import BUDGETS, Budget, budgets
 from advcli.numerics.rng import SampleRNG
@@ -60,10 +62,8 @@ from advcli.pipeline.groundwork import fitting_images
 from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.pipeline.run import Run, estimate, publish
 from advcli.pipeline.victims import open_model
-from advcli.rejection import rejects
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
-from advcli.swift import swift
 
 RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8

@@ -7,7 +7,7 @@ from torch import Tensor
 from advcli.errors import CommandError
 from advcli.files.header import NOTHING
 from advcli.images.dataset import Dataset
-from advcli.modelfile import ModelFile
+from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
 

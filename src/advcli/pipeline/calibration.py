@@ -14,11 +14,11 @@ from torch import nn
 from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
-from advcli.layout import placed
+from advcli.networks.memory_format import placed
+from advcli.networks.rejection import Rejecting
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs
-from advcli.rejection import Rejecting
 from advcli.runtime.reporter import Talk
 
 FINEST = 1e-6  # the unit of scores that do not spread

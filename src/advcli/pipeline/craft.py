@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from advcli.images.dataset import Dataset
+from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.board import Board
 from advcli.pipeline.job import Job
 from advcli.proposal import aim, direction_of, point_of
-from advcli.rejection import split
 from advcli.victim import Goal, Tally, Victim
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from advcli import modelfile, stack
 from advcli.catalog import discovery
 from advcli.catalog.options import (
     Allow,
@@ -31,7 +30,8 @@ from advcli.catalog.registry import Bound
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic
 from advcli.files.header import Header
-from advcli.modelfile import ModelFile
+from advcli.networks import build, model_file
+from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import filtering, inputs, learning, outputs
 from advcli.pipeline.victims import open_model
@@ -107,10 +107,10 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
         default = given["output"] is None
         if not outputs.finished(path, made, default_name=default, force=given["force"], talk=talk):
             found = fitted.fit(whole, outputs.Parts.of(path), made) if fitted else {}
-            brought |= {f"{start}{n}": t for start, net in stack.learned(whole).items() for n, t in net.state_dict().items()}
-            content = {"weights": modelfile.weights_digest(brought)} if brought else {}
+            brought |= {f"{start}{n}": t for start, net in build.learned(whole).items() for n, t in net.state_dict().items()}
+            content = {"weights": model_file.weights_digest(brought)} if brought else {}
             entry = {"name": bound.spec.name, "parameters": bound.parameters, **found, **content}
-            modelfile.write(path, _recipe(base, members, entry, made), {**base.tensors, **brought})
+            model_file.write(path, _recipe(base, members, entry, made), {**base.tensors, **brought})
             outputs.Parts.of(path).remove()
     return [path]
 
@@ -119,7 +119,7 @@ def _whole(bound: Bound, base: ModelFile, members: list[ModelFile], seed: int) -
     """The model behind its new defense; one that does not fit the images says so now."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(seed)
-        whole = stack.around(bound, base.module(), [one.module() for one in members], base.shape, len(base.classes))
+        whole = build.around(bound, base.module(), [one.module() for one in members], base.shape, len(base.classes))
         whole.eval()(torch.zeros(1, *base.shape), SampleRNG(0, torch.zeros(1, dtype=torch.int64)))
     return whole
 
@@ -134,13 +134,13 @@ def _recipe(base: ModelFile, members: list[ModelFile], entry: Header, made: Head
 
 def _members(base: ModelFile, names: tuple[str, ...]) -> tuple[list[ModelFile], dict[str, torch.Tensor]]:
     """The other models, and their tensors; they take the same images, know the same classes, and always decide."""
-    members, tensors = [modelfile.read(name) for name in names], dict[str, torch.Tensor]()
+    members, tensors = [model_file.read(name) for name in names], dict[str, torch.Tensor]()
     if members and base.recipe.get("members"):
         raise CommandError(f"{base.path}: holds members already; name them all at once")
     for k, one in enumerate(members):
         if (one.shape, one.classes) != (base.shape, base.classes) or one.recipe.get("members"):
             raise InputError(f"{one.path}: takes other images or knows other classes than {base.path}, or holds members itself")
-        tensors |= {f"{stack.MEMBER}{k}/{name}": tensor for name, tensor in one.tensors.items()}
+        tensors |= {f"{build.MEMBER}{k}/{name}": tensor for name, tensor in one.tensors.items()}
     for one in (base, *members) if members else ():
         if any("found" in each for each in one.defenses):
             raise InputError(f"{one.path}: may reject, and a member has to decide")

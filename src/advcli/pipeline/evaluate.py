@@ -28,7 +28,7 @@ from advcli.catalog.options import (
 from advcli.catalog.registry import Bound, refuse_unknown
 from advcli.errors import CommandError, InputError
 from advcli.files.imageset_reader import ImageSet
-from advcli.modelfile import ModelFile, read
+from advcli.networks.model_file import ModelFile, read
 from advcli.numerics.quantities import fraction
 from advcli.pipeline import inputs, noise
 from advcli.pipeline.compare import comparisons

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advcli import modelfile
 from advcli.catalog.options import Force, Output, Param
 from advcli.errors import CommandError
 from advcli.files import atomic
 from advcli.files.imageset_reader import ImageSet
+from advcli.networks import model_file
 from advcli.pipeline.craft import as_bytes
 from advcli.runtime.reporter import SILENT, Talk
 
@@ -35,7 +35,7 @@ def exporting(
             raise CommandError(f"-o {path}: a model goes to a name.pt")
         _free(path, force=force)
         data = io.BytesIO()
-        torch.save(modelfile.read(source).tensors, data)
+        torch.save(model_file.read(source).tensors, data)
         atomic.write(path, [data.getvalue()])
         return path
     path = Path(output or source.with_suffix(".npz"))

@@ -13,7 +13,7 @@ import numpy as np
 from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset, stratified
-from advcli.modelfile import ModelFile
+from advcli.networks.model_file import ModelFile
 from advcli.pipeline import inputs, outputs
 from advcli.pipeline.job import Job
 from advcli.runtime.reporter import Talk

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli import foreign, modelfile, stack
 from advcli.catalog import discovery
 from advcli.catalog.options import DataDir, Download, Force, ImageSize, Output, Param, Resize, Split
 from advcli.catalog.registry import Bound
@@ -16,6 +15,7 @@ from advcli.errors import CommandError, InputError
 from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
+from advcli.networks import build, foreign_weights, model_file
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import fraction
 from advcli.pipeline import inputs, outputs
@@ -72,7 +72,7 @@ def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
     """A model file from somebody's state_dict."""
     file, path = given["file"], outputs.target(given["output"], inputs.MODEL)
     outputs.keep_inputs([path], [file])
-    tensors, digest = foreign.state_dict(Path(file))
+    tensors, digest = foreign_weights.state_dict(Path(file))
     source = inputs.open_data(given["data"].removesuffix(":test"), "train", **_where(given)) if given["data"] else None
     shape, count = find_fit(network, tensors, given["input"], source, file)
     if given["classes"]:
@@ -99,7 +99,7 @@ def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
         "figures": {},
         "data": source.origin if source else None,
     }
-    stack.load_weights(stack.build(recipe, []), tensors, file)
+    build.load_weights(build.build(recipe, []), tensors, file)
     recipe["made"] = outputs.made(
         "import",
         method=None,
@@ -111,7 +111,7 @@ def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
     )
     with atomic.locked(path):
         if not outputs.finished(path, recipe["made"], default_name=given["output"] is None, force=given["force"], talk=talk):
-            modelfile.write(path, recipe, tensors)
+            model_file.write(path, recipe, tensors)
     return path
 
 
@@ -137,7 +137,7 @@ def find_fit(
             raise CommandError(f"{where}: the weights fit images of several sizes ({some}); say which with --input or --data")
     if not fits:
         wanted = next((own for shape in shapes for count in counts[:1] if (own := _shapes_of(network, shape, count))), {})
-        raise InputError(f"{where}: the weights do not fit {network.spec.name}: {stack.difference(wanted, found)}")
+        raise InputError(f"{where}: the weights do not fit {network.spec.name}: {build.difference(wanted, found)}")
     return fits[0]
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from advcli import modelfile
 from advcli.catalog import discovery
 from advcli.catalog.options import Option
 from advcli.catalog.registry import Spec
@@ -21,7 +20,8 @@ from advcli.files import imageset_reader, sandbox
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
 from advcli.images.downloads import Library, library
-from advcli.modelfile import ModelFile
+from advcli.networks import model_file
+from advcli.networks.model_file import ModelFile
 
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
 ADVERSARIAL, PERTURBATIONS = "adversarial.h5", "perturbations.h5"
@@ -199,7 +199,7 @@ def files_in(where: Path) -> Iterator[tuple[Path, str, Header]]:
                 with sandbox.regular(path) as file:
                     yield path, file.read(72)[8:].decode("ascii", "replace"), {}
             elif path.suffix == ".safetensors" and path.is_file():
-                recipe = modelfile.peek(path)
+                recipe = model_file.peek(path)
                 yield path, str(recipe.get("digest")), recipe
         except (InputError, OSError):
             continue
@@ -208,7 +208,7 @@ def files_in(where: Path) -> Iterator[tuple[Path, str, Header]]:
 def header_of(path: Path) -> tuple[str, Header]:
     """(digest, header) of a file of ours, checked against its bytes."""
     if path.suffix == ".safetensors":
-        model = modelfile.read(path)
+        model = model_file.read(path)
         return model.digest, model.recipe
     with imageset_reader.ImageSet(path) as opened:
         return opened.digest, opened.header

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from advcli.catalog.registry import Bound
 from advcli.errors import AdvcliError
+from advcli.networks.rejection import decision
 from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import Budget
 from advcli.numerics.quantize import quantize
 from advcli.numerics.rng import SampleRNG
 from advcli.proposal import settled
-from advcli.rejection import decision
 
 UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget
 

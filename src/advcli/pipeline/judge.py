@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 from advcli.errors import AdvcliError
 from advcli.files.header import from_nothing
-from advcli.layout import placed
-from advcli.modelfile import ModelFile
+from advcli.networks.build import frozen
+from advcli.networks.memory_format import placed
+from advcli.networks.model_file import ModelFile
+from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs, noise
 from advcli.pipeline.seen import Seen
 from advcli.pipeline.subjects import Subject, budgets_of
 from advcli.pipeline.threat import threat
-from advcli.rejection import split
 from advcli.runtime.reporter import Talk
-from advcli.stack import frozen
 from advcli.verdicts import Decisions, Verdicts
 
 

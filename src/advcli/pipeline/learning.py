@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcli import stack
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
-from advcli.modelfile import ModelFile
+from advcli.networks import build
+from advcli.networks.build import Lesson
+from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
 from advcli.opponent import Opponent, opponent
 from advcli.pipeline import inputs
@@ -24,7 +25,6 @@ from advcli.pipeline.regimen import RATES
 from advcli.pipeline.train import find_epochs
 from advcli.pipeline.trainer import Plan, Trainer
 from advcli.runtime.reporter import Talk
-from advcli.stack import Lesson
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Lessons:
     def fit(self, model: nn.Module, parts: Parts) -> None:
         """Train the network that the defense has of its own; the model under it stays as it is."""
         model.requires_grad_(False)
-        for one in stack.learned(model).values():
+        for one in build.learned(model).values():
             own = one
         own.requires_grad_(True)
         asleep = [one for one in model.children() if one is not own]

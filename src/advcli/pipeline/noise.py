@@ -9,14 +9,14 @@ from torch import nn
 from advcli.catalog.registry import Bound
 from advcli.defenses.smoothing import Smoothed
 from advcli.errors import InputError
-from advcli.looks import MOST
-from advcli.modelfile import ModelFile
+from advcli.networks.build import frozen
+from advcli.networks.model_file import ModelFile
+from advcli.networks.voting import MOST
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs
 from advcli.pipeline.subjects import Subject
 from advcli.runtime.reporter import Talk
-from advcli.stack import frozen
 from advcli.verdicts import Noise
 
 

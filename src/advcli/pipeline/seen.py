@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from advcli.catalog.registry import Bound
-from advcli.modelfile import ModelFile
+from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import fraction
 from advcli.pipeline.subjects import Subject

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli import modelfile, stack
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
-from advcli.layout import placed
-from advcli.modelfile import ModelFile
+from advcli.networks import build, model_file
+from advcli.networks.memory_format import placed
+from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import outputs
 from advcli.pipeline.groundwork import Groundwork, recorded
@@ -66,7 +66,7 @@ def groundwork(path: Path, oracle: ModelFile, method: Bound, job: Job, seeds: Da
 
 def instead(path: Path, job: Job, header: Header) -> tuple[Job, Header]:
     """The same job with the stand-in before the attack; the model itself is asked no more."""
-    found = modelfile.read(path)
+    found = model_file.read(path)
     source = {"digest": found.digest, "weights": found.bare_weights, "defenses": found.defenses, "static": False}
     module = placed(found.module(), job.device).requires_grad_(False)
     return replace(job, stand_in=module), {**header, "source": source, "fitted": found.recipe["fitted"]}
@@ -90,7 +90,7 @@ def lay(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds
         "data": seeds.origin,
         "made": made,
     }
-    modelfile.write(path, recipe, school.pupil.network.state_dict())
+    model_file.write(path, recipe, school.pupil.network.state_dict())
     talk.note(f"{path}: taught by {cost['queries']} answers of the model")
 
 
@@ -102,13 +102,13 @@ def taught(method: Bound, network: Bound, job: Job, seeds: Dataset, parts: outpu
     return school
 
 
-def fresh(network: Bound, seeds: Dataset, job: Job) -> stack.Classifier:
+def fresh(network: Bound, seeds: Dataset, job: Job) -> build.Classifier:
     """The stand-in before its first lesson; it does not begin where `train` would with the same seed."""
     own = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64), ("stand-in",))
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(int(own.bits(1)))
         net: nn.Module = network(seeds.shape, len(seeds.classes))
-    return stack.Classifier(net, [0.0] * seeds.shape[0], [1.0] * seeds.shape[0]).to(job.device).eval()
+    return build.Classifier(net, [0.0] * seeds.shape[0], [1.0] * seeds.shape[0]).to(job.device).eval()
 
 
 class School:

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcli import foreign, modelfile, vision
 from advcli.catalog import discovery
 from advcli.errors import CommandError, InputError
 from advcli.images.dataset import Dataset
-from advcli.modelfile import ModelFile
+from advcli.networks import foreign_weights, model_file, torchvision_models
+from advcli.networks.model_file import ModelFile
 from advcli.runtime.reporter import Talk
 
 Normalize = dict[str, list[float]]  # mean and std of each channel
@@ -28,15 +28,15 @@ def start_weights(network: nn.Module, given: dict[str, Any], talk: Talk) -> Norm
         adopt(network, tensors, given["weights"], talk)
         return known
     if given["pretrained"]:
-        path = vision.pretrained(given["arch"], download=given["download"])
-        adopt(network, foreign.state_dict(path)[0], path.name, talk)
-        return vision.normalize(given["arch"])
+        path = torchvision_models.pretrained(given["arch"], download=given["download"])
+        adopt(network, foreign_weights.state_dict(path)[0], path.name, talk)
+        return torchvision_models.normalize(given["arch"])
     return {}
 
 
 def open_teacher(path: str, images: Dataset) -> ModelFile:
     """The model of --teacher, which must know the same classes, in the same order, on pictures of the same size."""
-    found = modelfile.read(path)
+    found = model_file.read(path)
     if found.classes != images.classes:
         raise InputError(f"{path}: knows the classes {', '.join(found.classes)}; {images.name} has {', '.join(images.classes)}")
     if found.shape != images.shape:
@@ -49,10 +49,10 @@ def open_teacher(path: str, images: Dataset) -> ModelFile:
 
 def _of_file(path: Path) -> tuple[dict[str, Tensor], Normalize]:
     """The tensors and the normalisation of a model file of ours, or the tensors of foreign weights."""
-    if path.suffix == ".safetensors" and modelfile.peek(path):
-        model = modelfile.read(path)
+    if path.suffix == ".safetensors" and model_file.peek(path):
+        model = model_file.read(path)
         return model.tensors, dict(model.recipe["normalize"])
-    return foreign.state_dict(path)[0], {}
+    return foreign_weights.state_dict(path)[0], {}
 
 
 def adopt(network: nn.Module, tensors: dict[str, Tensor], where: str, talk: Talk) -> None:

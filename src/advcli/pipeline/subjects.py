@@ -10,7 +10,7 @@ from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.files.imageset_reader import ImageSet
 from advcli.images.dataset import Dataset
-from advcli.modelfile import ModelFile
+from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, distance, tolerance
 from advcli.numerics.quantities import fraction

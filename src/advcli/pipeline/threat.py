@@ -3,7 +3,7 @@
 from typing import Any
 
 from advcli.files.header import Header
-from advcli.modelfile import ModelFile
+from advcli.networks.model_file import ModelFile
 
 
 def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -> dict[str, Any]:

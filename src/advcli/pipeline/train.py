@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from advcli import modelfile, stack
 from advcli.catalog import discovery
 from advcli.catalog.options import (
     Classes,
@@ -31,6 +30,7 @@ from advcli.catalog.registry import Bound, refuse_unknown
 from advcli.errors import CommandError, Empty, InputError
 from advcli.files import atomic, sandbox
 from advcli.images.dataset import Dataset
+from advcli.networks import build, model_file
 from advcli.pipeline import inputs, outputs, watch
 from advcli.pipeline.fitting import fit, is_fitted, refuse_loop_options
 from advcli.pipeline.importing import numbers
@@ -176,7 +176,7 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
             keep_log = partial(outputs.log_lines, journal)
             log = fit(plan, keep_log, talk) if is_fitted(plan) else Trainer(plan).fit(parts, keep_log, talk)
             document = {**_recipe(plan, network), "figures": figures(plan, log), "data": images.origin, "made": made}
-            modelfile.write(path, document, stack.classifier_of(plan.model).network.state_dict())
+            model_file.write(path, document, build.classifier_of(plan.model).network.state_dict())
         parts.remove()
     return path
 
@@ -203,7 +203,7 @@ def _plan(
     known = start_weights(net, given, talk)
     mean = numbers(given["mean"], images.shape[0], known.get("mean", 0.0), "mean")
     std = numbers(given["std"], images.shape[0], known.get("std", 1.0), "std")
-    model: nn.Module = stack.Classifier(net, mean, std)
+    model: nn.Module = build.Classifier(net, mean, std)
     before = filters(given["preprocess"])
     for one in before:
         model = one(model)
@@ -227,7 +227,7 @@ def filters(text: str | None) -> list[Bound]:
 
 def _recipe(plan: Plan, network: Bound) -> dict[str, Any]:
     """What the model file says of the model itself."""
-    classifier = stack.classifier_of(plan.model)
+    classifier = build.classifier_of(plan.model)
     return {
         "format": "advcli/model/1",
         "arch": {"name": plan.given["arch"], "parameters": network.parameters},

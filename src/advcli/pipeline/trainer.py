@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli import stack
 from advcli.errors import AdvcliError
 from advcli.images.dataset import Dataset
+from advcli.networks import build
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG, Table
 from advcli.pipeline import regimen, watch
@@ -65,7 +65,7 @@ class Trainer:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.given, self.model = plan, plan.given, plan.model.to(plan.device)
-        self.classifier = stack.classifier_of(self.model)
+        self.classifier = build.classifier_of(self.model)
         self.teacher = plan.teacher.to(plan.device).requires_grad_(False) if plan.teacher else None
         self.seed, self.words = int(self.given["seed"]), regimen.augmentations(self.given["augment"])
         self.optimizer = regimen.optimizer(self.given, self.model.parameters())

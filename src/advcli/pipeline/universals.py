@@ -16,7 +16,7 @@ from advcli.files import imageset_writer
 from advcli.files.header import Header
 from advcli.files.imageset_reader import ImageSet
 from advcli.images.dataset import Dataset
-from advcli.modelfile import ModelFile
+from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
 from advcli.numerics.rng import SampleRNG

@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from advcli import modelfile
 from advcli.catalog import discovery
 from advcli.catalog.options import Allow, Device, Files, Model
 from advcli.errors import Damaged, InputError
 from advcli.files.header import from_nothing
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.imageset_schema import DERIVED
-from advcli.layout import placed
+from advcli.networks import model_file
+from advcli.networks.memory_format import placed
+from advcli.networks.rejection import decision
+from advcli.networks.rejection import rejects as can_reject
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, distance, tolerance
 from advcli.numerics.quantize import on_grid
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs
-from advcli.rejection import decision
-from advcli.rejection import rejects as can_reject
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.victim import SURE
 
@@ -70,7 +70,7 @@ def _one(path: Path, given: dict[str, Any], talk: Talk) -> Finding:
     finding = Finding(str(path))
     try:
         if path.suffix in (".safetensors",):
-            modelfile.read(path).module()
+            model_file.read(path).module()
             finding.checked += ["digest", "weights fit"]
         else:
             with ImageSet(path) as opened:
@@ -161,7 +161,7 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
         talk.note(f"{opened.path}: its model is not here (give --model); predictions were not recomputed")
         return
     try:
-        model = modelfile.read(path)
+        model = model_file.read(path)
     except Damaged as error:
         raise InputError(str(error)) from None
     if model.digest != victim["digest"]:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from advcli import modelfile
 from advcli.errors import InputError
-from advcli.modelfile import ModelFile
+from advcli.networks import model_file
+from advcli.networks.model_file import ModelFile
 from advcli.pipeline.inputs import MODEL
 from advcli.pipeline.train import train
 from advcli.runtime.reporter import Talk
@@ -17,4 +17,4 @@ def open_model(path: str | None, talk: Talk, *, dry_run: bool = False) -> ModelF
             raise InputError(f"{MODEL}: not here, and a dry run trains none; make one with: advcli train")
         talk.note(f"no {MODEL} here: training the small default first (advcli train)")
         train(talk=talk)
-    return modelfile.read(path or MODEL)
+    return model_file.read(path or MODEL)

@@ -16,6 +16,7 @@ from torch import nn
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.images.dataset import Dataset
+from advcli.networks.build import frozen
 from advcli.numerics.intervals import exact_interval
 from advcli.numerics.quantities import BUDGETS, Budget, budget
 from advcli.numerics.rng import SampleRNG
@@ -23,7 +24,6 @@ from advcli.opponent import opponent
 from advcli.pipeline.craft import craft
 from advcli.pipeline.job import Job
 from advcli.runtime.reporter import Talk
-from advcli.stack import frozen
 
 Log = list[dict[str, Any]]
 SEEN = 500  # the first validation images

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.errors import InputError
-from advcli.fitted import Fitted
+from advcli.networks.rejection import Rejecting
+from advcli.networks.scikit_learn import Fitted
 from advcli.numerics.rng import SampleRNG
-from advcli.rejection import Rejecting
 
 
 class Dropout(nn.Module):

@@ -12,7 +12,7 @@ from torchvision.ops import StochasticDepth
 
 from advcli.catalog import torchvision_names
 from advcli.errors import CommandError, InputError
-from advcli.stack import Dropout
+from advcli.networks.build import Dropout
 
 SIDE_HEADS = ("googlenet", "inception_v3")
 
@@ -20,7 +20,7 @@ SIDE_HEADS = ("googlenet", "inception_v3")
 def __getattr__(name: str) -> Callable[..., Any]:
     if name in torchvision_names.names():
         return partial(build, name)
-    raise AttributeError(f"module 'advcli.vision' has no attribute {name!r}")
+    raise AttributeError(f"module 'advcli.networks.torchvision_models' has no attribute {name!r}")
 
 
 def build(name: str, shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcli.layout import neighbours, rectify_late, side_by_side
+from advcli.networks.build import Classifier
+from advcli.networks.memory_format import neighbours, rectify_late, side_by_side
 from advcli.numerics.rng import SampleRNG
-from advcli.stack import Classifier
 
 AGREE = 1e-4  # a copy's logits may differ by this share of the largest one
 ALIKE = 0.1  # and its gradients by this share of their length, for a rectifier near zero tips over by a rounding

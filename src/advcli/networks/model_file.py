@@ -16,11 +16,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from advcli import stack
 from advcli.errors import AdvcliError, Damaged, InputError
 from advcli.files import atomic, header_schema, sandbox
 from advcli.files.header import Header, canonical, parse
 from advcli.files.header import digest as sha256
+from advcli.networks import build
 
 KEY = "advcli"
 MOST_HEADER = 1 << 22
@@ -55,20 +55,20 @@ class ModelFile:
     @property
     def bare_weights(self) -> str:
         """The digest of the network's own weights, without what its defenses brought."""
-        return weights_digest({n: t for n, t in self.tensors.items() if not n.startswith((stack.MEMBER, stack.DEFENSE))})
+        return weights_digest({n: t for n, t in self.tensors.items() if not n.startswith((build.MEMBER, build.DEFENSE))})
 
     def is_random(self, *, static: bool = False) -> bool:
         """Whether the model, or a member of it, draws random numbers."""
         beside = [one["defenses"] for one in self.recipe.get("members", [])]
-        return not static and any(stack.is_random(one) for one in (self.defenses, *beside))
+        return not static and any(build.is_random(one) for one in (self.defenses, *beside))
 
     def module(self, *, static: bool = False) -> nn.Module:
         """The model under its defenses; without them where a static attack is wanted."""
         try:
-            model = stack.build(self.recipe, [] if static else self.defenses)
+            model = build.build(self.recipe, [] if static else self.defenses)
         except AdvcliError as error:
             raise InputError(f"{self.path}: its recipe cannot be built: {error}") from None
-        stack.load_all(model, self.tensors, str(self.path), static=static)
+        build.load_all(model, self.tensors, str(self.path), static=static)
         return model.eval()
 
 
@@ -126,7 +126,7 @@ def read(path: str | Path) -> ModelFile:
         raise InputError(f"{path}: no such file or directory; make one with: advcli train")
     data = sandbox.read(path)
     with contextlib.suppress(AdvcliError):
-        stack.imported(recipe_in(_head(data, str(path)), str(path)))  # before the limits of the child count what it takes
+        build.imported(recipe_in(_head(data, str(path)), str(path)))  # before the limits of the child count what it takes
     sandbox.first_in_child(path, lambda: checked(path, data).module(), len(data), sha256(data))
     return checked(path, data)
 

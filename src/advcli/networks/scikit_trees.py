@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.fitted import Arrays, from_table
+from advcli.networks.scikit_learn import Arrays, from_table
 from advcli.numerics.arrays import Array
 
 KINDS = {

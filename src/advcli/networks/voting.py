@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from advcli.filters import straight_through
+from advcli.networks.filtered import straight_through
 from advcli.numerics.rng import SampleRNG
 
 MOST = 2048  # pictures that go through a model at once

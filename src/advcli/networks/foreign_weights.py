@@ -17,7 +17,7 @@ from torch import Tensor
 
 from advcli.errors import InputError
 from advcli.files import sandbox
-from advcli.modelfile import MOST_HEADER
+from advcli.networks.model_file import MOST_HEADER
 
 KEYS = ("state_dict", "model_state_dict", "model", "net", "ema")
 PREFIXES = ("module.", "_orig_mod.", "model.")

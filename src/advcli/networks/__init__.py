@@ -1,0 +1,1 @@
+"""What runs: networks built from a recipe, laid out for speed, model files, foreign weights."""
