@@ -21,9 +21,9 @@ from advcli.images.dataset import Dataset
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import standins, universals
-from advcli.pipeline.craft import craft
-from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.runtime.reporter import SILENT
+from advcli.search.batch import craft
+from advcli.search.job import UNBOUNDED, Job
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from advcli.catalog import discovery
 from advcli.numerics.balls import Ball, distance, tolerance
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.job import Job
+from advcli.search.job import Job
 from conftest import Halfspace, attacked, near_the_plane
 
 SPECS = discovery.specs("attack")

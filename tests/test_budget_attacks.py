@@ -12,7 +12,7 @@ from advcli.attacks.dgsm import dgsm
 from advcli.attacks.mim import evened, mim
 from advcli.numerics.losses import dlr, dlr_towards, margin
 from advcli.numerics.rng import SampleRNG
-from advcli.victim import Goal, Tally, Victim
+from advcli.search.victim import Goal, Tally, Victim
 from conftest import attacked
 
 

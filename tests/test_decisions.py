@@ -6,9 +6,9 @@ import torch
 
 from advcli.attacks.boundary import around
 from advcli.catalog import discovery
-from advcli.crossing import noise, onto_boundary
 from advcli.numerics.rng import SampleRNG
-from advcli.victim import Goal, Tally, Victim
+from advcli.search.bisection import noise, onto_boundary
+from advcli.search.victim import Goal, Tally, Victim
 from conftest import Halfspace, attacked, near_the_plane
 from test_attacks import Small, pictures
 

@@ -14,7 +14,7 @@ from advcli.defenses.squeeze import median, reduce_depth
 from advcli.networks import build
 from advcli.networks.build import Classifier, Dropout
 from advcli.numerics.rng import SampleRNG
-from advcli.victim import Tally, Victim
+from advcli.search.victim import Tally, Victim
 from conftest import Halfspace, near_the_plane
 from test_attacks import Small, pictures
 

@@ -14,7 +14,7 @@ from advcli.networks import model_file
 from advcli.networks.rejection import Rejecting, decision, split
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline.calibration import threshold_place
-from advcli.victim import Goal
+from advcli.search.victim import Goal
 from conftest import Halfspace, attacked, near_the_plane
 
 

@@ -17,9 +17,9 @@ from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import standins, universals
-from advcli.pipeline.job import Job
 from advcli.runtime.reporter import SILENT
-from advcli.victim import Tally, Victim
+from advcli.search.job import Job
+from advcli.search.victim import Tally, Victim
 from conftest import Halfspace, attacked, in_memory, near_the_plane
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from advcli.attacks.jsma import best_pair, candidates, jsma, saliency
 from advcli.numerics.rng import SampleRNG
-from advcli.victim import Goal, Tally, Victim
+from advcli.search.victim import Goal, Tally, Victim
 from conftest import attacked, near_the_plane
 from test_attacks import Small, pictures
 from test_minimal import Scaled

@@ -14,10 +14,10 @@ from advcli.networks.fast_copy import Grey, swift
 from advcli.networks.memory_format import Halving, halve, placed, rectify_late
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.craft import craft
-from advcli.pipeline.job import Job
-from advcli.search import Best
-from advcli.victim import Goal, Tally, Victim
+from advcli.search.batch import craft
+from advcli.search.best import Best
+from advcli.search.job import Job
+from advcli.search.victim import Goal, Tally, Victim
 from conftest import Halfspace, attacked, in_memory, near_the_plane
 
 DRAWS = SampleRNG(0, torch.arange(6))

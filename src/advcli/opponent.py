@@ -27,9 +27,9 @@ from advcli.networks.build import frozen
 from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import BUDGETS, Budget, budget
 from advcli.numerics.rng import SampleRNG
-from advcli.proposal import aim, direction_of, point_of, settled
-from advcli.search import take
-from advcli.victim import Goal, Tally, Victim
+from advcli.search.best import take
+from advcli.search.call import aim, direction_of, point_of, settled
+from advcli.search.victim import Goal, Tally, Victim
 
 KINDS = ("budget", "direction")
 RULES = ("random", "next", "least-likely")

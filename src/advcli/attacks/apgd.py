@@ -18,8 +18,8 @@ from advcli.catalog.options import Objective, Param, Steps
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball, per_sample
 from advcli.numerics.rng import SampleRNG
-from advcli.search import Best, take
-from advcli.victim import Goal, Victim
+from advcli.search.best import Best, take
+from advcli.search.victim import Goal, Victim
 
 KEEP = 0.75  # of the way to z; the rest is the step before
 ENOUGH = 0.75  # of the steps have to rise

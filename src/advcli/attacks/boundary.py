@@ -12,11 +12,11 @@ from torch import Tensor
 
 from advcli.catalog.options import Param, Steps
 from advcli.catalog.registry import attack
-from advcli.crossing import fools, onto_boundary, random_start
 from advcli.numerics.balls import TINY, per_sample
 from advcli.numerics.rng import SampleRNG
-from advcli.search import take
-from advcli.victim import Goal, Victim
+from advcli.search.best import take
+from advcli.search.bisection import fools, onto_boundary, random_start
+from advcli.search.victim import Goal, Victim
 
 FINE = 1e-3  # of the first way back
 LOOK = 5  # every so many steps the step along the sphere is asked for by itself

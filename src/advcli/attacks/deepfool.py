@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from advcli.approach import approach
 from advcli.catalog.options import Param, Steps
 from advcli.catalog.registry import attack
 from advcli.numerics.rng import SampleRNG
-from advcli.victim import Goal, Victim
+from advcli.search.newton import approach
+from advcli.search.victim import Goal, Victim
 
 
 @attack(

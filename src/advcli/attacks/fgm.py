@@ -12,7 +12,7 @@ from advcli.catalog.options import Objective, Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import unit
 from advcli.numerics.rng import SampleRNG
-from advcli.victim import Goal, Victim
+from advcli.search.victim import Goal, Victim
 
 
 @attack(family="one step", kind="direction", norms=("l2", "l1", "raw"), access="gradient", paper="arXiv:1412.6572")

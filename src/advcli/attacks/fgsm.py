@@ -10,7 +10,7 @@ from advcli.catalog.options import Objective
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import unit
 from advcli.numerics.rng import SampleRNG
-from advcli.victim import Goal, Victim
+from advcli.search.victim import Goal, Victim
 
 
 @attack(family="one step", kind="direction", norms=("linf",), access="gradient", paper="arXiv:1412.6572")

@@ -18,8 +18,8 @@ from advcli.numerics.balls import TINY, per_sample, room_to
 from advcli.numerics.losses import cross_entropy
 from advcli.numerics.quantities import step_length
 from advcli.numerics.rng import SampleRNG
-from advcli.search import Best, take
-from advcli.victim import Goal, Victim
+from advcli.search.best import Best, take
+from advcli.search.victim import Goal, Victim
 
 
 @attack(family="fooling", kind="generate", norms=("none",), access="gradient", targeted="only", paper="arXiv:1412.1897")

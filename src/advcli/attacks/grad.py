@@ -13,8 +13,8 @@ from advcli.catalog.options import Objective, Param, Steps
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import unit
 from advcli.numerics.rng import SampleRNG
-from advcli.search import Best, take
-from advcli.victim import Goal, Victim
+from advcli.search.best import Best, take
+from advcli.search.victim import Goal, Victim
 
 
 @attack(family="minimal", kind="minimal", norms=("l2",), access="gradient", targeted="only", within=None, paper="papers/0")

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from advcli.catalog.options import Param
 from advcli.catalog.registry import attack
-from advcli.crossing import fools, onto_boundary, random_start
 from advcli.numerics.balls import per_sample
 from advcli.numerics.rng import SampleRNG
-from advcli.search import take
-from advcli.victim import Goal, Victim
+from advcli.search.best import take
+from advcli.search.bisection import fools, onto_boundary, random_start
+from advcli.search.victim import Goal, Victim
 
 AT_ONCE = 1 << 23  # numbers of a batch of directions
 FEWEST = 8  # queries that a direction is worth

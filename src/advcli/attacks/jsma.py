@@ -21,8 +21,8 @@ from advcli.catalog.options import Param
 from advcli.catalog.registry import attack
 from advcli.networks.rejection import split
 from advcli.numerics.rng import SampleRNG
-from advcli.search import Best, take
-from advcli.victim import Goal, Victim
+from advcli.search.best import Best, take
+from advcli.search.victim import Goal, Victim
 
 AT_ONCE = 1 << 22  # entries of the tables of pairs
 

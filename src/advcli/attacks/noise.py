@@ -12,7 +12,7 @@ from advcli.catalog.options import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import GEOMETRY, per_sample
 from advcli.numerics.rng import SampleRNG, tree_sum
-from advcli.victim import Goal, Victim
+from advcli.search.victim import Goal, Victim
 
 
 @attack(family="noise", kind="direction", norms=("linf", "l2"), access="none", targeted=False, random=True)

@@ -12,8 +12,8 @@ from advcli.catalog.options import Norm, Objective, Param, Steps, StepSize
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.search import Best, lengths, take
-from advcli.victim import Goal, Victim
+from advcli.search.best import Best, lengths, take
+from advcli.search.victim import Goal, Victim
 
 
 @attack(

@@ -17,8 +17,8 @@ from advcli.catalog.options import Param
 from advcli.catalog.registry import attack
 from advcli.errors import CommandError
 from advcli.numerics.rng import SampleRNG
-from advcli.search import take
-from advcli.victim import Goal, Victim
+from advcli.search.best import take
+from advcli.search.victim import Goal, Victim
 
 PACK = 64  # pictures that are worth one forward pass
 SMALL = 16  # pixels a side, under which a digit bears half the turn

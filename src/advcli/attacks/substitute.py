@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from advcli.beforehand import Ask, Teach
 from advcli.catalog.options import Param, StandInArch, StandInAttack
 from advcli.catalog.registry import attack
 from advcli.errors import AdvcliError
 from advcli.numerics.losses import logit
 from advcli.numerics.rng import SampleRNG
-from advcli.victim import Victim
+from advcli.search.two_stage import Ask, Teach
+from advcli.search.victim import Victim
 
 AT_ONCE = 256
 BACK = 3  # rounds in which `paper4` steps the other way

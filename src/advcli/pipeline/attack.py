@@ -59,11 +59,11 @@ from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import applying, inputs, outputs, standins, universals
 from advcli.pipeline.beginnings import beginnings
 from advcli.pipeline.groundwork import fitting_images
-from advcli.pipeline.job import UNBOUNDED, Job
 from advcli.pipeline.run import Run, estimate, publish
 from advcli.pipeline.victims import open_model
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
+from advcli.search.job import UNBOUNDED, Job
 
 RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8

@@ -13,8 +13,8 @@ from advcli.errors import CommandError
 from advcli.files import atomic
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
-from advcli.pipeline.craft import as_bytes
 from advcli.runtime.reporter import SILENT, Talk
+from advcli.search.batch import as_bytes
 
 
 def exporting(

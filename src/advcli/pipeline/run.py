@@ -14,13 +14,13 @@ from advcli.files.header import Header, identity
 from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 from advcli.pipeline import outputs
-from advcli.pipeline.craft import craft
 from advcli.pipeline.groundwork import Groundwork
 from advcli.pipeline.inputs import PERTURBATIONS
-from advcli.pipeline.job import Job
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
+from advcli.search.batch import craft
+from advcli.search.job import Job
 
 PROBE = 16
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.beforehand import Crowd
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.files import imageset_writer
@@ -23,9 +22,10 @@ from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import outputs
 from advcli.pipeline.batches import Batches
 from advcli.pipeline.groundwork import Groundwork, recorded
-from advcli.pipeline.job import Job
 from advcli.runtime.reporter import Talk
-from advcli.victim import Goal, Tally, Victim
+from advcli.search.job import Job
+from advcli.search.two_stage import Crowd
+from advcli.search.victim import Goal, Tally, Victim
 
 SUFFIX = ".universal.h5"
 AT_ONCE = 64  # images that pull together

@@ -23,7 +23,7 @@ from advcli.numerics.quantize import on_grid
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs
 from advcli.runtime.reporter import SILENT, Talk
-from advcli.victim import SURE
+from advcli.search.victim import SURE
 
 BATCH = 512
 TINY = 1e-12

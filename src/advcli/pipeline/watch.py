@@ -21,9 +21,9 @@ from advcli.numerics.intervals import exact_interval
 from advcli.numerics.quantities import BUDGETS, Budget, budget
 from advcli.numerics.rng import SampleRNG
 from advcli.opponent import opponent
-from advcli.pipeline.craft import craft
-from advcli.pipeline.job import Job
 from advcli.runtime.reporter import Talk
+from advcli.search.batch import craft
+from advcli.search.job import Job
 
 Log = list[dict[str, Any]]
 SEEN = 500  # the first validation images

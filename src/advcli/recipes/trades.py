@@ -16,7 +16,7 @@ from advcli.numerics.losses import cross_entropy, divergence
 from advcli.numerics.quantities import BUDGETS, budget
 from advcli.numerics.rng import SampleRNG
 from advcli.opponent import sparring
-from advcli.search import lengths
+from advcli.search.best import lengths
 
 NOISE = 0.001
 

@@ -17,10 +17,10 @@ from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.board import Board
-from advcli.pipeline.job import Job
-from advcli.proposal import aim, direction_of, point_of
-from advcli.victim import Goal, Tally, Victim
+from advcli.search.attempts import Board
+from advcli.search.call import aim, direction_of, point_of
+from advcli.search.job import Job
+from advcli.search.victim import Goal, Tally, Victim
 
 
 def targets(job: Job, label: Tensor, logits: Tensor, ids: Tensor) -> list[Tensor | None]:

@@ -12,7 +12,7 @@ from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import Budget
 from advcli.numerics.quantize import quantize
 from advcli.numerics.rng import SampleRNG
-from advcli.proposal import settled
+from advcli.search.call import settled
 
 UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget
 

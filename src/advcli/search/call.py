@@ -13,7 +13,7 @@ from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.numerics.balls import FREE, Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.victim import Goal, Victim
+from advcli.search.victim import Goal, Victim
 
 
 def aim(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> Tensor:
