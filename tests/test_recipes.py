@@ -16,8 +16,8 @@ from advcli.networks import model_file
 from advcli.networks.build import Dropout
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.opponent import opponent
-from advcli.pipeline import watch
+from advcli.training import monitor
+from advcli.training.inner_attack import opponent
 from conftest import Halfspace, near_the_plane
 from test_digits_catalogue import ARCHS, everything, network
 from test_training import Interrupting
@@ -317,8 +317,8 @@ def test_the_best_epoch_is_the_best_under_pgd(run, folder):
 def test_overfitting_to_one_step_is_what_holds_against_one_and_falls_to_many(clean, one, many, caught):
     line = {"epoch": 3, "val": {"k": clean}, "attacked": {"norm": "linf", "eps": "0.3", "n": 100, "clean": clean, "fgsm": one,
                                                           "pgd-10": many}}  # fmt: skip
-    assert watch.is_blinded(line) is caught
-    assert not watch.is_blinded({"epoch": 3, "val": {"k": clean}})
+    assert monitor.is_blinded(line) is caught
+    assert not monitor.is_blinded({"epoch": 3, "val": {"k": clean}})
 
 
 def test_without_validation_images_a_training_against_an_attack_says_that_nothing_watches(run, folder):
@@ -335,7 +335,7 @@ def test_training_on_one_step_is_caught_overfitting_by_its_own_log(run, folder):
     against = ["--recipe", "adversarial", "--against", "fgsm:eps=0.3", "--alpha", "0"]
     ran = run("train", "--arch", "mlp", *against, "--epochs", "40", "--keep", "best")
     lines = [json.loads(line) for line in Path("model.log.jsonl").read_text().splitlines()]
-    last, kept = lines[-1]["attacked"], lines[watch.kept(lines, "best")]
+    last, kept = lines[-1]["attacked"], lines[monitor.kept(lines, "best")]
     assert last["fgsm"] > 40
     assert last["pgd-10"] < 4
     assert f"caught overfitting to one step: after epoch 40 {last['fgsm']} of 130 hold against one step" in ran.err

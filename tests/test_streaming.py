@@ -52,7 +52,7 @@ def test_the_next_batches_are_decoded_while_one_is_learned(tmp_path):
     import torch
 
     from advcli.data.folder import folder as class_folder
-    from advcli.pipeline.batches import AHEAD, Batches
+    from advcli.training.loader import AHEAD, Batches
 
     many(tmp_path, 400)
     data = class_folder("train", path=str(tmp_path / "set"))

@@ -12,7 +12,7 @@ from advcli.catalog import discovery, torchvision_names
 from advcli.files import atomic
 from advcli.networks import model_file, torchvision_models
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import regimen
+from advcli.training.schedule import augmented, course
 from test_data import photographs
 
 QUICK = ["train", "--arch", "mlp", "--hidden", "16", "--limit", "200", "--epochs", "4"]
@@ -147,19 +147,17 @@ def test_the_filter_of_training_is_part_of_the_model(run, folder):
 def test_augmented_pictures_are_cuts_and_mirrors_of_their_own():
     x = torch.rand(40, 2, 8, 6) + 0.5
     rng = SampleRNG(0, torch.arange(40), ("a",))
-    mirrored = regimen.augmented(x, ("flip",), rng)
+    mirrored = augmented(x, ("flip",), rng)
     same = (mirrored == x).flatten(1).all(1)
     other = (mirrored == x.flip(3)).flatten(1).all(1)
     assert (same ^ other).all()
     assert 8 < int(same.sum()) < 32
-    cut = regimen.augmented(x, ("crop",), rng)
+    cut = augmented(x, ("crop",), rng)
     assert cut.shape == x.shape
     padded = nn.functional.pad(x, (1, 1, 1, 1))
     for one, wide in zip(cut, padded, strict=True):
         assert any(torch.equal(one, wide[:, i : i + 8, j : j + 6]) for i in range(3) for j in range(3))
-    assert torch.equal(
-        regimen.augmented(x[7:9], ("crop", "flip"), rng[torch.tensor([7, 8])]), regimen.augmented(x, ("crop", "flip"), rng)[7:9]
-    )
+    assert torch.equal(augmented(x[7:9], ("crop", "flip"), rng[torch.tensor([7, 8])]), augmented(x, ("crop", "flip"), rng)[7:9])
 
 
 @pytest.mark.parametrize(
@@ -167,7 +165,7 @@ def test_augmented_pictures_are_cuts_and_mirrors_of_their_own():
     [("constant", 1, 1, 1), ("step", 1, 0.1, 0.01), ("cosine", 1, 0.5, 0), ("onecycle", 0.04, 0.81, 0.001)],
 )
 def test_the_courses_of_the_learning_rate(schedule, first, middle, last):
-    found = [regimen.course(schedule, step, 100) for step in (0, 50, 100)]
+    found = [course(schedule, step, 100) for step in (0, 50, 100)]
     np.testing.assert_allclose(found, [first, middle, last], atol=0.01)
 
 
@@ -356,7 +354,7 @@ def test_every_architecture_takes_usual_pictures(name, shape):
 
 def test_pictures_are_read_ahead_in_the_same_order(folder):
     from advcli.data.folder import folder as class_folder
-    from advcli.pipeline.batches import Batches
+    from advcli.training.loader import Batches
 
     photographs(Path("photos"), count=30, size=12)
     data = class_folder("train", path="photos")
@@ -378,8 +376,8 @@ def test_pictures_are_read_ahead_in_the_same_order(folder):
 
 
 def test_sets_without_files_to_decode_are_taken_into_memory(run, folder):
-    from advcli.pipeline.batches import Batches
     from advcli.pipeline.inputs import open_data
+    from advcli.training.loader import Batches
 
     x = np.random.default_rng(0).random((6, 1, 8, 8)).astype(np.float32)
     np.savez("float.npz", images=x, labels=np.arange(6) % 2)

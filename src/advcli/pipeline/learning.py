@@ -17,14 +17,14 @@ from advcli.networks import build
 from advcli.networks.build import Lesson
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
-from advcli.opponent import Opponent, opponent
 from advcli.pipeline import inputs
 from advcli.pipeline.calibration import Calibration
 from advcli.pipeline.outputs import Parts
-from advcli.pipeline.regimen import RATES
 from advcli.pipeline.train import find_epochs
-from advcli.pipeline.trainer import Plan, Trainer
 from advcli.runtime.reporter import Talk
+from advcli.training.inner_attack import Opponent, opponent
+from advcli.training.loop import Plan, Trainer
+from advcli.training.schedule import RATES
 
 
 @dataclass(frozen=True, slots=True)

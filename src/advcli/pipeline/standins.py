@@ -20,11 +20,11 @@ from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import outputs
 from advcli.pipeline.groundwork import Groundwork, recorded
-from advcli.pipeline.regimen import RATES
-from advcli.pipeline.trainer import Plan, Trainer
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
+from advcli.training.loop import Plan, Trainer
+from advcli.training.schedule import RATES
 
 SUFFIX = ".substitute.safetensors"
 KINDS = ("budget", "direction")

@@ -31,15 +31,16 @@ from advcli.errors import CommandError, Empty, InputError
 from advcli.files import atomic, sandbox
 from advcli.images.dataset import Dataset
 from advcli.networks import build, model_file
-from advcli.pipeline import inputs, outputs, watch
-from advcli.pipeline.fitting import fit, is_fitted, refuse_loop_options
+from advcli.pipeline import inputs, outputs
 from advcli.pipeline.importing import numbers
-from advcli.pipeline.regimen import RATES, freeze
-from advcli.pipeline.start import open_teacher, start_weights
-from advcli.pipeline.trainer import Plan, Trainer
-from advcli.pipeline.watch import Log
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
+from advcli.training import monitor
+from advcli.training.initial_weights import open_teacher, start_weights
+from advcli.training.loop import Plan, Trainer
+from advcli.training.monitor import Log
+from advcli.training.schedule import RATES, freeze
+from advcli.training.scikit_fit import fit, is_fitted, refuse_loop_options
 
 MOMENTUM = 0.9
 MANY = 10_000  # images from which on a step takes more of them
@@ -115,7 +116,7 @@ def train(
     inputs.refuse_idle(objective.spec, discovery.verb("train")[1], given)
     if objective.spec.has("teacher") and not teacher:
         raise CommandError(f"{recipe}: needs a model to learn from; give --teacher FILE")
-    watch.resolved(objective, 1)  # refuses what it cannot train against before anything is read
+    monitor.resolved(objective, 1)  # refuses what it cannot train against before anything is read
     if given["optimizer"] != "sgd" and given["momentum"] != MOMENTUM:
         raise CommandError(f"--momentum: {given['optimizer']} has its own; only --optimizer sgd takes it")
     images = inputs.open_data(data, None, **inputs.selection(given))
@@ -130,7 +131,7 @@ def train(
     given["lr"] = RATES[given["optimizer"]] if given["lr"] is None else given["lr"]
     given["batch_size"] = given["batch_size"] or (64 if len(images) < MANY else 128)
     given["epochs"] = find_epochs(given["epochs"], len(images))
-    objective = watch.resolved(objective, images.shape[0])
+    objective = monitor.resolved(objective, images.shape[0])
     with inputs.threads(images.shape):
         return _train(images, objective, network, given, talk)
 
@@ -207,7 +208,7 @@ def _plan(
     before = filters(given["preprocess"])
     for one in before:
         model = one(model)
-    still, threat = freeze(net, given["freeze_until"]), watch.threat(objective, images.shape[0])
+    still, threat = freeze(net, given["freeze_until"]), monitor.threat(objective, images.shape[0])
     if threat and val is None:
         talk.warn(f"{images.name} has no validation images: nothing tells whether the network overfits the attack")
     draws = any(one.spec.traits.random for one in before)
@@ -242,7 +243,7 @@ def figures(plan: Plan, log: Log) -> dict[str, Any]:
     """On what the model's accuracy was taken; of chosen weights, that the same images chose them."""
     if plan.val is None:
         return {}
-    kept = log[watch.kept(log, plan.given["keep"])]
+    kept = log[monitor.kept(log, plan.given["keep"])]
     by = "best epoch" if plan.given["keep"] == "best" else "stop-at" if plan.given["stop_at"] is not None else None
     whose = {"split": "val", "data": plan.val.name}
     found = {"accuracy": {**whose, **kept["val"], "chosen_by": by}}

@@ -16,7 +16,7 @@ from advcli.catalog.options import Against, Param
 from advcli.catalog.registry import recipe
 from advcli.numerics.losses import cross_entropy
 from advcli.numerics.rng import SampleRNG
-from advcli.opponent import opponent
+from advcli.training.inner_attack import opponent
 
 
 @recipe(family="adversarial", paper="arXiv:1412.6572")

@@ -15,8 +15,8 @@ from advcli.numerics.balls import Ball
 from advcli.numerics.losses import cross_entropy, divergence
 from advcli.numerics.quantities import BUDGETS, budget
 from advcli.numerics.rng import SampleRNG
-from advcli.opponent import sparring
 from advcli.search.best import lengths
+from advcli.training.inner_attack import sparring
 
 NOISE = 0.001
 

@@ -20,10 +20,10 @@ from advcli.networks.build import frozen
 from advcli.numerics.intervals import exact_interval
 from advcli.numerics.quantities import BUDGETS, Budget, budget
 from advcli.numerics.rng import SampleRNG
-from advcli.opponent import opponent
 from advcli.runtime.reporter import Talk
 from advcli.search.batch import craft
 from advcli.search.job import Job
+from advcli.training.inner_attack import opponent
 
 Log = list[dict[str, Any]]
 SEEN = 500  # the first validation images

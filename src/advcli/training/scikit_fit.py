@@ -12,10 +12,10 @@ from advcli.networks import build
 from advcli.networks.scikit_learn import Fitted
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import watch
-from advcli.pipeline.trainer import Plan
-from advcli.pipeline.watch import Log
 from advcli.runtime.reporter import Talk
+from advcli.training import monitor
+from advcli.training.loop import Plan
+from advcli.training.monitor import Log
 
 LOOP = ("recipe", "epochs", "batch_size", "optimizer", "lr", "schedule", "momentum", "weight_decay", "clip", "ema", "augment",
         "keep", "patience", "stop_at", "teacher", "weights", "pretrained", "freeze_until", "precision")  # fmt: skip
@@ -41,10 +41,10 @@ def fit(plan: Plan, publish_log: Callable[[Log], None], talk: Talk) -> Log:
     talk.note(f"{plan.given['arch']}: scikit-learn fits {len(plan.data)} images")
     network.fit(_seen(plan, network), plan.data.labels, plan.given["seed"])
     plan.model.to(plan.device)
-    k, n = watch.accuracy(plan.model, plan.val, plan.device, plan.given["seed"]) if plan.val else (0, 0)
+    k, n = monitor.accuracy(plan.model, plan.val, plan.device, plan.given["seed"]) if plan.val else (0, 0)
     log = [{"epoch": 1, "images": len(plan.data), "seconds": round(time.perf_counter() - begin, 3), "val": {"k": k, "n": n}}]
     publish_log(log)
-    watch.say(log, "last", talk)
+    monitor.say(log, "last", talk)
     return log
 
 

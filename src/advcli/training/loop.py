@@ -20,13 +20,13 @@ from advcli.images.dataset import Dataset
 from advcli.networks import build
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG, Table
-from advcli.pipeline import regimen, watch
-from advcli.pipeline.batches import Batches
 from advcli.pipeline.outputs import Parts
-from advcli.pipeline.watch import Log
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
+from advcli.training import monitor, schedule
+from advcli.training.loader import Batches
+from advcli.training.monitor import Log
 
 LOOKS = 10  # how often in an epoch --stop-at looks at the validation images
 AUXILIARY = 0.3  # what side heads weigh against the main one (Szegedy et al. 2015)
@@ -47,7 +47,7 @@ class Plan:
     epochs: int
     device: torch.device
     teacher: nn.Module | None = None
-    threat: watch.Threat | None = None  # what the recipe trains against
+    threat: monitor.Threat | None = None  # what the recipe trains against
     draws: bool = False  # whether its filters are random
 
 
@@ -67,9 +67,9 @@ class Trainer:
         self.plan, self.given, self.model = plan, plan.given, plan.model.to(plan.device)
         self.classifier = build.classifier_of(self.model)
         self.teacher = plan.teacher.to(plan.device).requires_grad_(False) if plan.teacher else None
-        self.seed, self.words = int(self.given["seed"]), regimen.augmentations(self.given["augment"])
-        self.optimizer = regimen.optimizer(self.given, self.model.parameters())
-        self.average = regimen.Average(self.model, self.given["ema"]) if self.given["ema"] else None
+        self.seed, self.words = int(self.given["seed"]), schedule.augmentations(self.given["augment"])
+        self.optimizer = schedule.optimizer(self.given, self.model.parameters())
+        self.average = schedule.Average(self.model, self.given["ema"]) if self.given["ema"] else None
         self.batches = Batches(plan.data, plan.device, self.given["batch_size"])
         self.ids = torch.from_numpy(plan.data.index).to(plan.device)
         self.draws = Table(self.ids, {})
@@ -90,7 +90,7 @@ class Trainer:
                     self.publish(parts, state)
                 publish_log(state.log)
         self._finish(state)
-        watch.say(state.log, self.given["keep"], talk)
+        monitor.say(state.log, self.given["keep"], talk)
         return state.log
 
     def _epoch(self, epoch: int, state: State, tick: Callable[[int, str], None], asked: Callable[[], bool]) -> None:
@@ -116,7 +116,7 @@ class Trainer:
         seconds = round(time.perf_counter() - begin, 3)
         line = {"epoch": epoch + 1, "loss": float(total) / seen, "images": seen, "seconds": seconds, "lr": self._rate(epoch)}
         state.log.append({**line, **self._validated()})
-        age = len(state.log) - 1 - watch.kept(state.log, "best")
+        age = len(state.log) - 1 - monitor.kept(state.log, "best")
         if age == 0 and self.given["keep"] == "best":
             with self._averaged():
                 state.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -130,7 +130,7 @@ class Trainer:
         found: dict[str, Any] = {"val": {"k": k, "n": n}}
         if plan.val and plan.threat:
             with self._averaged():
-                found["attacked"] = watch.look(self.model, plan.threat, plan.val, plan.device, self.seed, plan.draws)
+                found["attacked"] = monitor.look(self.model, plan.threat, plan.val, plan.device, self.seed, plan.draws)
         return found
 
     def _train_mode(self) -> None:
@@ -151,7 +151,9 @@ class Trainer:
             raise AdvcliError(f"training: the loss became {float(total)} in epoch {epoch + 1}; a lower --lr may help")
 
     def _rate(self, epoch: int) -> float:
-        return float(self.given["lr"] * regimen.course(self.given["schedule"], epoch * self.steps, self.plan.epochs * self.steps))
+        return float(
+            self.given["lr"] * schedule.course(self.given["schedule"], epoch * self.steps, self.plan.epochs * self.steps)
+        )
 
     def _order(self, epoch: int) -> list[Array]:
         """The batches of one epoch, shuffled by seed and epoch alone."""
@@ -164,12 +166,12 @@ class Trainer:
     def _step(self, number: int, epoch: int, x: Tensor, label: Tensor, places: Tensor) -> Tensor:
         """Forward, backward, update; returns the mean loss, which stays on the device."""
         rng = SampleRNG(self.seed, self.ids[places], ("training", str(epoch)), table=self.draws.at(places))
-        factor = regimen.course(self.given["schedule"], number, self.plan.epochs * self.steps)
+        factor = schedule.course(self.given["schedule"], number, self.plan.epochs * self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = self.given["lr"] * factor
         self.optimizer.zero_grad(set_to_none=True)
         with self._arithmetic():
-            x = regimen.augmented(x, self.words, rng)
+            x = schedule.augmented(x, self.words, rng)
             beside = {"rng": rng, "teacher": self.teacher, "epoch": number / self.steps}
             asked = {name: beside[name] for name in self.plan.asks}
             loss = self.plan.objective(self.model, x, label, **asked).mean()
@@ -191,7 +193,7 @@ class Trainer:
     def accuracy(self, data: Dataset) -> tuple[int, int]:
         """How many images of a set the weights that would be kept have right, of how many."""
         with self._averaged():
-            return watch.accuracy(self.model, data, self.plan.device, self.seed)
+            return monitor.accuracy(self.model, data, self.plan.device, self.seed)
 
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         return self.average.applied(self.model) if self.average else contextlib.nullcontext()
