@@ -15,11 +15,11 @@ from sklearn.metrics import precision_recall_fscore_support
 import advcli
 from advcli.cli import columns, tables
 from advcli.cli.app import main
+from advcli.evaluation.comparison import comparisons
+from advcli.evaluation.worst_case import Standing, Worst
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.compare import comparisons
-from advcli.pipeline.worst import Standing, Worst
 
 MODELS = ("model", "mlp", "lr", "tree")
 EPS = ("0.1", "0.2")
@@ -181,7 +181,7 @@ def test_the_worst_case_keeps_norms_and_budgets_apart_and_needs_one_source():
     apart.add(stands("a", [1], [1]))
     apart.add(stands("b", [2], [1]))
     assert apart.rows(asked=False) == []
-    with pytest.raises(advcli.pipeline.worst.CommandError, match="no image is in all"):
+    with pytest.raises(advcli.evaluation.worst_case.CommandError, match="no image is in all"):
         apart.rows(asked=True)
 
 
@@ -254,7 +254,7 @@ def test_float_and_8_bit_side_by_side(run, inside):
 
 
 def test_rounding_is_half_to_even_and_can_undo_an_attack():
-    from advcli.pipeline.subjects import Subject
+    from advcli.evaluation.sets import Subject
 
     halves = torch.tensor([0.5, 1.5, 2.5, 254.5]).view(1, 1, 2, 2) / 255
     header = {"kind": "clean", "classes": ["0"], "split": "test"}

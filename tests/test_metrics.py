@@ -10,10 +10,10 @@ from sklearn import metrics as oracle
 
 from advcli.catalog import discovery
 from advcli.errors import CommandError
+from advcli.evaluation.decisions import Decisions, Verdicts
 from advcli.metrics.roc import area_interval
 from advcli.numerics.intervals import exact_interval
 from advcli.numerics.moments import Moments
-from advcli.verdicts import Decisions, Verdicts
 
 
 def said(predictions, confidence=None, score=None, rank=None):

@@ -12,15 +12,15 @@ from torch import nn
 
 from advcli.catalog import discovery
 from advcli.defenses.smoothing import Smoothed
+from advcli.evaluation import noise_votes
+from advcli.evaluation.decisions import Decisions, Noise, Verdicts
+from advcli.evaluation.sets import Subject
 from advcli.metrics.certified import certify
 from advcli.networks import voting
 from advcli.networks.voting import elected
 from advcli.numerics.intervals import lower_bound
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import noise
-from advcli.pipeline.subjects import Subject
 from advcli.runtime.reporter import SILENT
-from advcli.verdicts import Decisions, Noise, Verdicts
 from conftest import Halfspace, attacked
 from test_attacks import Small
 
@@ -41,7 +41,7 @@ def subject_of(x):
 
 
 def noise_of(model, x, seed=1):
-    return noise.noise(Shaped(), model, subject_of(x), seed, torch.device("cpu"), SILENT)
+    return noise_votes.noise(Shaped(), model, subject_of(x), seed, torch.device("cpu"), SILENT)
 
 
 def test_a_certified_radius_is_nearly_the_distance_and_hardly_ever_more():

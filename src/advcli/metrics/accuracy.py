@@ -1,7 +1,7 @@
 """The share of images that the model has right, over the whole slice; images that were wrong from the start count."""
 
 from advcli.catalog.registry import metric
-from advcli.verdicts import Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figures, Verdicts, rate
 
 
 @metric(of="any", default=True)

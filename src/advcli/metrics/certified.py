@@ -14,10 +14,10 @@ from scipy.special import ndtri
 
 from advcli.catalog.options import Param
 from advcli.catalog.registry import metric
+from advcli.evaluation.decisions import Figure, Figures, Noise, Verdicts, rate
 from advcli.numerics.arrays import Array
 from advcli.numerics.intervals import lower_bound
 from advcli.numerics.quantities import budgets
-from advcli.verdicts import Figure, Figures, Noise, Verdicts, rate
 
 
 def certify(noise: Noise, first: int, copies: int, alpha: float) -> tuple[Array, Array]:

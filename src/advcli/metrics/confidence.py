@@ -8,7 +8,7 @@ and no accuracy to compare it with.
 import numpy as np
 
 from advcli.catalog.registry import metric
-from advcli.verdicts import Figure, Figures, Verdicts
+from advcli.evaluation.decisions import Figure, Figures, Verdicts
 
 
 @metric(of="any")

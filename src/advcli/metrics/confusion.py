@@ -1,7 +1,7 @@
 """How often each class was taken for each other: the confusion matrix, as shares of the class."""
 
 from advcli.catalog.registry import metric
-from advcli.verdicts import Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figures, Verdicts, rate
 
 
 @metric(of="any")

@@ -5,7 +5,7 @@ coverage = accepted / n, accuracy-accepted = right / accepted, undetected = wron
 """
 
 from advcli.catalog.registry import metric
-from advcli.verdicts import Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figures, Verdicts, rate
 
 
 @metric(of="any", needs=("score",), default=True)

@@ -5,7 +5,7 @@ victim says is stored in the set; where the victim is among the models, it is as
 """
 
 from advcli.catalog.registry import metric
-from advcli.verdicts import Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figures, Verdicts, rate
 
 
 @metric(of="adversarial", needs=("victim",))

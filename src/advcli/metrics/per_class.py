@@ -8,7 +8,7 @@ from typing import Annotated
 from advcli.catalog.options import Param
 from advcli.catalog.registry import metric
 from advcli.errors import CommandError
-from advcli.verdicts import Figure, Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figure, Figures, Verdicts, rate
 
 
 @metric(of="any")

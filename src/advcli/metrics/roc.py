@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import ndtri
 
 from advcli.catalog.registry import metric
+from advcli.evaluation.decisions import Figure, Figures, Verdicts, rate
 from advcli.numerics.arrays import Array
 from advcli.numerics.intervals import CONFIDENCE, edge
-from advcli.verdicts import Figure, Figures, Verdicts, rate
 
 FALSE_ALARMS = {"tpr@1%": 100, "tpr@5%": 20}  # one in so many
 

@@ -12,8 +12,8 @@ import numpy as np
 from advcli.catalog.options import Param
 from advcli.catalog.registry import metric
 from advcli.errors import CommandError
+from advcli.evaluation.decisions import Figures, Verdicts, rate
 from advcli.numerics.quantities import fraction
-from advcli.verdicts import Figures, Verdicts, rate
 
 
 @metric(of="any")

@@ -5,7 +5,7 @@ Of pictures that were made out of nothing, the share that is taken for its targe
 """
 
 from advcli.catalog.registry import metric
-from advcli.verdicts import Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figures, Verdicts, rate
 
 
 @metric(of="adversarial", default=True)

@@ -5,7 +5,7 @@ whatever class the attack was after. `linf` and `l2` are the mean distances that
 """
 
 from advcli.catalog.registry import metric
-from advcli.verdicts import Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figures, Verdicts, rate
 
 
 @metric(of="adversarial", needs=("distance",))

@@ -27,14 +27,15 @@ from advcli.catalog.options import (
 )
 from advcli.catalog.registry import Bound, refuse_unknown
 from advcli.errors import CommandError, InputError
+from advcli.evaluation import noise_votes
+from advcli.evaluation.comparison import comparisons
+from advcli.evaluation.judge import Facts, Judge
+from advcli.evaluation.sets import Subject, check_fit, from_data, from_file
+from advcli.evaluation.worst_case import Standing, Worst, standing
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks.model_file import ModelFile, read
 from advcli.numerics.quantities import fraction
-from advcli.pipeline import inputs, noise
-from advcli.pipeline.compare import comparisons
-from advcli.pipeline.judge import Facts, Judge
-from advcli.pipeline.subjects import Subject, check_fit, from_data, from_file
-from advcli.pipeline.worst import Standing, Worst, standing
+from advcli.pipeline import inputs
 from advcli.runtime.reporter import SILENT, Talk
 
 ANSWERS = ("accuracy", "robust_accuracy")
@@ -110,7 +111,7 @@ def evaluate(
         clean, sets = _subjects(given, open_files, talk)
         for one in models:
             judge = Judge(one, given)
-            noise.check(metrics, one, judge.module)
+            noise_votes.check(metrics, one, judge.module)
             for subject in as_asked([*clean(one), *sets], given["pixels"]):
                 check_fit(subject, one)
                 for seen in judge.see(subject, needs, facts, talk):

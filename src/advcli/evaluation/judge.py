@@ -9,6 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import AdvcliError
+from advcli.evaluation import noise_votes
+from advcli.evaluation.decisions import Decisions, Verdicts
+from advcli.evaluation.rows import Seen
+from advcli.evaluation.sets import Subject, budgets_of
+from advcli.evaluation.threat_model import threat
 from advcli.files.header import from_nothing
 from advcli.networks.build import frozen
 from advcli.networks.memory_format import placed
@@ -16,12 +21,8 @@ from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import inputs, noise
-from advcli.pipeline.seen import Seen
-from advcli.pipeline.subjects import Subject, budgets_of
-from advcli.pipeline.threat import threat
+from advcli.pipeline import inputs
 from advcli.runtime.reporter import Talk
-from advcli.verdicts import Decisions, Verdicts
 
 
 class Judge:
@@ -55,7 +56,7 @@ class Judge:
                 rounds.append(self._verdicts(subject, turn, needs, facts))
                 tick(1, "")
         if "noise" in needs:
-            found = noise.noise(self.file, self.module, subject, self.seed, self.device, talk)
+            found = noise_votes.noise(self.file, self.module, subject, self.seed, self.device, talk)
             rounds[0] = replace(rounds[0], noise=found)
         for budget, mask in budgets_of(subject):
             line = threat(subject.header, self.file, budget, subject.pixels)

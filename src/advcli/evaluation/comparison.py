@@ -7,11 +7,11 @@ nothing of which is the more robust.
 
 import numpy as np
 
+from advcli.evaluation.decisions import Figure
+from advcli.evaluation.rows import Row, row
+from advcli.evaluation.worst_case import STRONG, Standing
 from advcli.numerics.intervals import CONFIDENCE
 from advcli.numerics.paired_tests import difference_interval, holm, mcnemar
-from advcli.pipeline.seen import Row, row
-from advcli.pipeline.worst import STRONG, Standing
-from advcli.verdicts import Figure
 
 UNEQUAL = "unequal attacks"
 

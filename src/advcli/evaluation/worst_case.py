@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from advcli.errors import CommandError
+from advcli.evaluation.decisions import rate
+from advcli.evaluation.rows import Row, Seen, row
+from advcli.evaluation.sets import ROUNDED
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import as_float32, fraction
-from advcli.pipeline.seen import Row, Seen, row
-from advcli.pipeline.subjects import ROUNDED
-from advcli.verdicts import rate
 
 KNOWLEDGE = ("none", "transfer", "static", "adaptive", "white-box")  # from the weakest claim to the strongest
 ACCESS = ("none", "labels", "scores", "gradient")  # from the least that is seen to the most

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from advcli.catalog.registry import Bound
+from advcli.evaluation.decisions import Figure, Verdicts
+from advcli.evaluation.sets import Subject
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import fraction
-from advcli.pipeline.subjects import Subject
-from advcli.verdicts import Figure, Verdicts
 
 Row = dict[str, Any]
 

@@ -9,15 +9,15 @@ from torch import nn
 from advcli.catalog.registry import Bound
 from advcli.defenses.smoothing import Smoothed
 from advcli.errors import InputError
+from advcli.evaluation.decisions import Noise
+from advcli.evaluation.sets import Subject
 from advcli.networks.build import frozen
 from advcli.networks.model_file import ModelFile
 from advcli.networks.voting import MOST
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
 from advcli.pipeline import inputs
-from advcli.pipeline.subjects import Subject
 from advcli.runtime.reporter import Talk
-from advcli.verdicts import Noise
 
 
 def check(metrics: Iterable[Bound], model: ModelFile, module: nn.Module) -> None:
