@@ -11,7 +11,7 @@ from advcli.images.dataset import Dataset
 from advcli.networks import model_file
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
-from advcli.pipeline import inputs
+from advcli.workspace import inputs
 
 MODELS = Path(__file__).parent / "models"
 SHAPE = 64  # verdicts are taken in batches of exactly so many images

@@ -17,10 +17,11 @@ import torch
 
 from advcli.catalog import discovery
 from advcli.networks import build
-from advcli.pipeline import inputs, train
+from advcli.pipeline import train
 from advcli.runtime import allocator
 from advcli.runtime.reporter import SILENT
 from advcli.training.loop import State, Trainer
+from advcli.workspace import inputs
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("data")

@@ -15,7 +15,7 @@ from PIL import Image
 from advcli.data import cifar10, fashion_mnist, imagenette, mnist, svhn
 from advcli.data.folder import folder as class_folder
 from advcli.errors import InputError
-from advcli.pipeline import inputs
+from advcli.workspace import inputs
 
 SHARED = pytest.mark.skipif("ADVCLI_TEST_SHARED" not in os.environ, reason="needs MNIST and CIFAR-10")
 

@@ -376,8 +376,8 @@ def test_pictures_are_read_ahead_in_the_same_order(folder):
 
 
 def test_sets_without_files_to_decode_are_taken_into_memory(run, folder):
-    from advcli.pipeline.inputs import open_data
     from advcli.training.loader import Batches
+    from advcli.workspace.inputs import open_data
 
     x = np.random.default_rng(0).random((6, 1, 8, 8)).astype(np.float32)
     np.savez("float.npz", images=x, labels=np.arange(6) % 2)

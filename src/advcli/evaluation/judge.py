@@ -21,8 +21,8 @@ from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import inputs
 from advcli.runtime.reporter import Talk
+from advcli.workspace import inputs
 
 
 class Judge:

@@ -16,8 +16,8 @@ from advcli.networks.model_file import ModelFile
 from advcli.networks.voting import MOST
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import inputs
 from advcli.runtime.reporter import Talk
+from advcli.workspace import inputs
 
 
 def check(metrics: Iterable[Bound], model: ModelFile, module: nn.Module) -> None:

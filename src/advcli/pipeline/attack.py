@@ -56,7 +56,7 @@ from advcli.networks.rejection import rejects
 from advcli.numerics.balls import tolerance
 from advcli.numerics.quantities import BUDGETS, Budget, budgets
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import applying, inputs, outputs, standins, universals
+from advcli.pipeline import applying, standins, universals
 from advcli.pipeline.beginnings import beginnings
 from advcli.pipeline.groundwork import fitting_images
 from advcli.pipeline.run import Run, estimate, publish
@@ -64,6 +64,7 @@ from advcli.pipeline.victims import open_model
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.job import UNBOUNDED, Job
+from advcli.workspace import inputs, outputs
 
 RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8

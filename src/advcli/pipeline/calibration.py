@@ -18,8 +18,8 @@ from advcli.networks.memory_format import placed
 from advcli.networks.rejection import Rejecting
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import inputs
 from advcli.runtime.reporter import Talk
+from advcli.workspace import inputs
 
 FINEST = 1e-6  # the unit of scores that do not spread
 

@@ -35,8 +35,8 @@ from advcli.evaluation.worst_case import Standing, Worst, standing
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks.model_file import ModelFile, read
 from advcli.numerics.quantities import fraction
-from advcli.pipeline import inputs
 from advcli.runtime.reporter import SILENT, Talk
+from advcli.workspace import inputs
 
 ANSWERS = ("accuracy", "robust_accuracy")
 

@@ -14,9 +14,9 @@ from advcli.files import atomic, imageset_schema, imageset_writer
 from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import inputs, outputs
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
+from advcli.workspace import inputs, outputs
 
 
 def filtered(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Path:

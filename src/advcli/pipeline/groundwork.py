@@ -14,9 +14,9 @@ from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset, stratified
 from advcli.networks.model_file import ModelFile
-from advcli.pipeline import inputs, outputs
 from advcli.runtime.reporter import Talk
 from advcli.search.job import Job
+from advcli.workspace import inputs, outputs
 
 ENOUGH = {"substitute": 150, "universal": 2000}  # images, where nothing is said
 

@@ -18,8 +18,8 @@ from advcli.images.dataset import Dataset
 from advcli.networks import build, foreign_weights, model_file
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import fraction
-from advcli.pipeline import inputs, outputs
 from advcli.runtime.reporter import SILENT, Talk
+from advcli.workspace import inputs, outputs
 
 MOST_CLASSES = 100_000
 SIZES = (8, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384)  # pixels of pictures that people train on

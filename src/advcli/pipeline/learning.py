@@ -17,14 +17,14 @@ from advcli.networks import build
 from advcli.networks.build import Lesson
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import inputs
 from advcli.pipeline.calibration import Calibration
-from advcli.pipeline.outputs import Parts
 from advcli.pipeline.train import find_epochs
 from advcli.runtime.reporter import Talk
 from advcli.training.inner_attack import Opponent, opponent
 from advcli.training.loop import Plan, Trainer
 from advcli.training.schedule import RATES
+from advcli.workspace import inputs
+from advcli.workspace.outputs import Parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from advcli.files import atomic, imageset_reader, imageset_writer
 from advcli.files.header import Header, identity
 from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
-from advcli.pipeline import outputs
 from advcli.pipeline.groundwork import Groundwork
-from advcli.pipeline.inputs import PERTURBATIONS
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
 from advcli.search.batch import craft
 from advcli.search.job import Job
+from advcli.workspace import outputs
+from advcli.workspace.inputs import PERTURBATIONS
 
 PROBE = 16
 

@@ -8,9 +8,9 @@ from advcli.catalog.options import Files, Param
 from advcli.errors import InputError
 from advcli.files import header_schema, sandbox
 from advcli.files.header import Header, parse
-from advcli.pipeline import inputs
-from advcli.pipeline.provenance import command, describe
 from advcli.runtime.reporter import SILENT, Talk
+from advcli.workspace import inputs
+from advcli.workspace.provenance import command, describe
 
 
 @dataclass(frozen=True, slots=True)

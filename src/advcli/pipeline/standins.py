@@ -18,13 +18,13 @@ from advcli.networks import build, model_file
 from advcli.networks.memory_format import placed
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import outputs
 from advcli.pipeline.groundwork import Groundwork, recorded
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
 from advcli.training.loop import Plan, Trainer
 from advcli.training.schedule import RATES
+from advcli.workspace import outputs
 
 SUFFIX = ".substitute.safetensors"
 KINDS = ("budget", "direction")

@@ -22,8 +22,8 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
 from advcli.numerics.moments import Moments
 from advcli.numerics.quantities import fraction
-from advcli.pipeline import inputs, outputs
 from advcli.runtime.reporter import SILENT, Talk
+from advcli.workspace import inputs, outputs
 
 NORMS = ("l0", "l1", "l2", "linf")
 GROUPS = ("label", "target", "prediction")

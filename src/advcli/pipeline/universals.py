@@ -19,13 +19,13 @@ from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import outputs
 from advcli.pipeline.groundwork import Groundwork, recorded
 from advcli.runtime.reporter import Talk
 from advcli.search.job import Job
 from advcli.search.two_stage import Crowd
 from advcli.search.victim import Goal, Tally, Victim
 from advcli.training.loader import Batches
+from advcli.workspace import outputs
 
 SUFFIX = ".universal.h5"
 AT_ONCE = 64  # images that pull together

@@ -21,9 +21,9 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, distance, tolerance
 from advcli.numerics.quantize import on_grid
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import inputs
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.victim import SURE
+from advcli.workspace import inputs
 
 BATCH = 512
 TINY = 1e-12

@@ -5,9 +5,9 @@ from pathlib import Path
 from advcli.errors import InputError
 from advcli.networks import model_file
 from advcli.networks.model_file import ModelFile
-from advcli.pipeline.inputs import MODEL
 from advcli.pipeline.train import train
 from advcli.runtime.reporter import Talk
+from advcli.workspace.inputs import MODEL
 
 
 def open_model(path: str | None, talk: Talk, *, dry_run: bool = False) -> ModelFile:

@@ -20,13 +20,13 @@ from advcli.images.dataset import Dataset
 from advcli.networks import build
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG, Table
-from advcli.pipeline.outputs import Parts
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
 from advcli.training import monitor, schedule
 from advcli.training.loader import Batches
 from advcli.training.monitor import Log
+from advcli.workspace.outputs import Parts
 
 LOOKS = 10  # how often in an epoch --stop-at looks at the validation images
 AUXILIARY = 0.3  # what side heads weigh against the main one (Szegedy et al. 2015)

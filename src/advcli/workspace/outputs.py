@@ -17,9 +17,9 @@ from advcli.files import atomic
 from advcli.files.header import Header, canonical, digest, identity
 from advcli.files.imageset_writer import Layout
 from advcli.numerics.arrays import Array
-from advcli.pipeline.inputs import header_of
-from advcli.pipeline.provenance import command, describe
 from advcli.runtime.reporter import Talk
+from advcli.workspace.inputs import header_of
+from advcli.workspace.provenance import command, describe
 
 
 def made(
