@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.cli.app import main
+from advcli.crafting import substitute, universal
 from advcli.images.dataset import Dataset
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import standins, universals
 from advcli.runtime.reporter import SILENT
 from advcli.search.batch import craft
 from advcli.search.job import UNBOUNDED, Job
@@ -131,9 +131,9 @@ def attacked(
 def grounded(job: Job, method: Bound, data: Dataset) -> Job:
     """The job on what its method lays first, here with the very images that are attacked."""
     if method.spec.traits.kind == "universal":
-        return replace(job, shared=torch.cat([universals.fitted(method, job, data, k)[0] for k in range(len(job.budgets))]))
-    job = replace(job, method=standins.inner(method, {"target": job.target}), early_stop=False)
-    school = standins.taught(method, standins.network_of(method), job, data, None, SILENT)
+        return replace(job, shared=torch.cat([universal.fitted(method, job, data, k)[0] for k in range(len(job.budgets))]))
+    job = replace(job, method=substitute.inner(method, {"target": job.target}), early_stop=False)
+    school = substitute.taught(method, substitute.network_of(method), job, data, None, SILENT)
     return replace(job, stand_in=school.pupil)
 
 

@@ -11,12 +11,12 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from advcli.attacks.spatial import gridded, moved
-from advcli.attacks.substitute import substitute
+from advcli.attacks.substitute import substitute as fit_substitute
 from advcli.catalog import discovery
+from advcli.crafting import substitute, universal
 from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import standins, universals
 from advcli.runtime.reporter import SILENT
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
@@ -339,7 +339,7 @@ def test_a_stand_in_is_taught_by_labels_alone_and_each_is_counted():
         label = model(x).argmax(1)
     job = Job(model, discovery.spec("attack", "fgsm").bind({}), "linf", budgets("0.2"), None, "true", 0, torch.device("cpu"))
     bound = discovery.spec("attack", "substitute").bind({"arch": "mlp:hidden=32,16", "rounds": 4, "epochs": 8})
-    school = standins.taught(bound, standins.network_of(bound), job, in_memory(x, label, 4), None, SILENT)
+    school = substitute.taught(bound, substitute.network_of(bound), job, in_memory(x, label, 4), None, SILENT)
     assert int(school.tally.queries) == school.asked == 40 * 2**3
     assert [type(one).__name__ for one in school.pupil.network].count("Linear") == 3
     fresh = pictures(200, seed=9)
@@ -371,10 +371,10 @@ def test_new_images_lie_one_step_along_the_stand_ins_own_score():
 
     start = torch.full((2, 1, 2, 2), 0.5)
     rng = SampleRNG(0, torch.arange(2))
-    substitute(ask, start, teach, rng=rng, rounds=2, epochs=7)
+    fit_substitute(ask, start, teach, rng=rng, rounds=2, epochs=7)
     torch.testing.assert_close(seen[1], start + 0.1 * w.sign().view(2, 1, 2, 2))
     seen.clear()
-    substitute(ask, start, teach, rng=rng, rounds=6, epochs=7, lambda_schedule="paper4")
+    fit_substitute(ask, start, teach, rng=rng, rounds=6, epochs=7, lambda_schedule="paper4")
     assert list(map(len, seen)) == [2, 2, 4, 8, 16, 32]
     torch.testing.assert_close(seen[1], start - 0.1 * w.sign().view(2, 1, 2, 2))
     assert (seen[4][0] - torch.cat(seen[:4])[0]).abs().max() > 0.09
@@ -389,7 +389,7 @@ def test_a_stand_in_does_not_begin_where_its_model_did(run, folder):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         trained = first(data.shape, 4)
-    assert not torch.equal(standins.fresh(first, data, job).network[1].weight, trained[1].weight)
+    assert not torch.equal(substitute.fresh(first, data, job).network[1].weight, trained[1].weight)
 
 
 TAUGHT = ("attack", "--method", "substitute", "--rounds", "3", "--epochs", "2", "--limit", "40", "--eps", "0.2")
@@ -450,8 +450,8 @@ def test_an_interrupted_lesson_goes_on_after_the_last_whole_round(run, model, mo
             raise KeyboardInterrupt
         return trainer(plan)
 
-    trainer = standins.Trainer
-    monkeypatch.setattr(standins, "Trainer", stop)
+    trainer = substitute.Trainer
+    monkeypatch.setattr(substitute, "Trainer", stop)
     assert run(*TAUGHT).code == 130
     assert run(*TAUGHT).code == 0
     assert len(lessons) == 4, "two rounds were kept"
@@ -566,8 +566,8 @@ def test_an_interrupted_fit_goes_on_after_the_last_whole_budget(run, model, monk
             raise KeyboardInterrupt
         return fitted(*args)
 
-    fitted = universals.fitted
-    monkeypatch.setattr(universals, "fitted", stop)
+    fitted = universal.fitted
+    monkeypatch.setattr(universal, "fitted", stop)
     assert run(*FITTED).code == 130
     assert run(*FITTED).code == 0
     assert len(fits) == 4, "two budgets were kept"

@@ -46,6 +46,11 @@ from advcli.catalog.options import (
     Target,
 )
 from advcli.catalog.registry import Bound, Spec
+from advcli.crafting import substitute, universal
+from advcli.crafting.apply import applied, method_of, read_perturbations
+from advcli.crafting.blank_images import beginnings
+from advcli.crafting.first_stage import fitting_images
+from advcli.crafting.run import Run, estimate, publish
 from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
@@ -56,10 +61,6 @@ from advcli.networks.rejection import rejects
 from advcli.numerics.balls import tolerance
 from advcli.numerics.quantities import BUDGETS, Budget, budgets
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import applying, standins, universals
-from advcli.pipeline.beginnings import beginnings
-from advcli.pipeline.groundwork import fitting_images
-from advcli.pipeline.run import Run, estimate, publish
 from advcli.pipeline.victims import open_model
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
@@ -123,8 +124,8 @@ def attack(
     beside = path.with_suffix(".perturbations.h5") if output else Path(inputs.PERTURBATIONS)
     outputs.keep_inputs([path, beside], [inputs.spelled(data)[0] if data else None, model, apply])
     discovery.allow(given["allow"])
-    ready = applying.read(Path(given["apply"])) if given["apply"] else None
-    bound = applying.bound(ready, given, options) if ready else discovery.spec("attack", method).bind(options)
+    ready = read_perturbations(Path(given["apply"])) if given["apply"] else None
+    bound = method_of(ready, given, options) if ready else discovery.spec("attack", method).bind(options)
     inputs.refuse_idle(bound.spec, discovery.verb("attack")[1], given)
     victim = open_model(model, talk, dry_run=dry_run)
     given["target"] = given["target"] or default_target(bound.spec, talk)
@@ -135,7 +136,7 @@ def attack(
     with inputs.threads(images.shape):
         run = resolve(victim, images, bound, {**given, "target": ready.target} if ready else given, talk)
         if ready:
-            run = applying.applied(run, ready)
+            run = applied(run, ready)
         elif bound.spec.traits.has("fits"):
             run = grounded(run, path, victim, bound, given)
         return estimate(run, perturbations) if dry_run else publish(path, beside, run, given, talk)
@@ -143,7 +144,7 @@ def attack(
 
 def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, talk: Talk) -> Run:
     """Every default made explicit: the job, and the header that tells of it."""
-    spec, acting = method.spec, standins.inner(method, given) if method.spec.traits.kind == "substitute" else method
+    spec, acting = method.spec, substitute.inner(method, given) if method.spec.traits.kind == "substitute" else method
     where = f"from {images.name}" if spec.traits.has("start") else f"on {images.name}:{images.split}"
     talk.note(f"attack: {spec.name} {where}, {len(images)} images")
     norm = str(acting.parameters.get("norm", acting.spec.traits.norms[0]))
@@ -228,10 +229,10 @@ def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, given: Head
     """The same run on what its method lays first, beside the set."""
     images = fitting_images(victim, run.data, method.spec.traits.kind, given)
     if method.spec.traits.kind == "substitute":
-        ground = standins.groundwork(path.with_suffix(standins.SUFFIX), victim, method, run.job, images, given)
+        ground = substitute.groundwork(path.with_suffix(substitute.SUFFIX), victim, method, run.job, images, given)
     else:
-        beside = path.with_suffix(universals.SUFFIX)
-        ground = universals.groundwork(beside, victim, method, run.job, images, run.header, given)
+        beside = path.with_suffix(universal.SUFFIX)
+        ground = universal.groundwork(beside, victim, method, run.job, images, run.header, given)
     outputs.keep_inputs([ground.path], [given["model"], given["fit_data"]])
     made = {**run.made, "fit": ground.made["fit"]}
     return replace(run, ground=ground, made=made, header={**run.header, "made": made})

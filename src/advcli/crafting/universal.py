@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from advcli.catalog.registry import Bound
+from advcli.crafting.first_stage import Groundwork, recorded
 from advcli.errors import CommandError
 from advcli.files import imageset_writer
 from advcli.files.header import Header
@@ -19,7 +20,6 @@ from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.groundwork import Groundwork, recorded
 from advcli.runtime.reporter import Talk
 from advcli.search.job import Job
 from advcli.search.two_stage import Crowd

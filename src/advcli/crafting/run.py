@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from advcli.crafting.first_stage import Groundwork
 from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.files import atomic, imageset_reader, imageset_writer
 from advcli.files.header import Header, identity
 from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
-from advcli.pipeline.groundwork import Groundwork
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk

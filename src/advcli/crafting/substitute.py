@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
+from advcli.crafting.first_stage import Groundwork, recorded
 from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
@@ -18,7 +19,6 @@ from advcli.networks import build, model_file
 from advcli.networks.memory_format import placed
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.groundwork import Groundwork, recorded
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim

@@ -6,11 +6,11 @@ from pathlib import Path
 from torch import Tensor
 
 from advcli.catalog.registry import AttackTraits, Bound, Spec
+from advcli.crafting.run import Run
 from advcli.errors import CommandError, InputError
 from advcli.files.header import Header
 from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.quantities import budgets
-from advcli.pipeline.run import Run
 
 DEFAULT = "pgd"  # what --method is where nothing is said
 
@@ -26,7 +26,7 @@ class Ready:
     shared: Tensor
 
 
-def read(path: Path) -> Ready:
+def read_perturbations(path: Path) -> Ready:
     """The perturbations of a file, one for each of its budgets."""
     with ImageSet(path) as opened:
         if opened.kind != "universal":
@@ -41,7 +41,7 @@ def read(path: Path) -> Ready:
         return Ready(path, opened.digest, opened.header, target, opened.rows("images", 0, len(opened)))
 
 
-def bound(ready: Ready, given: Header, options: Header) -> Bound:
+def method_of(ready: Ready, given: Header, options: Header) -> Bound:
     """The method of the file, with nothing left to be said."""
     name = str(ready.header["made"]["method"])
     if given["method"] not in (DEFAULT, name):

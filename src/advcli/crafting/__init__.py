@@ -1,0 +1,1 @@
+"""One attack command at work: resolving it, running it, first stages."""
