@@ -8,12 +8,12 @@ import torch
 from scipy import stats
 from torch import nn
 
+from advcli.defending.threshold import threshold_place
 from advcli.errors import InputError
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
 from advcli.networks.rejection import Rejecting, decision, split
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.calibration import threshold_place
 from advcli.search.victim import Goal
 from conftest import Halfspace, attacked, near_the_plane
 

@@ -27,13 +27,13 @@ from advcli.catalog.options import (
     Seed,
 )
 from advcli.catalog.registry import Bound
+from advcli.defending import filter_files, fit
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic
 from advcli.files.header import Header
 from advcli.networks import build, model_file
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline import filtering, learning
 from advcli.pipeline.victims import open_model
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
@@ -80,8 +80,8 @@ def defend(
         raise CommandError(f"{method}: is no filter of images by itself; give it --model, and evaluate that on the files")
     if files:
         if dry_run:
-            return filtering.estimate(given["files"])
-        return [filtering.filtered(Path(file), bound, given, talk) for file in given["files"]]
+            return filter_files.estimate(given["files"])
+        return [filter_files.filtered(Path(file), bound, given, talk) for file in given["files"]]
     return _wrap(bound, given, talk)
 
 
@@ -94,7 +94,7 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
     outputs.keep_inputs([path], [base.path, *given["member"], given["data"]])
     members, brought = _members(base, given["member"])
     whole = _whole(bound, base, members, given["seed"])
-    fitted = learning.prepared(bound, base, given, talk)
+    fitted = fit.prepared(bound, base, given, talk)
     made = outputs.made(
         "defend",
         method=bound.spec.name,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
+from advcli.defending.threshold import Calibration
 from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
@@ -17,7 +18,6 @@ from advcli.networks import build
 from advcli.networks.build import Lesson
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.calibration import Calibration
 from advcli.pipeline.train import find_epochs
 from advcli.runtime.reporter import Talk
 from advcli.training.inner_attack import Opponent, opponent

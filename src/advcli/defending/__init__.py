@@ -1,0 +1,1 @@
+"""Fitting a defense, setting its threshold, filtering files."""
