@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.networks.memory_format import placed
-from advcli.pipeline import attack
 from advcli.runtime.reporter import SILENT
 from advcli.search.batch import craft
+from advcli.verbs import attack
 from advcli.workspace import inputs
 from benchmarks.cells import Cell
 from benchmarks.subject import Subject

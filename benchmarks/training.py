@@ -17,10 +17,10 @@ import torch
 
 from advcli.catalog import discovery
 from advcli.networks import build
-from advcli.pipeline import train
 from advcli.runtime import allocator
 from advcli.runtime.reporter import SILENT
 from advcli.training.loop import State, Trainer
+from advcli.verbs import train
 from advcli.workspace import inputs
 
 parser = argparse.ArgumentParser(description=__doc__)

@@ -41,8 +41,7 @@ def test_one_word_has_one_meaning_everywhere():
 def test_a_verbs_options_are_read_from_its_function(verb):
     import inspect
 
-    stem = {"import": "importing", "export": "exporting"}.get(verb, verb)
-    function = getattr(importlib.import_module(f"advcli.pipeline.{stem}"), stem)
+    function = discovery.verb_function(verb)
     doc, options = discovery.verb(verb)
     assert doc == inspect.getdoc(function)
     found = inspect.signature(function, eval_str=True).parameters

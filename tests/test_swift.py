@@ -307,8 +307,8 @@ def test_the_command_searches_through_a_copy_and_writes_the_same_bytes_twice(run
 
 def test_an_attack_through_the_copy_is_as_strong(small_model):
     from advcli.networks import model_file
-    from advcli.pipeline import attack
     from advcli.runtime.reporter import SILENT
+    from advcli.verbs import attack
     from advcli.workspace import inputs
 
     defaults = {one.name: one.default for one in discovery.verb("attack")[1]}

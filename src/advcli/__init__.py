@@ -8,39 +8,28 @@ The verbs are functions with the names and defaults of the command line::
     print(advcli.evaluate([adversarial], model=[model]))
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from advcli.runtime.version import __version__
 
 if TYPE_CHECKING:
-    from advcli.pipeline.attack import attack
-    from advcli.pipeline.defend import defend
-    from advcli.pipeline.evaluate import evaluate
-    from advcli.pipeline.exporting import exporting as export
-    from advcli.pipeline.importing import importing as import_
-    from advcli.pipeline.show import show
-    from advcli.pipeline.stats import stats
-    from advcli.pipeline.train import train
-    from advcli.pipeline.verify import verify
+    from advcli.verbs.attack import attack
+    from advcli.verbs.defend import defend
+    from advcli.verbs.evaluate import evaluate
+    from advcli.verbs.export import export
+    from advcli.verbs.import_ import import_
+    from advcli.verbs.show import show
+    from advcli.verbs.stats import stats
+    from advcli.verbs.train import train
+    from advcli.verbs.verify import verify
 
-_VERBS = {
-    "train": "train",
-    "attack": "attack",
-    "defend": "defend",
-    "evaluate": "evaluate",
-    "stats": "stats",
-    "show": "show",
-    "verify": "verify",
-    "import_": "importing",
-    "export": "exporting",
-}
-
-__all__ = ["attack", "defend", "evaluate", "export", "import_", "show", "stats", "train", "verify"]
+__all__ = ["__version__", "attack", "defend", "evaluate", "export", "import_", "show", "stats", "train", "verify"]
 
 
 def __getattr__(name: str) -> Any:
     """A verb is loaded when it is asked for: `import advcli` alone is instant."""
-    if name not in _VERBS:
+    if name not in __all__:
         raise AttributeError(f"module 'advcli' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"advcli.pipeline.{_VERBS[name]}"), _VERBS[name])
+    from advcli.catalog import discovery
+
+    return discovery.verb_function(name.rstrip("_"))

@@ -107,11 +107,23 @@ def spelled(role: str, text: str) -> tuple[Spec, dict[str, object]]:
     return found, typed
 
 
+def verb_stem(name: str) -> str:
+    """The name of a verb's module in `verbs/` and of its function: `import` is a keyword of Python."""
+    return "import_" if name == "import" else name
+
+
+def verb_function(name: str) -> Callable[..., Any]:
+    """A verb's function; only now is its module imported."""
+    stem = verb_stem(name)
+    function: Callable[..., Any] = getattr(importlib.import_module(f"advcli.verbs.{stem}"), stem)
+    return function
+
+
 @cache
 def verb(name: str) -> tuple[str, tuple[Option, ...]]:
-    """The docstring and the parameters of a verb's function in `pipeline/`."""
-    stem = {"import": "importing", "export": "exporting"}.get(name, name)
-    path = PACKAGE / "pipeline" / f"{stem}.py"
+    """The docstring and the parameters of a verb's function in `verbs/`."""
+    stem = verb_stem(name)
+    path = PACKAGE / "verbs" / f"{stem}.py"
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == stem:

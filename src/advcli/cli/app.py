@@ -1,6 +1,5 @@
 """The command line: one `main`, which splits the program from its failures and maps them to exit codes."""
 
-import importlib
 import inspect
 import json
 import os
@@ -12,13 +11,13 @@ from typing import Any
 
 import typer
 
-from advcli import __version__
 from advcli.catalog import discovery
 from advcli.catalog.options import Option, Param
 from advcli.cli import methods, options, render, tables
 from advcli.cli.help import Command, Group
 from advcli.errors import AdvcliError, CommandError
 from advcli.runtime import allocator, interrupts
+from advcli.runtime.version import __version__
 
 VERBS = ("train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export")
 JSON = Option("json", bool, False, Param("Print one JSON document on stdout."))
@@ -179,8 +178,7 @@ def execute(verb: str, given: dict[str, Any]) -> int:
     as_json, talk = given.pop("json", False), render.Console(quiet=given.pop("quiet", False))
     given.pop("debug", None)
     allocator.keep_freed()
-    stem = {"import": "importing", "export": "exporting"}.get(verb, verb)
-    function = getattr(importlib.import_module(f"advcli.pipeline.{stem}"), stem)
+    function = discovery.verb_function(verb)
     first = [given.pop(name) for name in options.POSITIONAL if name in given]
     if verb in ("show", "verify") and not first:
         raise CommandError(f"name the files to {verb}: advcli {verb} FILE ...")

@@ -1,6 +1,6 @@
 """Where the vocabulary meets Typer: a verb and its chosen methods become one command's options.
 
-No list of options is written here. The verb's own parameters come from its function in `pipeline/`, the method's from
+No list of options is written here. The verb's own parameters come from its function in `verbs/`, the method's from
 the file that `--method` (or `--recipe`, `--arch`, `--metric`) names in the arguments; only those are offered.
 """
 

@@ -18,11 +18,11 @@ from advcli.networks import build
 from advcli.networks.build import Lesson
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.train import find_epochs
 from advcli.runtime.reporter import Talk
 from advcli.training.inner_attack import Opponent, opponent
 from advcli.training.loop import Plan, Trainer
 from advcli.training.schedule import RATES
+from advcli.verbs.train import find_epochs
 from advcli.workspace import inputs
 from advcli.workspace.outputs import Parts
 

@@ -11,13 +11,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from advcli import __version__
 from advcli.errors import AdvcliError, CommandError
 from advcli.files import atomic
 from advcli.files.header import Header, canonical, digest, identity
 from advcli.files.imageset_writer import Layout
 from advcli.numerics.arrays import Array
 from advcli.runtime.reporter import Talk
+from advcli.runtime.version import __version__
 from advcli.workspace.inputs import header_of
 from advcli.workspace.provenance import command, describe
 

@@ -28,7 +28,7 @@ IMAGES = "images.h5"
 BATCH = 256
 
 
-def importing(
+def import_(
     file: Annotated[
         str, Param("A state_dict (.pt, .pth, .safetensors), or pictures: .npz or a folder of class folders.", form="FILE")
     ],

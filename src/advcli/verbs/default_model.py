@@ -5,8 +5,8 @@ from pathlib import Path
 from advcli.errors import InputError
 from advcli.networks import model_file
 from advcli.networks.model_file import ModelFile
-from advcli.pipeline.train import train
 from advcli.runtime.reporter import Talk
+from advcli.verbs.train import train
 from advcli.workspace.inputs import MODEL
 
 

@@ -34,9 +34,9 @@ from advcli.files.header import Header
 from advcli.networks import build, model_file
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.victims import open_model
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
+from advcli.verbs.default_model import open_model
 from advcli.workspace import inputs, outputs
 
 

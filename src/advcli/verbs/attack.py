@@ -61,10 +61,10 @@ from advcli.networks.rejection import rejects
 from advcli.numerics.balls import tolerance
 from advcli.numerics.quantities import BUDGETS, Budget, budgets
 from advcli.numerics.rng import SampleRNG
-from advcli.pipeline.victims import open_model
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.job import UNBOUNDED, Job
+from advcli.verbs.default_model import open_model
 from advcli.workspace import inputs, outputs
 
 RULES = ("random", "next", "least-likely", "other", "all")

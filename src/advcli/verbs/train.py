@@ -31,7 +31,6 @@ from advcli.errors import CommandError, Empty, InputError
 from advcli.files import atomic, sandbox
 from advcli.images.dataset import Dataset
 from advcli.networks import build, model_file
-from advcli.pipeline.importing import numbers
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.training import monitor
@@ -40,6 +39,7 @@ from advcli.training.loop import Plan, Trainer
 from advcli.training.monitor import Log
 from advcli.training.schedule import RATES, freeze
 from advcli.training.scikit_fit import fit, is_fitted, refuse_loop_options
+from advcli.verbs.import_ import numbers
 from advcli.workspace import inputs, outputs
 
 MOMENTUM = 0.9

@@ -17,7 +17,7 @@ from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.batch import as_bytes
 
 
-def exporting(
+def export(
     file: Annotated[str, Param("A model file or an image set.", form="FILE")],
     *,
     output: Output = None,
