@@ -26,7 +26,7 @@ FOLDERS = {
     "attack": "attacks",
     "defense": "defenses",
     "recipe": "recipes",
-    "architecture": "models",
+    "architecture": "architectures",
     "source": "data",
     "metric": "metrics",
 }

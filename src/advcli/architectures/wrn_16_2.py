@@ -2,8 +2,8 @@
 
 from torch import nn
 
+from advcli.architectures.wrn import network
 from advcli.catalog.registry import architecture
-from advcli.models.wrn import network
 
 
 @architecture(family="residual", paper="arXiv:1605.07146")
