@@ -36,7 +36,7 @@ import torch
 from PIL import Image
 
 from advcli.cli.app import main
-from advcli.data import npz
+from advcli.datasets import npz
 from advcli.errors import AdvcliError
 from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet

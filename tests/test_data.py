@@ -12,8 +12,8 @@ import scipy.io
 import torch
 from PIL import Image
 
-from advcli.data import cifar10, fashion_mnist, imagenette, mnist, svhn
-from advcli.data.folder import folder as class_folder
+from advcli.datasets import cifar10, fashion_mnist, imagenette, mnist, svhn
+from advcli.datasets.folder import folder as class_folder
 from advcli.errors import InputError
 from advcli.workspace import inputs
 

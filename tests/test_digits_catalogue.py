@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from advcli.data.digits import digits
+from advcli.datasets.digits import digits
 
 EPS = (0.05, 0.1, 0.15, 0.2, 0.3)
 SEEDS = (0, 1, 2)

@@ -13,7 +13,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from advcli.catalog import discovery
-from advcli.data.digits import digits
+from advcli.datasets.digits import digits
 from advcli.errors import InputError
 from advcli.images.dataset import stratified
 from advcli.networks import model_file, scikit_trees
@@ -135,7 +135,7 @@ def test_a_tree_that_would_not_end_is_refused(change):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_module_and_estimator_agree_on_all_of_mnists_test_split(name, capsys):
     """Learned from 10,000 training images. Answers that differ must be ties to the last bits, and are listed."""
-    from advcli.data.mnist import mnist
+    from advcli.datasets.mnist import mnist
     from advcli.images.downloads import Library
 
     where = Library(Path(os.environ["ADVCLI_TEST_SHARED"]))

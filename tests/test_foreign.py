@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from advcli.data.digits import digits
+from advcli.datasets.digits import digits
 from advcli.networks import model_file
 
 

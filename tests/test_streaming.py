@@ -51,7 +51,7 @@ def test_the_next_batches_are_decoded_while_one_is_learned(tmp_path):
     """By their order, not by the clock: when a batch is handed over, later ones have been asked for already."""
     import torch
 
-    from advcli.data.folder import folder as class_folder
+    from advcli.datasets.folder import folder as class_folder
     from advcli.training.loader import AHEAD, Batches
 
     many(tmp_path, 400)

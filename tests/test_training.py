@@ -353,7 +353,7 @@ def test_every_architecture_takes_usual_pictures(name, shape):
 
 
 def test_pictures_are_read_ahead_in_the_same_order(folder):
-    from advcli.data.folder import folder as class_folder
+    from advcli.datasets.folder import folder as class_folder
     from advcli.training.loader import Batches
 
     photographs(Path("photos"), count=30, size=12)

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import advcli
-from advcli.data.digits import digits
+from advcli.datasets.digits import digits
 from advcli.errors import InputError
 from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from advcli.data.digits import digits
+from advcli.datasets.digits import digits
 from advcli.errors import InputError
 from advcli.networks import model_file
 

@@ -27,7 +27,7 @@ FOLDERS = {
     "defense": "defenses",
     "recipe": "recipes",
     "architecture": "architectures",
-    "source": "data",
+    "source": "datasets",
     "metric": "metrics",
 }
 GIVEN = ("rng", "early_stop", "teacher", "epoch")  # what the program hands to a method that asks for it: no options of it

@@ -12,9 +12,9 @@ import torch
 from advcli.catalog import discovery
 from advcli.catalog.options import Option
 from advcli.catalog.registry import Spec
-from advcli.data.folder import folder, listing_digest
-from advcli.data.imageset import imageset as image_set
-from advcli.data.npz import npz
+from advcli.datasets.folder import folder, listing_digest
+from advcli.datasets.imageset import imageset as image_set
+from advcli.datasets.npz import npz
 from advcli.errors import CommandError, InputError
 from advcli.files import imageset_reader, sandbox
 from advcli.files.header import Header

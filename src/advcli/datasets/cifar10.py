@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from advcli.catalog.registry import source
-from advcli.data.folder import folder as class_folder
+from advcli.datasets.folder import folder as class_folder
 from advcli.errors import InputError
 from advcli.files import sandbox
 from advcli.images.dataset import Dataset, carve

@@ -7,7 +7,7 @@ by their words. Photographs have many sizes: give --resize and --image-size.
 from pathlib import Path
 
 from advcli.catalog.registry import source
-from advcli.data.folder import folder as class_folder
+from advcli.datasets.folder import folder as class_folder
 from advcli.images.dataset import Dataset
 from advcli.images.downloads import Library
 
