@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import precision_recall_fscore_support
 
 import advcli
-from advcli.cli import columns, tables
+from advcli.cli import report, text_tables
 from advcli.cli.app import main
 from advcli.evaluation.comparison import comparisons
 from advcli.evaluation.worst_case import Standing, Worst
@@ -450,8 +450,8 @@ WORDS = {
 @pytest.mark.parametrize("kind", WORDS)
 def test_tables_fit_the_terminal_and_keep_every_figure(kind, width, run, inside, monkeypatch):
     found = rows(run("evaluate", *WORDS[kind], "--json"))
-    free = tables.report(found, wide="--wide" in WORDS[kind])
-    text = tables.report(found, wide="--wide" in WORDS[kind], width=width)
+    free = report.report(found, wide="--wide" in WORDS[kind])
+    text = report.report(found, wide="--wide" in WORDS[kind], width=width)
     assert max(map(len, text.splitlines())) <= width
     numbers = [f"{row['value']:.1%}" for row in found if row["low"] is not None and row["metric"] != "confusion"]
     numbers += [f"{row['k']}/{row['n']}" for row in found if row["metric"] in ("transfer", "robust_accuracy")]
@@ -483,11 +483,11 @@ def test_an_empty_cell_is_no_figure():
     line = {"attack": None, "knowledge": "none", "pixels": "float", "notes": []}
     row = {"model": "m", "set": "s", "kind": "clean", "epsilon": None, "metric": "precision", "value": 0.0, "n": 0, "k": 0,
            "low": 0.0, "high": 1.0, "undefined": True, "threat": line}  # fmt: skip
-    text = tables.report([row])
+    text = report.report([row])
     assert "n=0" in text
     assert "%" not in text.splitlines()[1]
 
 
 def test_columns_hold_cells_of_several_lines():
-    text = columns.table([{"a": "x\nlonger", "b": "1\n22"}, {"a": "y", "b": "3"}])
+    text = text_tables.table([{"a": "x\nlonger", "b": "1\n22"}, {"a": "y", "b": "3"}])
     assert text.splitlines() == ["a        b", "x        1", "longer  22", "y        3"]

@@ -13,7 +13,7 @@ import typer
 
 from advcli.catalog import discovery
 from advcli.catalog.options import Option, Param
-from advcli.cli import methods, options, render, tables
+from advcli.cli import methods, options, render, report
 from advcli.cli.help import Command, Group
 from advcli.errors import AdvcliError, CommandError
 from advcli.runtime import allocator, interrupts
@@ -206,7 +206,7 @@ def _text(verb: str, result: Any) -> str:
 
 TEXTS: dict[str, Callable[[Any], str]] = {
     "Estimate": render.estimate,
-    "Report": lambda result: tables.report(result.rows, wide=result.wide, width=render.width()),
+    "Report": lambda result: report.report(result.rows, wide=result.wide, width=render.width()),
     "Statistics": lambda result: render.statistics(result.rows),
     "Verification": render.verification,
 }

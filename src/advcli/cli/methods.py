@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from advcli.catalog import discovery
-from advcli.cli.columns import table
 from advcli.cli.options import CHOICES
+from advcli.cli.text_tables import table
 
 LISTS = {
     "attacks": "attack",

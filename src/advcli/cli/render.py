@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from advcli.cli.columns import table
+from advcli.cli.text_tables import table
 from advcli.runtime.reporter import Talk, unheard
 
 QUIET_SECONDS = 30.0  # between two lines of progress where there is no terminal

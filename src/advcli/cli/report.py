@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from advcli.cli.columns import Line, fitted, table, widest
+from advcli.cli.text_tables import Line, fitted, table, widest
 
 Row = dict[str, Any]
 ABOUT = ("class", "label", "prediction", "positives")  # what makes several figures of one metric
