@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from advcli.catalog import discovery
+from advcli.crafting import resolve
 from advcli.networks.memory_format import placed
+from advcli.runtime import devices
 from advcli.runtime.reporter import SILENT
 from advcli.search.batch import craft
-from advcli.verbs import attack
 from advcli.workspace import inputs
 from benchmarks.cells import Cell
 from benchmarks.subject import Subject
@@ -92,15 +93,15 @@ def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[set[nn
     chosen |= {"target": "next"} if cell.target else {}
     chosen |= {"precision": "bfloat16"} if half else {}
     given = inputs.checked("attack", {**defaults, "method": said.method, "device": "cpu", **chosen, **said.given})
-    run = attack.resolve(subject.file, subject.data, spec.bind(said.options), given, SILENT)
+    run = resolve.resolve(subject.file, subject.data, spec.bind(said.options), given, SILENT)
 
     loaded = subject.file.module()
 
     def some(start: int, stop: int) -> Tensor:
-        with inputs.threads(subject.data.shape):
+        with devices.threads(subject.data.shape):
             if not start:  # what a command does once with the model that it has loaded is part of every run
                 model = placed(copy.deepcopy(loaded), run.job.device).requires_grad_(False)
-                attack.quicker(model, run.data, run.job.method, given, run.job.device)
+                resolve.quicker(model, run.data, run.job.method, given, run.job.device)
             rows = craft(run.job, run.data, start, stop)["images"]
         budgets = len(run.job.budgets)
         return torch.from_numpy(rows).view(stop - start, budgets, *subject.data.shape).transpose(0, 1)

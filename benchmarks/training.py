@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 import torch
 
 from advcli.catalog import discovery
-from advcli.networks import build
-from advcli.runtime import allocator
+from advcli.networks.classifier import Dropout
+from advcli.runtime import allocator, devices
 from advcli.runtime.reporter import SILENT
 from advcli.training.loop import State, Trainer
 from advcli.verbs import train
@@ -41,7 +41,7 @@ settings["lr"], settings["epochs"] = settings["lr"] or train.RATES[settings["opt
 size = settings["batch_size"] = settings["batch_size"] or 128
 objective, network = train.split_options("standard", given.arch, {k: v for k, v in options.items() if k not in settings})
 images = inputs.open_data(given.data, None, data_dir=given.data_dir, limit=size * given.steps)
-device = inputs.find_device("auto")
+device = devices.find_device("auto")
 
 allocator.keep_freed()
 
@@ -62,7 +62,7 @@ def bare() -> float:
     net, optimizer = trainer.classifier.network.train(), trainer.optimizer
     for group in optimizer.param_groups:
         group["lr"] = 1e-9  # a batch that is learned by heart has gradients so small that the processor slows down
-    for one in [m for m in net.modules() if isinstance(m, build.Dropout)]:  # stock dropout: what a bare loop would have
+    for one in [m for m in net.modules() if isinstance(m, Dropout)]:  # stock dropout: what a bare loop would have
         one.forward = partial(torch.nn.functional.dropout, p=one.rate) if one.rate else (lambda x: x)
     begin = time.perf_counter()
     for _ in range(given.steps):

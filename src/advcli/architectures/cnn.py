@@ -4,10 +4,10 @@ from typing import Annotated
 
 from torch import nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture
 from advcli.errors import CommandError
-from advcli.networks.build import Dropout
+from advcli.networks.classifier import Dropout
 
 
 @architecture(family="convolutional")

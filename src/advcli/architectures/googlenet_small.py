@@ -5,7 +5,7 @@ from typing import Annotated, cast
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture
 
 # Channels of each block: 1x1; 3x3; 5x5 as two 3x3; after pooling.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from torch import nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture
 from advcli.networks.scikit_learn import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
 from advcli.numerics.arrays import Array

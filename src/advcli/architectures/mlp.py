@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from torch import nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture
 from advcli.errors import CommandError
-from advcli.networks.build import Dropout
+from advcli.networks.classifier import Dropout
 
 LARGEST = 65536
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, cast
 
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture
 
 SMALL = 64

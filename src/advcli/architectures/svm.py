@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture
 from advcli.networks.scikit_learn import LINEAR, Arrays, Fitted, linear_arrays, linear_check, linear_run
 from advcli.numerics.arrays import Array

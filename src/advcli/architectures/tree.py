@@ -6,7 +6,7 @@ from typing import Annotated
 
 from torch import nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture
 from advcli.networks import scikit_trees
 from advcli.networks.scikit_learn import Arrays, Fitted

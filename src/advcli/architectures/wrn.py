@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture
 from advcli.errors import CommandError
 

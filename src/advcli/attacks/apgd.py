@@ -14,12 +14,14 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from advcli.catalog.options import Objective, Param, Steps
+from advcli.catalog.options import Objective, Steps
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball, per_sample
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 KEEP = 0.75  # of the way to z; the rest is the step before
 ENOUGH = 0.75  # of the steps have to rise

@@ -10,12 +10,14 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from advcli.catalog.options import Objective, Param, StepSize
+from advcli.catalog.options import Objective, StepSize
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, lengths, take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 
 def automatic_steps(eps: float) -> int:

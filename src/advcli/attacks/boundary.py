@@ -10,13 +10,15 @@ from typing import Annotated, cast
 import torch
 from torch import Tensor
 
-from advcli.catalog.options import Param, Steps
+from advcli.catalog.options import Steps
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import TINY, per_sample
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
 from advcli.search.bisection import fools, onto_boundary, random_start
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 FINE = 1e-3  # of the first way back
 LOOK = 5  # every so many steps the step along the sphere is asked for by itself

@@ -14,13 +14,15 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from advcli.catalog.options import Param, Steps
+from advcli.catalog.options import Steps
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import TINY, per_sample, room_to, to_plane
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
+from advcli.search.goal import Goal
 from advcli.search.newton import approach
-from advcli.search.victim import Goal, Victim
+from advcli.search.victim import Victim
 
 MEAN, SQUARE = 0.9, 0.999  # what Adam keeps of its running means
 RISE, CLIMB = 1.05, 1.1  # of c after a step: once the goal has been reached, and before

@@ -12,11 +12,13 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from advcli.catalog.options import Param, Steps
+from advcli.catalog.options import Steps
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.rng import SampleRNG
+from advcli.search.goal import Goal
 from advcli.search.newton import approach
-from advcli.search.victim import Goal, Victim
+from advcli.search.victim import Victim
 
 
 @attack(

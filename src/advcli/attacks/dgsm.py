@@ -14,7 +14,8 @@ from advcli.numerics.balls import Ball
 from advcli.numerics.losses import logit
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, lengths, take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 
 def difference(goal: Goal) -> Callable[[Tensor], Tensor]:

@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from advcli.catalog.options import Objective, Param
+from advcli.catalog.options import Objective
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import unit
 from advcli.numerics.rng import SampleRNG
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 
 @attack(family="one step", kind="direction", norms=("l2", "l1", "raw"), access="gradient", paper="arXiv:1412.6572")

@@ -10,7 +10,8 @@ from advcli.catalog.options import Objective
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import unit
 from advcli.numerics.rng import SampleRNG
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 
 @attack(family="one step", kind="direction", norms=("linf",), access="gradient", paper="arXiv:1412.6572")

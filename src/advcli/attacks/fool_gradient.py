@@ -10,7 +10,8 @@ from typing import Annotated
 
 from torch import Tensor
 
-from advcli.catalog.options import Param, Steps, StepSize
+from advcli.catalog.options import Steps, StepSize
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.errors import CommandError
 from advcli.networks.rejection import split
@@ -19,7 +20,8 @@ from advcli.numerics.losses import cross_entropy
 from advcli.numerics.quantities import step_length
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 
 @attack(family="fooling", kind="generate", norms=("none",), access="gradient", targeted="only", paper="arXiv:1412.1897")

@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from advcli.catalog.options import Objective, Param, Steps
+from advcli.catalog.options import Objective, Steps
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import unit
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 
 @attack(family="minimal", kind="minimal", norms=("l2",), access="gradient", targeted="only", within=None, paper="papers/0")

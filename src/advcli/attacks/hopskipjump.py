@@ -12,13 +12,14 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import per_sample
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
 from advcli.search.bisection import fools, onto_boundary, random_start
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 AT_ONCE = 1 << 23  # numbers of a batch of directions
 FEWEST = 8  # queries that a direction is worth

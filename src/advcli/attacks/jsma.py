@@ -17,12 +17,13 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.networks.rejection import split
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 AT_ONCE = 1 << 22  # entries of the tables of pairs
 

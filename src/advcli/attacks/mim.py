@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from advcli.catalog.options import Objective, Param, Steps, StepSize
+from advcli.catalog.options import Objective, Steps, StepSize
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball, per_sample
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, lengths, take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 
 def evened(gradient: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import GEOMETRY, per_sample
 from advcli.numerics.rng import SampleRNG, tree_sum
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 
 @attack(family="noise", kind="direction", norms=("linf", "l2"), access="none", targeted=False, random=True)

@@ -13,12 +13,13 @@ from typing import Annotated, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.errors import CommandError
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 PACK = 64  # pictures that are worth one forward pass
 SMALL = 16  # pixels a side, under which a digit bears half the turn

@@ -14,12 +14,13 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import TINY, Ball, per_sample
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
 AHEAD = 32  # queries whose numbers are drawn at once

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from advcli.catalog.options import Param, StandInArch, StandInAttack
+from advcli.catalog.options import StandInArch, StandInAttack
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.errors import AdvcliError
 from advcli.numerics.losses import logit

@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 
 from advcli.attacks.deepfool import deepfool
-from advcli.catalog.options import Param, StepSize
+from advcli.catalog.options import StepSize
+from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.errors import CommandError
 from advcli.numerics.balls import GEOMETRY, room_to, unit
 from advcli.numerics.quantities import step_length
 from advcli.numerics.rng import SampleRNG
+from advcli.search.goal import Goal
 from advcli.search.two_stage import Crowd
-from advcli.search.victim import Goal
 
 BLIND = 1.3  # times the loss of who knows nothing
 DETOUR = 20  # steps that deepfool may take for one image

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from advcli.catalog import options, registry, torchvision_names
-from advcli.catalog.options import Option, Param, option
+from advcli.catalog.params import Option, Param, option
 from advcli.catalog.registry import Spec
 from advcli.errors import CommandError, InputError
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from advcli.catalog.options import Option
+from advcli.catalog.params import Option
 from advcli.errors import CommandError
 
 F = TypeVar("F", bound=Callable[..., Any])

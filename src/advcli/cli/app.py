@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from advcli.catalog import discovery
-from advcli.catalog.options import Option, Param
+from advcli.catalog.params import Option, Param
 from advcli.cli import methods, options, render, report
 from advcli.cli.help import Command, Group
 from advcli.errors import AdvcliError, CommandError

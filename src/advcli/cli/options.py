@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from advcli.catalog import discovery
-from advcli.catalog.options import Option
+from advcli.catalog.params import Option
 from advcli.catalog.registry import Spec
 from advcli.errors import CommandError
 

@@ -12,8 +12,11 @@ import numpy as np
 
 from advcli.errors import InputError
 from advcli.files.header import Header
+from advcli.files.parts import Parts
+from advcli.files.provenance import provenance_of
 from advcli.images.dataset import Dataset, stratified
 from advcli.networks.model_file import ModelFile
+from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 from advcli.search.job import Job
 from advcli.workspace import inputs, outputs
@@ -35,7 +38,7 @@ class Groundwork:
         """Lay it, unless it lies there already; then build on it."""
         if not outputs.finished(self.path, self.made, default_name=default_name, force=force, talk=talk):
             self.lay(talk)
-        outputs.Parts.of(self.path).remove()
+        Parts.of(self.path).remove()
         return self.build(job, header)
 
 
@@ -56,16 +59,16 @@ def fitting_images(model: ModelFile, attacked: Dataset, kind: str, given: Header
 
 def recorded(method: str, parameters: Header, options: Header, model: ModelFile, fit: Dataset, given: Header) -> Header:
     """How the file comes about: on what it depends, and no more."""
-    device = inputs.find_device(given["device"])
+    device = devices.find_device(given["device"])
     beside = {"seed": given["seed"], "static": given["static"], "fit_limit": given["fit_limit"]}
-    made = outputs.made(
+    made = provenance_of(
         "attack",
         method=method,
         parameters=parameters,
         options={**beside, **options},
         parents=[{"role": "model", "digest": model.digest}],
         data=None,
-        environment=inputs.environment(device, inputs.default_batch(given["batch_size"], device)),
+        environment=devices.environment(device, devices.default_batch(given["batch_size"], device)),
     )
     return {**made, "fit": fitted_on(fit, given)}
 

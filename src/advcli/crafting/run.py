@@ -12,6 +12,7 @@ from advcli.crafting.first_stage import Groundwork
 from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.files import atomic, imageset_reader, imageset_writer
 from advcli.files.header import Header, identity
+from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 from advcli.runtime import interrupts
@@ -59,7 +60,7 @@ def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Pa
             run = replace(run, job=job, header=header)
         if not outputs.finished(path, run.made, default_name=default, force=force, talk=talk):
             write(path, run, talk)
-        outputs.Parts.of(path).remove()
+        Parts.of(path).remove()
         if given["perturbations"]:
             derive(path, beside)
     return path
@@ -67,7 +68,7 @@ def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Pa
 
 def write(path: Path, run: Run, talk: Talk) -> None:
     """Work part by part, assemble, publish. Who is asked to leave finishes the batch and publishes it."""
-    parts = outputs.Parts.of(path)
+    parts = Parts.of(path)
     parts.begin(run.made, talk)
     done = parts.finished()
     if done:
@@ -114,11 +115,11 @@ def _joined(batches: list[dict[str, Array]]) -> dict[str, Array]:
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def _column(parts: outputs.Parts, name: str) -> imageset_writer.Pieces:
+def _column(parts: Parts, name: str) -> imageset_writer.Pieces:
     return lambda: parts.column(name)
 
 
-def count_unrepresentable(parts: outputs.Parts, talk: Talk) -> int:
+def count_unrepresentable(parts: Parts, talk: Talk) -> int:
     """Attacked rows that have no 8-bit picture inside their budget."""
     count = total = 0
     columns = [parts.column(name) for name in ("images", "labels", "clean_prediction", "target")]

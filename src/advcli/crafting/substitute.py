@@ -14,8 +14,10 @@ from advcli.catalog.registry import Bound
 from advcli.crafting.first_stage import Groundwork, recorded
 from advcli.errors import CommandError
 from advcli.files.header import Header
+from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
-from advcli.networks import build, model_file
+from advcli.networks import model_file
+from advcli.networks.classifier import Classifier
 from advcli.networks.memory_format import placed
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
@@ -24,7 +26,6 @@ from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
 from advcli.training.loop import Plan, Trainer
 from advcli.training.schedule import RATES
-from advcli.workspace import outputs
 
 SUFFIX = ".substitute.safetensors"
 KINDS = ("budget", "direction")
@@ -74,7 +75,7 @@ def instead(path: Path, job: Job, header: Header) -> tuple[Job, Header]:
 
 def lay(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds: Dataset, talk: Talk) -> None:
     """Teach a stand-in, or go on after the last round that was finished, and publish it."""
-    parts = outputs.Parts.of(path)
+    parts = Parts.of(path)
     parts.begin(made, talk)
     school = taught(method, network, job, seeds, parts, talk)
     cost = {"images": len(seeds), "queries": int(school.tally.queries), "gradients": 0}
@@ -94,7 +95,7 @@ def lay(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds
     talk.note(f"{path}: taught by {cost['queries']} answers of the model")
 
 
-def taught(method: Bound, network: Bound, job: Job, seeds: Dataset, parts: outputs.Parts | None, talk: Talk) -> "School":
+def taught(method: Bound, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, talk: Talk) -> "School":
     """The school after the last lesson."""
     school = School(network, job, seeds, parts, talk)
     x = torch.cat([seeds.batch(start, start + AT_ONCE)[0] for start in range(0, len(seeds), AT_ONCE)]).to(job.device)
@@ -102,19 +103,19 @@ def taught(method: Bound, network: Bound, job: Job, seeds: Dataset, parts: outpu
     return school
 
 
-def fresh(network: Bound, seeds: Dataset, job: Job) -> build.Classifier:
+def fresh(network: Bound, seeds: Dataset, job: Job) -> Classifier:
     """The stand-in before its first lesson; it does not begin where `train` would with the same seed."""
     own = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64), ("stand-in",))
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(int(own.bits(1)))
         net: nn.Module = network(seeds.shape, len(seeds.classes))
-    return build.Classifier(net, [0.0] * seeds.shape[0], [1.0] * seeds.shape[0]).to(job.device).eval()
+    return Classifier(net, [0.0] * seeds.shape[0], [1.0] * seeds.shape[0]).to(job.device).eval()
 
 
 class School:
     """Where the stand-in learns. It knows the model by its answers, which are counted."""
 
-    def __init__(self, network: Bound, job: Job, seeds: Dataset, parts: outputs.Parts | None, talk: Talk) -> None:
+    def __init__(self, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, talk: Talk) -> None:
         self.job, self.seeds, self.parts, self.talk = job, seeds, parts, talk
         self.tally, self.asked = Tally(1), 0
         self.pupil = fresh(network, seeds, job)
@@ -170,7 +171,7 @@ class School:
         return Plan(images, None, loss, recipe.given, self.pupil, [], given, epochs, self.job.device)
 
 
-def _finished(parts: outputs.Parts) -> list[dict[str, Tensor]]:
+def _finished(parts: Parts) -> list[dict[str, Tensor]]:
     """The weights after every round that was finished."""
     found = parts.latest()
     rounds: list[dict[str, Tensor]] = [{} for _ in range(found[0] if found else 0)]

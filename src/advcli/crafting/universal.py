@@ -15,17 +15,18 @@ from advcli.errors import CommandError
 from advcli.files import imageset_writer
 from advcli.files.header import Header
 from advcli.files.imageset_reader import ImageSet
+from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
 from advcli.numerics.rng import SampleRNG
 from advcli.runtime.reporter import Talk
+from advcli.search.goal import Goal
 from advcli.search.job import Job
 from advcli.search.two_stage import Crowd
-from advcli.search.victim import Goal, Tally, Victim
+from advcli.search.victim import Tally, Victim
 from advcli.training.loader import Batches
-from advcli.workspace import outputs
 
 SUFFIX = ".universal.h5"
 AT_ONCE = 64  # images that pull together
@@ -59,7 +60,7 @@ def added(path: Path, job: Job, header: Header) -> tuple[Job, Header]:
 
 def lay(path: Path, header: Header, method: Bound, job: Job, data: Dataset, talk: Talk) -> None:
     """Fit one perturbation for every budget, going on after those that were finished, and publish them."""
-    parts = outputs.Parts.of(path)
+    parts = Parts.of(path)
     parts.begin(header["made"], talk)
     done = {one.start for one in parts.finished()}
     todo = [budget for budget in range(len(job.budgets)) if budget not in done]

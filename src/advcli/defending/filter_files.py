@@ -12,30 +12,32 @@ from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.files import atomic, imageset_schema, imageset_writer
 from advcli.files.imageset_reader import ImageSet
+from advcli.files.provenance import provenance_of
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
+from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
-from advcli.workspace import inputs, outputs
+from advcli.workspace import outputs
 
 
 def filtered(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Path:
     """The set beside its source, every picture filtered."""
     path = outputs.target(given["output"], source.with_suffix(".filtered.h5"))
     outputs.keep_inputs([path], [source])
-    device = inputs.find_device(given["device"])
+    device = devices.find_device(given["device"])
     with ImageSet(source) as opened:
         if opened.signed:
             raise CommandError(f"{source}: holds perturbations; filter the set that they were made with")
-        batch = inputs.default_batch(given["batch_size"], device)
-        made = outputs.made(
+        batch = devices.default_batch(given["batch_size"], device)
+        made = provenance_of(
             "defend",
             method=bound.spec.name,
             parameters=bound.parameters,
             options={"seed": given["seed"]},
             parents=[{"role": "file", "digest": opened.digest}],
             data=None,
-            environment=inputs.environment(device, batch),
+            environment=devices.environment(device, batch),
         )
         header = {**opened.header, "kind": "filtered", "of": opened.header, "made": made}
         rule: Any = bound(nn.Identity()).to(device)

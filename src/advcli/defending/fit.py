@@ -13,18 +13,19 @@ from advcli.catalog.registry import Bound
 from advcli.defending.threshold import Calibration
 from advcli.errors import InputError
 from advcli.files.header import Header
+from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
 from advcli.networks import build
-from advcli.networks.build import Lesson
+from advcli.networks.lesson import Lesson
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
+from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 from advcli.training.inner_attack import Opponent, opponent
 from advcli.training.loop import Plan, Trainer
+from advcli.training.plan import find_epochs
 from advcli.training.schedule import RATES
-from advcli.verbs.train import find_epochs
 from advcli.workspace import inputs
-from advcli.workspace.outputs import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Lessons:
             return taught(x, Lesson(x, label, rng, against))
 
         plan = Plan(self.data, None, lesson, ("rng",), model, asleep, self.given, self.given["epochs"], self.device)
-        with inputs.threads(self.data.shape):
+        with devices.threads(self.data.shape):
             Trainer(plan).fit(parts, lambda log: None, self.talk)
         model.eval().requires_grad_(False)
 
@@ -94,7 +95,7 @@ def prepared(bound: Bound, base: ModelFile, given: dict[str, Any], talk: Talk) -
     traits, lessons, calibration = bound.spec.traits, None, None
     if not traits.has("fits"):
         return None
-    device = inputs.find_device(given["device"])
+    device = devices.find_device(given["device"])
     if traits.learns:
         data = fit_data(base, "train", given)
         if data.kind != "clean" or data.split != "train":
@@ -111,7 +112,7 @@ def prepared(bound: Bound, base: ModelFile, given: dict[str, Any], talk: Talk) -
         if data.kind != "clean" or data.split == "test":
             what = f"the {data.split} split" if data.kind == "clean" else f"{data.kind} images"
             raise InputError(f"{data.name}: holds {what}; a threshold is set on natural images of the train or val split")
-        size = inputs.default_batch(given["batch_size"], device)
+        size = devices.default_batch(given["batch_size"], device)
         calibration = Calibration(data, bound.parameters["fpr"], given["seed"], device, size, talk)
     return Fit(lessons, calibration)
 

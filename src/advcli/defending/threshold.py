@@ -18,8 +18,8 @@ from advcli.networks.memory_format import placed
 from advcli.networks.rejection import Rejecting
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
+from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
-from advcli.workspace import inputs
 
 FINEST = 1e-6  # the unit of scores that do not spread
 
@@ -50,7 +50,7 @@ class Calibration:
 
     def _scores(self, model: Rejecting) -> Array:
         pieces = []
-        with inputs.threads(self.data.shape), torch.no_grad():
+        with devices.threads(self.data.shape), torch.no_grad():
             for start in range(0, len(self.data), self.batch_size):
                 ids = torch.from_numpy(self.data.index[start : start + self.batch_size]).to(self.device)
                 x = self.data.batch(start, start + self.batch_size)[0].to(self.device)

@@ -10,9 +10,9 @@ from typing import Annotated, cast
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
-from advcli.networks.build import Lesson
+from advcli.networks.lesson import Lesson
 from advcli.numerics.rng import SampleRNG
 
 functional = nn.functional

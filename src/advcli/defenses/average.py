@@ -12,7 +12,7 @@ from typing import Annotated, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
 from advcli.networks.voting import elected
 from advcli.numerics.rng import SampleRNG

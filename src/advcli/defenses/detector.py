@@ -10,9 +10,10 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Fpr, Param
+from advcli.catalog.options import Fpr
+from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
-from advcli.networks.build import Lesson, network_of
+from advcli.networks.lesson import Lesson, network_of
 from advcli.networks.rejection import Rejecting
 from advcli.numerics.rng import SampleRNG
 

@@ -10,7 +10,8 @@ from typing import Annotated, Literal, cast
 
 from torch import Tensor, nn
 
-from advcli.catalog.options import DropRate, Fpr, Param, Passes
+from advcli.catalog.options import DropRate, Fpr, Passes
+from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
 from advcli.defenses.dropout_vote import droppers, dropping
 from advcli.networks.filtered import straight_through

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from advcli.catalog.options import DropRate, Passes
 from advcli.catalog.registry import defense
 from advcli.errors import CommandError
-from advcli.networks.build import Dropout
+from advcli.networks.classifier import Dropout
 from advcli.networks.voting import elected, looks
 from advcli.numerics.rng import SampleRNG
 

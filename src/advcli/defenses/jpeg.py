@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
 from advcli.errors import CommandError
 from advcli.networks.filtered import Filtered, straight_through

@@ -12,13 +12,14 @@ from typing import Annotated, cast
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
+from advcli.networks.certified import Certified
 from advcli.networks.voting import elected, looks, tally
 from advcli.numerics.rng import SampleRNG
 
 
-class Smoothed(nn.Module):
+class Smoothed(Certified):
     """A model that decides by noisy looks at the picture."""
 
     def __init__(self, model: nn.Module, sigma: float, samples: int) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Fpr, Param
+from advcli.catalog.options import Fpr
+from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
 from advcli.defenses.squeeze import squeezed, window
 from advcli.errors import CommandError

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
 from advcli.defenses.vote import answers
 from advcli.errors import CommandError
-from advcli.networks.build import Lesson
+from advcli.networks.lesson import Lesson
 from advcli.numerics.rng import SampleRNG
 
 

@@ -15,14 +15,14 @@ from advcli.evaluation.rows import Seen
 from advcli.evaluation.sets import Subject, budgets_of
 from advcli.evaluation.threat_model import threat
 from advcli.files.header import from_nothing
-from advcli.networks.build import frozen
+from advcli.networks.classifier import frozen
 from advcli.networks.memory_format import placed
 from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
+from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
-from advcli.workspace import inputs
 
 
 class Judge:
@@ -30,7 +30,7 @@ class Judge:
 
     def __init__(self, model: ModelFile, given: dict[str, Any], *, static: bool = False) -> None:
         self.file, self.seed = model, given["seed"]
-        self.device = inputs.find_device(given["device"])
+        self.device = devices.find_device(given["device"])
         self.batch = given["batch_size"] or 512
         self.module: nn.Module = placed(model.module(static=static), self.device)
         self.rounds = given["draws"] if model.is_random(static=static) else 1
@@ -38,7 +38,7 @@ class Judge:
     def decide(self, pictures: Callable[[int, int], Tensor], ids: Array, labels: Array, turn: int = 0) -> Decisions:
         """What the model says of some images."""
         pieces = []
-        with inputs.threads(self.file.shape), frozen(self.module), torch.no_grad():
+        with devices.threads(self.file.shape), frozen(self.module), torch.no_grad():
             for start in range(0, len(ids), self.batch):
                 stop = min(start + self.batch, len(ids))
                 draws = SampleRNG(self.seed, torch.from_numpy(ids[start:stop]).to(self.device), ("evaluate", str(turn)))

@@ -7,23 +7,23 @@ import torch
 from torch import nn
 
 from advcli.catalog.registry import Bound
-from advcli.defenses.smoothing import Smoothed
 from advcli.errors import InputError
 from advcli.evaluation.decisions import Noise
 from advcli.evaluation.sets import Subject
-from advcli.networks.build import frozen
+from advcli.networks.certified import Certified
+from advcli.networks.classifier import frozen
 from advcli.networks.model_file import ModelFile
 from advcli.networks.voting import MOST
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
+from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
-from advcli.workspace import inputs
 
 
 def check(metrics: Iterable[Bound], model: ModelFile, module: nn.Module) -> None:
     """Refuse a metric that needs smoothing where there is none."""
     for bound in metrics:
-        if "noise" in bound.spec.traits.needs and not isinstance(module, Smoothed):
+        if "noise" in bound.spec.traits.needs and not isinstance(module, Certified):
             raise InputError(
                 f"{model.path}: --metric {bound.spec.name} needs smoothing as the outermost defense\n"
                 f"put it there with: advcli defend --method smoothing --model {model.path}"
@@ -32,11 +32,11 @@ def check(metrics: Iterable[Bound], model: ModelFile, module: nn.Module) -> None
 
 def noise(model: ModelFile, module: nn.Module, subject: Subject, seed: int, device: torch.device, talk: Talk) -> Noise:
     """Votes on noisy copies, image by image, as soon as a metric asks for them."""
-    assert isinstance(module, Smoothed)  # checked before anything was judged
+    assert isinstance(module, Certified)  # checked before anything was judged
 
     def count(rows: Array, purpose: str, copies: int) -> Array:
         found, ids, step = [], torch.from_numpy(subject.ids[rows]).to(device), max(1, MOST // copies)
-        with inputs.threads(model.shape), frozen(module), talk.progress(f"{copies} noisy copies", len(rows), "images") as tick:
+        with devices.threads(model.shape), frozen(module), talk.progress(f"{copies} noisy copies", len(rows), "images") as tick:
             for start in range(0, len(rows), step):
                 x = torch.cat([subject.pictures(row, row + 1) for row in rows[start : start + step].tolist()])
                 draws = SampleRNG(seed, ids[start : start + step], ("certify", purpose))

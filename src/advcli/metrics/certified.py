@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from scipy.special import ndtri
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import metric
 from advcli.evaluation.decisions import Figure, Figures, Noise, Verdicts, rate
 from advcli.numerics.arrays import Array

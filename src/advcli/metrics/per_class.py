@@ -5,7 +5,7 @@ precision = TP / (TP + FP), recall = TP / (TP + FN), F1 = 2 TP / (2 TP + FP + FN
 
 from typing import Annotated
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import metric
 from advcli.errors import CommandError
 from advcli.evaluation.decisions import Figure, Figures, Verdicts, rate

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import metric
 from advcli.errors import CommandError
 from advcli.evaluation.decisions import Figures, Verdicts, rate

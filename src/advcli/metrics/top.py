@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from advcli.catalog.options import Param
+from advcli.catalog.params import Param
 from advcli.catalog.registry import metric
 from advcli.errors import CommandError
 from advcli.evaluation.decisions import Figures, Verdicts, rate

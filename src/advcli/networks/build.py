@@ -1,67 +1,16 @@
 """A recipe becomes a module: the network behind its normalisation, and the defenses around it, folded left to right."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.errors import InputError
+from advcli.networks.classifier import Classifier, classifier_of
 from advcli.networks.rejection import Rejecting
 from advcli.networks.scikit_learn import Fitted
-from advcli.numerics.rng import SampleRNG
-
-
-class Dropout(nn.Module):
-    """Dropout whose masks are a function of the sample, not of a global state; idle in evaluation.
-
-    With `branch` a sample keeps or loses all of its numbers: stochastic depth.
-    """
-
-    def __init__(self, rate: float, *, branch: bool = False) -> None:
-        super().__init__()
-        self.rate, self.branch = rate, branch
-        self.draws: SampleRNG | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or not self.rate:
-            return x
-        if self.draws is None:
-            raise RuntimeError("dropout in training needs draws")
-        shape = [1] * (x.ndim - 1) if self.branch else x.shape[1:]
-        return x * (self.draws.chance(1 - self.rate, *shape).to(x.dtype) / (1 - self.rate))
-
-
-class Classifier(nn.Module):
-    """Pixels in [0, 1] -> logits: the normalisation and the network. Hands the draws to the network's dropouts."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.network = network
-        self.plain = not any(mean) and all(one == 1 for one in std)
-        self.layout = torch.contiguous_format  # of the pictures that the network sees
-        self.auxiliary: list[Tensor] = []  # logits of side heads, which some networks have in training only
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
-
-    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
-        if draws is not None:
-            for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout)):
-                layer.draws = draws.fork("dropout", k) if layer.training else None
-        x = x if self.plain else (x - self.mean) / self.std
-        found = self.network(x.contiguous(memory_format=self.layout))
-        self.auxiliary = []
-        if isinstance(found, tuple):
-            found, *side = found
-            self.auxiliary = [one for one in side if one is not None]
-        return cast(Tensor, found)
 
 
 def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:
@@ -88,26 +37,6 @@ def around(bound: Bound, model: nn.Module, members: Sequence[nn.Module], shape: 
     beside = [*([members] if traits.members else []), *([shape, classes] if traits.learns else [])]
     found: nn.Module = bound(model, *beside)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What a defense that learns is shown with a batch: the labels, its draws, and attacks on any model, one by one."""
-
-    x: Tensor
-    label: Tensor
-    rng: SampleRNG
-    opponents: Sequence[Callable[[nn.Module, Tensor, Tensor, SampleRNG], Tensor]]
-
-    def against(self, model: nn.Module) -> list[Tensor]:
-        """The batch attacked by every opponent."""
-        return [one(model, self.x, self.label, self.rng.fork("against", k)) for k, one in enumerate(self.opponents)]
-
-
-def network_of(text: str, shape: tuple[int, ...], classes: int) -> Classifier:
-    """A fresh network of an architecture of the list, spelled as in cnn:width=16."""
-    spec, typed = discovery.spelled("architecture", text)
-    return Classifier(spec.bind(typed)(shape, classes), [0.0] * shape[0], [1.0] * shape[0])
 
 
 def learned(model: nn.Module) -> dict[str, nn.Module]:
@@ -157,11 +86,6 @@ def load_all(model: nn.Module, tensors: dict[str, Tensor], where: str, *, static
         raise InputError(f"{where}: the weights do not fit the architecture: first unexpected {extra[0]!r}")
 
 
-def classifier_of(model: nn.Module) -> Classifier:
-    """The classifier at the bottom of a stack."""
-    return next(m for m in model.modules() if isinstance(m, Classifier))
-
-
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     """Put the weights in; a name or shape that does not fit is named."""
     network = classifier_of(model).network
@@ -191,18 +115,3 @@ def difference(own: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[in
 def is_random(defenses: Sequence[dict[str, Any]]) -> bool:
     """Whether a stack draws random numbers."""
     return any(discovery.from_file("defense", one["name"]).traits.random for one in defenses)
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """Evaluation mode and no gradients of weights; everything as it was afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval().requires_grad_(False)
-    try:
-        yield model
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for parameter, grad in wanted.items():
-            parameter.requires_grad_(grad)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcli.networks.build import Classifier
+from advcli.networks.classifier import Classifier
 from advcli.networks.memory_format import neighbours, rectify_late, side_by_side
 from advcli.numerics.rng import SampleRNG
 

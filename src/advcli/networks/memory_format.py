@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, fx, nn
 
-from advcli.networks.build import Classifier, Dropout
+from advcli.networks.classifier import Classifier, Dropout
 
 SEVERAL = 8  # pictures from which on two steps are faster than one
 Model = TypeVar("Model", bound=nn.Module)

@@ -12,7 +12,7 @@ from torchvision.ops import StochasticDepth
 
 from advcli.catalog import torchvision_names
 from advcli.errors import CommandError, InputError
-from advcli.networks.build import Dropout
+from advcli.networks.classifier import Dropout
 
 SIDE_HEADS = ("googlenet", "inception_v3")
 

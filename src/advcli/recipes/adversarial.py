@@ -12,7 +12,8 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from advcli.catalog.options import Against, Param
+from advcli.catalog.options import Against
+from advcli.catalog.params import Param
 from advcli.catalog.registry import recipe
 from advcli.numerics.losses import cross_entropy
 from advcli.numerics.rng import SampleRNG

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from advcli.catalog.options import Param, Temperature
+from advcli.catalog.options import Temperature
+from advcli.catalog.params import Param
 from advcli.catalog.registry import recipe
 from advcli.numerics.rng import SampleRNG
 

@@ -9,7 +9,8 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from advcli.catalog.options import Norm, OneEps, Param, Steps, StepSize
+from advcli.catalog.options import Norm, OneEps, Steps, StepSize
+from advcli.catalog.params import Param
 from advcli.catalog.registry import recipe
 from advcli.numerics.balls import Ball
 from advcli.numerics.losses import cross_entropy, divergence

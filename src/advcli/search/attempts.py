@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from advcli.numerics.balls import Ball, distance, per_sample
+from advcli.search.goal import Goal
 from advcli.search.job import Job
-from advcli.search.victim import Goal
 
 CLOSE = 2e-4  # a margin below this share of the largest logit may have looked like a success to the search
 OUTWARDS = (1.002, 1.01, 1.03, 1.1)  # how far a close point is pushed on where rounding took its success away

@@ -16,11 +16,13 @@ from advcli.images.dataset import Dataset
 from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import Ball
+from advcli.numerics.pixels import as_bytes
 from advcli.numerics.rng import SampleRNG
 from advcli.search.attempts import Board
 from advcli.search.call import aim, direction_of, point_of
+from advcli.search.goal import Goal
 from advcli.search.job import Job
-from advcli.search.victim import Goal, Tally, Victim
+from advcli.search.victim import Tally, Victim
 
 
 def targets(job: Job, label: Tensor, logits: Tensor, ids: Tensor) -> list[Tensor | None]:
@@ -97,12 +99,6 @@ def charged(counts: Tensor, each: int) -> Array:
     found: Array = np.zeros((len(counts), each), np.int64)
     found[:, 0] = counts.numpy()
     return found.reshape(-1)
-
-
-def as_bytes(pixels: Array) -> Array:
-    """Pixels on the 8-bit grid as bytes."""
-    found: Array = np.rint(pixels * 255).astype(np.uint8)
-    return found
 
 
 def _rows(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from advcli.numerics.balls import distance
 from advcli.numerics.quantities import step_length
-from advcli.search.victim import Goal
+from advcli.search.goal import Goal
 
 
 def take(live: Tensor, *things: Any) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ from torch import Tensor
 from advcli.numerics.balls import per_sample
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 TRIES = 60
 GRAINS = (1, 2, 4, 7, 1000)  # pixels of one colour, side by side

@@ -13,7 +13,8 @@ from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.numerics.balls import FREE, Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 
 def aim(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> Tensor:

@@ -14,7 +14,8 @@ from torch import Tensor
 from advcli.networks.rejection import split
 from advcli.numerics.balls import TINY, distance, per_sample, room_to, to_plane
 from advcli.search.best import Closest, take
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 SLACK = 1e-3  # of the first lead that a step aims beyond a boundary: Newton's method alone would end on it
 WORTH = 0.95  # of a point's distance: a step back that aims further out is left out

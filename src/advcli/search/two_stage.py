@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from advcli.search.victim import Goal, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
 Ask = Callable[[Tensor], Tensor]  # images -> the model's decisions, -1 for a rejection: all that it tells
 Teach = Callable[[Tensor, Tensor, int], Victim]  # images, labels, epochs -> the stand-in before these images, now wiser

@@ -20,16 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from advcli.catalog import discovery
-from advcli.catalog.options import EarlyStop, Label, OneEps, Option, Target, option
+from advcli.catalog.options import EarlyStop, Label, OneEps, Target
+from advcli.catalog.params import Option, option
 from advcli.catalog.registry import Bound, Spec, refuse_unknown
 from advcli.errors import CommandError
-from advcli.networks.build import frozen
+from advcli.networks.classifier import frozen
 from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import BUDGETS, Budget, budget
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
 from advcli.search.call import aim, direction_of, point_of, settled
-from advcli.search.victim import Goal, Tally, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Tally, Victim
 
 KINDS = ("budget", "direction")
 RULES = ("random", "next", "least-likely")

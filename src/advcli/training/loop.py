@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import AdvcliError
+from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
-from advcli.networks import build
+from advcli.networks import classifier
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG, Table
 from advcli.runtime import interrupts
@@ -26,7 +27,6 @@ from advcli.runtime.reporter import Talk
 from advcli.training import monitor, schedule
 from advcli.training.loader import Batches
 from advcli.training.monitor import Log
-from advcli.workspace.outputs import Parts
 
 LOOKS = 10  # how often in an epoch --stop-at looks at the validation images
 AUXILIARY = 0.3  # what side heads weigh against the main one (Szegedy et al. 2015)
@@ -65,7 +65,7 @@ class Trainer:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.given, self.model = plan, plan.given, plan.model.to(plan.device)
-        self.classifier = build.classifier_of(self.model)
+        self.classifier = classifier.classifier_of(self.model)
         self.teacher = plan.teacher.to(plan.device).requires_grad_(False) if plan.teacher else None
         self.seed, self.words = int(self.given["seed"]), schedule.augmentations(self.given["augment"])
         self.optimizer = schedule.optimizer(self.given, self.model.parameters())

@@ -16,7 +16,7 @@ from torch import nn
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.images.dataset import Dataset
-from advcli.networks.build import frozen
+from advcli.networks.classifier import frozen
 from advcli.numerics.intervals import exact_interval
 from advcli.numerics.quantities import BUDGETS, Budget, budget
 from advcli.numerics.rng import SampleRNG

@@ -8,7 +8,7 @@ import torch
 
 from advcli.catalog import discovery
 from advcli.errors import CommandError
-from advcli.networks import build
+from advcli.networks import classifier
 from advcli.networks.scikit_learn import Fitted
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import SampleRNG
@@ -24,7 +24,7 @@ BATCH = 1024
 
 def is_fitted(plan: Plan) -> bool:
     """Whether scikit-learn fits the model, and no loop trains it."""
-    return isinstance(build.classifier_of(plan.model).network, Fitted)
+    return isinstance(classifier.classifier_of(plan.model).network, Fitted)
 
 
 def refuse_loop_options(given: dict[str, Any]) -> None:
@@ -36,7 +36,7 @@ def refuse_loop_options(given: dict[str, Any]) -> None:
 
 def fit(plan: Plan, publish_log: Callable[[Log], None], talk: Talk) -> Log:
     """Fit what the classifier sees behind its filters and its normalisation; the log has one line."""
-    begin, network = time.perf_counter(), build.classifier_of(plan.model).network
+    begin, network = time.perf_counter(), classifier.classifier_of(plan.model).network
     assert isinstance(network, Fitted)  # is_fitted said so
     talk.note(f"{plan.given['arch']}: scikit-learn fits {len(plan.data)} images")
     network.fit(_seen(plan, network), plan.data.labels, plan.given["seed"])

@@ -31,9 +31,12 @@ from advcli.defending import filter_files, fit
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic
 from advcli.files.header import Header
+from advcli.files.parts import Parts
+from advcli.files.provenance import provenance_of
 from advcli.networks import build, model_file
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
+from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.verbs.default_model import open_model
@@ -95,24 +98,24 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
     members, brought = _members(base, given["member"])
     whole = _whole(bound, base, members, given["seed"])
     fitted = fit.prepared(bound, base, given, talk)
-    made = outputs.made(
+    made = provenance_of(
         "defend",
         method=bound.spec.name,
         parameters=bound.parameters,
         options=fitted.options if fitted else {},
         parents=[{"role": role, "digest": one.digest} for role, one in [("model", base), *(("member", one) for one in members)]],
         data=fitted.origin if fitted else None,
-        environment=inputs.environment(inputs.find_device(given["device"]), given["batch_size"] or 64) if fitted else {},
+        environment=devices.environment(devices.find_device(given["device"]), given["batch_size"] or 64) if fitted else {},
     )
     with atomic.locked(path):
         default = given["output"] is None
         if not outputs.finished(path, made, default_name=default, force=given["force"], talk=talk):
-            found = fitted.fit(whole, outputs.Parts.of(path), made) if fitted else {}
+            found = fitted.fit(whole, Parts.of(path), made) if fitted else {}
             brought |= {f"{start}{n}": t for start, net in build.learned(whole).items() for n, t in net.state_dict().items()}
             content = {"weights": model_file.weights_digest(brought)} if brought else {}
             entry = {"name": bound.spec.name, "parameters": bound.parameters, **found, **content}
             model_file.write(path, _recipe(base, members, entry, made), {**base.tensors, **brought})
-            outputs.Parts.of(path).remove()
+            Parts.of(path).remove()
     return [path]
 
 

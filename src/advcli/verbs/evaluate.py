@@ -19,12 +19,12 @@ from advcli.catalog.options import (
     ImageSize,
     Limit,
     Models,
-    Param,
     PerClass,
     Resize,
     Seed,
     Split,
 )
+from advcli.catalog.params import Param
 from advcli.catalog.registry import Bound, refuse_unknown
 from advcli.errors import CommandError, InputError
 from advcli.evaluation import noise_votes

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advcli.catalog.options import Force, Output, Param
+from advcli.catalog.options import Force, Output
+from advcli.catalog.params import Param
 from advcli.errors import CommandError
 from advcli.files import atomic
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
+from advcli.numerics.pixels import as_bytes
 from advcli.runtime.reporter import SILENT, Talk
-from advcli.search.batch import as_bytes
 
 
 def export(

@@ -6,23 +6,22 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from advcli.catalog import discovery
-from advcli.catalog.options import DataDir, Download, Force, ImageSize, Output, Param, Resize, Split
+from advcli.catalog.options import DataDir, Download, Force, ImageSize, Output, Resize, Split
+from advcli.catalog.params import Param
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
-from advcli.images.dataset import Dataset
+from advcli.files.provenance import provenance_of
 from advcli.networks import build, foreign_weights, model_file
+from advcli.networks.input_shape import find_fit
 from advcli.numerics.arrays import Array
-from advcli.numerics.quantities import fraction
 from advcli.runtime.reporter import SILENT, Talk
+from advcli.training.channels import numbers
 from advcli.workspace import inputs, outputs
 
-MOST_CLASSES = 100_000
-SIZES = (8, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384)  # pixels of pictures that people train on
 FOR_WEIGHTS = ("arch", "input", "mean", "std", "data")
 IMAGES = "images.h5"
 BATCH = 256
@@ -100,7 +99,7 @@ def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
         "data": source.origin if source else None,
     }
     build.load_weights(build.build(recipe, []), tensors, file)
-    recipe["made"] = outputs.made(
+    recipe["made"] = provenance_of(
         "import",
         method=None,
         parameters=network.parameters,
@@ -119,53 +118,13 @@ def _where(given: dict[str, Any]) -> dict[str, Any]:
     return {name: given[name] for name in ("data_dir", "download")}
 
 
-def find_fit(
-    network: Bound, tensors: dict[str, Tensor], input: str | None, source: Dataset | None, where: str
-) -> tuple[tuple[int, int, int], int]:
-    """The input and the number of classes with which the architecture has tensors of these shapes.
-
-    Networks are built without memory for the trial. Where several inputs fit, the user must say which.
-    """
-    shapes = [_shape(input)] if input else [source.shape] if source else _likely_shapes(tensors)
-    found = {name: tensor.shape for name, tensor in tensors.items()}
-    counts = sorted({tensor.shape[0] for tensor in tensors.values() if tensor.ndim and 2 <= tensor.shape[0] <= MOST_CLASSES})
-    fits: list[tuple[tuple[int, int, int], int]] = []
-    for shape in shapes:
-        fits += [(shape, count) for count in counts if _shapes_of(network, shape, count) == found]
-        if len({shape for shape, _ in fits}) > 1:
-            some = " and ".join("x".join(map(str, shape)) for shape, _ in fits)
-            raise CommandError(f"{where}: the weights fit images of several sizes ({some}); say which with --input or --data")
-    if not fits:
-        wanted = next((own for shape in shapes for count in counts[:1] if (own := _shapes_of(network, shape, count))), {})
-        raise InputError(f"{where}: the weights do not fit {network.spec.name}: {build.difference(wanted, found)}")
-    return fits[0]
-
-
-def _shapes_of(network: Bound, shape: tuple[int, int, int], count: int) -> dict[str, torch.Size] | None:
-    """Names and shapes of a network's tensors; None where it cannot be built for such images."""
-    try:
-        with torch.device("meta"):
-            return {name: tensor.shape for name, tensor in network(shape, count).state_dict().items()}
-    except CommandError:
-        return None
-
-
-def _likely_shapes(tensors: dict[str, Tensor]) -> list[tuple[int, int, int]]:
-    """Channels as a convolution takes them, the usual ones first, or so many square pixels as a linear layer takes."""
-    depths = {tensor.shape[1] for tensor in tensors.values() if tensor.ndim == 4}
-    widths = {tensor.shape[1] for tensor in tensors.values() if tensor.ndim == 2}
-    if depths:
-        return [(c, size, size) for c in sorted(depths & {1, 3} or depths) for size in SIZES]
-    return [(c, size, size) for c in (1, 3) for size in range(1, 513) if c * size * size in widths]
-
-
 def _pictures(given: dict[str, Any], talk: Talk) -> Path:
     """An image set from a .npz or a folder, its pictures as they are: bytes stay bytes."""
     path = outputs.target(given["output"], IMAGES)
     outputs.keep_inputs([path], [given["file"]])
     data = inputs.open_data(given["file"], given["split"] or "test", **inputs.selection(given))
     header = {"kind": "clean", "classes": list(data.classes), "split": data.split, "range": [0, 1]}
-    made = outputs.made(
+    made = provenance_of(
         "import",
         method=None,
         parameters={},
@@ -188,24 +147,3 @@ def _pictures(given: dict[str, Any], talk: Talk) -> Path:
         if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
             imageset_writer.write(path, {**header, "made": made}, layout, {**fill, "images": pictures})
     return path
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    pieces = text.lower().split("x")
-    if len(pieces) != 3 or not all(piece.isascii() and piece.isdecimal() and 0 < int(piece) <= 65536 for piece in pieces):
-        raise CommandError(f"--input {text}: is channels x height x width, such as 3x32x32")
-    return int(pieces[0]), int(pieces[1]), int(pieces[2])
-
-
-def numbers(text: str | None, count: int, default: float | list[float], name: str) -> list[float]:
-    """One number for each channel."""
-    if text is None:
-        return default if isinstance(default, list) else [default] * count
-    try:
-        values = [float(fraction(piece)) for piece in text.split(",")]
-    except (ValueError, OverflowError) as error:
-        raise CommandError(f"--{name}: {error}") from None
-    values = values * count if len(values) == 1 else values
-    if len(values) != count or (name == "std" and min(values) <= 1e-12):
-        raise CommandError(f"--{name} {text}: takes {count} positive numbers, one for each channel")
-    return values

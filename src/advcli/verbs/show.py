@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from advcli.catalog.options import Files, Param
+from advcli.catalog.options import Files
+from advcli.catalog.params import Param
 from advcli.errors import InputError
 from advcli.files import header_schema, sandbox
 from advcli.files.header import Header, parse
 from advcli.runtime.reporter import SILENT, Talk
-from advcli.workspace import inputs
-from advcli.workspace.provenance import command, describe
+from advcli.workspace import inputs, lookup
+from advcli.workspace.replay import command, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +50,5 @@ def _story(path: Path, where: Path) -> Story:
         header, digest = parse(sandbox.read(note, most=1 << 20), str(note)), ""
         header_schema.provenance(header.get("made"), str(note))
     else:
-        digest, header = inputs.header_of(path)
+        digest, header = lookup.header_of(path)
     return Story(str(path), digest, describe(header), command(header, path, where), header)

@@ -11,19 +11,21 @@ from typing import Annotated, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from advcli.catalog.options import Files, Force, Output, Param
+from advcli.catalog.options import Files, Force, Output
+from advcli.catalog.params import Param
 from advcli.errors import CommandError, InputError
 from advcli.figures import histogram
 from advcli.figures.sheet import sheet
 from advcli.files import atomic, header_schema, sandbox
 from advcli.files.header import canonical, parse
 from advcli.files.imageset_reader import ImageSet
+from advcli.files.provenance import provenance_of
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
 from advcli.numerics.moments import Moments
 from advcli.numerics.quantities import fraction
 from advcli.runtime.reporter import SILENT, Talk
-from advcli.workspace import inputs, outputs
+from advcli.workspace import inputs
 
 NORMS = ("l0", "l1", "l2", "linf")
 GROUPS = ("label", "target", "prediction")
@@ -102,7 +104,7 @@ def one_file(path: Path, folder: Path, given: dict[str, Any], talk: Talk) -> lis
         chosen = places(opened, given["where"])
         collected = collect(opened, chosen, groups, kinds, given["bins"])
         options = {k: given[k] for k in ("of", "by", "where", "bins", "count")}
-        made = outputs.made("stats", method=None, parameters={}, options=options,
+        made = provenance_of("stats", method=None, parameters={}, options=options,
                             parents=[{"role": "file", "digest": opened.digest}], data=None, environment={})  # fmt: skip
         _claim(folder, made, force=given["force"])
         norms = [dict(zip(["epsilon", *groups], key, strict=True)) | {"of": "norm", "norm": norm} | m.row()

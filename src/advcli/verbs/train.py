@@ -21,30 +21,34 @@ from advcli.catalog.options import (
     ImageSize,
     Limit,
     Output,
-    Param,
     PerClass,
     Resize,
     Seed,
 )
+from advcli.catalog.params import Param
 from advcli.catalog.registry import Bound, refuse_unknown
 from advcli.errors import CommandError, Empty, InputError
 from advcli.files import atomic, sandbox
+from advcli.files.parts import Parts, log_lines
+from advcli.files.provenance import provenance_of
 from advcli.images.dataset import Dataset
-from advcli.networks import build, model_file
+from advcli.networks import model_file
+from advcli.networks.classifier import Classifier, classifier_of
+from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.training import monitor
+from advcli.training.channels import numbers
 from advcli.training.initial_weights import open_teacher, start_weights
 from advcli.training.loop import Plan, Trainer
 from advcli.training.monitor import Log
+from advcli.training.plan import filters, find_epochs
 from advcli.training.schedule import RATES, freeze
 from advcli.training.scikit_fit import fit, is_fitted, refuse_loop_options
-from advcli.verbs.import_ import numbers
 from advcli.workspace import inputs, outputs
 
 MOMENTUM = 0.9
 MANY = 10_000  # images from which on a step takes more of them
-SHOWN = 48_000  # pictures that the automatic number of epochs shows, within 3 and 40 epochs
 
 
 def train(
@@ -132,7 +136,7 @@ def train(
     given["batch_size"] = given["batch_size"] or (64 if len(images) < MANY else 128)
     given["epochs"] = find_epochs(given["epochs"], len(images))
     objective = monitor.resolved(objective, images.shape[0])
-    with inputs.threads(images.shape):
+    with devices.threads(images.shape):
         return _train(images, objective, network, given, talk)
 
 
@@ -144,19 +148,19 @@ RECORDED = (
 
 def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, Any], talk: Talk) -> Path | Estimate:
     """Train with everything resolved."""
-    where = inputs.find_device(given["device"])
+    where = devices.find_device(given["device"])
     recorded = {k: given[k] for k in RECORDED if not (k == "momentum" and given["optimizer"] != "sgd")}
     parents = [{"role": "weights", "digest": sandbox.digest_of(given["weights"])}] if given["weights"] else []
     teacher = open_teacher(given["teacher"], images) if given["teacher"] else None
     parents += [{"role": "teacher", "digest": teacher.digest}] if teacher else []
-    made = outputs.made(
+    made = provenance_of(
         "train",
         method=given["recipe"],
         parameters={**objective.parameters, **network.parameters},
         options=recorded,
         parents=parents,
         data=images.origin,
-        environment=inputs.environment(where, given["batch_size"]),
+        environment=devices.environment(where, given["batch_size"]),
     )
     path = outputs.target(given["output"], inputs.MODEL)
     outputs.keep_inputs([path], [given["weights"], given["teacher"], given["data"]])
@@ -171,13 +175,13 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
     if given["dry_run"]:
         return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
     with atomic.locked(path), atomic.locked(journal):
-        parts = outputs.Parts.of(path)
+        parts = Parts.of(path)
         if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
             parts.begin(made, talk)
-            keep_log = partial(outputs.log_lines, journal)
+            keep_log = partial(log_lines, journal)
             log = fit(plan, keep_log, talk) if is_fitted(plan) else Trainer(plan).fit(parts, keep_log, talk)
             document = {**_recipe(plan, network), "figures": figures(plan, log), "data": images.origin, "made": made}
-            model_file.write(path, document, build.classifier_of(plan.model).network.state_dict())
+            model_file.write(path, document, classifier_of(plan.model).network.state_dict())
         parts.remove()
     return path
 
@@ -204,7 +208,7 @@ def _plan(
     known = start_weights(net, given, talk)
     mean = numbers(given["mean"], images.shape[0], known.get("mean", 0.0), "mean")
     std = numbers(given["std"], images.shape[0], known.get("std", 1.0), "std")
-    model: nn.Module = build.Classifier(net, mean, std)
+    model: nn.Module = Classifier(net, mean, std)
     before = filters(given["preprocess"])
     for one in before:
         model = one(model)
@@ -216,19 +220,9 @@ def _plan(
     return Plan(images, val, loss, objective.spec.given, model, still, given, given["epochs"], where, teacher, threat, draws)
 
 
-def filters(text: str | None) -> list[Bound]:
-    """The defense of --preprocess, NAME or NAME:option=value,..."""
-    if text is None:
-        return []
-    spec, typed = discovery.spelled("defense", text)
-    if spec.traits.family != "filter":
-        raise CommandError(f"--preprocess {spec.name}: is no filter of pictures")
-    return [spec.bind(typed)]
-
-
 def _recipe(plan: Plan, network: Bound) -> dict[str, Any]:
     """What the model file says of the model itself."""
-    classifier = build.classifier_of(plan.model)
+    classifier = classifier_of(plan.model)
     return {
         "format": "advcli/model/1",
         "arch": {"name": plan.given["arch"], "parameters": network.parameters},
@@ -268,10 +262,6 @@ def split_options(recipe: str, arch: str, options: dict[str, object]) -> tuple[B
     refuse_unknown(f"{recipe} on {arch}", options, (*first.options, *second.options))
     mine = {k: v for k, v in options.items() if first.option(k)}
     return first.bind(mine), second.bind({k: v for k, v in options.items() if k not in mine})
-
-
-def find_epochs(given: int | None, count: int) -> int:
-    return given or min(40, max(3, round(SHOWN / count)))
 
 
 def validation(images: Dataset, given: dict[str, Any]) -> Dataset | None:

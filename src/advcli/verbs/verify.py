@@ -21,9 +21,10 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, distance, tolerance
 from advcli.numerics.quantize import on_grid
 from advcli.numerics.rng import SampleRNG
+from advcli.runtime import devices
 from advcli.runtime.reporter import SILENT, Talk
-from advcli.search.victim import SURE
-from advcli.workspace import inputs
+from advcli.search.goal import SURE
+from advcli.workspace import inputs, lookup
 
 BATCH = 512
 TINY = 1e-12
@@ -130,7 +131,7 @@ def _as_parent(path: Path) -> ImageSet:
 
 def _derived(opened: ImageSet, finding: Finding, talk: Talk) -> None:
     """A perturbation file against the set that it is a view of: pictures, columns and header."""
-    source = inputs.find_file(opened.header["of"], opened.path.parent)
+    source = lookup.find_file(opened.header["of"], opened.path.parent)
     if source is None:
         talk.note(f"{opened.path}: the set that it was derived from is not beside it; its values were not compared")
         return
@@ -156,7 +157,7 @@ def _derived(opened: ImageSet, finding: Finding, talk: Talk) -> None:
 def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk: Talk) -> None:
     """Every stored prediction and success by a fresh forward; flips within the margin are ties."""
     victim = opened.header["victim"]
-    path = given["model"] or inputs.find_file(victim["digest"]) or inputs.find_file(victim["digest"], opened.path.parent)
+    path = given["model"] or lookup.find_file(victim["digest"]) or lookup.find_file(victim["digest"], opened.path.parent)
     if path is None:
         talk.note(f"{opened.path}: its model is not here (give --model); predictions were not recomputed")
         return
@@ -169,7 +170,7 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
     if opened.shape != model.shape:
         finding.wrong.append(f"its pictures have another shape than {path} takes")
         return
-    device = inputs.find_device(given["device"])
+    device = devices.find_device(given["device"])
     module = placed(model.module(static=victim["static"]), device)
     rejects = can_reject(module)
     seed, origin = int(opened.header["made"]["options"]["seed"]), opened.column("original")
@@ -181,7 +182,7 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
             stop = min(start + BATCH, len(opened))
             x = opened.rows("images", start, stop) if images == "images" else opened.pick(images, origin[start:stop])
             draws = SampleRNG(seed, torch.from_numpy(ids[start:stop]).to(device), ("verdict",))
-            with inputs.threads(opened.shape), torch.no_grad():
+            with devices.threads(opened.shape), torch.no_grad():
                 logits = module(x.to(device), draws).cpu()
             _compare(finding, name, logits, stored, start, rejects)
             top = logits.topk(2, 1).values

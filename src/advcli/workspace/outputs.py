@@ -1,48 +1,13 @@
 """What a verb writes: names, the rules for what stands there already, and the parts that a rerun resumes from."""
 
-import contextlib
-import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import safetensors
-import safetensors.numpy
 
 from advcli.errors import AdvcliError, CommandError
-from advcli.files import atomic
-from advcli.files.header import Header, canonical, digest, identity
-from advcli.files.imageset_writer import Layout
-from advcli.numerics.arrays import Array
+from advcli.files.header import Header, identity
 from advcli.runtime.reporter import Talk
-from advcli.runtime.version import __version__
-from advcli.workspace.inputs import header_of
-from advcli.workspace.provenance import command, describe
-
-
-def made(
-    verb: str,
-    *,
-    method: str | None,
-    parameters: dict[str, Any],
-    options: dict[str, Any],
-    parents: list[Header],
-    data: Header | None,
-    environment: Header,
-) -> Header:
-    """How a file comes about; `identity` digests all of it but program and environment."""
-    return {
-        "verb": verb,
-        "method": method,
-        "parameters": parameters,
-        "options": {k: v for k, v in options.items() if v is not None},
-        "parents": parents,
-        "data": data,
-        "program": __version__,
-        "environment": environment,
-    }
+from advcli.workspace.lookup import header_of
+from advcli.workspace.replay import command, describe
 
 
 def target(output: str | None, default: str | Path) -> Path:
@@ -79,99 +44,3 @@ def finished(path: Path, how: Header, *, default_name: bool, force: bool, talk: 
         raise CommandError(f"{path}: holds {describe(header)}; --force replaces it, -o names another file")
     talk.note(f"replacing {path}, {describe(header)}; it was made by: {command(header, path)}")
     return False
-
-
-class Parts:
-    """Finished batches on disk, beside the output that they will become."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.note = folder, folder / "command.json"
-        self.stamp = b""
-
-    @classmethod
-    def of(cls, output: Path) -> "Parts":
-        return cls(output.with_name(f"{output.name}.parts"))
-
-    def begin(self, how: Header, talk: Talk) -> None:
-        """Keep the parts of the same command under the same conditions; forget any others."""
-        self.stamp = canonical({"identity": identity(how), "environment": how["environment"]})
-        there = {p.name for p in self.folder.glob("*")} - {self.note.name}
-        if strange := [name for name in there if not PART.fullmatch(name)]:
-            raise CommandError(f"{self.folder}: holds {strange[0]}, no part of advcli's; move it, or choose another -o")
-        if not (self.note.exists() and self.note.read_bytes() == self.stamp):
-            if there:
-                talk.warn(f"{self.folder}: {len(there)} finished parts of another command are given up")
-            self.remove()
-
-    def save(self, start: int, stop: int, columns: dict[str, Array]) -> None:
-        """Publish what was done from `start` to `stop`; the name tells it, and the digest of the bytes."""
-        if not self.note.exists():
-            atomic.write(self.note, [self.stamp])
-        data = safetensors.numpy.save(columns)
-        atomic.write(self.folder / f"{start:09d}-{stop:09d}-{digest(data)[:32]}.part", [data])
-
-    def finished(self) -> list[range]:
-        """What is done, in order; a part whose bytes are not those of its name is thrown away."""
-        found: list[range] = []
-        for path in self._all():
-            start, stop, content = path.stem.split("-")
-            overlaps = found and int(start) < found[-1].stop
-            if overlaps or digest(path.read_bytes())[:32] != content:
-                atomic.calls.unlink(path)
-            else:
-                found.append(range(int(start), int(stop)))
-        return found
-
-    def latest(self) -> tuple[int, dict[str, Array]] | None:
-        """Where the whole part that reaches furthest ends, and what it holds."""
-        for path in reversed(self._all()):
-            _, stop, content = path.stem.split("-")
-            data = path.read_bytes()
-            if digest(data)[:32] == content:
-                return int(stop), safetensors.numpy.load(data)
-        return None
-
-    def keep_only(self, stop: int) -> None:
-        """Throw away all parts but the one that ends there."""
-        for path in self._all():
-            if int(path.stem.split("-")[1]) != stop:
-                atomic.calls.unlink(path)
-
-    def _all(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("*.part") if PART.fullmatch(path.name))
-
-    def column(self, name: str) -> Iterator[Array]:
-        """One dataset's rows, part by part."""
-        for path in self._all():
-            with safetensors.safe_open(path, framework="numpy") as part:
-                yield part.get_tensor(name)
-
-    def shapes(self) -> Layout:
-        """Type and full shape of every dataset."""
-        found: Layout = {}
-        for path in self._all():
-            with safetensors.safe_open(path, framework="numpy") as part:
-                for name in part.keys():  # noqa: SIM118  # a safetensors handle, no dict
-                    piece = part.get_slice(name)
-                    shape, dtype = tuple(piece.get_shape()), np.dtype(NUMPY_TYPES[str(piece.get_dtype())])
-                    rows = shape[0] + (found[name][1][0] if name in found else 0)
-                    found[name] = (dtype, (rows, *shape[1:]))
-        return found
-
-    def remove(self) -> None:
-        """Our files first, the note last, then the folder; whatever else lies in it stays, and the folder with it."""
-        if self.folder.is_dir():
-            litter = [path for path in self.folder.glob(".*") if PART.fullmatch(path.name)]
-            for path in (*self._all(), *litter, self.note):
-                atomic.calls.unlink(path)
-            with contextlib.suppress(OSError):
-                atomic.calls.rmdir(self.folder)
-
-
-PART = re.compile(r"\d{9}-\d{9}-[0-9a-f]{32}\.part|\.(command\.json|.*\.part)\..{8}\.tmp")
-NUMPY_TYPES = {"F32": "<f4", "U8": "u1", "I64": "<i8"}
-
-
-def log_lines(path: Path, lines: list[dict[str, Any]]) -> None:
-    """A JSON-lines log, published whole."""
-    atomic.write(path, ["".join(json.dumps(line) + "\n" for line in lines).encode()])

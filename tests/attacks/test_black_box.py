@@ -8,8 +8,7 @@ from advcli.attacks import square
 from advcli.numerics.balls import Ball, distance
 from advcli.numerics.rng import SampleRNG
 from conftest import Halfspace, attacked, near_the_plane
-from test_attacks import Small, pictures
-from test_detectors import Bright
+from small_networks import Bright, Small, pictures
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 12, 20), (1, 1, 7), (2, 9, 2)]
 

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from advcli.attacks.jsma import best_pair, candidates, jsma, saliency
 from advcli.numerics.rng import SampleRNG
-from advcli.search.victim import Goal, Tally, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Tally, Victim
 from conftest import attacked, near_the_plane
-from test_attacks import Small, pictures
-from test_minimal import Scaled
+from small_networks import Scaled, Small, pictures
 
 
 class Linear(nn.Module):

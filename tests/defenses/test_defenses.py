@@ -12,11 +12,11 @@ from advcli.defenses.average import Averaged, together
 from advcli.defenses.gaussian import smooth
 from advcli.defenses.squeeze import median, reduce_depth
 from advcli.networks import build
-from advcli.networks.build import Classifier, Dropout
+from advcli.networks.classifier import Classifier, Dropout
 from advcli.numerics.rng import SampleRNG
 from advcli.search.victim import Tally, Victim
 from conftest import Halfspace, near_the_plane
-from test_attacks import Small, pictures
+from small_networks import Small, pictures
 
 SPECS = [pytest.param(spec, id=spec.name) for spec in discovery.specs("defense")]
 FILTERS = [p for p in SPECS if p.values[0].traits.filters and not (p.values[0].traits.members or p.values[0].traits.has("fits"))]

@@ -9,22 +9,11 @@ from torch import Tensor, nn
 from advcli.numerics.balls import FAR, distance, room_to, to_plane
 from advcli.numerics.rng import SampleRNG
 from conftest import Halfspace, attacked, near_the_plane
-from test_attacks import Affine, Small, pictures
+from small_networks import Affine, Scaled, Small, pictures
 
 
 def far(made, norm="l2") -> Tensor:
     return distance(torch.from_numpy(made["images"]), torch.from_numpy(made["originals"]), norm)
-
-
-class Scaled(nn.Module):
-    """The same decisions with logits of another size."""
-
-    def __init__(self, model: nn.Module, scale: float) -> None:
-        super().__init__()
-        self.model, self.scale = model, scale
-
-    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
-        return self.scale * self.model(x)
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])

@@ -7,7 +7,7 @@ import torch
 from advcli.numerics.balls import Ball, distance, tolerance
 from advcli.numerics.quantize import on_grid, quantize, snap_to_byte
 from conftest import attacked
-from test_attacks import Small, pictures
+from small_networks import Small, pictures
 
 
 def bytes_as_pixels(shape=(6, 1, 5, 5)):

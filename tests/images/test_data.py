@@ -16,6 +16,7 @@ from advcli.datasets import cifar10, fashion_mnist, imagenette, mnist, svhn
 from advcli.datasets.folder import folder as class_folder
 from advcli.errors import InputError
 from advcli.workspace import inputs
+from photographs import photographs
 
 SHARED = pytest.mark.skipif("ADVCLI_TEST_SHARED" not in os.environ, reason="needs MNIST and CIFAR-10")
 
@@ -138,17 +139,6 @@ def test_svhn_is_read_after_its_checksum_only(folder, monkeypatch):
     found = inputs.open_data("svhn", "test", data_dir=".")
     np.testing.assert_array_equal((found.batch(0, 30)[0] * 255).round().numpy(), pixels.transpose(3, 2, 0, 1))
     assert found.labels[9] == 0  # their ten is a zero
-
-
-def photographs(root: Path, names=("a", "b"), splits=("train", "test"), count=12, kind="jpg", size=None) -> None:
-    draw = np.random.default_rng(0)
-    for split in splits:
-        for label, name in enumerate(names):
-            (root / split / name).mkdir(parents=True)
-            for k in range(count):
-                shape = (size, size) if size else (40 + k, 60 - k)
-                pixels = (draw.random((*shape, 3)) * 120 + 120 * (label == np.arange(3))).astype(np.uint8)
-                Image.fromarray(pixels).save(root / split / name / f"{k}.{kind}")
 
 
 def test_photographs_are_scaled_by_their_shorter_side_and_cut_in_the_middle(folder):

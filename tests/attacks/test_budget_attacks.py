@@ -12,7 +12,8 @@ from advcli.attacks.dgsm import dgsm
 from advcli.attacks.mim import evened, mim
 from advcli.numerics.losses import dlr, dlr_towards, margin
 from advcli.numerics.rng import SampleRNG
-from advcli.search.victim import Goal, Tally, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Tally, Victim
 from conftest import attacked
 
 

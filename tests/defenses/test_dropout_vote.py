@@ -12,7 +12,7 @@ from advcli.catalog import discovery
 from advcli.defenses.dropout_detector import SPREAD
 from advcli.defenses.dropout_vote import DropoutVoting
 from advcli.errors import CommandError
-from advcli.networks.build import Classifier, Dropout
+from advcli.networks.classifier import Classifier, Dropout
 from advcli.networks.voting import looks
 from advcli.numerics.rng import SampleRNG
 

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from advcli.catalog import discovery
-from advcli.networks.build import Classifier, Dropout
+from advcli.networks.classifier import Classifier, Dropout
 from advcli.networks.fast_copy import Grey, swift
 from advcli.networks.memory_format import Halving, halve, placed, rectify_late
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
 from advcli.search.batch import craft
 from advcli.search.best import Best
+from advcli.search.goal import Goal
 from advcli.search.job import Job
-from advcli.search.victim import Goal, Tally, Victim
+from advcli.search.victim import Tally, Victim
 from conftest import Halfspace, attacked, in_memory, near_the_plane
 
 DRAWS = SampleRNG(0, torch.arange(6))
@@ -306,9 +307,9 @@ def test_the_command_searches_through_a_copy_and_writes_the_same_bytes_twice(run
 
 
 def test_an_attack_through_the_copy_is_as_strong(small_model):
+    from advcli.crafting import resolve
     from advcli.networks import model_file
     from advcli.runtime.reporter import SILENT
-    from advcli.verbs import attack
     from advcli.workspace import inputs
 
     defaults = {one.name: one.default for one in discovery.verb("attack")[1]}
@@ -316,7 +317,7 @@ def test_an_attack_through_the_copy_is_as_strong(small_model):
     file = model_file.read(small_model)
     data = inputs.data_of(file, None, None, **inputs.selection(given))
     settings = {"steps": 10, "step_size": "eps/5"}
-    made = attack.resolve(file, data, discovery.spec("attack", "pgd").bind(settings), given, SILENT)
+    made = resolve.resolve(file, data, discovery.spec("attack", "pgd").bind(settings), given, SILENT)
     assert made.job.search is not made.job.model
     through, plain = (craft(one, data, 0, 100)["success"] for one in (made.job, replace(made.job, search=None)))
     assert 0 < plain.mean() < 1

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from advcli.catalog import discovery
 from advcli.numerics.balls import Ball, distance, tolerance
 from advcli.numerics.quantities import budgets
-from advcli.numerics.rng import SampleRNG
 from advcli.search.job import Job
 from conftest import Halfspace, attacked, near_the_plane
+from small_networks import Affine, Small, pictures
 
 SPECS = discovery.specs("attack")
 CASES = [pytest.param(spec, norm, id=f"{spec.name}-{norm}") for spec in SPECS for norm in spec.traits.norms]
@@ -20,24 +20,6 @@ MINIMAL = [case for case in CASES if case.values[0].traits.kind == "minimal"]
 CLOSE = [case for case in MINIMAL if case.values[0].traits.within]
 TARGETED = [case for case in INFORMED + CLOSE if case.values[0].traits.targeted]
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 12, 20), (1, 1, 7)]
-
-
-class Small(nn.Module):
-    """A network with a bend, for any shape and any number of classes."""
-
-    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(3)
-            self.net = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), 16), nn.ReLU(), nn.Linear(16, classes))
-
-    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
-        return self.net(x)
-
-
-def pictures(shape: tuple[int, ...], count: int = 5) -> Tensor:
-    """Pictures with many pixels that are exactly black or white."""
-    return (torch.rand(count, *shape, generator=torch.Generator().manual_seed(0)) * 3 - 1).clamp(0, 1)
 
 
 def options(spec, norm):
@@ -111,34 +93,6 @@ def test_comes_as_close_to_the_plane_as_it_says(spec, norm, halfspace):
     assert made["success"].all()
     assert (ratio >= 1 - 1e-5).all()
     assert (ratio <= spec.traits.within).all(), ratio
-
-
-class Affine(nn.Module):
-    """Classes split by planes; the exact distance within the box is found by bisection."""
-
-    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
-        super().__init__()
-        size = int(np.prod(shape))
-        self.w = torch.randn(classes, size, generator=torch.Generator().manual_seed(size + classes)) / size**0.5
-
-    def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
-        return (x.flatten(1) - 0.5) @ self.w.T
-
-    def distance(self, x: Tensor, label: Tensor, norm: str) -> Tensor:
-        """The nearest of the half-spaces of the other classes, each alone, in float64."""
-        away = self.w.double()[None] - self.w.double()[label][:, None]
-        point = x.double().flatten(1)[:, None]
-        lead = ((point - 0.5) * away).sum(2)
-        room, size = torch.where(away > 0, 1 - point, point), away.abs()
-        rate = {"l2": size, "linf": torch.ones_like(size)}[norm]
-        low, high = torch.zeros_like(lead), torch.full_like(lead, 1e4)
-        for _ in range(100):
-            middle = (low + high) / 2
-            enough = lead + (size * torch.minimum(middle[:, :, None] * rate, room)).sum(2) >= 0
-            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-        move = torch.minimum(high[:, :, None] * rate, room)
-        far = move.norm(dim=2) if norm == "l2" else move.amax(2)
-        return torch.where(high < 9e3, far, torch.inf).scatter(1, label[:, None], torch.inf).amin(1)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 10])

@@ -8,9 +8,10 @@ from advcli.attacks.boundary import around
 from advcli.catalog import discovery
 from advcli.numerics.rng import SampleRNG
 from advcli.search.bisection import noise, onto_boundary
-from advcli.search.victim import Goal, Tally, Victim
+from advcli.search.goal import Goal
+from advcli.search.victim import Tally, Victim
 from conftest import Halfspace, attacked, near_the_plane
-from test_attacks import Small, pictures
+from small_networks import Small, pictures
 
 SPECS = discovery.specs("attack")
 BLIND = [pytest.param(spec, id=spec.name) for spec in SPECS if spec.traits.has("queries")]

@@ -22,7 +22,7 @@ from advcli.numerics.intervals import lower_bound
 from advcli.numerics.rng import SampleRNG
 from advcli.runtime.reporter import SILENT
 from conftest import Halfspace, attacked
-from test_attacks import Small
+from small_networks import Small
 
 SIGMA, ALPHA, COPIES = 0.1, 0.001, 100_000
 DISTANCES = np.linspace(0.25, 3, 12)  # in sigmas

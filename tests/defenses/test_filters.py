@@ -17,7 +17,7 @@ from advcli.defenses.lowpass import low
 from advcli.errors import CommandError
 from advcli.numerics.fourier import low_mask
 from conftest import attacked
-from test_attacks import Small
+from small_networks import Small
 
 MASKS = ("ideal", "gaussian", "butterworth")
 SIZES = [(1, 28, 28), (3, 32, 32), (3, 12, 20), (1, 13, 5), (3, 35, 33), (3, 7, 3), (3, 1, 7), (1, 1, 1)]

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax, rel_entr, softmax
+from test_training import Interrupting
 from torch import nn
 
 from advcli.catalog import discovery
 from advcli.files import atomic
 from advcli.networks import model_file
-from advcli.networks.build import Dropout
+from advcli.networks.classifier import Dropout
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
 from advcli.training import monitor
 from advcli.training.inner_attack import opponent
 from conftest import Halfspace, near_the_plane
-from test_digits_catalogue import ARCHS, everything, network
-from test_training import Interrupting
+from plain_loop import ARCHS, everything, network
 
 DRAWS = SampleRNG(0, torch.arange(6), ("training", "0"))
 LABEL = torch.tensor([0, 1, 0, 1, 1, 0])

@@ -13,7 +13,7 @@ from advcli.files import atomic
 from advcli.networks import model_file, torchvision_models
 from advcli.numerics.rng import SampleRNG
 from advcli.training.schedule import augmented, course
-from test_data import photographs
+from photographs import photographs
 
 QUICK = ["train", "--arch", "mlp", "--hidden", "16", "--limit", "200", "--epochs", "4"]
 WAYS = {

@@ -12,21 +12,11 @@ from advcli.defending.threshold import threshold_place
 from advcli.errors import InputError
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
-from advcli.networks.rejection import Rejecting, decision, split
+from advcli.networks.rejection import decision, split
 from advcli.numerics.rng import SampleRNG
-from advcli.search.victim import Goal
+from advcli.search.goal import Goal
 from conftest import Halfspace, attacked, near_the_plane
-
-
-class Bright(Rejecting):
-    """Refuses bright pictures: the score is the mean."""
-
-    def __init__(self, model: nn.Module, threshold: float, unit: float = 0.1) -> None:
-        super().__init__(model)
-        self.adopt({"threshold": threshold, "unit": unit})
-
-    def suspicion(self, x, scores, draws):
-        return x.flatten(1).mean(1)
+from small_networks import Bright
 
 
 def test_a_rejection_is_the_largest_logit_exactly_beyond_the_threshold(halfspace):

@@ -7,7 +7,8 @@ from typing import Any
 from advcli.catalog import discovery
 from advcli.errors import CommandError
 from advcli.files.header import NOTHING, Header, from_nothing, short
-from advcli.workspace.inputs import ADVERSARIAL, DEFENDED, MODEL, PERTURBATIONS, find_file, find_folder
+from advcli.workspace.inputs import ADVERSARIAL, DEFENDED, MODEL, PERTURBATIONS
+from advcli.workspace.lookup import find_file, find_folder
 
 BESIDE = (".universal.h5", ".perturbations.h5", ".substitute.safetensors")
 DEFAULT_NAMES = {"train": MODEL, "import": MODEL, "attack": ADVERSARIAL, "defend": DEFENDED}

@@ -1,0 +1,167 @@
+"""Every default of an attack command made explicit: the job, and the header that tells of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from advcli.catalog.registry import Bound, Spec
+from advcli.crafting import substitute, universal
+from advcli.crafting.first_stage import fitting_images
+from advcli.crafting.run import Run
+from advcli.errors import CommandError
+from advcli.files.header import Header
+from advcli.files.provenance import provenance_of
+from advcli.images.dataset import Dataset
+from advcli.networks.fast_copy import swift
+from advcli.networks.memory_format import placed
+from advcli.networks.model_file import ModelFile
+from advcli.networks.rejection import rejects
+from advcli.numerics.balls import tolerance
+from advcli.numerics.quantities import BUDGETS, Budget, budgets
+from advcli.numerics.rng import SampleRNG
+from advcli.runtime import devices
+from advcli.runtime.reporter import Talk
+from advcli.search.job import UNBOUNDED, Job
+from advcli.workspace import outputs
+
+RULES = ("random", "next", "least-likely", "other", "all")
+
+
+EOT = 8
+
+
+START, FIT = ("init", "count"), ("fit_limit",)
+
+
+PROBE = 8  # images
+
+
+RECORDED = ("label", "restarts", "early_stop", "max_queries", "static", "quantize", "rounding", "seed", "precision")
+
+
+def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, talk: Talk) -> Run:
+    """Every default made explicit: the job, and the header that tells of it."""
+    spec, acting = method.spec, substitute.inner(method, given) if method.spec.traits.kind == "substitute" else method
+    where = f"from {images.name}" if spec.traits.has("start") else f"on {images.name}:{images.split}"
+    talk.note(f"attack: {spec.name} {where}, {len(images)} images")
+    norm = str(acting.parameters.get("norm", acting.spec.traits.norms[0]))
+    colour = images.shape[0] == 3
+    wanted: tuple[Budget, ...] = (UNBOUNDED,)
+    if spec.traits.budgeted:
+        if given["eps"] is None:
+            talk.note(f"budget: {norm} {BUDGETS[norm][colour]}, the default of {'colour' if colour else 'grey'} images")
+        wanted = budgets(given["eps"] or BUDGETS[norm][colour])
+    random_model = victim.is_random(static=given["static"])
+    if given["static"] and not victim.defenses:
+        raise CommandError(f"--static: {victim.path} has no defenses to leave out")
+    if given["eot"] and not random_model:
+        raise CommandError(f"--eot: {victim.path} draws no random numbers{' under --static' * given['static']}; leave it out")
+    if given["target"] and given["label"] == "pred":
+        raise CommandError("--label says which class to leave and --target which to reach; give one of them")
+    if given["rounding"] != "nearest" and not given["quantize"]:
+        raise CommandError("--rounding only matters with --quantize")
+    averages = random_model and spec.traits.access != "none" and not spec.traits.has("fits")
+    eot = given["eot"] or (EOT if averages else 1)
+    device = devices.find_device(given["device"])
+    batch_size = devices.default_batch(given["batch_size"], device)
+    target = _target(given["target"], victim.classes)
+    model = placed(victim.module(static=given["static"]), device).requires_grad_(False)
+    job = Job(
+        model=model,
+        method=acting,
+        norm=norm,
+        budgets=wanted,
+        target=target,
+        label=given["label"],
+        seed=given["seed"],
+        device=device,
+        restarts=given["restarts"],
+        early_stop=given["early_stop"] and not spec.traits.has("fits"),
+        eot=eot,
+        random_model=random_model,
+        rejects=rejects(model),
+        max_queries=given["max_queries"],
+        quantize=given["quantize"],
+        rounding=given["rounding"],
+        half=given["precision"] == "bfloat16",
+        store_bytes=given["quantize"] and images.eight_bit,
+        search=quicker(model, images, method, given, device),
+    )
+    plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
+    named = victim.classes[int(target)] if target and plain else target
+    more = [word for words, trait in ((START, "start"), (FIT, "fits")) if spec.traits.has(trait) for word in words]
+    chosen = {k: given[k] for k in (*RECORDED, *more)}
+    texts = [one.text for one in wanted] if spec.traits.budgeted else []
+    made = provenance_of(
+        "attack",
+        method=spec.name,
+        parameters=method.parameters,
+        options={**chosen, "eps": ",".join(texts) or None, "target": named, "eot": eot if random_model else None},
+        parents=[{"role": "model", "digest": victim.digest}],
+        data=images.origin,
+        environment=devices.environment(device, batch_size),
+    )
+    header = {
+        "kind": "adversarial",
+        "classes": list(victim.classes),
+        "split": images.split,
+        "range": [0, 1],
+        "norm": norm,
+        "epsilon": texts,
+        "tolerance": tolerance(max(one.value for one in wanted)) if texts else 0.0,
+        "access": spec.traits.access,
+        "repeated": spec.has("stops"),
+        "victim": {
+            "digest": victim.digest,
+            "weights": victim.bare_weights,
+            "defenses": victim.defenses,
+            "static": given["static"],
+        },
+        "made": made,
+    }
+    return Run(job, images, made, header, batch_size, given["part_size"])
+
+
+def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, given: Header) -> Run:
+    """The same run on what its method lays first, beside the set."""
+    images = fitting_images(victim, run.data, method.spec.traits.kind, given)
+    if method.spec.traits.kind == "substitute":
+        ground = substitute.groundwork(path.with_suffix(substitute.SUFFIX), victim, method, run.job, images, given)
+    else:
+        beside = path.with_suffix(universal.SUFFIX)
+        ground = universal.groundwork(beside, victim, method, run.job, images, run.header, given)
+    outputs.keep_inputs([ground.path], [given["model"], given["fit_data"]])
+    made = {**run.made, "fit": ground.made["fit"]}
+    return replace(run, ground=ground, made=made, header={**run.header, "made": made})
+
+
+def default_target(spec: Spec, talk: Talk) -> str | None:
+    """The target of methods that need one, where none is given."""
+    if spec.traits.targeted != "only":
+        return None
+    rule = "all" if spec.traits.has("start") else "random"
+    talk.note(f"target: {rule}, the default of methods that {'start from nothing' if rule == 'all' else 'need one'}")
+    return rule
+
+
+def quicker(model: nn.Module, images: Dataset, method: Bound, given: Header, device: torch.device) -> nn.Module | None:
+    """A copy of the model for the search, compared with it on the first images; None for what asks hardly anything."""
+    access = method.spec.traits.access
+    if access == "none" or method.spec.traits.kind == "direction":
+        return None
+    x, ids = images.batch(0, PROBE)[0].to(device), torch.from_numpy(images.index[:PROBE]).to(device)
+    draws, half = SampleRNG(given["seed"], ids, ("probe",)), given["precision"] == "bfloat16"
+    return swift(model, x, draws, half=half, gradients=access == "gradient")
+
+
+def _target(text: str | None, classes: tuple[str, ...]) -> str | None:
+    """A rule, or the number of the class that a name or a number means; rules and names go first."""
+    if text is None or text in RULES:
+        return text  # a class that is called like a rule is named by its number
+    if text in classes:
+        return str(classes.index(text))
+    if text.isascii() and text.isdecimal() and int(text) < len(classes):
+        return str(int(text))
+    raise CommandError(f"--target {text}: is no class of the model; it has {', '.join(classes[:12])}, or {', '.join(RULES)}")

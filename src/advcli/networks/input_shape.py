@@ -1,0 +1,61 @@
+"""The input and the number of classes with which an architecture has tensors of given shapes."""
+
+import torch
+from torch import Tensor
+
+from advcli.catalog.registry import Bound
+from advcli.errors import CommandError, InputError
+from advcli.images.dataset import Dataset
+from advcli.networks import build
+
+MOST_CLASSES = 100_000
+
+
+SIZES = (8, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384)  # pixels of pictures that people train on
+
+
+def find_fit(
+    network: Bound, tensors: dict[str, Tensor], input: str | None, source: Dataset | None, where: str
+) -> tuple[tuple[int, int, int], int]:
+    """The input and the number of classes with which the architecture has tensors of these shapes.
+
+    Networks are built without memory for the trial. Where several inputs fit, the user must say which.
+    """
+    shapes = [_shape(input)] if input else [source.shape] if source else _likely_shapes(tensors)
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    counts = sorted({tensor.shape[0] for tensor in tensors.values() if tensor.ndim and 2 <= tensor.shape[0] <= MOST_CLASSES})
+    fits: list[tuple[tuple[int, int, int], int]] = []
+    for shape in shapes:
+        fits += [(shape, count) for count in counts if _shapes_of(network, shape, count) == found]
+        if len({shape for shape, _ in fits}) > 1:
+            some = " and ".join("x".join(map(str, shape)) for shape, _ in fits)
+            raise CommandError(f"{where}: the weights fit images of several sizes ({some}); say which with --input or --data")
+    if not fits:
+        wanted = next((own for shape in shapes for count in counts[:1] if (own := _shapes_of(network, shape, count))), {})
+        raise InputError(f"{where}: the weights do not fit {network.spec.name}: {build.difference(wanted, found)}")
+    return fits[0]
+
+
+def _shapes_of(network: Bound, shape: tuple[int, int, int], count: int) -> dict[str, torch.Size] | None:
+    """Names and shapes of a network's tensors; None where it cannot be built for such images."""
+    try:
+        with torch.device("meta"):
+            return {name: tensor.shape for name, tensor in network(shape, count).state_dict().items()}
+    except CommandError:
+        return None
+
+
+def _likely_shapes(tensors: dict[str, Tensor]) -> list[tuple[int, int, int]]:
+    """Channels as a convolution takes them, the usual ones first, or so many square pixels as a linear layer takes."""
+    depths = {tensor.shape[1] for tensor in tensors.values() if tensor.ndim == 4}
+    widths = {tensor.shape[1] for tensor in tensors.values() if tensor.ndim == 2}
+    if depths:
+        return [(c, size, size) for c in sorted(depths & {1, 3} or depths) for size in SIZES]
+    return [(c, size, size) for c in (1, 3) for size in range(1, 513) if c * size * size in widths]
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    pieces = text.lower().split("x")
+    if len(pieces) != 3 or not all(piece.isascii() and piece.isdecimal() and 0 < int(piece) <= 65536 for piece in pieces):
+        raise CommandError(f"--input {text}: is channels x height x width, such as 3x32x32")
+    return int(pieces[0]), int(pieces[1]), int(pieces[2])

@@ -1,0 +1,30 @@
+"""What a defense that learns is shown with a batch, and a fresh network for it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from advcli.catalog import discovery
+from advcli.networks.classifier import Classifier
+from advcli.numerics.rng import SampleRNG
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a defense that learns is shown with a batch: the labels, its draws, and attacks on any model, one by one."""
+
+    x: Tensor
+    label: Tensor
+    rng: SampleRNG
+    opponents: Sequence[Callable[[nn.Module, Tensor, Tensor, SampleRNG], Tensor]]
+
+    def against(self, model: nn.Module) -> list[Tensor]:
+        """The batch attacked by every opponent."""
+        return [one(model, self.x, self.label, self.rng.fork("against", k)) for k, one in enumerate(self.opponents)]
+
+
+def network_of(text: str, shape: tuple[int, ...], classes: int) -> Classifier:
+    """A fresh network of an architecture of the list, spelled as in cnn:width=16."""
+    spec, typed = discovery.spelled("architecture", text)
+    return Classifier(spec.bind(typed)(shape, classes), [0.0] * shape[0], [1.0] * shape[0])

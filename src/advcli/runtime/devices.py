@@ -1,0 +1,52 @@
+"""Which device computes, with how many threads and images at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import torch
+
+from advcli.errors import CommandError
+
+TINY = 256  # pixels
+
+
+def find_device(name: str) -> torch.device:
+    """cpu, cuda, cuda:1, or auto."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError("neither cpu nor cuda")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0][:90]
+        raise CommandError(f"--device {name}: cannot be used here ({reason}); cpu always can") from None
+    return device
+
+
+@contextmanager
+def threads(shape: tuple[int, int, int]) -> Iterator[None]:
+    """Tiny pictures by one thread: two would only wait for each other, and on a busy machine for very long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if prod(shape) <= TINY else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def environment(device: torch.device, batch_size: int) -> dict[str, Any]:
+    """What may change the last bit and nothing else."""
+    return {
+        "torch": torch.__version__.partition("+")[0],
+        "device": device.type,
+        "threads": torch.get_num_threads() if device.type == "cpu" else 0,
+        "batch_size": batch_size,
+    }
+
+
+def default_batch(batch_size: int | None, device: torch.device) -> int:
+    return batch_size or (64 if device.type == "cpu" else 512)

@@ -1,0 +1,82 @@
+"""What an attack is after: a class to leave or to reach, and how far a decision is from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from advcli.networks.rejection import split
+from advcli.numerics.losses import LOSSES, TOWARDS, log_odds, margin
+
+SURE = 1e-5  # a verdict needs a margin of this share of the largest logit
+
+
+CLEAR, HIDDEN = 1.0, 0.1  # of a model that rejects: the logits' gap, and the excess below zero, that no one climbs on from
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """The class of every sample, to leave or to reach; `source` is the class that it has."""
+
+    label: Tensor
+    targeted: bool = False
+    source: Tensor | None = None
+    rejects: bool = False
+
+    def __getitem__(self, mask: Tensor) -> "Goal":
+        return replace(self, label=self.label[mask], source=None if self.source is None else self.source[mask])
+
+    @property
+    def own(self) -> Tensor:
+        """The class that each sample has."""
+        return self.label if self.source is None else self.source
+
+    def loss(self, objective: str) -> Callable[[Tensor], Tensor]:
+        """What to climb: the loss of the label, or minus that of the target; `logit` is then +z_target."""
+        sign, losses = (-1, TOWARDS) if self.targeted else (1, LOSSES)
+        loss = log_odds if self.rejects and objective == "xent" else losses[objective]
+        return self.climb(lambda scores: sign * loss(scores, self.label))
+
+    def climb(self, loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """A loss of the classes' logits; where the model can reject, until it is won, and less the detector's excess."""
+        if not self.rejects:
+            return loss
+
+        def evading(logits: Tensor) -> Tensor:
+            scores, beyond = split(logits, rejects=True)
+            assert beyond is not None  # it rejects
+            value = loss(scores)
+            return torch.where(self._fooled(scores) > CLEAR, value.detach(), value) - beyond.clamp_min(-HIDDEN)
+
+        return evading
+
+    def _fooled(self, scores: Tensor) -> Tensor:
+        return -margin(scores, self.label) if self.targeted else margin(scores, self.label)
+
+    def margin(self, logits: Tensor, confidence: float = 0.0) -> Tensor:
+        """How far the decision is beyond the goal's boundary: positive where the goal is reached with that confidence."""
+        scores, beyond = split(logits, self.rejects)
+        fooled = self._fooled(scores) - confidence
+        return fooled if beyond is None else torch.minimum(fooled, -beyond)
+
+    def met(self, decided: Tensor) -> Tensor:
+        """Whether decisions alone, -1 for a rejection, reach the goal."""
+        return decided == self.label if self.targeted else (decided != self.label) & (decided >= 0)
+
+    def reached(self, logits: Tensor, confidence: float = 0.0) -> Tensor:
+        """Whether the goal is reached with a margin that no rounding undoes."""
+        return self.margin(logits, confidence) > self.sure(logits)
+
+    def sure(self, logits: Tensor) -> Tensor:
+        """(N,) the margin that no rounding undoes."""
+        return _sure(split(logits, self.rejects)[0])
+
+    def copies(self, count: int) -> "Goal":
+        """The goal of `count` copies of every sample, one after the other."""
+        source = None if self.source is None else self.source.repeat_interleave(count)
+        return replace(self, label=self.label.repeat_interleave(count), source=source)
+
+
+def _sure(scores: Tensor) -> Tensor:
+    return SURE * scores.abs().amax(1)

@@ -1,0 +1,60 @@
+"""Files and folders found by their content: the parents that a header names by digest."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from advcli.datasets.folder import listing_digest
+from advcli.errors import InputError
+from advcli.files import imageset_reader, sandbox
+from advcli.files.header import Header
+from advcli.networks import model_file
+
+FOREIGN = (".pt", ".pth", ".safetensors", ".npz")
+
+
+def find_folder(digest: str, where: Path = Path()) -> str | None:
+    """The folder in `where`, or in a folder of it, with that listing."""
+    near = [p for p in sorted(where.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    inner = [p for folder in near for p in sorted(folder.iterdir()) if p.is_dir()]
+    for one in [*near, *inner]:
+        if listing_digest(one) == digest:
+            return str(one)
+    return None
+
+
+def find_file(digest: str, where: Path = Path()) -> Path | None:
+    """The first file in a folder with that content."""
+    for path, content, _ in files_in(where):
+        if content == digest:
+            with contextlib.suppress(InputError):  # a damaged copy is passed over
+                header_of(path)
+                return path
+    for path in sorted(where.iterdir()):  # weights of other tools have no digest inside
+        with contextlib.suppress(InputError):
+            if path.suffix in FOREIGN and path.is_file() and sandbox.digest_of(path) == digest:
+                return path
+    return None
+
+
+def files_in(where: Path) -> Iterator[tuple[Path, str, Header]]:
+    """(path, digest, header) of advcli's files in a folder, as they state themselves."""
+    for path in sorted(where.iterdir()):
+        try:
+            if path.suffix == ".h5" and path.is_file():
+                with sandbox.regular(path) as file:
+                    yield path, file.read(72)[8:].decode("ascii", "replace"), {}
+            elif path.suffix == ".safetensors" and path.is_file():
+                recipe = model_file.peek(path)
+                yield path, str(recipe.get("digest")), recipe
+        except (InputError, OSError):
+            continue
+
+
+def header_of(path: Path) -> tuple[str, Header]:
+    """(digest, header) of a file of ours, checked against its bytes."""
+    if path.suffix == ".safetensors":
+        model = model_file.read(path)
+        return model.digest, model.recipe
+    with imageset_reader.ImageSet(path) as opened:
+        return opened.digest, opened.header
