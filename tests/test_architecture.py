@@ -18,6 +18,7 @@ LAYERS = [  # a room imports from rooms that stand above it here, and from itsel
     {"networks"},
     {"search"},
     {"training", "evaluation"},
+    {"extend"},
     {"attacks", "defenses", "recipes", "architectures", "datasets", "metrics", "figures"},
     {"workspace"},
     {"crafting", "defending"},
@@ -26,7 +27,7 @@ LAYERS = [  # a room imports from rooms that stand above it here, and from itsel
     {"__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-TOP = {"__init__", "__main__", "errors"}  # the modules that lie in no room
+TOP = {"__init__", "__main__", "errors", "extend"}  # the modules that lie in no room
 LIGHT = ("errors", "catalog", "cli")  # rooms that help is made of: neither torch nor numpy nor h5py
 
 

@@ -634,7 +634,7 @@ def test_a_users_own_universal_method_is_held_to_its_budget(run, model):
     Path("mine.py").write_text(
         '''"""A bright veil."""
 import torch
-from advcli.registry import attack
+from advcli.extend import attack
 
 @attack(family="universal", kind="universal", norms=("linf",), access="none", targeted=False)
 def veil(crowd, eps, *, rng):

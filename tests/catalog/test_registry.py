@@ -57,9 +57,9 @@ def _default(parameter):
 
 
 OWN = '''"""Turns the picture upside down."""
-from advcli.registry import attack
+from advcli.extend import attack
 from typing import Annotated
-from advcli.parameters import Param
+from advcli.extend import Param
 
 @attack(family="mine", kind="direction", norms=("linf",), access="none", targeted=False)
 def upside(victim, x, goal, *, rng, share: Annotated[float, Param("How much.", low=0, high=1)] = 0.5):
@@ -92,7 +92,7 @@ def test_an_unknown_method_names_those_there_are():
 
 ODD = '''"""Odd methods."""
 import torch
-from advcli.registry import attack
+from advcli.extend import attack
 
 def mark(**more):
     return attack(family="mine", **{"kind": "budget", "norms": ("linf",), "access": "none", **more})

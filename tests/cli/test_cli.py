@@ -140,7 +140,7 @@ def test_no_colour_and_no_traceback_as_a_true_process(model):
 
 WAITING = '''"""Noise that waits in its fourth batch until it may go on, so that a test can stop it there, however fast the machine."""
 import pathlib, time
-from advcli.registry import attack
+from advcli.extend import attack
 
 calls = []
 

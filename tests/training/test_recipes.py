@@ -203,7 +203,7 @@ def test_a_target_beyond_the_classes_is_refused(run, folder):
 
 OWN = '''"""Attacks and recipes of one's own."""
 from advcli.errors import AdvcliError
-from advcli.registry import attack, recipe
+from advcli.extend import attack, recipe
 from torch.nn.functional import cross_entropy
 
 @attack(family="mine", kind="budget", norms=("linf",), access="none")

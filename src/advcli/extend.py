@@ -1,0 +1,49 @@
+"""Everything that a method of your own is written with, from one import.
+
+    from advcli.extend import Goal, Param, SampleRNG, Victim, attack
+
+These names stay where they are, whatever moves inside the program; CONTRIBUTING.md shows one method of every kind.
+"""
+
+from advcli.catalog.params import Param
+from advcli.catalog.registry import architecture, attack, defense, metric, recipe, source
+from advcli.evaluation.decisions import Figure, Figures, Verdicts, rate
+from advcli.images.dataset import Dataset
+from advcli.networks.certified import Certified
+from advcli.networks.classifier import Dropout
+from advcli.networks.filtered import Filtered
+from advcli.networks.lesson import Lesson, network_of
+from advcli.networks.rejection import Rejecting
+from advcli.numerics.balls import Ball, distance
+from advcli.numerics.rng import SampleRNG
+from advcli.search.best import Best, take
+from advcli.search.goal import Goal
+from advcli.search.victim import Victim
+
+__all__ = [
+    "Ball",
+    "Best",
+    "Certified",
+    "Dataset",
+    "Dropout",
+    "Figure",
+    "Figures",
+    "Filtered",
+    "Goal",
+    "Lesson",
+    "Param",
+    "Rejecting",
+    "SampleRNG",
+    "Verdicts",
+    "Victim",
+    "architecture",
+    "attack",
+    "defense",
+    "distance",
+    "metric",
+    "network_of",
+    "rate",
+    "recipe",
+    "source",
+    "take",
+]
