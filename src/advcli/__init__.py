@@ -30,6 +30,10 @@ def __getattr__(name: str) -> Any:
     """A verb is loaded when it is asked for: `import advcli` alone is instant."""
     if name not in __all__:
         raise AttributeError(f"module 'advcli' has no attribute {name!r}")
-    from advcli.catalog import discovery
+    from advcli.verbs import call
 
-    return discovery.verb_function(name.rstrip("_"))
+    return call.function(name.rstrip("_"))
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

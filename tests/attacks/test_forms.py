@@ -631,7 +631,7 @@ def test_apply_takes_universal_perturbations_for_these_images_only(run, model):
 
 
 def test_a_users_own_universal_method_is_held_to_its_budget(run, model):
-    Path("mine.py").write_text(
+    Path("veils.py").write_text(
         '''"""A bright veil."""
 import torch
 from advcli.extend import attack
@@ -645,11 +645,11 @@ def many(crowd, eps, *, rng):
     return torch.zeros(2, *crowd.shape)
 '''
     )
-    ran = run("attack", "--method", "mine:veil", "--eps", "0.25", "--limit", "10")
+    ran = run("attack", "--method", "veils:veil", "--eps", "0.25", "--limit", "10")
     assert ran.code == 0, ran.err
     assert run("verify", "adversarial.h5", "adversarial.universal.h5").code == 0
     with ImageSet("adversarial.universal.h5") as fitted:
         assert float(fitted.rows("images", 0, 1).max()) == 0.25
-    ran = run("attack", "--method", "mine:many", "-o", "m.h5")
+    ran = run("attack", "--method", "veils:many", "-o", "m.h5")
     assert ran.code == 2
-    assert "mine:many returned" in ran.err
+    assert "veils:many returned" in ran.err

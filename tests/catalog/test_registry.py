@@ -37,25 +37,6 @@ def test_one_word_has_one_meaning_everywhere():
                 assert seen.setdefault(one.name, (one.type,))[0] == one.type
 
 
-@pytest.mark.parametrize("verb", ["train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export"])
-def test_a_verbs_options_are_read_from_its_function(verb):
-    import inspect
-
-    function = discovery.verb_function(verb)
-    doc, options = discovery.verb(verb)
-    assert doc == inspect.getdoc(function)
-    found = inspect.signature(function, eval_str=True).parameters
-    names = [n for n, p in found.items() if p.kind is not p.VAR_KEYWORD and n != "talk"]
-    assert [one.name for one in options] == names
-    for one in options:
-        assert one.param.help
-        assert one == discovery.option(one.name, found[one.name].annotation, _default(found[one.name]))
-
-
-def _default(parameter):
-    return None if parameter.default is parameter.empty else parameter.default
-
-
 OWN = '''"""Turns the picture upside down."""
 from advcli.extend import attack
 from typing import Annotated

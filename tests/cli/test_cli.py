@@ -120,7 +120,7 @@ def test_an_attack_in_an_empty_folder_trains_first_and_says_so(folder):
 
 
 def test_a_classifier_of_torchvisions_is_opened_by_a_fresh_process(folder):
-    from test_data import photographs
+    from photographs import photographs
 
     photographs(Path("photos"), count=3, size=64)
     for arch in ("mobilenet_v3_small", "shufflenet_v2_x0_5"):

@@ -307,13 +307,14 @@ def test_the_command_searches_through_a_copy_and_writes_the_same_bytes_twice(run
 
 
 def test_an_attack_through_the_copy_is_as_strong(small_model):
+    from advcli.catalog.requests import AttackRequest
     from advcli.crafting import resolve
     from advcli.networks import model_file
     from advcli.runtime.reporter import SILENT
     from advcli.workspace import inputs
 
-    defaults = {one.name: one.default for one in discovery.verb("attack")[1]}
-    given = inputs.checked("attack", {**defaults, "method": "pgd", "device": "cpu", "limit": 100, "eps": "0.1"})
+    asked = AttackRequest(method="pgd", device="cpu", limit=100, eps="0.1")
+    given = {**vars(asked)}
     file = model_file.read(small_model)
     data = inputs.data_of(file, None, None, **inputs.selection(given))
     settings = {"steps": 10, "step_size": "eps/5"}

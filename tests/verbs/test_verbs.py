@@ -17,6 +17,7 @@ from advcli.datasets.digits import digits
 from advcli.errors import InputError
 from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet
+from advcli.networks import model_file
 
 
 def columns(name: str) -> dict[str, np.ndarray]:
@@ -69,7 +70,7 @@ def test_a_sweep_writes_a_row_for_every_budget_and_each_original_once(run, model
 def test_stored_predictions_and_successes_are_those_of_the_stored_images(run, model):
     run("attack", "--method", "pgd", "--eps", "0.05,0.2", "--steps", "5")
     made = columns("adversarial.h5")
-    net = advcli.workspace.inputs.modelfile.read(model).module()
+    net = model_file.read(model).module()
     with torch.no_grad():
         said = net(torch.from_numpy(made["images"])).argmax(1).numpy()
     np.testing.assert_array_equal(said, made["prediction"])
@@ -492,7 +493,7 @@ def test_the_score_form_climbs_the_score_of_the_target(run, model):
     """S0-A1: F_t(x') >= F_t(x) on at least 99 % of images at eps 0.01."""
     run("attack", "--method", "fgsm", "--objective", "logit", "--target", "next", "--eps", "0.01", "--limit", "300")
     made = columns("adversarial.h5")
-    net, rows_ = advcli.workspace.inputs.modelfile.read(model).module(), np.arange(300)
+    net, rows_ = model_file.read(model).module(), np.arange(300)
     with torch.no_grad():
         before, after = (net(torch.from_numpy(made[name]))[rows_, made["target"]] for name in ("originals", "images"))
     attacked = made["clean_prediction"] == made["labels"]

@@ -107,37 +107,10 @@ def spelled(role: str, text: str) -> tuple[Spec, dict[str, object]]:
     return found, typed
 
 
-def verb_stem(name: str) -> str:
-    """The name of a verb's module in `verbs/` and of its function: `import` is a keyword of Python."""
-    return "import_" if name == "import" else name
-
-
-def verb_function(name: str) -> Callable[..., Any]:
-    """A verb's function; only now is its module imported."""
-    stem = verb_stem(name)
-    function: Callable[..., Any] = getattr(importlib.import_module(f"advcli.verbs.{stem}"), stem)
-    return function
-
-
-@cache
-def verb(name: str) -> tuple[str, tuple[Option, ...]]:
-    """The docstring and the parameters of a verb's function in `verbs/`."""
-    stem = verb_stem(name)
-    path = PACKAGE / "verbs" / f"{stem}.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == stem:
-            return ast.get_docstring(node) or "", _options(node, given=("talk",))
-    raise TypeError(f"{path.name}: no function {stem}")
-
-
-def _options(node: ast.FunctionDef, given: tuple[str, ...] = GIVEN) -> tuple[Option, ...]:
-    found, args = [], node.args
-    if args.args and args.args[0].arg in ("files", "file"):  # a verb's positional argument
-        default = _value(args.defaults[0]) if args.defaults else None
-        found.append(option(args.args[0].arg, _annotation(args.args[0].annotation), default))
-    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
-        if arg.arg not in given:
+def _options(node: ast.FunctionDef) -> tuple[Option, ...]:
+    found = []
+    for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+        if arg.arg not in GIVEN:
             found.append(option(arg.arg, _annotation(arg.annotation), None if default is None else _value(default)))
     return tuple(found)
 

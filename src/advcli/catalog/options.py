@@ -46,7 +46,6 @@ Precision = Annotated[
     Literal["float32", "bfloat16"], Param("Arithmetic of the search; verdicts are always float32.", needs="gradient")
 ]
 Output = Annotated[str | None, Param("Where to write the result.", form="PATH", short="-o")]
-Method = Annotated[str, Param("The method: one of those listed, or package.module:function of your own.", form="NAME")]
 Allow = Annotated[
     tuple[str, ...], Param("Run this code of your own where a model file names it; may be repeated.", form="MODULE:FUNCTION")
 ]

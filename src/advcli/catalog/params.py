@@ -20,6 +20,7 @@ class Param:
     form: str | None = None  # what may be written: a key of FORMS, or a metavar
     needs: str | None = None  # the trait of a method without which the option would do nothing
     short: str | None = None  # a one-letter name
+    chooses: str | None = None  # the role of the methods that it names
 
 
 FORMS: dict[str, Callable[[str], object]] = {"SWEEP": budgets, "BUDGET": budget, "LENGTH": step_length}
@@ -39,6 +40,13 @@ class Option:
     @property
     def flag(self) -> str:
         return "--" + self.name.rstrip("_").replace("_", "-")
+
+    @property
+    def python_type(self) -> Any:
+        """The annotation of the keyword in Python."""
+        each: Any = Literal[self.choices] if self.choices else self.type
+        whole: Any = tuple[each, ...] if self.many else each
+        return whole if self.default is not None else whole | None
 
     @property
     def written(self) -> str:

@@ -13,17 +13,18 @@ import typer
 
 from advcli.catalog import discovery
 from advcli.catalog.params import Option, Param
+from advcli.catalog.requests import REQUESTS
 from advcli.cli import methods, options, render, report
 from advcli.cli.help import Command, Group
 from advcli.errors import AdvcliError, CommandError
 from advcli.runtime import allocator, interrupts
 from advcli.runtime.version import __version__
+from advcli.verbs.call import call
 
-VERBS = ("train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export")
 JSON = Option("json", bool, False, Param("Print one JSON document on stdout."))
 QUIET = Option("quiet", bool, False, Param("Only warnings and errors on stderr."))
 DEBUG = Option("debug", bool, False, Param("Show the traceback of a failure."))
-SHARED = tuple((one, options.HEADING[one.name]) for one in (JSON, QUIET, DEBUG))
+SHARED = tuple((one, "Output") for one in (JSON, QUIET, DEBUG))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +85,7 @@ def program(args: list[str]) -> int:
         raise BrokenPipeError from None
     except typer.TyperException as error:
         name = getattr(error, "option_name", None)
-        if name and type(error).__name__ == "NoSuchOption" and verb in VERBS:
+        if name and type(error).__name__ == "NoSuchOption" and verb in REQUESTS:
             specs = options.chosen(verb, words)
             raise options.refusal(name, verb, specs, options.signature(verb, specs)) from None
         raise
@@ -116,8 +117,8 @@ def build(verb: str | None, args: Sequence[str], answer: list[int], failures: li
     ) -> None:
         """How robust is this image classifier, really?"""
 
-    for name in VERBS:
-        summary = discovery.verb(name)[0].partition("\n")[0]
+    for name in REQUESTS:
+        summary = REQUESTS[name].summary().partition("\n")[0]
         if name == verb:
             app.command(name, cls=Command, help=_help(name, args), epilog=_epilog(name, args))(
                 _command(name, args, answer, failures)
@@ -136,8 +137,8 @@ def _version(value: bool) -> None:
 
 def _help(verb: str, args: Sequence[str]) -> str:
     """The verb's help, and that of the method that is named on the line."""
-    text = discovery.verb(verb)[0]
-    for name, role in options.CHOICES.get(verb, {}).items():
+    text = REQUESTS[verb].summary()
+    for name, role in REQUESTS[verb].choices().items():
         for one in options.values_of(f"--{name}", args) if not _completing() else ():
             spec = discovery.spec(role, one)
             paper = getattr(spec.traits, "paper", "")
@@ -147,12 +148,12 @@ def _help(verb: str, args: Sequence[str]) -> str:
 
 def _epilog(verb: str, args: Sequence[str]) -> str | None:
     """The methods to choose from, where none is named yet."""
-    return None if _named(verb, args) or verb not in options.CHOICES else methods.by_family(verb)
+    return None if _named(verb, args) or not REQUESTS[verb].choices() else methods.by_family(verb)
 
 
 def _named(verb: str, args: Sequence[str]) -> bool:
     """Whether the line names a method."""
-    return any(options.values_of(f"--{name}", args) for name in options.CHOICES.get(verb, {}))
+    return any(options.values_of(f"--{name}", args) for name in REQUESTS[verb].choices())
 
 
 def _command(verb: str, args: Sequence[str], answer: list[int], failures: list[BaseException]) -> Callable[..., None]:
@@ -168,7 +169,7 @@ def _command(verb: str, args: Sequence[str], answer: list[int], failures: list[B
             failures.append(error)
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads it
-        [options.parameter(one, heading, verb) for one, heading in known]
+        [options.parameter(one, heading) for one, heading in known]
     )
     return run
 
@@ -178,11 +179,9 @@ def execute(verb: str, given: dict[str, Any]) -> int:
     as_json, talk = given.pop("json", False), render.Console(quiet=given.pop("quiet", False))
     given.pop("debug", None)
     allocator.keep_freed()
-    function = discovery.verb_function(verb)
-    first = [given.pop(name) for name in options.POSITIONAL if name in given]
-    if verb in ("show", "verify") and not first:
+    if verb in ("show", "verify") and not given.get("files"):
         raise CommandError(f"name the files to {verb}: advcli {verb} FILE ...")
-    result = function(*first, **given, talk=talk)
+    result = call(verb, given, talk)
     print(_document(result) if as_json else _text(verb, result), flush=True)
     return 0 if getattr(result, "passed", True) else 1
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from advcli.catalog import discovery
-from advcli.cli.options import CHOICES
+from advcli.catalog.requests import REQUESTS
 from advcli.cli.text_tables import table
 
 LISTS = {
@@ -65,11 +65,11 @@ def _table(role: str) -> str:
 
 def by_family(verb: str) -> str:
     """The methods that a verb can choose from, for the end of its help."""
-    blocks = []
-    for option, role in CHOICES[verb].items():
+    blocks, choices = [], REQUESTS[verb].choices()
+    for option, role in choices.items():
         rows = sorted(
             ((getattr(s.traits, "family", ""), s) for s in discovery.specs(role)), key=lambda pair: (pair[0], pair[1].name)
         )
         lines = [{f"--{option}": f"  {s.name}", "family": family, "": s.summary} for family, s in rows]
         blocks.append(table(lines))
-    return "\n\n".join(blocks) + f"\n\nThe options of one of them: advcli {verb} --{next(iter(CHOICES[verb]))} NAME --help"
+    return "\n\n".join(blocks) + f"\n\nThe options of one of them: advcli {verb} --{next(iter(choices))} NAME --help"

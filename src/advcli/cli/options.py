@@ -1,6 +1,6 @@
 """Where the vocabulary meets Typer: a verb and its chosen methods become one command's options.
 
-No list of options is written here. The verb's own parameters come from its function in `verbs/`, the method's from
+No list of options is written here. The verb's own come from its request in `catalog/requests.py`, the method's from
 the file that `--method` (or `--recipe`, `--arch`, `--metric`) names in the arguments; only those are offered.
 """
 
@@ -13,29 +13,12 @@ import typer
 from advcli.catalog import discovery
 from advcli.catalog.params import Option
 from advcli.catalog.registry import Spec
+from advcli.catalog.request import POSITIONAL
+from advcli.catalog.request_parts import HEADINGS
+from advcli.catalog.requests import REQUESTS
 from advcli.errors import CommandError
 
-# Which options of a verb choose a method of which role, and what is chosen where nothing is said.
-CHOICES: dict[str, dict[str, str]] = {
-    "train": {"recipe": "recipe", "arch": "architecture"},
-    "attack": {"method": "attack"},
-    "defend": {"method": "defense"},
-    "evaluate": {"metric": "metric"},
-    "import": {"arch": "architecture"},
-}
-POSITIONAL = ("files", "file")
-COMMON = "Options"
 OWN = "Options of "
-# Headings of the words that most verbs share; a word that stands nowhere here comes under COMMON.
-HEADINGS = {
-    "Data": "data split limit per_class classes image_size resize data_dir download",
-    "Training": "epochs optimizer lr schedule momentum weight_decay clip ema augment preprocess keep patience stop_at "
-    "teacher weights pretrained freeze_until",
-    "Strength": "norm eps target label restarts early_stop max_queries static eot quantize rounding precision",
-    "Running": "seed batch_size part_size device allow dry_run",
-    "Output": "output perturbations force json quiet debug",
-}
-HEADING = {word: heading for heading, words in HEADINGS.items() for word in words.split()}
 
 
 def values_of(flag: str, args: Sequence[str]) -> list[str]:
@@ -51,9 +34,8 @@ def values_of(flag: str, args: Sequence[str]) -> list[str]:
 
 def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[Spec]:
     """The methods that the arguments choose; of a half-typed line, those whose names are whole."""
-    _, options = discovery.verb(verb)
-    found = []
-    for name, role in CHOICES.get(verb, {}).items():
+    options, found = REQUESTS[verb].options(), []
+    for name, role in REQUESTS[verb].choices().items():
         default = next(one.default for one in options if one.name == name)
         names = list(dict.fromkeys(values_of(f"--{name}", args))) or ([default] if default and isinstance(default, str) else [])
         if len(names) > 1 and not next(one.many for one in options if one.name == name):
@@ -71,11 +53,10 @@ def applies(one: Option, specs: Sequence[Spec]) -> bool:
 
 def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:
     """Every option of the command, with the heading that it stands under; those of the chosen methods first."""
-    _, options = discovery.verb(verb)
+    request = REQUESTS[verb]
     own = [(one, f"{OWN}{spec.name}") for spec in specs for one in spec.options]
-    order = [COMMON, *HEADINGS]
-    common = [(one, HEADING.get(one.name, COMMON)) for one in options if applies(one, specs)]
-    found = own + sorted(common, key=lambda pair: order.index(pair[1]))
+    common = [(one, request.heading_of(one.name)) for one in request.options() if applies(one, specs)]
+    found = own + sorted(common, key=lambda pair: HEADINGS.index(pair[1]))
     names = [one.name for one, _ in found]
     for name in names:
         if names.count(name) > 1:
@@ -85,7 +66,7 @@ def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:
     return found
 
 
-def parameter(one: Option, heading: str, verb: str) -> inspect.Parameter:
+def parameter(one: Option, heading: str) -> inspect.Parameter:
     """One option as Typer reads it. Nothing is a default: what was not typed stays with the verb."""
     more: dict[str, Any] = {"help": described(one), "rich_help_panel": heading, "show_default": False}
     if one.name in POSITIONAL:
@@ -98,7 +79,7 @@ def parameter(one: Option, heading: str, verb: str) -> inspect.Parameter:
         return _parameter(one.name, Annotated[bool | None, typer.Option(flags, **more)], None)
     names = [one.flag] + ([one.param.short] if one.param.short else [])
     kind = list[str] | None if one.many else str | None
-    info = typer.Option(*names, metavar=one.written, autocompletion=completer(one, verb), **more)
+    info = typer.Option(*names, metavar=one.written, autocompletion=completer(one), **more)
     return _parameter(one.name, Annotated[kind, info], None)
 
 
@@ -106,9 +87,9 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
-def completer(one: Option, verb: str) -> Callable[[str], list[str]] | None:
+def completer(one: Option) -> Callable[[str], list[str]] | None:
     """What Tab offers: the words of a choice, or the names of the methods."""
-    role = CHOICES.get(verb, {}).get(one.name)
+    role = one.param.chooses
     if role is None and not one.choices:
         return None
 
@@ -145,5 +126,5 @@ def refusal(option_name: str, verb: str, specs: Sequence[Spec], options: Sequenc
     has = f"; {who} has {', '.join(own)}" if own else ""
     return CommandError(
         f"{who} has no option {option_name}{f' (did you mean {near[0]}?)' if near else ''}{has}\n"
-        f"see: advcli {verb}{''.join(f' --{c} {s.name}' for c, s in zip(CHOICES.get(verb, {}), specs, strict=False))} --help"
+        f"see: advcli {verb}{''.join(f' --{c} {s.name}' for c, s in zip(REQUESTS[verb].choices(), specs, strict=False))} --help"
     )

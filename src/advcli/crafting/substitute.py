@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
+from advcli.catalog.requests import TrainRequest
 from advcli.crafting.first_stage import Groundwork, recorded
 from advcli.errors import CommandError
 from advcli.files.header import Header
@@ -165,7 +166,7 @@ class School:
             pixels=pixels,
         )
         recipe = discovery.spec("recipe", "standard")
-        loop: dict[str, Any] = {one.name: one.default for one in discovery.verb("train")[1]}
+        loop: dict[str, Any] = {one.name: one.default for one in TrainRequest.options()}
         given = {**loop, "epochs": epochs, "lr": RATES["adam"], "seed": self.job.seed, "batch_size": BATCH}
         loss = partial(recipe.load(), **recipe.bind({}).parameters)
         return Plan(images, None, loss, recipe.given, self.pupil, [], given, epochs, self.job.device)

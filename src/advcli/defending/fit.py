@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
+from advcli.catalog.requests import TrainRequest
 from advcli.defending.threshold import Calibration
 from advcli.errors import InputError
 from advcli.files.header import Header
@@ -102,7 +102,7 @@ def prepared(bound: Bound, base: ModelFile, given: dict[str, Any], talk: Talk) -
             raise InputError(
                 f"{data.name}:{data.split}: holds {data.kind} images; a defense learns from clean ones of the train split"
             )
-        loop = {one.name: one.default for one in discovery.verb("train")[1]}
+        loop = {one.name: one.default for one in TrainRequest.options()}
         own = {"epochs": find_epochs(given["epochs"], len(data)), "lr": given["lr"] or RATES["adam"], "seed": given["seed"]}
         settings = {**loop, **own, "batch_size": given["batch_size"] or 64}
         lessons = Lessons(data, [opponent(one, base.shape[0]) for one in given["against"]], settings, device, talk)

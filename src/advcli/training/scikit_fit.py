@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from advcli.catalog import discovery
+from advcli.catalog.requests import TrainRequest
 from advcli.errors import CommandError
 from advcli.networks import classifier
 from advcli.networks.scikit_learn import Fitted
@@ -29,7 +29,7 @@ def is_fitted(plan: Plan) -> bool:
 
 def refuse_loop_options(given: dict[str, Any]) -> None:
     """Options of the loop would do nothing."""
-    for one in discovery.verb("train")[1]:
+    for one in TrainRequest.options():
         if one.name in LOOP and given[one.name] != one.default:
             raise CommandError(f"{given['arch']} has no option {one.flag}: scikit-learn fits it, no loop trains it")
 

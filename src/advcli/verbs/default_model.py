@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from advcli.catalog.requests import TrainRequest
 from advcli.errors import InputError
 from advcli.networks import model_file
 from advcli.networks.model_file import ModelFile
@@ -16,5 +17,5 @@ def open_model(path: str | None, talk: Talk, *, dry_run: bool = False) -> ModelF
         if dry_run:
             raise InputError(f"{MODEL}: not here, and a dry run trains none; make one with: advcli train")
         talk.note(f"no {MODEL} here: training the small default first (advcli train)")
-        train(talk=talk)
+        train(TrainRequest(), {}, talk)
     return model_file.read(path or MODEL)

@@ -7,26 +7,8 @@ import torch
 from torch import nn
 
 from advcli.catalog import discovery
-from advcli.catalog.options import (
-    Allow,
-    BatchSize,
-    Device,
-    DryRun,
-    Files,
-    FitData,
-    FitDir,
-    FitEpochs,
-    FitLimit,
-    FitRate,
-    Force,
-    Members,
-    Method,
-    Model,
-    Opponents,
-    Output,
-    Seed,
-)
 from advcli.catalog.registry import Bound
+from advcli.catalog.requests import DefendRequest
 from advcli.defending import filter_files, fit
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic
@@ -43,46 +25,22 @@ from advcli.verbs.default_model import open_model
 from advcli.workspace import inputs, outputs
 
 
-def defend(
-    files: Files = (),
-    *,
-    model: Model = None,
-    method: Method = "squeeze",
-    member: Members = (),
-    data: FitData = None,
-    limit: FitLimit = None,
-    data_dir: FitDir = None,
-    against: Opponents = ("fgsm",),
-    epochs: FitEpochs = None,
-    lr: FitRate = None,
-    seed: Seed = 0,
-    batch_size: BatchSize = None,
-    device: Device = "auto",
-    allow: Allow = (),
-    output: Output = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    talk: Talk = SILENT,
-    **options: object,
-) -> list[Path] | Estimate:
-    """Put a defense around a model, or filter images.
-
-    The result is defended.safetensors, or F.filtered.h5 beside each F.h5.
-    """
-    given = inputs.checked("defend", {k: v for k, v in locals().items() if k not in ("options", "talk")})
-    bound = discovery.spec("defense", method).bind(options)
+def defend(asked: DefendRequest, own: dict[str, object], talk: Talk = SILENT) -> list[Path] | Estimate:
+    """Put a defense around a model, or filter images."""
+    given = {**vars(asked)}
+    bound = discovery.spec("defense", asked.method).bind(own)
     traits = bound.spec.traits
-    if files and model:
+    if asked.files and asked.model:
         raise CommandError("give files to filter, or --model to defend, not both")
     if traits.members and not given["member"]:
-        raise CommandError(f"{method}: name the other models with --member")
-    inputs.refuse_idle(bound.spec, discovery.verb("defend")[1], given)
-    if output and len(given["files"]) > 1:
+        raise CommandError(f"{asked.method}: name the other models with --member")
+    asked.refuse_idle(bound.spec)
+    if asked.output and len(given["files"]) > 1:
         raise CommandError("-o names one file; without it every filtered set lies beside its source")
-    if files and (traits.members or traits.learns or traits.rejects or not traits.filters):
-        raise CommandError(f"{method}: is no filter of images by itself; give it --model, and evaluate that on the files")
-    if files:
-        if dry_run:
+    if asked.files and (traits.members or traits.learns or traits.rejects or not traits.filters):
+        raise CommandError(f"{asked.method}: is no filter of images by itself; give it --model, and evaluate that on the files")
+    if asked.files:
+        if asked.dry_run:
             return filter_files.estimate(given["files"])
         return [filter_files.filtered(Path(file), bound, given, talk) for file in given["files"]]
     return _wrap(bound, given, talk)

@@ -4,28 +4,11 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from advcli.catalog import discovery
-from advcli.catalog.options import (
-    Allow,
-    BatchSize,
-    Classes,
-    Data,
-    DataDir,
-    Device,
-    Download,
-    Files,
-    ImageSize,
-    Limit,
-    Models,
-    PerClass,
-    Resize,
-    Seed,
-    Split,
-)
-from advcli.catalog.params import Param
 from advcli.catalog.registry import Bound, refuse_unknown
+from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import CommandError, InputError
 from advcli.evaluation import noise_votes
 from advcli.evaluation.comparison import comparisons
@@ -53,56 +36,21 @@ class Report:
         return {"rows": self.rows}
 
 
-def evaluate(
-    files: Files = (),
-    *,
-    model: Models = (),
-    data: Data = None,
-    split: Split = None,
-    limit: Limit = None,
-    per_class: PerClass = None,
-    classes: Classes = None,
-    image_size: ImageSize = None,
-    resize: Resize = None,
-    data_dir: DataDir = None,
-    download: Download = False,
-    metric: Annotated[
-        tuple[str, ...],
-        Param("A metric; may be repeated. [default: accuracy, success; coverage where models can reject]", form="NAME"),
-    ] = (),
-    pixels: Annotated[
-        Literal["stored", "8-bit", "both"], Param("Judge the pixels as they are stored, rounded to 8 bits, or both side by side.")
-    ] = "stored",
-    compare: Annotated[bool, Param("Test every further model against the first on the same images (McNemar).")] = False,
-    wide: Annotated[bool, Param("Print one line for each model, set and budget, with the metrics side by side.")] = False,
-    fail_under: Annotated[
-        tuple[str, ...], Param("Exit 1 below this: accuracy=0.9 or robust_accuracy=0.45.", form="METRIC=X")
-    ] = (),
-    draws: Annotated[int, Param("Fresh draws of a random defense; the spread is shown.", low=1)] = 3,
-    seed: Seed = 1,
-    batch_size: BatchSize = None,
-    device: Device = "auto",
-    allow: Allow = (),
-    talk: Talk = SILENT,
-    **options: object,
-) -> Report:
-    """Measure models on clean and adversarial images.
-
-    Accuracy and success with exact intervals, and beside each figure the threat model it holds under.
-    """
-    given = inputs.checked("evaluate", {k: v for k, v in locals().items() if k not in ("options", "talk")})
+def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT) -> Report:
+    """Measure models on clean and adversarial images."""
+    given = {**vars(asked)}
     discovery.allow(given["allow"])
     bars = [_bar(text) for text in given["fail_under"]]
-    metrics = chosen(given["metric"], options)
+    metrics = chosen(given["metric"], own)
     if any(name == "accuracy" for name, _ in bars) and not any(one.spec.name == "accuracy" for one in metrics):
         raise CommandError("--fail-under accuracy: needs --metric accuracy among the metrics")
     models = [read(path) for path in dict.fromkeys(given["model"])] or _default_models(talk)
-    if compare and len(models) < 2:
+    if asked.compare and len(models) < 2:
         raise CommandError("--compare: needs two models; give --model twice, the one to compare with first")
     rows: list[dict[str, Any]] = []
     standings: list[Standing] = []
     worst, facts, needs = (
-        Worst(both=pixels == "both"),
+        Worst(both=asked.pixels == "both"),
         Facts(models, given),
         {need for one in metrics for need in one.spec.traits.needs},
     )
@@ -122,16 +70,16 @@ def evaluate(
     for bound in silent:
         what = "models that can reject" if "score" in bound.spec.traits.needs else f"{bound.spec.traits.of} sets"
         talk.warn(f"{bound.spec.name}: speaks of {what} only, and there is none here")
-    asked = any(name == "robust_accuracy" for name, _ in bars)
-    if asked or any(bound.spec.name == "accuracy" for bound in metrics):
-        rows += worst.rows(asked=asked)
-    if compare:
+    bar = any(name == "robust_accuracy" for name, _ in bars)
+    if bar or any(bound.spec.name == "accuracy" for bound in metrics):
+        rows += worst.rows(asked=bar)
+    if asked.compare:
         found = comparisons([*standings, *(one for one, _ in worst.standings())], str(models[0].path))
         if not found:
             talk.warn("--compare: the models saw no image in common; give both the same --data or files")
         rows += found
     failed = [name for name, bar in bars if not _passes(name, bar, rows, talk)]  # every bar is looked at, and said
-    return Report(rows, passed=not failed, wide=wide)
+    return Report(rows, passed=not failed, wide=asked.wide)
 
 
 def as_asked(subjects: list[Subject], pixels: str) -> list[Subject]:

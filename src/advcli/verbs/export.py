@@ -2,14 +2,12 @@
 
 import io
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
 from PIL import Image
 
-from advcli.catalog.options import Force, Output
-from advcli.catalog.params import Param
+from advcli.catalog.requests import ExportRequest
 from advcli.errors import CommandError
 from advcli.files import atomic
 from advcli.files.imageset_reader import ImageSet
@@ -18,29 +16,20 @@ from advcli.numerics.pixels import as_bytes
 from advcli.runtime.reporter import SILENT, Talk
 
 
-def export(
-    file: Annotated[str, Param("A model file or an image set.", form="FILE")],
-    *,
-    output: Output = None,
-    force: Force = False,
-    talk: Talk = SILENT,
-) -> Path:
-    """Write files for other tools.
-
-    A model as .pt; an image set as .npz, or with -o FOLDER as pictures in class folders.
-    """
-    source = Path(file)
+def export(asked: ExportRequest, talk: Talk = SILENT) -> Path:
+    """Write files for other tools."""
+    source = Path(asked.file)
     if source.suffix == ".safetensors":
-        path = Path(output or source.with_suffix(".pt"))
+        path = Path(asked.output or source.with_suffix(".pt"))
         if path.suffix not in (".pt", ".pth"):
             raise CommandError(f"-o {path}: a model goes to a name.pt")
-        _free(path, force=force)
+        _free(path, force=asked.force)
         data = io.BytesIO()
         torch.save(model_file.read(source).tensors, data)
         atomic.write(path, [data.getvalue()])
         return path
-    path = Path(output or source.with_suffix(".npz"))
-    _free(path, force=force)
+    path = Path(asked.output or source.with_suffix(".npz"))
+    _free(path, force=asked.force)
     with ImageSet(source) as opened:
         if path.suffix == ".npz":
             _npz(opened, path)

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from advcli.catalog import discovery
-from advcli.catalog.options import DataDir, Download, Force, ImageSize, Output, Resize, Split
-from advcli.catalog.params import Param
 from advcli.catalog.registry import Bound
+from advcli.catalog.requests import ImportRequest
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
@@ -27,44 +26,19 @@ IMAGES = "images.h5"
 BATCH = 256
 
 
-def import_(
-    file: Annotated[
-        str, Param("A state_dict (.pt, .pth, .safetensors), or pictures: .npz or a folder of class folders.", form="FILE")
-    ],
-    *,
-    arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME")] = None,
-    input: Annotated[
-        str | None, Param("Channels, height and width of its images. [default: guessed from the weights]", form="CxHxW")
-    ] = None,
-    classes: Annotated[str | None, Param("Names of the classes, in the order of the outputs.", form="NAME,...")] = None,
-    mean: Annotated[str | None, Param("Mean of each channel that the network was trained with.", form="X,...")] = None,
-    std: Annotated[str | None, Param("Standard deviation of each channel.", form="X,...")] = None,
-    data: Annotated[str | None, Param("The data set that it was trained on, for its classes' names.", form="DATA")] = None,
-    split: Split = None,
-    image_size: ImageSize = None,
-    resize: Resize = None,
-    data_dir: DataDir = None,
-    download: Download = False,
-    output: Output = None,
-    force: Force = False,
-    talk: Talk = SILENT,
-    **options: object,
-) -> Path:
-    """Turn foreign weights into a model file, or foreign pictures into an image set.
-
-    The result is model.safetensors or images.h5. Nothing in the file is executed.
-    """
-    given = inputs.checked("import", {k: v for k, v in locals().items() if k not in ("options", "talk")})
-    if Path(file).is_dir() or Path(file).suffix == ".npz":
+def import_(asked: ImportRequest, own: dict[str, object], talk: Talk = SILENT) -> Path:
+    """Turn foreign weights into a model file, or foreign pictures into an image set."""
+    given = {**vars(asked)}
+    if Path(asked.file).is_dir() or Path(asked.file).suffix == ".npz":
         if idle := [name for name in FOR_WEIGHTS if given[name] is not None]:
-            raise CommandError(f"--{idle[0]}: is for weights; {file} holds pictures")
+            raise CommandError(f"--{idle[0]}: is for weights; {asked.file} holds pictures")
         return _pictures(given, talk)
     for name in ("split", "image_size", "resize"):
         if given[name] is not None:
-            raise CommandError(f"--{name.replace('_', '-')}: is for pictures; {file} holds weights")
-    if arch is None:
+            raise CommandError(f"--{name.replace('_', '-')}: is for pictures; {asked.file} holds weights")
+    if asked.arch is None:
         raise CommandError(f"--arch: name the architecture; there are {', '.join(discovery.names('architecture'))}")
-    return _weights(given, discovery.spec("architecture", arch).bind(options), talk)
+    return _weights(given, discovery.spec("architecture", asked.arch).bind(own), talk)
 
 
 def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:

@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from advcli.catalog.options import Files
-from advcli.catalog.params import Param
+from advcli.catalog.requests import ShowRequest
 from advcli.errors import InputError
 from advcli.files import header_schema, sandbox
 from advcli.files.header import Header, parse
 from advcli.runtime.reporter import SILENT, Talk
-from advcli.workspace import inputs, lookup
+from advcli.workspace import lookup
 from advcli.workspace.replay import command, describe
 
 
@@ -28,19 +27,11 @@ class Story:
         return {"path": self.path, "digest": self.digest, "what": self.what, "command": self.command, "header": self.header}
 
 
-def show(
-    files: Files = (),
-    *,
-    in_: Annotated[str, Param("Folder in which parents are looked for.", form="DIR")] = ".",
-    talk: Talk = SILENT,
-) -> list[Story]:
-    """Tell how files were made.
-
-    Prints the command line that makes each again, and its header.
-    """
-    given = inputs.checked("show", {"files": files, "in_": in_})
-    if not Path(in_).is_dir():
-        raise InputError(f"{in_}: no such folder")
+def show(asked: ShowRequest, talk: Talk = SILENT) -> list[Story]:
+    """Tell how files were made."""
+    given = {**vars(asked)}
+    if not Path(asked.in_).is_dir():
+        raise InputError(f"{asked.in_}: no such folder")
     return [_story(Path(name), Path(given["in_"])) for name in given["files"]]
 
 

@@ -6,13 +6,12 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from advcli.catalog.options import Files, Force, Output
-from advcli.catalog.params import Param
+from advcli.catalog.requests import StatsRequest
 from advcli.errors import CommandError, InputError
 from advcli.figures import histogram
 from advcli.figures.sheet import sheet
@@ -56,35 +55,17 @@ class Collected:
     pixels: dict[str, Array] = field(default_factory=dict)
 
 
-def stats(
-    files: Files = (),
-    *,
-    of: Annotated[
-        str | None, Param("Values of images, originals or perturbations. [default: all there are]", form="WHAT")
-    ] = None,
-    by: Annotated[
-        str, Param("Group rows by label, target, prediction, or several; none for one group.", form="WORD,...")
-    ] = "none",
-    where: Annotated[str | None, Param("Only rows such as label=1,target=2,epsilon=0.1,success=1.", form="WORD=X,...")] = None,
-    bins: Annotated[int, Param("Bins of the histograms.", low=1, high=10000)] = 50,
-    count: Annotated[int, Param("Pictures on the sheet.", low=0, high=400)] = 50,
-    output: Output = None,
-    force: Force = False,
-    talk: Talk = SILENT,
-) -> Statistics:
-    """Look at images and perturbations.
-
-    Norms, values, histograms and pictures; they go to the folder F.stats beside F.h5.
-    """
-    given = inputs.checked("stats", {k: v for k, v in locals().items() if k != "talk"})
+def stats(asked: StatsRequest, talk: Talk = SILENT) -> Statistics:
+    """Look at images and perturbations."""
+    given = {**vars(asked)}
     names = given["files"] or (inputs.PERTURBATIONS,)
     if not given["files"]:
         talk.note(f"set: {inputs.PERTURBATIONS}")
-    if output and len(names) > 1:
+    if asked.output and len(names) > 1:
         raise CommandError("-o names one folder; without it every set's figures lie beside it")
     rows, folders = [], []
     for name in names:
-        folder = Path(output) if output else Path(name).with_suffix(".stats")
+        folder = Path(asked.output) if asked.output else Path(name).with_suffix(".stats")
         rows += one_file(Path(name), folder, given, talk)
         folders.append(folder)
     return Statistics(rows, folders)

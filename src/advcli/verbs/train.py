@@ -3,30 +3,15 @@
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from advcli.catalog import discovery
-from advcli.catalog.options import (
-    Classes,
-    Data,
-    DataDir,
-    Device,
-    Download,
-    DryRun,
-    Force,
-    ImageSize,
-    Limit,
-    Output,
-    PerClass,
-    Resize,
-    Seed,
-)
-from advcli.catalog.params import Param
 from advcli.catalog.registry import Bound, refuse_unknown
+from advcli.catalog.requests import TrainRequest
 from advcli.errors import CommandError, Empty, InputError
 from advcli.files import atomic, sandbox
 from advcli.files.parts import Parts, log_lines
@@ -51,79 +36,19 @@ MOMENTUM = 0.9
 MANY = 10_000  # images from which on a step takes more of them
 
 
-def train(
-    *,
-    data: Data = None,
-    recipe: Annotated[str, Param("How to train: a recipe of the list, or package.module:function.", form="NAME")] = "standard",
-    arch: Annotated[
-        str, Param("The architecture: one of the list, a classifier of torchvision, or package.module:function.", form="NAME")
-    ] = "cnn",
-    epochs: Annotated[int | None, Param("Passes over the data. [default: 3 to 40 by the size of the data]", low=1)] = None,
-    batch_size: Annotated[int | None, Param("Images in one step. [default: 64, from 10,000 images on 128]", low=1)] = None,
-    optimizer: Annotated[Literal["adam", "adamw", "sgd"], Param("Which rule updates the weights.")] = "adam",
-    lr: Annotated[float | None, Param("Learning rate. [default: 0.002, of sgd 0.05]", low=0, high=1000)] = None,
-    schedule: Annotated[
-        Literal["constant", "step", "cosine", "onecycle"], Param("Course of the learning rate over the training.")
-    ] = "constant",
-    momentum: Annotated[float, Param("Momentum of sgd.", low=0, high=0.9999)] = 0.9,
-    weight_decay: Annotated[float, Param("Weight decay.", low=0, high=1000)] = 0.0,
-    clip: Annotated[float | None, Param("Largest norm of a step's gradient.", low=0)] = None,
-    ema: Annotated[float | None, Param("Keep a running average of the weights with this decay.", low=0, high=0.999999)] = None,
-    augment: Annotated[
-        str | None, Param("Change pictures at random: crop, flip, noise:SIGMA, or several.", form="WORD,...")
-    ] = None,
-    preprocess: Annotated[
-        str | None, Param("Train behind a filter, which becomes part of the model: gaussian:sigma=2.", form="DEFENSE")
-    ] = None,
-    keep: Annotated[
-        Literal["last", "best"],
-        Param("Weights of the last epoch, or of the best on validation images: against an attack, of the best under PGD."),
-    ] = "last",
-    patience: Annotated[int | None, Param("Stop after so many epochs without a better one on validation images.", low=1)] = None,
-    stop_at: Annotated[float | None, Param("Stop as soon as validation accuracy reaches this.", low=0, high=1)] = None,
-    teacher: Annotated[str | None, Param("The model to learn from.", form="FILE", needs="teacher")] = None,
-    weights: Annotated[str | None, Param("Start from a model file or from foreign weights.", form="FILE")] = None,
-    pretrained: Annotated[bool, Param("Start from the weights that torchvision publishes.")] = False,
-    freeze_until: Annotated[str | None, Param("Leave the layers before this one as they are.", form="LAYER")] = None,
-    mean: Annotated[
-        str | None,
-        Param("Mean of each channel, taken off in the model. [default: the starting weights' own, or 0]", form="X,..."),
-    ] = None,
-    std: Annotated[
-        str | None,
-        Param("Deviation of each channel, divided by in the model. [default: the starting weights' own, or 1]", form="X,..."),
-    ] = None,
-    limit: Limit = None,
-    per_class: PerClass = None,
-    classes: Classes = None,
-    image_size: ImageSize = None,
-    resize: Resize = None,
-    data_dir: DataDir = None,
-    download: Download = False,
-    seed: Seed = 0,
-    device: Device = "auto",
-    precision: Annotated[Literal["float32", "bfloat16"], Param("Arithmetic of the training; validation is float32.")] = "float32",
-    output: Output = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    talk: Talk = SILENT,
-    **options: object,
-) -> Path | Estimate:
-    """Train a classifier.
-
-    The result is model.safetensors, with its log beside it.
-    """
-    given = inputs.checked("train", {k: v for k, v in locals().items() if k not in ("options", "talk")})
-    objective, network = split_options(recipe, arch, options)
+def train(asked: TrainRequest, own: dict[str, object], talk: Talk = SILENT) -> Path | Estimate:
+    """Train a classifier."""
+    given = {**vars(asked)}
+    objective, network = split_options(asked.recipe, asked.arch, own)
     if network.spec.traits.family == "fitted":
         refuse_loop_options(given)
-    inputs.refuse_idle(objective.spec, discovery.verb("train")[1], given)
-    if objective.spec.has("teacher") and not teacher:
-        raise CommandError(f"{recipe}: needs a model to learn from; give --teacher FILE")
+    asked.refuse_idle(objective.spec)
+    if objective.spec.has("teacher") and not asked.teacher:
+        raise CommandError(f"{asked.recipe}: needs a model to learn from; give --teacher FILE")
     monitor.resolved(objective, 1)  # refuses what it cannot train against before anything is read
     if given["optimizer"] != "sgd" and given["momentum"] != MOMENTUM:
         raise CommandError(f"--momentum: {given['optimizer']} has its own; only --optimizer sgd takes it")
-    images = inputs.open_data(data, None, **inputs.selection(given))
+    images = inputs.open_data(asked.data, None, **inputs.selection(given))
     if images.split != "train":
         raise InputError(f"{images.name}: holds the {images.split} split; only training images may enter training")
     if (images.labels < 0).any():

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from advcli.catalog import discovery
-from advcli.catalog.options import Allow, Device, Files, Model
+from advcli.catalog.requests import VerifyRequest
 from advcli.errors import Damaged, InputError
 from advcli.files.header import from_nothing
 from advcli.files.imageset_reader import ImageSet
@@ -24,7 +24,7 @@ from advcli.numerics.rng import SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.goal import SURE
-from advcli.workspace import inputs, lookup
+from advcli.workspace import lookup
 
 BATCH = 512
 TINY = 1e-12
@@ -55,14 +55,9 @@ class Verification:
         return {"passed": self.passed, "files": [one.document() for one in self.findings]}
 
 
-def verify(
-    files: Files = (), *, model: Model = None, device: Device = "auto", allow: Allow = (), talk: Talk = SILENT
-) -> Verification:
-    """Check files against themselves and their model.
-
-    The answer is no (exit 1) where a digest, a bound or a prediction differs.
-    """
-    given = inputs.checked("verify", {k: v for k, v in locals().items() if k != "talk"})
+def verify(asked: VerifyRequest, talk: Talk = SILENT) -> Verification:
+    """Check files against themselves and their model."""
+    given = {**vars(asked)}
     discovery.allow(given["allow"])
     return Verification([_one(Path(name), given, talk) for name in given["files"]])
 

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from advcli.catalog import discovery
-from advcli.catalog.params import Option
-from advcli.catalog.registry import Spec
 from advcli.datasets.folder import folder
 from advcli.datasets.imageset import imageset as image_set
 from advcli.datasets.npz import npz
@@ -18,19 +16,6 @@ from advcli.workspace.lookup import find_folder
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
 ADVERSARIAL, PERTURBATIONS = "adversarial.h5", "perturbations.h5"
 SPLITS = ("train", "val", "test")
-
-
-def checked(verb: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The verb's arguments, read and range-checked by its own parameters."""
-    _, options = discovery.verb(verb)
-    return {o.name: o.read(given[o.name]) for o in options if o.name in given}
-
-
-def refuse_idle(spec: Spec, options: tuple[Option, ...], given: dict[str, Any]) -> None:
-    """An option that would do nothing for this method is an error."""
-    for one in options:
-        if given.get(one.name, one.default) != one.default and not spec.has(one.param.needs):
-            raise CommandError(f"{spec.name} has no option {one.flag}: it would do nothing there")
 
 
 def spelled(text: str) -> tuple[str, str]:

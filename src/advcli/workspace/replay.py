@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from advcli.catalog import discovery
+from advcli.catalog.requests import REQUESTS
 from advcli.errors import CommandError
 from advcli.files.header import NOTHING, Header, from_nothing, short
 from advcli.workspace.inputs import ADVERSARIAL, DEFENDED, MODEL, PERTURBATIONS
@@ -84,7 +85,7 @@ def _data_words(data: Header | None, where: Path) -> list[str]:
 
 def _option_words(values: dict[str, Any], verb: str, role: str | None, method: str | None) -> list[str]:
     """Every recorded value that is not the default, as options."""
-    _, known = discovery.verb(verb)
+    known = REQUESTS[verb].options()
     options = {one.name: one for one in known}
     try:
         options |= {one.name: one for one in discovery.spec(role, method).options} if role and method else {}

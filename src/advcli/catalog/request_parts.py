@@ -1,0 +1,178 @@
+"""Options that travel together and are shared by several verbs; each part is a heading of the help."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from advcli.catalog.options import (
+    Allow,
+    BatchSize,
+    Classes,
+    Data,
+    DataDir,
+    Device,
+    Download,
+    DryRun,
+    EarlyStop,
+    Eot,
+    Eps,
+    FitData,
+    FitDir,
+    FitEpochs,
+    FitLimit,
+    FitRate,
+    Force,
+    ImageSize,
+    Label,
+    Limit,
+    MaxQueries,
+    Opponents,
+    Output,
+    PerClass,
+    Precision,
+    Quantize,
+    Resize,
+    Restarts,
+    Rounding,
+    Seed,
+    Split,
+    Static,
+    Target,
+)
+from advcli.catalog.params import Param
+from advcli.catalog.request import COMMON, Request
+
+HEADINGS = (COMMON, "Data", "Training", "Fitting", "Strength", "Running", "Output")  # of a help screen, in this order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Request):
+    """Where data sets lie."""
+
+    heading: ClassVar[str] = "Data"
+
+    image_size: ImageSize = None
+    resize: Resize = None
+    data_dir: DataDir = None
+    download: Download = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection(Source):
+    """Which images of a data set are taken."""
+
+    data: Data = None
+    limit: Limit = None
+    per_class: PerClass = None
+    classes: Classes = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSelection(Selection):
+    """Which images of which split are taken."""
+
+    split: Split = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running(Request):
+    """How a command computes."""
+
+    heading: ClassVar[str] = "Running"
+
+    seed: Seed = 0
+    batch_size: BatchSize = None
+    device: Device = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowing(Request):
+    """Which code of the user's a file may name."""
+
+    heading: ClassVar[str] = "Running"
+
+    allow: Allow = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination(Request):
+    """Where the result goes."""
+
+    heading: ClassVar[str] = "Output"
+
+    output: Output = None
+    force: Force = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal(Request):
+    """Whether anything is done at all."""
+
+    heading: ClassVar[str] = "Running"
+
+    dry_run: DryRun = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingLoop(Request):
+    """How long, with which rule and from which weights a network is trained."""
+
+    heading: ClassVar[str] = "Training"
+
+    epochs: Annotated[int | None, Param("Passes over the data. [default: 3 to 40 by the size of the data]", low=1)] = None
+    optimizer: Annotated[Literal["adam", "adamw", "sgd"], Param("Which rule updates the weights.")] = "adam"
+    lr: Annotated[float | None, Param("Learning rate. [default: 0.002, of sgd 0.05]", low=0, high=1000)] = None
+    schedule: Annotated[
+        Literal["constant", "step", "cosine", "onecycle"], Param("Course of the learning rate over the training.")
+    ] = "constant"
+    momentum: Annotated[float, Param("Momentum of sgd.", low=0, high=0.9999)] = 0.9
+    weight_decay: Annotated[float, Param("Weight decay.", low=0, high=1000)] = 0.0
+    clip: Annotated[float | None, Param("Largest norm of a step's gradient.", low=0)] = None
+    ema: Annotated[float | None, Param("Keep a running average of the weights with this decay.", low=0, high=0.999999)] = None
+    augment: Annotated[str | None, Param("Change images at random: crop, flip, noise:SIGMA, or several.", form="WORD,...")] = None
+    preprocess: Annotated[
+        str | None, Param("Train behind a filter, which becomes part of the model: gaussian:sigma=2.", form="DEFENSE")
+    ] = None
+    keep: Annotated[
+        Literal["last", "best"],
+        Param("Weights of the last epoch, or of the best on validation images: against an attack, of the best under PGD."),
+    ] = "last"
+    patience: Annotated[int | None, Param("Stop after so many epochs without a better one on validation images.", low=1)] = None
+    stop_at: Annotated[float | None, Param("Stop as soon as validation accuracy reaches this.", low=0, high=1)] = None
+    teacher: Annotated[str | None, Param("The model to learn from.", form="FILE", needs="teacher")] = None
+    weights: Annotated[str | None, Param("Start from a model file or from foreign weights.", form="FILE")] = None
+    pretrained: Annotated[bool, Param("Start from the weights that torchvision publishes.")] = False
+    freeze_until: Annotated[str | None, Param("Leave the layers before this one as they are.", form="LAYER")] = None
+    precision: Annotated[Literal["float32", "bfloat16"], Param("Arithmetic of the training; validation is float32.")] = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitting(Request):
+    """What a defense is fitted on, and how."""
+
+    heading: ClassVar[str] = "Fitting"
+
+    data: FitData = None
+    limit: FitLimit = None
+    data_dir: FitDir = None
+    against: Opponents = ("fgsm",)
+    epochs: FitEpochs = None
+    lr: FitRate = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strength(Request):
+    """How far and how hard an attack goes."""
+
+    heading: ClassVar[str] = "Strength"
+
+    eps: Eps = None
+    target: Target = None
+    label: Label = "true"
+    restarts: Restarts = 1
+    early_stop: EarlyStop = True
+    max_queries: MaxQueries = None
+    static: Static = False
+    eot: Eot = None
+    quantize: Quantize = False
+    rounding: Rounding = "nearest"
+    precision: Precision = "float32"

@@ -1,0 +1,209 @@
+"""What every verb can be asked for: one dataclass a verb, whose docstring is the verb's help and whose fields its options.
+
+A new option of a verb is one field here, and its use in the verb.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from advcli.catalog.options import (
+    Applied,
+    Count,
+    Device,
+    Files,
+    FitData,
+    FitSome,
+    Init,
+    Members,
+    Model,
+    Models,
+    PartSize,
+    Perturbations,
+    Seed,
+    Split,
+)
+from advcli.catalog.params import Param
+from advcli.catalog.request import Request
+from advcli.catalog.request_parts import (
+    Allowing,
+    Destination,
+    Fitting,
+    Rehearsal,
+    Running,
+    Selection,
+    Source,
+    SplitSelection,
+    Strength,
+    TrainingLoop,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest(Rehearsal, Destination, Running, TrainingLoop, Selection):
+    """Train a classifier.
+
+    The result is model.safetensors, with its log beside it.
+    """
+
+    recipe: Annotated[
+        str, Param("How to train: a recipe of the list, or package.module:function.", form="NAME", chooses="recipe")
+    ] = "standard"
+    arch: Annotated[
+        str,
+        Param("The architecture: one of the list, a classifier of torchvision, or package.module:function.", form="NAME",
+              chooses="architecture"),
+    ] = "cnn"  # fmt: skip
+    batch_size: Annotated[int | None, Param("Images in one step. [default: 64, from 10,000 images on 128]", low=1)] = None
+    mean: Annotated[
+        str | None,
+        Param("Mean of each channel, taken off in the model. [default: the starting weights' own, or 0]", form="X,..."),
+    ] = None
+    std: Annotated[
+        str | None,
+        Param("Deviation of each channel, divided by in the model. [default: the starting weights' own, or 1]", form="X,..."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackRequest(Rehearsal, Destination, Allowing, Running, Strength, SplitSelection):
+    """Make adversarial images of a model.
+
+    The result is adversarial.h5, with perturbations.h5 beside it.
+    """
+
+    model: Model = None
+    method: Annotated[
+        str, Param("The method: one of those listed, or package.module:function of your own.", form="NAME", chooses="attack")
+    ] = "pgd"
+    fit_data: FitData = None
+    fit_limit: FitSome = None
+    apply: Applied = None
+    init: Init = "noise"
+    count: Count = 1
+    part_size: PartSize = 4
+    perturbations: Perturbations = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefendRequest(Rehearsal, Destination, Allowing, Running, Fitting):
+    """Put a defense around a model, or filter images.
+
+    The result is defended.safetensors, or F.filtered.h5 beside each F.h5.
+    """
+
+    files: Files = ()
+    model: Model = None
+    method: Annotated[
+        str, Param("The method: one of those listed, or package.module:function of your own.", form="NAME", chooses="defense")
+    ] = "squeeze"
+    member: Members = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest(Allowing, Running, SplitSelection):
+    """Measure models on clean and adversarial images.
+
+    Accuracy and success with exact intervals, and beside each figure the threat model it holds under.
+    """
+
+    files: Files = ()
+    model: Models = ()
+    metric: Annotated[
+        tuple[str, ...],
+        Param("A metric; may be repeated. [default: accuracy, success; coverage where models can reject]", form="NAME",
+              chooses="metric"),
+    ] = ()  # fmt: skip
+    pixels: Annotated[
+        Literal["stored", "8-bit", "both"], Param("Judge the pixels as they are stored, rounded to 8 bits, or both side by side.")
+    ] = "stored"
+    compare: Annotated[bool, Param("Test every further model against the first on the same images (McNemar).")] = False
+    wide: Annotated[bool, Param("Print one line for each model, set and budget, with the metrics side by side.")] = False
+    fail_under: Annotated[
+        tuple[str, ...], Param("Exit 1 below this: accuracy=0.9 or robust_accuracy=0.45.", form="METRIC=X")
+    ] = ()
+    draws: Annotated[int, Param("Fresh draws of a random defense; the spread is shown.", low=1)] = 3
+    seed: Seed = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsRequest(Destination):
+    """Look at images and perturbations.
+
+    Norms, values, histograms and pictures; they go to the folder F.stats beside F.h5.
+    """
+
+    files: Files = ()
+    of: Annotated[str | None, Param("Values of images, originals or perturbations. [default: all there are]", form="WHAT")] = None
+    by: Annotated[str, Param("Group rows by label, target, prediction, or several; none for one group.", form="WORD,...")] = (
+        "none"
+    )
+    where: Annotated[str | None, Param("Only rows such as label=1,target=2,epsilon=0.1,success=1.", form="WORD=X,...")] = None
+    bins: Annotated[int, Param("Bins of the histograms.", low=1, high=10000)] = 50
+    count: Annotated[int, Param("Pictures on the sheet.", low=0, high=400)] = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowRequest(Request):
+    """Tell how files were made.
+
+    Prints the command line that makes each again, and its header.
+    """
+
+    files: Files = ()
+    in_: Annotated[str, Param("Folder in which parents are looked for.", form="DIR")] = "."
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyRequest(Allowing):
+    """Check files against themselves and their model.
+
+    The answer is no (exit 1) where a digest, a bound or a prediction differs.
+    """
+
+    files: Files = ()
+    model: Model = None
+    device: Device = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportRequest(Destination, Source):
+    """Turn foreign weights into a model file, or foreign pictures into an image set.
+
+    The result is model.safetensors or images.h5. Nothing in the file is executed.
+    """
+
+    file: Annotated[
+        str, Param("A state_dict (.pt, .pth, .safetensors), or pictures: .npz or a folder of class folders.", form="FILE")
+    ]
+    arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None
+    input: Annotated[
+        str | None, Param("Channels, height and width of its images. [default: guessed from the weights]", form="CxHxW")
+    ] = None
+    classes: Annotated[str | None, Param("Names of the classes, in the order of the outputs.", form="NAME,...")] = None
+    mean: Annotated[str | None, Param("Mean of each channel that the network was trained with.", form="X,...")] = None
+    std: Annotated[str | None, Param("Standard deviation of each channel.", form="X,...")] = None
+    data: Annotated[str | None, Param("The data set that it was trained on, for its classes' names.", form="DATA")] = None
+    split: Split = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest(Destination):
+    """Write files for other tools.
+
+    A model as .pt; an image set as .npz, or with -o FOLDER as pictures in class folders.
+    """
+
+    file: Annotated[str, Param("A model file or an image set.", form="FILE")]
+
+
+REQUESTS: dict[str, type[Request]] = {
+    "train": TrainRequest,
+    "attack": AttackRequest,
+    "defend": DefendRequest,
+    "evaluate": EvaluateRequest,
+    "stats": StatsRequest,
+    "show": ShowRequest,
+    "verify": VerifyRequest,
+    "import": ImportRequest,
+    "export": ExportRequest,
+}
