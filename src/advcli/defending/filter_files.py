@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from advcli.catalog.registry import Bound
+from advcli.catalog.requests import DefendRequest
 from advcli.errors import CommandError
 from advcli.files import atomic, imageset_schema, imageset_writer
 from advcli.files.imageset_reader import ImageSet
@@ -21,20 +22,20 @@ from advcli.runtime.reporter import Talk
 from advcli.workspace import outputs
 
 
-def filtered(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> Path:
+def filtered(source: Path, bound: Bound, asked: DefendRequest, talk: Talk) -> Path:
     """The set beside its source, every picture filtered."""
-    path = outputs.target(given["output"], source.with_suffix(".filtered.h5"))
+    path = outputs.target(asked.output, source.with_suffix(".filtered.h5"))
     outputs.keep_inputs([path], [source])
-    device = devices.find_device(given["device"])
+    device = devices.find_device(asked.device)
     with ImageSet(source) as opened:
         if opened.signed:
             raise CommandError(f"{source}: holds perturbations; filter the set that they were made with")
-        batch = devices.default_batch(given["batch_size"], device)
+        batch = devices.default_batch(asked.batch_size, device)
         made = provenance_of(
             "defend",
             method=bound.spec.name,
             parameters=bound.parameters,
-            options={"seed": given["seed"]},
+            options={"seed": asked.seed},
             parents=[{"role": "file", "digest": opened.digest}],
             data=None,
             environment=devices.environment(device, batch),
@@ -50,13 +51,13 @@ def filtered(source: Path, bound: Bound, given: dict[str, Any], talk: Talk) -> P
             with talk.progress(f"filtering {source}", len(opened), "images") as tick, torch.no_grad():
                 for start in range(0, len(opened), batch):
                     x = opened.rows("images", start, start + batch).to(device)
-                    draws = SampleRNG(given["seed"], ids[start : start + batch], ("filter",))
+                    draws = SampleRNG(asked.seed, ids[start : start + batch], ("filter",))
                     yield rule.filter(x, draws).cpu().numpy()
                     tick(len(x), "")
 
         with atomic.locked(path):
-            default = given["output"] is None
-            if not outputs.finished(path, made, default_name=default, force=given["force"], talk=talk):
+            default = asked.output is None
+            if not outputs.finished(path, made, default_name=default, force=asked.force, talk=talk):
                 fill = {name: (lambda name=name: opened.pieces(name)) for name in names}
                 imageset_writer.write(path, header, layout, {**fill, "images": pictures})
     return path

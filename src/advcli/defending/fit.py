@@ -1,7 +1,7 @@
 """What a defense has to be fitted with: lessons for its network, in the one training loop, and a threshold."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.catalog.registry import Bound
-from advcli.catalog.requests import TrainRequest
+from advcli.catalog.requests import DefendRequest, TrainRequest
 from advcli.defending.threshold import Calibration
 from advcli.errors import InputError
 from advcli.files.header import Header
@@ -90,30 +90,30 @@ class Fit:
         return self.calibration.fit(model) if self.calibration else {}
 
 
-def prepared(bound: Bound, base: ModelFile, given: dict[str, Any], talk: Talk) -> Fit | None:
+def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, talk: Talk) -> Fit | None:
     """All that a defense needs before it can stand around the model; None where that is nothing."""
     traits, lessons, calibration = bound.spec.traits, None, None
     if not traits.has("fits"):
         return None
-    device = devices.find_device(given["device"])
+    device = devices.find_device(asked.device)
     if traits.learns:
-        data = fit_data(base, "train", given)
+        data = fit_data(base, "train", asked)
         if data.kind != "clean" or data.split != "train":
             raise InputError(
                 f"{data.name}:{data.split}: holds {data.kind} images; a defense learns from clean ones of the train split"
             )
         loop = {one.name: one.default for one in TrainRequest.options()}
-        own = {"epochs": find_epochs(given["epochs"], len(data)), "lr": given["lr"] or RATES["adam"], "seed": given["seed"]}
-        settings = {**loop, **own, "batch_size": given["batch_size"] or 64}
-        lessons = Lessons(data, [opponent(one, base.shape[0]) for one in given["against"]], settings, device, talk)
+        own = {"epochs": find_epochs(asked.epochs, len(data)), "lr": asked.lr or RATES["adam"], "seed": asked.seed}
+        settings = {**loop, **own, "batch_size": asked.batch_size or 64}
+        lessons = Lessons(data, [opponent(one, base.shape[0]) for one in asked.against], settings, device, talk)
     if traits.rejects:
-        named = given if not traits.learns else {**given, "data": named_set(given["data"]), "limit": None}
+        named = replace(asked, data=named_set(asked.data), limit=None) if traits.learns else asked
         data = fit_data(base, "val", named)
         if data.kind != "clean" or data.split == "test":
             what = f"the {data.split} split" if data.kind == "clean" else f"{data.kind} images"
             raise InputError(f"{data.name}: holds {what}; a threshold is set on natural images of the train or val split")
-        size = devices.default_batch(given["batch_size"], device)
-        calibration = Calibration(data, bound.parameters["fpr"], given["seed"], device, size, talk)
+        size = devices.default_batch(asked.batch_size, device)
+        calibration = Calibration(data, bound.parameters["fpr"], asked.seed, device, size, talk)
     return Fit(lessons, calibration)
 
 
@@ -126,8 +126,8 @@ def named_set(text: str | None) -> str | None:
     return inputs.spelled(text)[0]
 
 
-def fit_data(base: ModelFile, split: str, given: dict[str, Any]) -> Dataset:
+def fit_data(base: ModelFile, split: str, asked: DefendRequest) -> Dataset:
     """The images that something is fitted on: a split of what the model was trained on, or what was named."""
-    named = given["data"]
+    named = asked.data
     says = named and (inputs.spelled(named)[1] or Path(named).is_file())
-    return inputs.data_of(base, named, None if says else split, limit=given["limit"], data_dir=given["data_dir"])
+    return inputs.data_of(base, named, None if says else split, limit=asked.limit, data_dir=asked.data_dir)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import AdvcliError
 from advcli.evaluation import noise_votes
 from advcli.evaluation.decisions import Decisions, Verdicts
@@ -28,12 +28,12 @@ from advcli.runtime.reporter import Talk
 class Judge:
     """One model, ready to decide; without its defenses where the victim of a static attack is asked again."""
 
-    def __init__(self, model: ModelFile, given: dict[str, Any], *, static: bool = False) -> None:
-        self.file, self.seed = model, given["seed"]
-        self.device = devices.find_device(given["device"])
-        self.batch = given["batch_size"] or 512
+    def __init__(self, model: ModelFile, asked: EvaluateRequest, *, static: bool = False) -> None:
+        self.file, self.seed = model, asked.seed
+        self.device = devices.find_device(asked.device)
+        self.batch = asked.batch_size or 512
         self.module: nn.Module = placed(model.module(static=static), self.device)
-        self.rounds = given["draws"] if model.is_random(static=static) else 1
+        self.rounds = asked.draws if model.is_random(static=static) else 1
 
     def decide(self, pictures: Callable[[int, int], Tensor], ids: Array, labels: Array, turn: int = 0) -> Decisions:
         """What the model says of some images."""
@@ -92,8 +92,8 @@ class Judge:
 class Facts:
     """What a metric may need to know of a set whatever model is judged; each is worked out once."""
 
-    def __init__(self, models: list[ModelFile], given: dict[str, Any]) -> None:
-        self.models, self.given = {one.digest: one for one in models}, given
+    def __init__(self, models: list[ModelFile], asked: EvaluateRequest) -> None:
+        self.models, self.asked = {one.digest: one for one in models}, asked
         self._victims: dict[tuple[str, bool], Array] = {}
         self._distances: dict[tuple[str, bool], tuple[Array, Array]] = {}
 
@@ -105,7 +105,7 @@ class Facts:
         if model is None or list(model.classes) != header["classes"]:
             return subject.file.column("prediction"), False
         if key not in self._victims:
-            judge = Judge(model, self.given, static=header["victim"]["static"])
+            judge = Judge(model, self.asked, static=header["victim"]["static"])
             self._victims[key] = judge.decide(subject.pictures, subject.ids, subject.labels).predictions
         return self._victims[key], True
 

@@ -1,7 +1,6 @@
 """`defend`: a model in, the same model behind a defense out; or images in, filtered images out."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -27,35 +26,34 @@ from advcli.workspace import inputs, outputs
 
 def defend(asked: DefendRequest, own: dict[str, object], talk: Talk = SILENT) -> list[Path] | Estimate:
     """Put a defense around a model, or filter images."""
-    given = {**vars(asked)}
     bound = discovery.spec("defense", asked.method).bind(own)
     traits = bound.spec.traits
     if asked.files and asked.model:
         raise CommandError("give files to filter, or --model to defend, not both")
-    if traits.members and not given["member"]:
+    if traits.members and not asked.member:
         raise CommandError(f"{asked.method}: name the other models with --member")
     asked.refuse_idle(bound.spec)
-    if asked.output and len(given["files"]) > 1:
+    if asked.output and len(asked.files) > 1:
         raise CommandError("-o names one file; without it every filtered set lies beside its source")
     if asked.files and (traits.members or traits.learns or traits.rejects or not traits.filters):
         raise CommandError(f"{asked.method}: is no filter of images by itself; give it --model, and evaluate that on the files")
     if asked.files:
         if asked.dry_run:
-            return filter_files.estimate(given["files"])
-        return [filter_files.filtered(Path(file), bound, given, talk) for file in given["files"]]
-    return _wrap(bound, given, talk)
+            return filter_files.estimate(asked.files)
+        return [filter_files.filtered(Path(file), bound, asked, talk) for file in asked.files]
+    return _wrap(bound, asked, talk)
 
 
-def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estimate:
-    discovery.allow(given["allow"])
-    base = open_model(given["model"], talk, dry_run=given["dry_run"])
-    path = outputs.target(given["output"], inputs.DEFENDED)
-    if given["dry_run"]:
+def _wrap(bound: Bound, asked: DefendRequest, talk: Talk) -> list[Path] | Estimate:
+    discovery.allow(asked.allow)
+    base = open_model(asked.model, talk, dry_run=asked.dry_run)
+    path = outputs.target(asked.output, inputs.DEFENDED)
+    if asked.dry_run:
         return Estimate(0, base.path.stat().st_size, 0.0)
-    outputs.keep_inputs([path], [base.path, *given["member"], given["data"]])
-    members, brought = _members(base, given["member"])
-    whole = _whole(bound, base, members, given["seed"])
-    fitted = fit.prepared(bound, base, given, talk)
+    outputs.keep_inputs([path], [base.path, *asked.member, asked.data])
+    members, brought = _members(base, asked.member)
+    whole = _whole(bound, base, members, asked.seed)
+    fitted = fit.prepared(bound, base, asked, talk)
     made = provenance_of(
         "defend",
         method=bound.spec.name,
@@ -63,11 +61,11 @@ def _wrap(bound: Bound, given: dict[str, Any], talk: Talk) -> list[Path] | Estim
         options=fitted.options if fitted else {},
         parents=[{"role": role, "digest": one.digest} for role, one in [("model", base), *(("member", one) for one in members)]],
         data=fitted.origin if fitted else None,
-        environment=devices.environment(devices.find_device(given["device"]), given["batch_size"] or 64) if fitted else {},
+        environment=devices.environment(devices.find_device(asked.device), asked.batch_size or 64) if fitted else {},
     )
     with atomic.locked(path):
-        default = given["output"] is None
-        if not outputs.finished(path, made, default_name=default, force=given["force"], talk=talk):
+        default = asked.output is None
+        if not outputs.finished(path, made, default_name=default, force=asked.force, talk=talk):
             found = fitted.fit(whole, Parts.of(path), made) if fitted else {}
             brought |= {f"{start}{n}": t for start, net in build.learned(whole).items() for n, t in net.state_dict().items()}
             content = {"weights": model_file.weights_digest(brought)} if brought else {}

@@ -38,29 +38,28 @@ class Report:
 
 def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT) -> Report:
     """Measure models on clean and adversarial images."""
-    given = {**vars(asked)}
-    discovery.allow(given["allow"])
-    bars = [_bar(text) for text in given["fail_under"]]
-    metrics = chosen(given["metric"], own)
+    discovery.allow(asked.allow)
+    bars = [_bar(text) for text in asked.fail_under]
+    metrics = chosen(asked.metric, own)
     if any(name == "accuracy" for name, _ in bars) and not any(one.spec.name == "accuracy" for one in metrics):
         raise CommandError("--fail-under accuracy: needs --metric accuracy among the metrics")
-    models = [read(path) for path in dict.fromkeys(given["model"])] or _default_models(talk)
+    models = [read(path) for path in dict.fromkeys(asked.model)] or _default_models(talk)
     if asked.compare and len(models) < 2:
         raise CommandError("--compare: needs two models; give --model twice, the one to compare with first")
     rows: list[dict[str, Any]] = []
     standings: list[Standing] = []
     worst, facts, needs = (
         Worst(both=asked.pixels == "both"),
-        Facts(models, given),
+        Facts(models, asked),
         {need for one in metrics for need in one.spec.traits.needs},
     )
-    silent = metrics if given["metric"] else []
+    silent = metrics if asked.metric else []
     with contextlib.ExitStack() as open_files:
-        clean, sets = _subjects(given, open_files, talk)
+        clean, sets = _subjects(asked, open_files, talk)
         for one in models:
-            judge = Judge(one, given)
+            judge = Judge(one, asked)
             noise_votes.check(metrics, one, judge.module)
-            for subject in as_asked([*clean(one), *sets], given["pixels"]):
+            for subject in as_asked([*clean(one), *sets], asked.pixels):
                 check_fit(subject, one)
                 for seen in judge.see(subject, needs, facts, talk):
                     rows += seen.rows(metrics)
@@ -109,26 +108,26 @@ def _default_models(talk: Talk) -> list[ModelFile]:
 
 
 def _subjects(
-    given: dict[str, Any], files: contextlib.ExitStack, talk: Talk
+    asked: EvaluateRequest, files: contextlib.ExitStack, talk: Talk
 ) -> tuple[Callable[[ModelFile], list[Subject]], list[Subject]]:
     """The clean data (which depends on the model) and the files; a FILE or --data replaces all default sets."""
-    selection = inputs.selection(given)
-    names = list(dict.fromkeys(given["files"]))
-    default = not names and given["data"] is None
+    selection = inputs.selection(vars(asked))
+    names = list(dict.fromkeys(asked.files))
+    default = not names and asked.data is None
     if default and Path(inputs.ADVERSARIAL).exists():
         names = [inputs.ADVERSARIAL]
         talk.note(f"sets: the clean test split, {inputs.ADVERSARIAL}")
-    chosen = [name for name in (*inputs.SELECTION[:-1], "split") if given[name] is not None]
-    if given["files"] and chosen and given["data"] is None:
+    chosen = [name for name in (*inputs.SELECTION[:-1], "split") if getattr(asked, name) is not None]
+    if asked.files and chosen and asked.data is None:
         raise CommandError(f"--{chosen[0].replace('_', '-')} chooses from --data, not from a file")
     opened = [files.enter_context(ImageSet(name)) for name in names]
     splits = {one.header["split"] for one in opened}
     sets = [from_file(one, name) for one, name in zip(opened, names, strict=True)]
 
     def clean(model: ModelFile) -> list[Subject]:
-        if not default and given["data"] is None:
+        if not default and asked.data is None:
             return []
-        found = inputs.data_of(model, given["data"], given["split"], **selection)
+        found = inputs.data_of(model, asked.data, asked.split, **selection)
         splits.add(found.split)
         if found.split == "train":
             talk.warn(f"{found.name}: these are training images; what is measured on them says little about new ones")

@@ -28,28 +28,27 @@ BATCH = 256
 
 def import_(asked: ImportRequest, own: dict[str, object], talk: Talk = SILENT) -> Path:
     """Turn foreign weights into a model file, or foreign pictures into an image set."""
-    given = {**vars(asked)}
     if Path(asked.file).is_dir() or Path(asked.file).suffix == ".npz":
-        if idle := [name for name in FOR_WEIGHTS if given[name] is not None]:
+        if idle := [name for name in FOR_WEIGHTS if getattr(asked, name) is not None]:
             raise CommandError(f"--{idle[0]}: is for weights; {asked.file} holds pictures")
-        return _pictures(given, talk)
+        return _pictures(asked, talk)
     for name in ("split", "image_size", "resize"):
-        if given[name] is not None:
+        if getattr(asked, name) is not None:
             raise CommandError(f"--{name.replace('_', '-')}: is for pictures; {asked.file} holds weights")
     if asked.arch is None:
         raise CommandError(f"--arch: name the architecture; there are {', '.join(discovery.names('architecture'))}")
-    return _weights(given, discovery.spec("architecture", asked.arch).bind(own), talk)
+    return _weights(asked, discovery.spec("architecture", asked.arch).bind(own), talk)
 
 
-def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
+def _weights(asked: ImportRequest, network: Bound, talk: Talk) -> Path:
     """A model file from somebody's state_dict."""
-    file, path = given["file"], outputs.target(given["output"], inputs.MODEL)
+    file, path = asked.file, outputs.target(asked.output, inputs.MODEL)
     outputs.keep_inputs([path], [file])
     tensors, digest = foreign_weights.state_dict(Path(file))
-    source = inputs.open_data(given["data"].removesuffix(":test"), "train", **_where(given)) if given["data"] else None
-    shape, count = find_fit(network, tensors, given["input"], source, file)
-    if given["classes"]:
-        names = [one.strip() for one in given["classes"].split(",")]
+    source = inputs.open_data(asked.data.removesuffix(":test"), "train", **_where(asked)) if asked.data else None
+    shape, count = find_fit(network, tensors, asked.input, source, file)
+    if asked.classes:
+        names = [one.strip() for one in asked.classes.split(",")]
     elif source:
         names = list(source.classes)
     else:
@@ -61,48 +60,49 @@ def _weights(given: dict[str, Any], network: Bound, talk: Talk) -> Path:
         raise CommandError(str(error).partition("; the file")[0]) from None
     recipe: Header = {
         "format": "advcli/model/1",
-        "arch": {"name": given["arch"], "parameters": network.parameters},
+        "arch": {"name": asked.arch, "parameters": network.parameters},
         "input": list(shape),
         "classes": names,
         "normalize": {
-            "mean": numbers(given["mean"], shape[0], 0.0, "mean"),
-            "std": numbers(given["std"], shape[0], 1.0, "std"),
+            "mean": numbers(asked.mean, shape[0], 0.0, "mean"),
+            "std": numbers(asked.std, shape[0], 1.0, "std"),
         },
         "defenses": [],
         "figures": {},
         "data": source.origin if source else None,
     }
     build.load_weights(build.build(recipe, []), tensors, file)
+    named = {"arch": asked.arch, "mean": asked.mean, "std": asked.std, "data": asked.data, "classes": asked.classes}
     recipe["made"] = provenance_of(
         "import",
         method=None,
         parameters=network.parameters,
-        options={**{k: given[k] for k in (*FOR_WEIGHTS, "classes")}, "input": "x".join(map(str, shape))},
+        options={**named, "input": "x".join(map(str, shape))},
         parents=[{"role": "file", "digest": digest}],
         data=None,
         environment={},
     )
     with atomic.locked(path):
-        if not outputs.finished(path, recipe["made"], default_name=given["output"] is None, force=given["force"], talk=talk):
+        if not outputs.finished(path, recipe["made"], default_name=asked.output is None, force=asked.force, talk=talk):
             model_file.write(path, recipe, tensors)
     return path
 
 
-def _where(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: given[name] for name in ("data_dir", "download")}
+def _where(asked: ImportRequest) -> dict[str, Any]:
+    return {"data_dir": asked.data_dir, "download": asked.download}
 
 
-def _pictures(given: dict[str, Any], talk: Talk) -> Path:
+def _pictures(asked: ImportRequest, talk: Talk) -> Path:
     """An image set from a .npz or a folder, its pictures as they are: bytes stay bytes."""
-    path = outputs.target(given["output"], IMAGES)
-    outputs.keep_inputs([path], [given["file"]])
-    data = inputs.open_data(given["file"], given["split"] or "test", **inputs.selection(given))
+    path = outputs.target(asked.output, IMAGES)
+    outputs.keep_inputs([path], [asked.file])
+    data = inputs.open_data(asked.file, asked.split or "test", **inputs.selection(vars(asked)))
     header = {"kind": "clean", "classes": list(data.classes), "split": data.split, "range": [0, 1]}
     made = provenance_of(
         "import",
         method=None,
         parameters={},
-        options={k: given[k] for k in ("split", "classes", "image_size", "resize")},
+        options={"split": asked.split, "classes": asked.classes, "image_size": asked.image_size, "resize": asked.resize},
         parents=[],
         data=data.origin,
         environment={},
@@ -118,6 +118,6 @@ def _pictures(given: dict[str, Any], talk: Talk) -> Path:
                 yield (x * 255).round().to(torch.uint8).numpy() if data.eight_bit else x.numpy()
 
     with atomic.locked(path):
-        if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
+        if not outputs.finished(path, made, default_name=asked.output is None, force=asked.force, talk=talk):
             imageset_writer.write(path, {**header, "made": made}, layout, {**fill, "images": pictures})
     return path

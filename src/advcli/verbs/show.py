@@ -29,10 +29,9 @@ class Story:
 
 def show(asked: ShowRequest, talk: Talk = SILENT) -> list[Story]:
     """Tell how files were made."""
-    given = {**vars(asked)}
     if not Path(asked.in_).is_dir():
         raise InputError(f"{asked.in_}: no such folder")
-    return [_story(Path(name), Path(given["in_"])) for name in given["files"]]
+    return [_story(Path(name), Path(asked.in_)) for name in asked.files]
 
 
 def _story(path: Path, where: Path) -> Story:

@@ -57,45 +57,44 @@ class Collected:
 
 def stats(asked: StatsRequest, talk: Talk = SILENT) -> Statistics:
     """Look at images and perturbations."""
-    given = {**vars(asked)}
-    names = given["files"] or (inputs.PERTURBATIONS,)
-    if not given["files"]:
+    names = asked.files or (inputs.PERTURBATIONS,)
+    if not asked.files:
         talk.note(f"set: {inputs.PERTURBATIONS}")
     if asked.output and len(names) > 1:
         raise CommandError("-o names one folder; without it every set's figures lie beside it")
     rows, folders = [], []
     for name in names:
         folder = Path(asked.output) if asked.output else Path(name).with_suffix(".stats")
-        rows += one_file(Path(name), folder, given, talk)
+        rows += one_file(Path(name), folder, asked, talk)
         folders.append(folder)
     return Statistics(rows, folders)
 
 
-def one_file(path: Path, folder: Path, given: dict[str, Any], talk: Talk) -> list[dict[str, Any]]:
+def one_file(path: Path, folder: Path, asked: StatsRequest, talk: Talk) -> list[dict[str, Any]]:
     """Tables and pictures of one file, written to its folder."""
-    groups = [] if given["by"] == "none" else given["by"].split(",")
+    groups = [] if asked.by == "none" else asked.by.split(",")
     if wrong := [one for one in groups if one not in GROUPS]:
         raise CommandError(f"--by {wrong[0]}: takes {', '.join(GROUPS)} or none")
     with ImageSet(path) as opened:
         kinds = available(opened)
-        if given["of"] is not None and given["of"] not in kinds:
-            raise CommandError(f"--of {given['of']}: {path} has {', '.join(kinds)}")
-        kinds = [given["of"]] if given["of"] else kinds
+        if asked.of is not None and asked.of not in kinds:
+            raise CommandError(f"--of {asked.of}: {path} has {', '.join(kinds)}")
+        kinds = [asked.of] if asked.of else kinds
         groups = [one for one in groups if COLUMN[one] in opened]
-        chosen = places(opened, given["where"])
-        collected = collect(opened, chosen, groups, kinds, given["bins"])
-        options = {k: given[k] for k in ("of", "by", "where", "bins", "count")}
+        chosen = places(opened, asked.where)
+        collected = collect(opened, chosen, groups, kinds, asked.bins)
+        options = {"of": asked.of, "by": asked.by, "where": asked.where, "bins": asked.bins, "count": asked.count}
         made = provenance_of("stats", method=None, parameters={}, options=options,
                             parents=[{"role": "file", "digest": opened.digest}], data=None, environment={})  # fmt: skip
-        _claim(folder, made, force=given["force"])
+        _claim(folder, made, force=asked.force)
         norms = [dict(zip(["epsilon", *groups], key, strict=True)) | {"of": "norm", "norm": norm} | m.row()
                  for key, cell in collected.norms.items() for norm, m in cell.items()]  # fmt: skip
         values = [dict(zip(["epsilon", *groups], key, strict=True)) | {"of": kind, "norm": None} | m.row()
                   for key, cell in collected.values.items() for kind, m in cell.items()]  # fmt: skip
         write_csv(folder / "norms.csv", norms)
         write_csv(folder / "values.csv", values)
-        _histograms(folder, collected, given["bins"], path.name)
-        _sheet(folder, opened, chosen[: given["count"]], kinds)
+        _histograms(folder, collected, asked.bins, path.name)
+        _sheet(folder, opened, chosen[: asked.count], kinds)
         talk.note(f"{folder}: norms.csv, values.csv, histograms.png, histograms.csv, sheet.png, sheet.csv")
     return [{"set": str(path), **row} for row in (*norms, *values)]
 

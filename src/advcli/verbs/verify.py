@@ -57,12 +57,11 @@ class Verification:
 
 def verify(asked: VerifyRequest, talk: Talk = SILENT) -> Verification:
     """Check files against themselves and their model."""
-    given = {**vars(asked)}
-    discovery.allow(given["allow"])
-    return Verification([_one(Path(name), given, talk) for name in given["files"]])
+    discovery.allow(asked.allow)
+    return Verification([_one(Path(name), asked, talk) for name in asked.files])
 
 
-def _one(path: Path, given: dict[str, Any], talk: Talk) -> Finding:
+def _one(path: Path, asked: VerifyRequest, talk: Talk) -> Finding:
     finding = Finding(str(path))
     try:
         if path.suffix in (".safetensors",):
@@ -71,13 +70,13 @@ def _one(path: Path, given: dict[str, Any], talk: Talk) -> Finding:
         else:
             with ImageSet(path) as opened:
                 finding.checked.append("digest")
-                _images(opened, finding, given, talk)
+                _images(opened, finding, asked, talk)
     except Damaged as error:
         finding.wrong.append(str(error))
     return finding
 
 
-def _images(opened: ImageSet, finding: Finding, given: dict[str, Any], talk: Talk) -> None:
+def _images(opened: ImageSet, finding: Finding, asked: VerifyRequest, talk: Talk) -> None:
     for start in range(0, len(opened), BATCH):
         opened.rows("images", start, start + BATCH)  # refuses what is out of range
     finding.checked.append("range")
@@ -91,7 +90,7 @@ def _images(opened: ImageSet, finding: Finding, given: dict[str, Any], talk: Tal
         _bounds(opened, finding)
     if opened.header["made"]["options"]["quantize"]:
         _eight_bit(opened, finding)
-    _predictions(opened, finding, given, talk)
+    _predictions(opened, finding, asked, talk)
 
 
 def _bounds(opened: ImageSet, finding: Finding) -> None:
@@ -149,10 +148,10 @@ def _derived(opened: ImageSet, finding: Finding, talk: Talk) -> None:
     finding.checked.append(f"equals {source.name}")
 
 
-def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk: Talk) -> None:
+def _predictions(opened: ImageSet, finding: Finding, asked: VerifyRequest, talk: Talk) -> None:
     """Every stored prediction and success by a fresh forward; flips within the margin are ties."""
     victim = opened.header["victim"]
-    path = given["model"] or lookup.find_file(victim["digest"]) or lookup.find_file(victim["digest"], opened.path.parent)
+    path = asked.model or lookup.find_file(victim["digest"]) or lookup.find_file(victim["digest"], opened.path.parent)
     if path is None:
         talk.note(f"{opened.path}: its model is not here (give --model); predictions were not recomputed")
         return
@@ -165,7 +164,7 @@ def _predictions(opened: ImageSet, finding: Finding, given: dict[str, Any], talk
     if opened.shape != model.shape:
         finding.wrong.append(f"its pictures have another shape than {path} takes")
         return
-    device = devices.find_device(given["device"])
+    device = devices.find_device(asked.device)
     module = placed(model.module(static=victim["static"]), device)
     rejects = can_reject(module)
     seed, origin = int(opened.header["made"]["options"]["seed"]), opened.column("original")
