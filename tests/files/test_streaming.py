@@ -1,4 +1,4 @@
-"""A folder of many pictures is never in memory whole, and is decoded while the network learns."""
+"""A set or a folder of many pictures is never in memory whole, and a folder is decoded while the network learns."""
 
 import os
 import subprocess
@@ -6,16 +6,27 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from advcli.files import imageset_writer
+
 MEASURED = """
-import os, sys, threading
+import os, sys
 os.environ["OMP_NUM_THREADS"] = "1"
 from advcli.cli.app import main
-code = main(["train", "--data", sys.argv[1], "--arch", "softmax", "--epochs", "1", "--batch-size", "64", "--quiet", "-o", sys.argv[2]])
+code = main(sys.argv[1:])
 import resource
 print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
+
+
+def peak(*words: object) -> int:
+    """The peak memory of a true process that runs a command line, in KiB."""
+    ran = subprocess.run([sys.executable, "-c", MEASURED, *map(str, words)], capture_output=True, text=True, check=False)
+    code, found = ran.stdout.split()[-2:]
+    assert code == "0", ran.stderr
+    return int(found)
 
 
 def many(root: Path, count: int) -> None:
@@ -39,12 +50,44 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
     for count in (2_000, 20_000):
         root = tmp_path / str(count)
         many(root, count)
-        command = [sys.executable, "-c", MEASURED, str(root / "set"), str(root / "m.safetensors")]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        code, peak = ran.stdout.split()[-2:]
-        assert code == "0", ran.stderr
-        peaks[count] = int(peak)
+        options = ("--arch", "softmax", "--epochs", "1", "--batch-size", "64", "--quiet")
+        peaks[count] = peak("train", "--data", root / "set", *options, "-o", root / "m.safetensors")
     assert peaks[20_000] < 1.1 * peaks[2_000], peaks
+
+
+def rows(path: Path, count: int) -> Path:
+    """A set of so many pictures of 1x28x28, which is written piece by piece as well."""
+    header = {"kind": "clean", "classes": list("0123456789"), "split": "test", "range": [0, 1],
+              "made": {"verb": "attack", "method": None, "data": None, "parameters": {}, "options": {}, "parents": [],
+                       "environment": {}}}  # fmt: skip
+    draw, each = np.random.default_rng(0), min(count, 1000)
+    images = draw.random((each, 1, 28, 28), dtype=np.float32)
+    labels, index = np.arange(count) % 10, np.arange(count)
+    layout = {"images": (images.dtype, (count, 1, 28, 28)), "labels": (labels.dtype, (count,)), "index": (index.dtype, (count,))}
+    fill = {"images": lambda: [images] * (count // each), "labels": lambda: [labels], "index": lambda: [index]}
+    imageset_writer.write(path, header, layout, fill)
+    return path
+
+
+COMMANDS = {"export": ["export"]}
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_memory_does_not_grow_with_the_rows_of_a_set(verb, tmp_path):
+    """Peak memory of the process, for 1,000 rows and for 40,000, which are 126 MB."""
+    peaks = {count: peak(*COMMANDS[verb], rows(tmp_path / f"{count}.h5", count), "--quiet") for count in (1_000, 40_000)}
+    assert peaks[40_000] < 1.1 * peaks[1_000], peaks
+
+
+def test_an_npz_has_the_bytes_that_numpy_writes(run, folder):
+    rows(Path("some.h5"), 3000)  # more than is read at a time
+    assert run("export", "some.h5").code == 0
+    with np.load("some.npz", allow_pickle=False) as arrays:
+        found = {name: arrays[name] for name in arrays.files}
+    assert found["images"].shape == (3000, 1, 28, 28)
+    assert list(found["labels"][:12]) == [*range(10), 0, 1]
+    np.savez("numpys.npz", allow_pickle=False, **found)
+    assert Path("some.npz").read_bytes() == Path("numpys.npz").read_bytes()
 
 
 def test_the_next_batches_are_decoded_while_one_is_learned(tmp_path):

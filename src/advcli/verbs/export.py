@@ -9,7 +9,7 @@ from PIL import Image
 
 from advcli.catalog.requests import ExportRequest
 from advcli.errors import CommandError
-from advcli.files import atomic
+from advcli.files import atomic, npz_writer
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
 from advcli.numerics.pixels import as_bytes
@@ -46,10 +46,10 @@ def _free(path: Path, *, force: bool) -> None:
 
 
 def _npz(opened: ImageSet, path: Path) -> None:
-    arrays = {name: opened.column(name) for name in opened.names() if name != "header"}
-    data = io.BytesIO()
-    np.savez(data, allow_pickle=False, classes=np.array(opened.classes), split=np.array(opened.header["split"]), **arrays)
-    atomic.write(path, [data.getvalue()])
+    words = {"classes": np.array(opened.classes), "split": np.array(opened.header["split"])}
+    arrays = {name: (one.dtype, one.shape, [one]) for name, one in words.items()}
+    stored = {name: (*opened.kept(name), opened.pieces(name)) for name in opened.names() if name != "header"}
+    npz_writer.write(path, {**arrays, **stored})
 
 
 def _pictures(opened: ImageSet, folder: Path, talk: Talk) -> None:
