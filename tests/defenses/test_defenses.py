@@ -26,7 +26,7 @@ DRAWS = SampleRNG(0, torch.arange(5))
 def dropping(shape):
     """A small classifier with a layer that drops."""
     *first, last = Small(shape, 4).net
-    return Classifier(nn.Sequential(*first, Dropout(0.5), last), [0.0], [1.0]).eval()
+    return Classifier(nn.Sequential(*first, Dropout(0.5), last), [0.0], [1.0], shape=shape, classes=4).eval()
 
 
 def behind(spec, base, shape):

@@ -23,7 +23,7 @@ def classifier(rate=0.5, **kinds):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), Dropout(rate), nn.Linear(128, 4)]
-    return Classifier(nn.Sequential(*layers), [0.0], [1.0])
+    return Classifier(nn.Sequential(*layers), [0.0], [1.0], shape=(1, 4, 4), classes=4)
 
 
 def pictures(count=6):
@@ -56,7 +56,7 @@ def test_a_draw_goes_to_the_lowest_class():
             one_hot = nn.functional.one_hot(torch.arange(len(x)) % 2 + 1, 4)
             return 9.0 * one_hot + 0 * x.flatten(1).sum(1, keepdim=True)
 
-    model = Classifier(nn.Sequential(Dropout(0.5), Alternating()), [0.0], [1.0])
+    model = Classifier(nn.Sequential(Dropout(0.5), Alternating()), [0.0], [1.0], shape=(1, 4, 4), classes=4)
     assert DropoutVoting(model, 10, None)(pictures(), DRAWS).argmax(1).tolist() == [1] * 6
 
 

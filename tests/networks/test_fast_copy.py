@@ -38,7 +38,7 @@ def pictures(shape: tuple[int, ...], count: int = 6) -> Tensor:
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(7))
 
 
-def classifier(network: nn.Module, channels: int) -> Classifier:
+def classifier(network: nn.Module, shape: tuple[int, ...], classes: int) -> Classifier:
     """A network with norms that do something, behind a normalisation."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -48,13 +48,14 @@ def classifier(network: nn.Module, channels: int) -> Classifier:
                 one.running_var.uniform_(0.5, 2)
                 nn.init.uniform_(one.weight, 0.5, 1.5)
                 nn.init.normal_(one.bias, 0, 0.2)
-    return Classifier(network, [0.4] * channels, [0.3] * channels).eval().requires_grad_(False)
+    mean, std = [0.4] * shape[0], [0.3] * shape[0]
+    return Classifier(network, mean, std, shape=shape, classes=classes).eval().requires_grad_(False)
 
 
 def built(name: str, shape: tuple[int, ...], options: dict) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
-        return classifier(discovery.spec("architecture", name).bind(options)(shape, 10), shape[0])
+        return classifier(discovery.spec("architecture", name).bind(options)(shape, 10), shape, 10)
 
 
 def slope(model: nn.Module, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
@@ -155,7 +156,7 @@ class Branching(nn.Module):
 
 @pytest.mark.parametrize("network", [Twice, Branching])
 def test_a_network_that_cannot_be_rearranged_is_only_laid_out_anew(network):
-    model, x = classifier(network(), 3), pictures((3, 8, 8))
+    model, x = classifier(network(), (3, 8, 8), 4), pictures((3, 8, 8))
     made = swift(model, x, DRAWS)
     assert made is not model
     assert sum(isinstance(one, nn.BatchNorm2d) for one in made.modules()) > 0
@@ -163,7 +164,7 @@ def test_a_network_that_cannot_be_rearranged_is_only_laid_out_anew(network):
 
 
 def test_a_layer_that_may_drop_stands_between_its_neighbours():
-    made = swift(classifier(nn.Sequential(nn.Conv2d(3, 4, 3), Dropout(0.5), nn.BatchNorm2d(4), nn.Flatten()), 3),
+    made = swift(classifier(nn.Sequential(nn.Conv2d(3, 4, 3), Dropout(0.5), nn.BatchNorm2d(4), nn.Flatten()), (3, 8, 8), 144),
                  pictures((3, 8, 8)), DRAWS)  # fmt: skip
     assert any(isinstance(one, nn.BatchNorm2d) for one in made.modules())
 
@@ -188,7 +189,7 @@ class Peeking(Viewing):
 
 @pytest.mark.parametrize("network", [Viewing, Peeking])
 def test_a_copy_that_fails_or_differs_is_not_used(network):
-    model = classifier(network(), 3)
+    model = classifier(network(), (3, 8, 8), 144)
     assert swift(model, pictures((3, 8, 8)), DRAWS) is model
 
 
@@ -198,7 +199,7 @@ def test_gradients_are_only_tried_where_they_are_asked_for():
             assert not torch.is_grad_enabled(), "asked for a gradient"
             return self.conv(x).flatten(1)
 
-    model = classifier(Closed(), 3)
+    model = classifier(Closed(), (3, 8, 8), 144)
     assert swift(model, pictures((3, 8, 8)), DRAWS, gradients=False) is not model
 
 

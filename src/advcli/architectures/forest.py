@@ -28,4 +28,6 @@ def forest(
         found = RandomForestClassifier(count, max_depth=depth, min_samples_leaf=leaf, random_state=seed, n_jobs=-1).fit(x, label)
         return scikit_trees.arrays_of(found.estimators_)
 
-    return Fitted(scikit_trees.KINDS, fit, partial(scikit_trees.check, size=prod(shape), classes=classes), scikit_trees.run)
+    return Fitted(
+        scikit_trees.KINDS, fit, partial(scikit_trees.check, size=prod(shape), classes=classes), scikit_trees.run, classes
+    )

@@ -46,4 +46,4 @@ def knn(
         votes = nn.functional.one_hot(arrays["labels"][nearest], classes).sum(1)
         return from_table(votes / neighbours, x)
 
-    return Fitted(KINDS, fit, check, run)
+    return Fitted(KINDS, fit, check, run, classes)

@@ -25,4 +25,4 @@ def logreg(
         found = LogisticRegression(C=inverse_penalty, max_iter=rounds, tol=1e-3, random_state=seed).fit(x, label)
         return linear_arrays(found.coef_, found.intercept_)
 
-    return Fitted(LINEAR, fit, linear_check(prod(shape), classes), linear_run)
+    return Fitted(LINEAR, fit, linear_check(prod(shape), classes), linear_run, classes)

@@ -62,5 +62,5 @@ def svm(
         return nn.functional.linear(near, arrays["weight"], arrays["bias"])
 
     if kernel == "linear":
-        return Fitted(LINEAR, fit_linear, linear_check(size, classes), linear_run)
-    return Fitted(GAUSSIAN, fit_gaussian, check_gaussian, run_gaussian)
+        return Fitted(LINEAR, fit_linear, linear_check(size, classes), linear_run, classes)
+    return Fitted(GAUSSIAN, fit_gaussian, check_gaussian, run_gaussian, classes)

@@ -27,4 +27,6 @@ def tree(
         found = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=leaf, random_state=seed).fit(x, label)
         return scikit_trees.arrays_of([found])
 
-    return Fitted(scikit_trees.KINDS, fit, partial(scikit_trees.check, size=prod(shape), classes=classes), scikit_trees.run)
+    return Fitted(
+        scikit_trees.KINDS, fit, partial(scikit_trees.check, size=prod(shape), classes=classes), scikit_trees.run, classes
+    )

@@ -11,6 +11,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -151,8 +152,8 @@ def _own(role: str, name: str) -> Spec:
     if function is None:
         raise CommandError(f"{module_name} has nothing called {attribute!r}")
     if getattr(function, "__advcli__", (None,))[0] != role:
-        raise CommandError(f"{name} is no {role}: decorate it with @{role}(...) from advcli.catalog.registry")
-    return from_function(role, name, function)
+        raise CommandError(f"{name} is no {role}: decorate it with @{role}(...) from advcli.extend")
+    return replace(from_function(role, name, function), module=module_name, attribute=attribute)  # it may call itself otherwise
 
 
 def _module(name: str) -> ModuleType:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
@@ -17,7 +17,7 @@ from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
-from advcli.networks import model_file
+from advcli.networks import architecture, model_file
 from advcli.networks.classifier import Classifier
 from advcli.networks.memory_format import placed
 from advcli.networks.model_file import ModelFile
@@ -109,8 +109,9 @@ def fresh(network: Bound, seeds: Dataset, job: Job) -> Classifier:
     own = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64), ("stand-in",))
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(int(own.bits(1)))
-        net: nn.Module = network(seeds.shape, len(seeds.classes))
-    return Classifier(net, [0.0] * seeds.shape[0], [1.0] * seeds.shape[0]).to(job.device).eval()
+        net = architecture.network(network, seeds.shape, len(seeds.classes))
+    mean, std = [0.0] * seeds.shape[0], [1.0] * seeds.shape[0]
+    return Classifier(net, mean, std, shape=seeds.shape, classes=len(seeds.classes)).to(job.device).eval()
 
 
 class School:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.errors import InputError
+from advcli.networks import architecture
 from advcli.networks.classifier import Classifier, classifier_of
 from advcli.networks.rejection import Rejecting
 from advcli.networks.scikit_learn import Fitted
@@ -16,8 +17,9 @@ from advcli.networks.scikit_learn import Fitted
 def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:
     """The module of a recipe under the given defenses; its parameters are fresh."""
     shape, classes = tuple(recipe["input"]), len(recipe["classes"])
-    network = discovery.from_file("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])(shape, classes)
-    model: nn.Module = Classifier(network, recipe["normalize"]["mean"], recipe["normalize"]["std"])
+    bound = discovery.from_file("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])
+    mean, std = recipe["normalize"]["mean"], recipe["normalize"]["std"]
+    model: nn.Module = Classifier(architecture.network(bound, shape, classes), mean, std, shape=shape, classes=classes)
     members = recipe.get("members", [])
     each = [discovery.from_file("defense", one["name"]).bind(one["parameters"]) for one in defenses]
     takers = [bound.spec.name for bound in each if bound.spec.traits.members]
@@ -50,12 +52,12 @@ def learned(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def imported(recipe: Mapping[str, Any]) -> None:
-    """Import what a recipe will be built with, if it is our own."""
+    """Import what a recipe will be built with: our own, or what the user has named."""
     members = recipe.get("members")
     for one in (recipe, *(members if isinstance(members, list) else ())):
         arch = one.get("arch") if isinstance(one, dict) else None
         name = arch.get("name") if isinstance(arch, dict) else None
-        if isinstance(name, str) and ":" not in name:
+        if isinstance(name, str):
             discovery.from_file("architecture", name).load()
 
 

@@ -2,32 +2,38 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from advcli.errors import AdvcliError
+from advcli.networks.logits import logits_of, side_heads
 from advcli.numerics.rng import SampleRNG
 
 
 class Dropout(nn.Module):
     """Dropout whose masks are a function of the sample, not of a global state; idle in evaluation.
 
-    With `branch` a sample keeps or loses all of its numbers: stochastic depth.
+    Numbers are dropped one by one; with `whole` planes (channels), or all numbers of a sample: stochastic depth.
     """
 
-    def __init__(self, rate: float, *, branch: bool = False) -> None:
+    def __init__(self, rate: float, *, whole: Literal["number", "plane", "branch"] = "number") -> None:
         super().__init__()
-        self.rate, self.branch = rate, branch
+        self.rate, self.whole = rate, whole
         self.draws: SampleRNG | None = None
+        self.calls = 0  # of one pass: a layer that stands at several places has other masks at each
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.rate:
             return x
         if self.draws is None:
             raise RuntimeError("dropout in training needs draws")
-        shape = [1] * (x.ndim - 1) if self.branch else x.shape[1:]
-        return x * (self.draws.chance(1 - self.rate, *shape).to(x.dtype) / (1 - self.rate))
+        draws = self.draws.fork("call", self.calls) if self.calls else self.draws
+        self.calls += 1
+        kept = {"number": x.ndim, "plane": 2, "branch": 1}[self.whole]
+        shape = [*x.shape[1:kept], *[1] * (x.ndim - kept)]
+        return x * (draws.chance(1 - self.rate, *shape).to(x.dtype) / (1 - self.rate))
 
 
 class Classifier(nn.Module):
@@ -36,11 +42,15 @@ class Classifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, network: nn.Module, mean: Sequence[float], std: Sequence[float], *, shape: tuple[int, ...], classes: int
+    ) -> None:
         super().__init__()
         self.network = network
+        self.shape, self.classes = shape, classes
         self.plain = not any(mean) and all(one == 1 for one in std)
         self.layout = torch.contiguous_format  # of the pictures that the network sees
+        self.writes: dict[bool, bool] = {}  # whether the network writes on its input, by mode; found out at the first call
         self.auxiliary: list[Tensor] = []  # logits of side heads, which some networks have in training only
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -48,14 +58,20 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
         if draws is not None:
             for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout)):
-                layer.draws = draws.fork("dropout", k) if layer.training else None
-        x = x if self.plain else (x - self.mean) / self.std
-        found = self.network(x.contiguous(memory_format=self.layout))
-        self.auxiliary = []
-        if isinstance(found, tuple):
-            found, *side = found
-            self.auxiliary = [one for one in side if one is not None]
-        return cast(Tensor, found)
+                layer.draws, layer.calls = draws.fork("dropout", k) if layer.training else None, 0
+        seen = x if self.plain else (x - self.mean) / self.std
+        seen = seen.contiguous(memory_format=self.layout)
+        if seen is x and self.writes.get(self.training, True):
+            seen = seen.clone()
+        version = seen._version
+        found = self.network(seen)
+        wrote = seen._version > version
+        if wrote and seen is x:
+            raise AdvcliError("the network writes on the pictures that it is given, but did not at first; let it copy them")
+        self.writes.setdefault(self.training, wrote)
+        self.auxiliary = side_heads(found, self.classes) if self.training else []
+        logits = logits_of(found, len(x), self.classes)
+        return logits if torch.is_grad_enabled() else logits.detach()
 
 
 def classifier_of(model: nn.Module) -> Classifier:

@@ -7,18 +7,17 @@ images, forwards and backwards; where it differs, or fails, the model itself is 
 """
 
 import copy
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from advcli.networks import trial
 from advcli.networks.classifier import Classifier
 from advcli.networks.memory_format import neighbours, rectify_late, side_by_side
 from advcli.numerics.rng import SampleRNG
-
-AGREE = 1e-4  # a copy's logits may differ by this share of the largest one
-ALIKE = 0.1  # and its gradients by this share of their length, for a rectifier near zero tips over by a rounding
 
 
 class Columns(torch.autograd.Function):
@@ -53,8 +52,8 @@ def swift(model: nn.Module, x: Tensor, draws: SampleRNG, *, half: bool = False, 
     """A faster model that answers as this one does on `x`; the model itself where there is none."""
     if not any(isinstance(one, nn.Conv2d) for one in model.modules()):
         return model
-    made = copy.deepcopy(model)
     try:
+        made = copy.deepcopy(model)
         for one in [one for one in made.modules() if isinstance(one, Classifier)]:
             fold_norms(one.network)
             rectify_late(one.network)
@@ -62,23 +61,11 @@ def swift(model: nn.Module, x: Tensor, draws: SampleRNG, *, half: bool = False, 
                 side_by_side(one)
             if x.device.type == "cpu":
                 _grey(one.network)
-        return made if _agree(model, made, x, draws, gradients) else model
+        climb = partial(torch.logsumexp, dim=1) if gradients else None
+        ours, others = (trial.answers(one, x, draws, climb) for one in (model, made))
+        return made if trial.agree(ours, others) else model
     except Exception:  # a network is anybody's code: whatever it raises here, it is searched as it is
         return model
-
-
-def _agree(model: nn.Module, made: nn.Module, x: Tensor, draws: SampleRNG, gradients: bool) -> bool:
-    """Whether both answer alike, and, where an attack asks for gradients, have alike ones."""
-    answers = []
-    for one in (model, made):
-        with torch.set_grad_enabled(gradients):
-            point = x.detach().requires_grad_(gradients)
-            logits = one(point, draws)
-            slope = torch.autograd.grad(logits.logsumexp(1).sum(), point)[0] if gradients else torch.zeros(())
-        answers.append((logits.detach(), slope))
-    (logits, slope), (others, other) = answers
-    near = (logits - others).abs().amax(1) <= AGREE * logits.abs().amax(1)
-    return bool(near.all()) and bool((slope - other).norm() <= ALIKE * slope.norm())
 
 
 def fold_norms(network: nn.Module) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError, InputError
 from advcli.images.dataset import Dataset
-from advcli.networks import build
+from advcli.networks import architecture, build
 
 MOST_CLASSES = 100_000
 
@@ -38,11 +38,16 @@ def find_fit(
 
 def _shapes_of(network: Bound, shape: tuple[int, int, int], count: int) -> dict[str, torch.Size] | None:
     """Names and shapes of a network's tensors; None where it cannot be built for such images."""
-    try:
-        with torch.device("meta"):
-            return {name: tensor.shape for name, tensor in network(shape, count).state_dict().items()}
-    except CommandError:
-        return None
+    for memory in (torch.device("meta"), torch.device("cpu")):  # some ask for numbers while they are built
+        try:
+            with memory, torch.random.fork_rng(devices=[]):
+                made = architecture.network(network, shape, count)
+            return {name: tensor.shape for name, tensor in made.state_dict().items()}
+        except CommandError:
+            return None
+        except Exception:  # noqa: S112  # an architecture is anybody's code
+            continue
+    return None
 
 
 def _likely_shapes(tensors: dict[str, Tensor]) -> list[tuple[int, int, int]]:

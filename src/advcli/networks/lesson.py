@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from advcli.catalog import discovery
+from advcli.networks.architecture import network
 from advcli.networks.classifier import Classifier
 from advcli.numerics.rng import SampleRNG
 
@@ -27,4 +28,5 @@ class Lesson:
 def network_of(text: str, shape: tuple[int, ...], classes: int) -> Classifier:
     """A fresh network of an architecture of the list, spelled as in cnn:width=16."""
     spec, typed = discovery.spelled("architecture", text)
-    return Classifier(spec.bind(typed)(shape, classes), [0.0] * shape[0], [1.0] * shape[0])
+    made = network(spec.bind(typed), shape, classes)
+    return Classifier(made, [0.0] * shape[0], [1.0] * shape[0], shape=shape, classes=classes)

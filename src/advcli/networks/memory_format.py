@@ -4,17 +4,24 @@ On a processor the channels of a picture lie side by side (channels last), as it
 goes behind the maximum that follows it, where it has less to do: relu(max(z)) = max(relu(z)) to the bit. Maxima of two by
 two are taken by rows and then by columns where nobody asks for gradients. Whatever a model is opened for, it is opened
 so: what one verb has decided, another decides again.
+
+A network is anybody's code, and may mind: `x.view(len(x), -1)` fails in another layout, `x.as_strided(...)` answers
+otherwise. So the layout is tried first, on copies, forwards and backwards; a network that fails in it, or whose logits or
+gradients differ, is left as it was written.
 """
 
+import copy
 from typing import TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 
+from advcli.networks import trial
 from advcli.networks.classifier import Classifier, Dropout
 
 SEVERAL = 8  # pictures from which on two steps are faster than one
 Model = TypeVar("Model", bound=nn.Module)
+Pairs = list[tuple[str, str]]  # names of layers
 
 
 class Reader(fx.Tracer):
@@ -33,7 +40,8 @@ class Halving(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, width = x.shape
-        if torch.is_grad_enabled() or n < SEVERAL or height % 2 or width % 2:  # of equal ones, one gets the gradient
+        whole = height % 2 == width % 2 == 0 and x.is_contiguous(memory_format=torch.channels_last)
+        if torch.is_grad_enabled() or n < SEVERAL or not whole:  # of equal ones, one gets the gradient
             found: Tensor = self.pool(x)
             return found
         rows = x.permute(0, 2, 3, 1).reshape(n, height // 2, 2, width, channels)
@@ -42,13 +50,35 @@ class Halving(nn.Module):
 
 
 def placed(model: Model, device: torch.device) -> Model:
-    """The model on its device, laid out for it, where it stands."""
-    for one in model.modules():
-        if isinstance(one, Classifier) and device.type == "cpu":
-            rectify_late(one.network)
-            halve(one.network)
-            side_by_side(one)
-    return model.to(device)
+    """The model on its device, where it stands; on a processor laid out for it, as far as its networks do not mind."""
+    model.to(device)
+    for one in [one for one in model.modules() if isinstance(one, Classifier)]:
+        as_written = trial.tried(one, device)
+        if device.type == "cpu" and as_written is not None:
+            lay_out(one, as_written)
+    return model
+
+
+def lay_out(classifier: Classifier, as_written: trial.Answers) -> None:
+    """Lay out a classifier whose answers are known, if it answers alike then."""
+    if not any(isinstance(one, nn.Conv2d | nn.MaxPool2d) for one in classifier.network.modules()):
+        return
+    other = copy.deepcopy(classifier)
+    try:
+        pairs = neighbours(other.network, nn.ReLU, nn.MaxPool2d)
+        arrange(other, pairs)
+        laid_out = trial.answers_alone(other, torch.device("cpu"))
+    except Exception:
+        return
+    if laid_out is not None and trial.agree(as_written, laid_out):
+        arrange(classifier, pairs)
+
+
+def arrange(classifier: Classifier, pairs: Pairs) -> None:
+    """Put the second layer of each pair before the first, take maxima in two steps, and lay the channels side by side."""
+    swap(classifier.network, pairs)
+    halve(classifier.network)
+    side_by_side(classifier)
 
 
 def side_by_side(classifier: Classifier) -> None:
@@ -60,7 +90,12 @@ def side_by_side(classifier: Classifier) -> None:
 
 def rectify_late(network: nn.Module) -> None:
     """Put rectifiers behind the maxima that follow them."""
-    for before, after in neighbours(network, nn.ReLU, nn.MaxPool2d):
+    swap(network, neighbours(network, nn.ReLU, nn.MaxPool2d))
+
+
+def swap(network: nn.Module, pairs: Pairs) -> None:
+    """Let layers change places."""
+    for before, after in pairs:
         first, second = network.get_submodule(before), network.get_submodule(after)
         network.set_submodule(before, second)
         network.set_submodule(after, first)
@@ -74,7 +109,7 @@ def halve(network: nn.Module) -> None:
             network.set_submodule(name, Halving(one))
 
 
-def neighbours(network: nn.Module, kind: type[nn.Module], then: type[nn.Module]) -> list[tuple[str, str]]:
+def neighbours(network: nn.Module, kind: type[nn.Module], then: type[nn.Module]) -> Pairs:
     """Layers of one kind that another kind follows, each used once and seen by nothing else.
 
     None where a network cannot be read; and it is not read, which takes as long as a look at a few pictures, where it has

@@ -88,13 +88,24 @@ def recipe_digest(recipe: Header) -> str:
 
 def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
     """Publish a model file; returns its digest."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    tensors = apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     recipe = {**recipe, "weights": weights_digest(tensors)}
     recipe["digest"] = recipe_digest(recipe)
     data = serialise(recipe, tensors)
     atomic.write(path, [data])
     sandbox.known.add(sha256(data))
     return str(recipe["digest"])
+
+
+def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, each in memory of its own: a weight that two layers share stands in the file twice."""
+    used: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if place in used else tensor
+        used.add(place)
+    return found
 
 
 def serialise(recipe: Header, tensors: dict[str, Tensor]) -> bytes:

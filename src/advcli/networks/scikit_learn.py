@@ -23,9 +23,9 @@ LEAST = 1e-6  # probability that is taken for none
 class Fitted(nn.Module):
     """A family with its arrays, once there are some."""
 
-    def __init__(self, kinds: Mapping[str, tuple[torch.dtype, int]], fit: Fit, check: Check, run: Run) -> None:
+    def __init__(self, kinds: Mapping[str, tuple[torch.dtype, int]], fit: Fit, check: Check, run: Run, classes: int) -> None:
         super().__init__()
-        self.kinds, self._fit, self._check, self._run = kinds, fit, check, run
+        self.kinds, self._fit, self._check, self._run, self.classes = kinds, fit, check, run, classes
 
     def fit(self, x: Array, label: Array, seed: int) -> None:
         """Let scikit-learn learn (N, D) images."""
@@ -42,7 +42,7 @@ class Fitted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         arrays = dict(self.named_buffers())
-        return self._run(arrays, x.flatten(1)) if arrays else x.new_zeros(len(x), 2)  # not fitted yet
+        return self._run(arrays, x.flatten(1)) if arrays else x.new_zeros(len(x), self.classes)  # not fitted yet
 
 
 def from_table(probability: Tensor, x: Tensor) -> Tensor:

@@ -1,18 +1,16 @@
-"""torchvision's classifiers, built for any number of classes, with dropout that draws by sample."""
+"""torchvision's classifiers, built for any number of classes."""
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torchvision.models
 from torch import nn
-from torchvision.ops import StochasticDepth
 
 from advcli.catalog import torchvision_names
 from advcli.errors import CommandError, InputError
-from advcli.networks.classifier import Dropout
 
 SIDE_HEADS = ("googlenet", "inception_v3")
 
@@ -36,18 +34,7 @@ def build(name: str, shape: tuple[int, int, int], classes: int) -> nn.Module:
         network = torchvision.models.get_model(name, weights=None, num_classes=classes, **more)
     except (ValueError, AssertionError, RuntimeError, TypeError) as error:
         raise CommandError(f"{name}: cannot be built for {'x'.join(map(str, shape))} ({str(error)[:80]})") from None
-    return _drawing_by_sample(network)
-
-
-def _drawing_by_sample(network: nn.Module) -> nn.Module:
-    """Stock dropout and stochastic depth replaced by ours."""
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Dropout):
-                setattr(parent, name, Dropout(child.p))
-            elif isinstance(child, StochasticDepth):
-                setattr(parent, name, Dropout(child.p, branch=True))
-    return network
+    return cast(nn.Module, network)
 
 
 def pretrained(name: str, *, download: bool) -> Path:

@@ -7,6 +7,8 @@ everywhere, so that they too are equal to the bit.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
@@ -125,6 +127,19 @@ class SampleRNG:
     def below(self, high: Tensor) -> Tensor:
         """(N,) integers, uniform in [0, high) for each sample (bias below high / 2^32)."""
         return (self.bits(1)[:, 0] * high) >> 32
+
+
+@contextmanager
+def torch_draws(text: str, device: torch.device) -> Iterator[None]:
+    """What torch itself draws in here (functional dropout, a network's own noise) hangs on the text alone; its state is kept."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would look for a GPU each time
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 def tree_sum(x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import AdvcliError
+from advcli.networks.logits import gradient_of
 from advcli.networks.rejection import decision
 from advcli.numerics.rng import SampleRNG
 
@@ -106,7 +107,7 @@ class Victim:
         point = x.detach().requires_grad_()
         logits = self._forward(point)
         wanted = losses(logits)
-        found = [torch.autograd.grad(one.sum(), point, retain_graph=k + 1 < len(wanted))[0] for k, one in enumerate(wanted)]
+        found = [gradient_of(one.sum(), point, keep=k + 1 < len(wanted)) for k, one in enumerate(wanted)]
         return torch.stack(found), logits.detach()
 
     def _slope(
@@ -116,7 +117,7 @@ class Victim:
         logits = self._forward(point)
         if done is not None and 2 * int((over := done(logits.detach())).sum()) > len(x):
             return self._slope_of(~over, x, loss, logits.detach()), logits.detach()
-        return torch.autograd.grad(loss(logits).sum(), point)[0].contiguous(), logits.detach()
+        return gradient_of(loss(logits).sum(), point).contiguous(), logits.detach()
 
     def _slope_of(self, some: Tensor, x: Tensor, loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
         """The gradient of some samples, by a pass of their own; zero for the others."""
@@ -124,7 +125,7 @@ class Victim:
         if bool(some.any()):
             point = x[some].detach().requires_grad_()
             mixed = logits.index_put((some,), self._forward(point))
-            found[some] = torch.autograd.grad(loss(mixed).sum(), point)[0]
+            found[some] = gradient_of(loss(mixed).sum(), point)
         return found
 
     def _forward(self, x: Tensor) -> Tensor:

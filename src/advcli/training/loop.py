@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, InputError
 from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
 from advcli.networks import classifier
 from advcli.numerics.arrays import Array
-from advcli.numerics.rng import SampleRNG, Table
+from advcli.numerics.rng import SampleRNG, Table, torch_draws
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
@@ -170,13 +170,15 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.given["lr"] * factor
         self.optimizer.zero_grad(set_to_none=True)
-        with self._arithmetic():
+        with self._arithmetic(), torch_draws(f"{self.seed}/step/{number}", self.plan.device):
             x = schedule.augmented(x, self.words, rng)
             beside = {"rng": rng, "teacher": self.teacher, "epoch": number / self.steps}
             asked = {name: beside[name] for name in self.plan.asks}
             loss = self.plan.objective(self.model, x, label, **asked).mean()
             for side in self.classifier.auxiliary:
                 loss = loss + AUXILIARY * nn.functional.cross_entropy(side, label)
+        if not loss.requires_grad:
+            raise InputError("nothing leads from the loss back to a weight: the network computes without gradients")
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if self.given["clip"]:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.given["clip"])

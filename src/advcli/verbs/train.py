@@ -17,7 +17,7 @@ from advcli.files import atomic, sandbox
 from advcli.files.parts import Parts, log_lines
 from advcli.files.provenance import provenance_of
 from advcli.images.dataset import Dataset
-from advcli.networks import model_file
+from advcli.networks import architecture, model_file
 from advcli.networks.classifier import Classifier, classifier_of
 from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
@@ -28,6 +28,7 @@ from advcli.training.initial_weights import open_teacher, start_weights
 from advcli.training.loop import Plan, Trainer
 from advcli.training.monitor import Log
 from advcli.training.plan import filters, find_epochs
+from advcli.training.rehearsal import rehearse
 from advcli.training.schedule import RATES, freeze
 from advcli.training.scikit_fit import fit, is_fitted, refuse_loop_options
 from advcli.workspace import inputs, outputs
@@ -97,6 +98,7 @@ def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, A
                     f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model"
                 )
     plan = _plan(images, objective, network, given, teacher.module() if teacher else None, where, talk)
+    rehearse(plan)
     if given["dry_run"]:
         return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
     with atomic.locked(path), atomic.locked(journal):
@@ -129,11 +131,11 @@ def _plan(
         raise CommandError(f"--keep best: needs validation images, and {images.name} has none")
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(given["seed"])  # inside the fork: the caller's random state stays as it is
-        net: nn.Module = network(images.shape, len(images.classes))
+        net = architecture.network(network, images.shape, len(images.classes))
     known = start_weights(net, given, talk)
     mean = numbers(given["mean"], images.shape[0], known.get("mean", 0.0), "mean")
     std = numbers(given["std"], images.shape[0], known.get("std", 1.0), "std")
-    model: nn.Module = Classifier(net, mean, std)
+    model: nn.Module = Classifier(net, mean, std, shape=images.shape, classes=len(images.classes))
     before = filters(given["preprocess"])
     for one in before:
         model = one(model)

@@ -1,0 +1,54 @@
+"""An architecture becomes a network: what its function returns, made fit for the program.
+
+torch's own dropout becomes the program's, whose masks are a function of the sample; layers that learn their sizes from
+the first picture see one.
+"""
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from advcli.catalog.registry import Bound
+from advcli.errors import CommandError
+from advcli.networks.classifier import Dropout
+
+PLANES = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+BRANCH = ("torchvision.ops.stochastic_depth", "StochasticDepth")
+
+
+def network(bound: Bound, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A fresh network for pictures of this shape."""
+    made = bound(shape, classes)
+    if not isinstance(made, nn.Module):
+        raise CommandError(f"{bound.spec.name}: returns {type(made).__name__}; an architecture returns a torch.nn.Module")
+    if any(is_lazy(one) for one in (*made.parameters(), *made.buffers())):
+        modes = {module: module.training for module in made.modules()}
+        with torch.no_grad():
+            made.eval()(torch.zeros(2, *shape))
+        for module in made.modules():
+            module.training = modes.get(module, True)
+    drop_by_sample(made)
+    if strange := [name for name, one in made.state_dict().items() if not isinstance(one, torch.Tensor)]:
+        raise CommandError(f"{bound.spec.name}: keeps {strange[0]!r}, which is no tensor; a model file holds tensors only")
+    return made
+
+
+def drop_by_sample(network: nn.Module) -> None:
+    """Replace stock dropout and stochastic depth by ours, wherever they stand."""
+    ours: dict[nn.Module, Dropout] = {}
+    for parent in list(network.modules()):
+        for name, child in list(parent._modules.items()):  # named_children passes over a second name
+            if child is not None and (whole := _whole(child)):
+                found = ours.setdefault(child, Dropout(child.p, whole=whole))  # type: ignore[arg-type]  # a rate, says _whole
+                setattr(parent, name, found.train(child.training))
+
+
+def _whole(layer: nn.Module) -> Literal["number", "plane", "branch"] | None:
+    """What a stock layer drops as a whole; None of one that drops nothing."""
+    if type(layer) is nn.Dropout:
+        return "number"
+    if type(layer) in PLANES:
+        return "plane"
+    return "branch" if (type(layer).__module__, type(layer).__name__) == BRANCH else None

@@ -1,0 +1,80 @@
+"""A network tried on two pictures before it is relied on: what it answers, and whether another one answers alike.
+
+A network is anybody's code. It is tried on a copy, for it may count its calls or keep what it has seen, and under a random
+state that is put back.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from advcli.errors import InputError
+from advcli.networks.classifier import Classifier
+from advcli.networks.logits import gradient_of
+from advcli.numerics.rng import SampleRNG
+from advcli.runtime import devices
+
+COUNT = 2  # pictures: one would hide who mixes them up
+AGREE = 1e-4  # logits may differ by this share of the largest one
+ALIKE = 0.1  # and gradients by this share of their length, for a rectifier near zero tips over by a rounding
+Answers = tuple[Tensor, Tensor]  # logits, and a gradient to the pictures
+
+
+def tried(classifier: Classifier, device: torch.device) -> Answers | None:
+    """What a copy of the classifier answers in evaluation; None where it fails, and will say so itself.
+
+    InputError where its answers are no logits, or are drawn.
+    """
+    try:
+        other = copy.deepcopy(classifier)
+    except Exception:  # it holds what cannot be copied
+        return None
+    return answers_alone(other, device)
+
+
+def answers_alone(other: Classifier, device: torch.device) -> Answers | None:
+    """What a classifier that nobody else needs answers to the pictures of a trial."""
+    other.eval()
+    x = SampleRNG(0, torch.arange(COUNT), ("trial",)).uniform(*other.shape).to(device)
+    forked = [device] if device.type == "cuda" else []
+    with devices.threads(x.shape[1:]), torch.random.fork_rng(devices=forked):
+        before = _state(device)
+        try:
+            found = answers(other, x, None, spread)
+        except InputError:
+            raise
+        except Exception:
+            return None
+        if not torch.equal(before, _state(device)):
+            raise InputError(
+                "the network draws random numbers when it is evaluated, so that its answers could not be made again;\n"
+                "give functional dropout training=self.training; what is meant to draw is a defense"
+            )
+    return found
+
+
+def answers(model: nn.Module, x: Tensor, draws: SampleRNG | None, climb: Callable[[Tensor], Tensor] | None) -> Answers:
+    """The logits of a model, and the gradient of what is to climb; zero where nobody asks for one."""
+    with torch.set_grad_enabled(climb is not None):
+        point = x.detach().requires_grad_(climb is not None)
+        logits = model(point, draws)
+        slope = torch.zeros(()) if climb is None else gradient_of(climb(logits).sum(), point)
+    return logits.detach(), slope
+
+
+def spread(logits: Tensor) -> Tensor:
+    """A sum of the logits that none of them drops out of, also where they are log-probabilities."""
+    return logits / (1 + torch.arange(logits.shape[1], device=logits.device))
+
+
+def agree(ours: Answers, others: Answers) -> bool:
+    """Whether two models answer alike and, where both have gradients, have alike ones."""
+    (logits, slope), (theirs, other) = ours, others
+    near = (logits - theirs).abs().amax(1) <= AGREE * logits.abs().amax(1)
+    return bool(near.all()) and bool((slope - other).norm() <= ALIKE * slope.norm())
+
+
+def _state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
