@@ -39,7 +39,7 @@ def answers_alone(other: Classifier, device: torch.device) -> Answers | None:
     other.eval()
     x = SampleRNG(0, torch.arange(COUNT), ("trial",)).uniform(*other.shape).to(device)
     forked = [device] if device.type == "cuda" else []
-    with devices.threads(x.shape[1:]), torch.random.fork_rng(devices=forked):
+    with devices.threads(other.shape), torch.random.fork_rng(devices=forked):
         before = _state(device)
         try:
             found = answers(other, x, None, spread)
