@@ -206,7 +206,7 @@ def test_smoothing_filters_no_files(run, model):
 
 
 def test_noise_in_training_is_normal_and_the_samples_own(run, folder):
-    from advcli.training.schedule import augmentations, augmented
+    from advcli.training.augmentation import augmentations, augmented
 
     words = augmentations("flip,noise:0.3")
     x = torch.zeros(500, 1, 4, 4)

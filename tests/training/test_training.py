@@ -12,7 +12,8 @@ from advcli.catalog import discovery, torchvision_names
 from advcli.files import atomic
 from advcli.networks import model_file, torchvision_models
 from advcli.numerics.rng import SampleRNG
-from advcli.training.schedule import augmented, course
+from advcli.training.augmentation import augmented
+from advcli.training.optimizer import course
 from photographs import photographs
 
 QUICK = ["train", "--arch", "mlp", "--hidden", "16", "--limit", "200", "--epochs", "4"]

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
-from advcli.catalog.requests import TrainRequest
 from advcli.crafting.first_stage import Groundwork, recorded
 from advcli.errors import CommandError
 from advcli.files.header import Header
@@ -25,8 +23,9 @@ from advcli.numerics.rng import SampleRNG
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
-from advcli.training.loop import Plan, Trainer
-from advcli.training.schedule import RATES
+from advcli.training.loop import Trainer
+from advcli.training.options import TrainingOptions
+from advcli.training.plan import Plan
 
 SUFFIX = ".substitute.safetensors"
 KINDS = ("budget", "direction")
@@ -167,10 +166,9 @@ class School:
             pixels=pixels,
         )
         recipe = discovery.spec("recipe", "standard")
-        loop: dict[str, Any] = {one.name: one.default for one in TrainRequest.options()}
-        given = {**loop, "epochs": epochs, "lr": RATES["adam"], "seed": self.job.seed, "batch_size": BATCH}
+        options = TrainingOptions(epochs=epochs, batch_size=BATCH, seed=self.job.seed)
         loss = partial(recipe.load(), **recipe.bind({}).parameters)
-        return Plan(images, None, loss, recipe.given, self.pupil, [], given, epochs, self.job.device)
+        return Plan(images, None, loss, recipe.given, self.pupil, [], options, self.job.device)
 
 
 def _finished(parts: Parts) -> list[dict[str, Tensor]]:

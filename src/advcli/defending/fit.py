@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from advcli.catalog.registry import Bound
-from advcli.catalog.requests import DefendRequest, TrainRequest
+from advcli.catalog.requests import DefendRequest
 from advcli.defending.threshold import Calibration
 from advcli.errors import InputError
 from advcli.files.header import Header
@@ -22,9 +21,9 @@ from advcli.numerics.rng import SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 from advcli.training.inner_attack import Opponent, opponent
-from advcli.training.loop import Plan, Trainer
-from advcli.training.plan import find_epochs
-from advcli.training.schedule import RATES
+from advcli.training.loop import Trainer
+from advcli.training.options import BATCHES, RATES, TrainingOptions, find_epochs
+from advcli.training.plan import Plan
 from advcli.workspace import inputs
 
 
@@ -34,7 +33,7 @@ class Lessons:
 
     data: Dataset
     opponents: Sequence[Opponent]
-    given: dict[str, Any]
+    options: TrainingOptions
     device: torch.device
     talk: Talk
 
@@ -51,7 +50,7 @@ class Lessons:
             taught: Callable[[Tensor, Lesson], Tensor] = whole.lesson  # type: ignore[assignment]  # its traits say that it learns
             return taught(x, Lesson(x, label, rng, against))
 
-        plan = Plan(self.data, None, lesson, ("rng",), model, asleep, self.given, self.given["epochs"], self.device)
+        plan = Plan(self.data, None, lesson, ("rng",), model, asleep, self.options, self.device)
         with devices.threads(self.data.shape):
             Trainer(plan).fit(parts, lambda log: None, self.talk)
         model.eval().requires_grad_(False)
@@ -79,8 +78,8 @@ class Fit:
         """What the fit depends on, every default resolved."""
         if self.lessons is None:
             return {"seed": self._threshold.seed}
-        own = {name: self.lessons.given[name] for name in ("seed", "epochs", "lr")}
-        return {**own, "against": [one.spelled for one in self.lessons.opponents]}
+        how = self.lessons.options
+        return {"seed": how.seed, "epochs": how.epochs, "lr": how.lr, "against": [one.spelled for one in self.lessons.opponents]}
 
     def fit(self, model: nn.Module, parts: Parts, made: Header) -> Header:
         """Fit, or go on where a fit was interrupted; returns what goes into the recipe."""
@@ -102,10 +101,13 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, talk: Talk) ->
             raise InputError(
                 f"{data.name}:{data.split}: holds {data.kind} images; a defense learns from clean ones of the train split"
             )
-        loop = {one.name: one.default for one in TrainRequest.options()}
-        own = {"epochs": find_epochs(asked.epochs, len(data)), "lr": asked.lr or RATES["adam"], "seed": asked.seed}
-        settings = {**loop, **own, "batch_size": asked.batch_size or 64}
-        lessons = Lessons(data, [opponent(one, base.shape[0]) for one in asked.against], settings, device, talk)
+        options = TrainingOptions(
+            epochs=find_epochs(asked.epochs, len(data)),
+            lr=asked.lr or RATES["adam"],
+            seed=asked.seed,
+            batch_size=asked.batch_size or BATCHES[0],
+        )
+        lessons = Lessons(data, [opponent(one, base.shape[0]) for one in asked.against], options, device, talk)
     if traits.rejects:
         named = replace(asked, data=named_set(asked.data), limit=None) if traits.learns else asked
         data = fit_data(base, "val", named)

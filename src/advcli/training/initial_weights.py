@@ -1,12 +1,12 @@
 """What a network starts from: its own seed, somebody's weights, or those that torchvision publishes; and its teacher."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from advcli.catalog import discovery
+from advcli.catalog.requests import TrainRequest
 from advcli.errors import CommandError, InputError
 from advcli.images.dataset import Dataset
 from advcli.networks import foreign_weights, model_file, torchvision_models
@@ -16,21 +16,21 @@ from advcli.runtime.reporter import Talk
 Normalize = dict[str, list[float]]  # mean and std of each channel
 
 
-def start_weights(network: nn.Module, given: dict[str, Any], talk: Talk) -> Normalize:
+def start_weights(network: nn.Module, asked: TrainRequest, talk: Talk) -> Normalize:
     """Load what --weights or --pretrained says; a last layer for another number of classes starts fresh.
 
     Returns the normalisation that the weights were trained behind, where it is known.
     """
-    if given["weights"] and given["pretrained"]:
+    if asked.weights and asked.pretrained:
         raise CommandError("--weights and --pretrained both say where to start; give one of them")
-    if given["weights"]:
-        tensors, known = _of_file(Path(given["weights"]))
-        adopt(network, tensors, given["weights"], talk)
+    if asked.weights:
+        tensors, known = _of_file(Path(asked.weights))
+        adopt(network, tensors, asked.weights, talk)
         return known
-    if given["pretrained"]:
-        path = torchvision_models.pretrained(given["arch"], download=given["download"])
+    if asked.pretrained:
+        path = torchvision_models.pretrained(asked.arch, download=asked.download)
         adopt(network, foreign_weights.state_dict(path)[0], path.name, talk)
-        return torchvision_models.normalize(given["arch"])
+        return torchvision_models.normalize(asked.arch)
     return {}
 
 

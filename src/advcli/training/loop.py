@@ -24,31 +24,15 @@ from advcli.numerics.rng import SampleRNG, Table, torch_draws
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
-from advcli.training import monitor, schedule
+from advcli.training import augmentation, monitor, optimizer
+from advcli.training.averaging import Average
 from advcli.training.loader import Batches
 from advcli.training.monitor import Log
+from advcli.training.plan import Plan
 
 LOOKS = 10  # how often in an epoch --stop-at looks at the validation images
 AUXILIARY = 0.3  # what side heads weigh against the main one (Szegedy et al. 2015)
 CHECK = 50  # steps between two looks at the loss: each waits for the device
-
-
-@dataclass
-class Plan:
-    """What is trained how; every default is resolved."""
-
-    data: Dataset
-    val: Dataset | None
-    objective: Callable[..., Tensor]  # model, images, labels, and what it asks for -> the loss of every image
-    asks: tuple[str, ...]  # draws, a teacher, the epoch
-    model: nn.Module  # the classifier, behind the filters that it is trained with
-    frozen: list[nn.Module]
-    given: dict[str, Any]
-    epochs: int
-    device: torch.device
-    teacher: nn.Module | None = None
-    threat: monitor.Threat | None = None  # what the recipe trains against
-    draws: bool = False  # whether its filters are random
 
 
 @dataclass
@@ -64,25 +48,25 @@ class Trainer:
     """The loop over epochs, batches and steps."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.given, self.model = plan, plan.given, plan.model.to(plan.device)
+        self.plan, self.options, self.model = plan, plan.options, plan.model.to(plan.device)
         self.classifier = classifier.classifier_of(self.model)
         self.teacher = plan.teacher.to(plan.device).requires_grad_(False) if plan.teacher else None
-        self.seed, self.words = int(self.given["seed"]), schedule.augmentations(self.given["augment"])
-        self.optimizer = schedule.optimizer(self.given, self.model.parameters())
-        self.average = schedule.Average(self.model, self.given["ema"]) if self.given["ema"] else None
-        self.batches = Batches(plan.data, plan.device, self.given["batch_size"])
+        self.seed, self.words = self.options.seed, augmentation.augmentations(self.options.augment)
+        self.optimizer = optimizer.optimizer(self.options, self.model.parameters())
+        self.average = Average(self.model, self.options.ema) if self.options.ema else None
+        self.batches = Batches(plan.data, plan.device, self.options.batch_size)
         self.ids = torch.from_numpy(plan.data.index).to(plan.device)
         self.draws = Table(self.ids, {})
-        self.steps = -(-len(plan.data) // self.given["batch_size"])
+        self.steps = -(-len(plan.data) // self.options.batch_size)
 
     def fit(self, parts: Parts | None, publish_log: Callable[[Log], None], talk: Talk) -> Log:
         """Train, epoch by epoch; the log has a line for each. Without parts, an interrupted training starts anew."""
         state, plan = self.resume(parts) if parts else State(), self.plan
         if parts and state.log:
-            talk.note(f"going on after epoch {len(state.log)} of {plan.epochs}, from {parts.folder}")
-        with talk.progress("training", plan.epochs * len(plan.data), "images") as tick, interrupts.patiently() as asked:
+            talk.note(f"going on after epoch {len(state.log)} of {plan.options.epochs}, from {parts.folder}")
+        with talk.progress("training", plan.options.epochs * len(plan.data), "images") as tick, interrupts.patiently() as asked:
             tick(len(state.log) * len(plan.data), "")
-            for epoch in range(len(state.log), plan.epochs):
+            for epoch in range(len(state.log), plan.options.epochs):
                 if state.done:
                     break
                 self._epoch(epoch, state, tick, asked)
@@ -90,13 +74,13 @@ class Trainer:
                     self.publish(parts, state)
                 publish_log(state.log)
         self._finish(state)
-        monitor.say(state.log, self.given["keep"], talk)
+        monitor.say(state.log, self.options.keep, talk)
         return state.log
 
     def _epoch(self, epoch: int, state: State, tick: Callable[[int, str], None], asked: Callable[[], bool]) -> None:
         """One pass over the data, and its line in the log."""
         begin, total, seen = time.perf_counter(), torch.zeros((), device=self.plan.device), 0
-        where = word = f"epoch {epoch + 1}/{self.plan.epochs}"
+        where = word = f"epoch {epoch + 1}/{self.options.epochs}"
         self._train_mode()
         self.draws = Table(self.ids, {})
         for number, (x, label, places) in enumerate(self.batches.of(self._order(epoch))):
@@ -117,10 +101,10 @@ class Trainer:
         line = {"epoch": epoch + 1, "loss": float(total) / seen, "images": seen, "seconds": seconds, "lr": self._rate(epoch)}
         state.log.append({**line, **self._validated()})
         age = len(state.log) - 1 - monitor.kept(state.log, "best")
-        if age == 0 and self.given["keep"] == "best":
+        if age == 0 and self.options.keep == "best":
             with self._averaged():
                 state.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
-        if self.given["patience"] and age >= self.given["patience"]:
+        if self.options.patience and age >= self.options.patience:
             state.done = True
 
     def _validated(self) -> dict[str, Any]:
@@ -140,11 +124,11 @@ class Trainer:
 
     def _stops_here(self, number: int) -> bool:
         """Whether --stop-at is reached, looked up ten times an epoch on the validation images."""
-        if self.given["stop_at"] is None or self.plan.val is None or (number + 1) % max(1, self.steps // LOOKS):
+        if self.options.stop_at is None or self.plan.val is None or (number + 1) % max(1, self.steps // LOOKS):
             return False
         k, n = self.accuracy(self.plan.val)
         self._train_mode()
-        return bool(k >= self.given["stop_at"] * n)
+        return bool(k >= self.options.stop_at * n)
 
     def _check(self, total: Tensor, epoch: int) -> None:
         if not bool(torch.isfinite(total)):
@@ -152,7 +136,7 @@ class Trainer:
 
     def _rate(self, epoch: int) -> float:
         return float(
-            self.given["lr"] * schedule.course(self.given["schedule"], epoch * self.steps, self.plan.epochs * self.steps)
+            self.options.lr * optimizer.course(self.options.schedule, epoch * self.steps, self.options.epochs * self.steps)
         )
 
     def _order(self, epoch: int) -> list[Array]:
@@ -160,18 +144,18 @@ class Trainer:
         ids = torch.arange(len(self.plan.data))
         drawn = SampleRNG(self.seed, ids, ("order", str(epoch))).bits(1)[:, 0]
         order = drawn.argsort(stable=True).numpy()
-        size = self.given["batch_size"]
+        size = self.options.batch_size
         return [order[i : i + size] for i in range(0, len(order), size)]
 
     def _step(self, number: int, epoch: int, x: Tensor, label: Tensor, places: Tensor) -> Tensor:
         """Forward, backward, update; returns the mean loss, which stays on the device."""
         rng = SampleRNG(self.seed, self.ids[places], ("training", str(epoch)), table=self.draws.at(places))
-        factor = schedule.course(self.given["schedule"], number, self.plan.epochs * self.steps)
+        factor = optimizer.course(self.options.schedule, number, self.options.epochs * self.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.given["lr"] * factor
+            group["lr"] = self.options.lr * factor
         self.optimizer.zero_grad(set_to_none=True)
         with self._arithmetic(), torch_draws(f"{self.seed}/step/{number}", self.plan.device):
-            x = schedule.augmented(x, self.words, rng)
+            x = augmentation.augmented(x, self.words, rng)
             beside = {"rng": rng, "teacher": self.teacher, "epoch": number / self.steps}
             asked = {name: beside[name] for name in self.plan.asks}
             loss = self.plan.objective(self.model, x, label, **asked).mean()
@@ -180,15 +164,15 @@ class Trainer:
         if not loss.requires_grad:
             raise InputError("nothing leads from the loss back to a weight: the network computes without gradients")
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        if self.given["clip"]:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.given["clip"])
+        if self.options.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
         self.optimizer.step()
         if self.average:
             self.average.update(self.model)
         return loss.detach()
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
-        if self.given["precision"] == "bfloat16":
+        if self.options.precision == "bfloat16":
             return torch.autocast(self.plan.device.type, torch.bfloat16)
         return contextlib.nullcontext()
 
@@ -245,6 +229,6 @@ class Trainer:
         for number, (x, label, places) in enumerate(self.batches.of(order)):
             self._step(number, 0, x, label, places)
             begin = begin if number or len(order) == 1 else time.perf_counter()
-        seconds = (time.perf_counter() - begin) / max(1, len(order) - 1) * self.steps * self.plan.epochs
+        seconds = (time.perf_counter() - begin) / max(1, len(order) - 1) * self.steps * self.options.epochs
         size = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
         return Estimate(len(self.plan.data), size, seconds)

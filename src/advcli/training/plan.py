@@ -1,10 +1,34 @@
-"""What a training needs beside the loop: its length, its filters."""
+"""What is trained how: all that the loop needs, and the filters before a network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
+from advcli.images.dataset import Dataset
+from advcli.training.monitor import Threat
+from advcli.training.options import TrainingOptions
 
-SHOWN = 48_000  # pictures that the automatic number of epochs shows, within 3 and 40 epochs
+
+@dataclass
+class Plan:
+    """What is trained how; every default is resolved."""
+
+    data: Dataset
+    val: Dataset | None
+    objective: Callable[..., Tensor]  # model, images, labels, and what it asks for -> the loss of every image
+    asks: tuple[str, ...]  # draws, a teacher, the epoch
+    model: nn.Module  # the classifier, behind the filters that it is trained with
+    frozen: list[nn.Module]
+    options: TrainingOptions
+    device: torch.device
+    teacher: nn.Module | None = None
+    threat: Threat | None = None  # what the recipe trains against
+    draws: bool = False  # whether its filters are random
 
 
 def filters(text: str | None) -> list[Bound]:
@@ -15,7 +39,3 @@ def filters(text: str | None) -> list[Bound]:
     if spec.traits.family != "filter":
         raise CommandError(f"--preprocess {spec.name}: is no filter of pictures")
     return [spec.bind(typed)]
-
-
-def find_epochs(given: int | None, count: int) -> int:
-    return given or min(40, max(3, round(SHOWN / count)))

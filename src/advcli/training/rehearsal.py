@@ -9,7 +9,7 @@ from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.networks import trial
 from advcli.networks.classifier import classifier_of
 from advcli.numerics.rng import SampleRNG
-from advcli.training.loop import Plan
+from advcli.training.plan import Plan
 
 
 def rehearse(plan: Plan) -> None:
@@ -18,7 +18,7 @@ def rehearse(plan: Plan) -> None:
     logits, _ = _in_training(plan, 2)
     if logits is not None and not logits.requires_grad and any(one.requires_grad for one in plan.model.parameters()):
         raise InputError("nothing leads from the network's answers back to a weight: it computes without gradients")
-    size, count = int(plan.given["batch_size"]), len(plan.data)
+    size, count = plan.options.batch_size, len(plan.data)
     if size == 1 or count % size == 1:
         _, error = _in_training(plan, 1)
         if isinstance(error, ValueError):

@@ -1,6 +1,7 @@
 """`train`: images in, a model out; what was asked for, resolved, and the rules for what is written."""
 
 import hashlib
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,31 +26,27 @@ from advcli.runtime.reporter import SILENT, Talk
 from advcli.training import monitor
 from advcli.training.channels import numbers
 from advcli.training.initial_weights import open_teacher, start_weights
-from advcli.training.loop import Plan, Trainer
+from advcli.training.loop import Trainer
 from advcli.training.monitor import Log
-from advcli.training.plan import filters, find_epochs
+from advcli.training.optimizer import freeze
+from advcli.training.options import TrainingOptions
+from advcli.training.plan import Plan, filters
 from advcli.training.rehearsal import rehearse
-from advcli.training.schedule import RATES, freeze
 from advcli.training.scikit_fit import fit, is_fitted, refuse_loop_options
 from advcli.workspace import inputs, outputs
-
-MOMENTUM = 0.9
-MANY = 10_000  # images from which on a step takes more of them
 
 
 def train(asked: TrainRequest, own: dict[str, object], talk: Talk = SILENT) -> Path | Estimate:
     """Train a classifier."""
-    given = {**vars(asked)}
     objective, network = split_options(asked.recipe, asked.arch, own)
     if network.spec.traits.family == "fitted":
-        refuse_loop_options(given)
+        refuse_loop_options(asked)
     asked.refuse_idle(objective.spec)
     if objective.spec.has("teacher") and not asked.teacher:
         raise CommandError(f"{asked.recipe}: needs a model to learn from; give --teacher FILE")
     monitor.resolved(objective, 1)  # refuses what it cannot train against before anything is read
-    if given["optimizer"] != "sgd" and given["momentum"] != MOMENTUM:
-        raise CommandError(f"--momentum: {given['optimizer']} has its own; only --optimizer sgd takes it")
-    images = inputs.open_data(asked.data, None, **inputs.selection(given))
+    TrainingOptions.resolved(asked, 1)  # refuses what does not go together
+    images = inputs.open_data(asked.data, None, **inputs.selection(vars(asked)))
     if images.split != "train":
         raise InputError(f"{images.name}: holds the {images.split} split; only training images may enter training")
     if (images.labels < 0).any():
@@ -58,56 +55,56 @@ def train(asked: TrainRequest, own: dict[str, object], talk: Talk = SILENT) -> P
         raise InputError(f"{images.name}: has one class only ({images.classes[0]}); a classifier needs two")
     if images.origin["name"] == "file":
         refuse_repeats(images)
-    given["lr"] = RATES[given["optimizer"]] if given["lr"] is None else given["lr"]
-    given["batch_size"] = given["batch_size"] or (64 if len(images) < MANY else 128)
-    given["epochs"] = find_epochs(given["epochs"], len(images))
+    options = TrainingOptions.resolved(asked, len(images))
     objective = monitor.resolved(objective, images.shape[0])
     with devices.threads(images.shape):
-        return _train(images, objective, network, given, talk)
+        return _train(images, objective, network, asked, options, talk)
 
 
-RECORDED = (
-    *("arch", "epochs", "batch_size", "optimizer", "lr", "schedule", "momentum", "weight_decay", "clip", "ema", "augment"),
-    *("preprocess", "keep", "patience", "stop_at", "pretrained", "freeze_until", "mean", "std", "precision", "seed"),
-)
+RECORDED = ("arch", "preprocess", "pretrained", "freeze_until", "mean", "std")
 
 
-def _train(images: Dataset, objective: Bound, network: Bound, given: dict[str, Any], talk: Talk) -> Path | Estimate:
+def _train(
+    images: Dataset, objective: Bound, network: Bound, asked: TrainRequest, options: TrainingOptions, talk: Talk
+) -> Path | Estimate:
     """Train with everything resolved."""
-    where = devices.find_device(given["device"])
-    recorded = {k: given[k] for k in RECORDED if not (k == "momentum" and given["optimizer"] != "sgd")}
-    parents = [{"role": "weights", "digest": sandbox.digest_of(given["weights"])}] if given["weights"] else []
-    teacher = open_teacher(given["teacher"], images) if given["teacher"] else None
+    where = devices.find_device(asked.device)
+    recorded = {**asdict(options), **{name: getattr(asked, name) for name in RECORDED}}
+    if options.optimizer != "sgd":
+        del recorded["momentum"]
+    parents = [{"role": "weights", "digest": sandbox.digest_of(asked.weights)}] if asked.weights else []
+    teacher = open_teacher(asked.teacher, images) if asked.teacher else None
     parents += [{"role": "teacher", "digest": teacher.digest}] if teacher else []
     made = provenance_of(
         "train",
-        method=given["recipe"],
+        method=asked.recipe,
         parameters={**objective.parameters, **network.parameters},
         options=recorded,
         parents=parents,
         data=images.origin,
-        environment=devices.environment(where, given["batch_size"]),
+        environment=devices.environment(where, options.batch_size),
     )
-    path = outputs.target(given["output"], inputs.MODEL)
-    outputs.keep_inputs([path], [given["weights"], given["teacher"], given["data"]])
+    path = outputs.target(asked.output, inputs.MODEL)
+    outputs.keep_inputs([path], [asked.weights, asked.teacher, asked.data])
     journal = path.with_suffix(".log.jsonl")
-    if journal.exists() and not path.exists() and not given["force"]:
+    if journal.exists() and not path.exists() and not asked.force:
         with sandbox.regular(journal) as file:
             if b'"epoch"' not in file.read(100):
                 raise CommandError(
                     f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model"
                 )
-    plan = _plan(images, objective, network, given, teacher.module() if teacher else None, where, talk)
+    plan = _plan(images, objective, network, asked, options, teacher.module() if teacher else None, where, talk)
     rehearse(plan)
-    if given["dry_run"]:
+    described = _recipe(plan, network, filters(asked.preprocess))
+    if asked.dry_run:
         return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
     with atomic.locked(path), atomic.locked(journal):
         parts = Parts.of(path)
-        if not outputs.finished(path, made, default_name=given["output"] is None, force=given["force"], talk=talk):
+        if not outputs.finished(path, made, default_name=asked.output is None, force=asked.force, talk=talk):
             parts.begin(made, talk)
             keep_log = partial(log_lines, journal)
-            log = fit(plan, keep_log, talk) if is_fitted(plan) else Trainer(plan).fit(parts, keep_log, talk)
-            document = {**_recipe(plan, network), "figures": figures(plan, log), "data": images.origin, "made": made}
+            log = fit(plan, network.spec.name, keep_log, talk) if is_fitted(plan) else Trainer(plan).fit(parts, keep_log, talk)
+            document = {**described, "figures": figures(plan, log), "data": images.origin, "made": made}
             model_file.write(path, document, classifier_of(plan.model).network.state_dict())
         parts.remove()
     return path
@@ -117,46 +114,47 @@ def _plan(
     images: Dataset,
     objective: Bound,
     network: Bound,
-    given: dict[str, Any],
+    asked: TrainRequest,
+    options: TrainingOptions,
     teacher: nn.Module | None,
     where: torch.device,
     talk: Talk,
 ) -> Plan:
     """The model as it starts, behind its filters, and what it is trained on."""
-    val = validation(images, given)
+    val = validation(images, asked)
     for name in ("patience", "stop_at"):
-        if given[name] is not None and val is None:
+        if getattr(options, name) is not None and val is None:
             raise CommandError(f"--{name.replace('_', '-')}: needs validation images, and {images.name} has none")
-    if given["keep"] == "best" and val is None:
+    if options.keep == "best" and val is None:
         raise CommandError(f"--keep best: needs validation images, and {images.name} has none")
     with torch.random.fork_rng(devices=[]):
-        torch.random.manual_seed(given["seed"])  # inside the fork: the caller's random state stays as it is
+        torch.random.manual_seed(options.seed)  # inside the fork: the caller's random state stays as it is
         net = architecture.network(network, images.shape, len(images.classes))
-    known = start_weights(net, given, talk)
-    mean = numbers(given["mean"], images.shape[0], known.get("mean", 0.0), "mean")
-    std = numbers(given["std"], images.shape[0], known.get("std", 1.0), "std")
+    known = start_weights(net, asked, talk)
+    mean = numbers(asked.mean, images.shape[0], known.get("mean", 0.0), "mean")
+    std = numbers(asked.std, images.shape[0], known.get("std", 1.0), "std")
     model: nn.Module = Classifier(net, mean, std, shape=images.shape, classes=len(images.classes))
-    before = filters(given["preprocess"])
+    before = filters(asked.preprocess)
     for one in before:
         model = one(model)
-    still, threat = freeze(net, given["freeze_until"]), monitor.threat(objective, images.shape[0])
+    still, threat = freeze(net, asked.freeze_until), monitor.threat(objective, images.shape[0])
     if threat and val is None:
         talk.warn(f"{images.name} has no validation images: nothing tells whether the network overfits the attack")
     draws = any(one.spec.traits.random for one in before)
     loss = partial(objective.spec.load(), **objective.parameters)
-    return Plan(images, val, loss, objective.spec.given, model, still, given, given["epochs"], where, teacher, threat, draws)
+    return Plan(images, val, loss, objective.spec.given, model, still, options, where, teacher, threat, draws)
 
 
-def _recipe(plan: Plan, network: Bound) -> dict[str, Any]:
+def _recipe(plan: Plan, network: Bound, before: list[Bound]) -> dict[str, Any]:
     """What the model file says of the model itself."""
     classifier = classifier_of(plan.model)
     return {
         "format": "advcli/model/1",
-        "arch": {"name": plan.given["arch"], "parameters": network.parameters},
+        "arch": {"name": network.spec.name, "parameters": network.parameters},
         "input": list(plan.data.shape),
         "classes": list(plan.data.classes),
         "normalize": {name: getattr(classifier, name).flatten().tolist() for name in ("mean", "std")},
-        "defenses": [{"name": one.spec.name, "parameters": one.parameters} for one in filters(plan.given["preprocess"])],
+        "defenses": [{"name": one.spec.name, "parameters": one.parameters} for one in before],
     }
 
 
@@ -164,8 +162,8 @@ def figures(plan: Plan, log: Log) -> dict[str, Any]:
     """On what the model's accuracy was taken; of chosen weights, that the same images chose them."""
     if plan.val is None:
         return {}
-    kept = log[monitor.kept(log, plan.given["keep"])]
-    by = "best epoch" if plan.given["keep"] == "best" else "stop-at" if plan.given["stop_at"] is not None else None
+    kept = log[monitor.kept(log, plan.options.keep)]
+    by = "best epoch" if plan.options.keep == "best" else "stop-at" if plan.options.stop_at is not None else None
     whose = {"split": "val", "data": plan.val.name}
     found = {"accuracy": {**whose, **kept["val"], "chosen_by": by}}
     if "attacked" in kept:  # without its seconds: equal commands make equal bytes
@@ -191,12 +189,12 @@ def split_options(recipe: str, arch: str, options: dict[str, object]) -> tuple[B
     return first.bind(mine), second.bind({k: v for k, v in options.items() if k not in mine})
 
 
-def validation(images: Dataset, given: dict[str, Any]) -> Dataset | None:
+def validation(images: Dataset, asked: TrainRequest) -> Dataset | None:
     """The validation split of the same source; an image-set file has none."""
     if images.origin["name"] == "file":
         return None
-    name = (given["data"] or "digits").removesuffix(":train")
-    kept = {k: v for k, v in inputs.selection(given).items() if k not in ("limit", "per_class")}
+    name = (asked.data or "digits").removesuffix(":train")
+    kept = {k: v for k, v in inputs.selection(vars(asked)).items() if k not in ("limit", "per_class")}
     try:
         return inputs.open_data(name, "val", **kept).for_classes(images.classes, "the training set")
     except Empty:
