@@ -23,7 +23,9 @@ TITLES = {
 def paper(name: str) -> str:
     if name.startswith("arXiv:"):
         return f"[{name}](https://arxiv.org/abs/{name.removeprefix('arXiv:')})"
-    return f"[{name}](https://doi.org/{name.removeprefix('doi:')})" if name.startswith("doi:") else ""
+    if name.startswith("doi:"):
+        return f"[{name}](https://doi.org/{name.removeprefix('doi:')})"
+    return f"[{name}](papers/README.md)" if name else ""
 
 
 def methods() -> str:

@@ -160,9 +160,9 @@ def test_the_preset_of_paper_4_is_what_its_words_say():
     model, x = Bent(784), pictures(4, (1, 28, 28))
     label = model(x).argmax(1)
     spelled = {"max_shift": 10, "max_rot": 10, "grid": "5,5,11", "border": 4, "ink_tolerance": 0.1}
-    made, same = (attacked("spatial", model, x, label, options=one) for one in ({"preset": "paper4"}, spelled))
+    made, same = (attacked("spatial", model, x, label, options=one) for one in ({"preset": "wang-zhang"}, spelled))
     assert (made["images"] == same["images"]).all()
-    other = attacked("spatial", model, x, label, options={"preset": "paper4", "border": 0})
+    other = attacked("spatial", model, x, label, options={"preset": "wang-zhang", "border": 0})
     assert (made["images"] != other["images"]).any(), "what is said counts more than the preset"
 
 
@@ -352,7 +352,7 @@ def test_a_stand_in_is_taught_by_labels_alone_and_each_is_counted():
 
 
 def test_new_images_lie_one_step_along_the_stand_ins_own_score():
-    """x' = clip(x + l sign(dz_y/dx)); paper4 steps back three times."""
+    """x' = clip(x + l sign(dz_y/dx)); wang-zhang steps back three times."""
     w = torch.tensor([[1.0, -2.0, 0.0, 3.0], [-1.0, 1.0, 2.0, 0.0]])
 
     class Plane(nn.Module):
@@ -374,7 +374,7 @@ def test_new_images_lie_one_step_along_the_stand_ins_own_score():
     fit_substitute(ask, start, teach, rng=rng, rounds=2, epochs=7)
     torch.testing.assert_close(seen[1], start + 0.1 * w.sign().view(2, 1, 2, 2))
     seen.clear()
-    fit_substitute(ask, start, teach, rng=rng, rounds=6, epochs=7, lambda_schedule="paper4")
+    fit_substitute(ask, start, teach, rng=rng, rounds=6, epochs=7, lambda_schedule="wang-zhang")
     assert list(map(len, seen)) == [2, 2, 4, 8, 16, 32]
     torch.testing.assert_close(seen[1], start - 0.1 * w.sign().view(2, 1, 2, 2))
     assert (seen[4][0] - torch.cat(seen[:4])[0]).abs().max() > 0.09

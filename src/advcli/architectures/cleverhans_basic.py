@@ -1,4 +1,4 @@
-"""The net of paper 4's tables, CleverHans' basic CNN: 8x8x64 by steps of two, 6x6x128 by two, 5x5x128, the classes.
+"""CleverHans' basic CNN, the network of Wang and Zhang's tables: 8x8x64 by steps of two, 6x6x128 by two, 5x5x128, the classes.
 
 No pooling, and no bias in the convolutions.
 """
@@ -9,7 +9,7 @@ from advcli.catalog.registry import architecture
 from advcli.errors import CommandError
 
 
-@architecture(family="convolutional", paper="papers/4")
+@architecture(family="convolutional", paper="Wang and Zhang")
 def cleverhans_basic(shape: tuple[int, int, int], classes: int) -> nn.Module:
     channels, height, width = shape
     side = [(-(-size // 2) - 6) // 2 + 1 - 4 for size in (height, width)]

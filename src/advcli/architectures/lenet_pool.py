@@ -1,11 +1,11 @@
-"""The net of paper 4's sister code: 5x5x32, pooling, 5x5x64, pooling, 512 units without activation, the classes."""
+"""The network of Wang and Zhang's code: 5x5x32, pooling, 5x5x64, pooling, 512 units without activation, the classes."""
 
 from torch import nn
 
 from advcli.catalog.registry import architecture
 
 
-@architecture(family="convolutional", paper="papers/4")
+@architecture(family="convolutional", paper="Wang and Zhang")
 def lenet_pool(shape: tuple[int, int, int], classes: int) -> nn.Module:
     channels, height, width = shape
     return nn.Sequential(

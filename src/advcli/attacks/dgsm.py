@@ -23,7 +23,9 @@ def difference(goal: Goal) -> Callable[[Tensor], Tensor]:
     return goal.climb(lambda logits: logit(logits, goal.own) - logit(logits, goal.label))
 
 
-@attack(family="iterated", kind="budget", norms=("linf",), access="gradient", targeted="only", paper="papers/1")
+@attack(
+    family="iterated", kind="budget", norms=("linf",), access="gradient", targeted="only", paper="Donoghue, Lines and Pereira"
+)
 def dgsm(
     victim: Victim,
     x: Tensor,

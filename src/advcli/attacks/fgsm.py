@@ -1,7 +1,7 @@
 """Fast gradient sign method: one step of full length along the sign of the gradient.
 
 x' = x + eps sign(grad_x J(x, y)); towards a target with minus the target's loss. With `--objective logit` and a target
-it is paper 0's form, x + eps sign(grad_x F_t(x)). Where the gradient is exactly zero the pixel stays as it is.
+it is the form of Wang, Kunin and Pyron, x + eps sign(grad_x F_t(x)). Where the gradient is exactly zero the pixel stays as it is.
 """
 
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Steps along the raw gradient of the target's score, as long as the gradient is: what paper 0 ran instead of its sign.
+"""Gradient ascent on the target's logit, without sign or normalisation, as Wang, Kunin and Pyron ran it.
 
 x_{n+1} = clip(x_n + a grad F_t(x_n)), from the image on, until it is taken for the target; every pixel moves by its own
 amount. F_t is the target's logit (`--objective prob` or xent for the others); `--normalize l2` gives each step the length
@@ -19,7 +19,15 @@ from advcli.search.goal import Goal
 from advcli.search.victim import Victim
 
 
-@attack(family="minimal", kind="minimal", norms=("l2",), access="gradient", targeted="only", within=None, paper="papers/0")
+@attack(
+    family="minimal",
+    kind="minimal",
+    norms=("l2",),
+    access="gradient",
+    targeted="only",
+    within=None,
+    paper="Wang, Kunin and Pyron",
+)
 def grad(
     victim: Victim,
     x: Tensor,

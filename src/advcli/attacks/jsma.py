@@ -98,7 +98,9 @@ def jsma(
     *,
     rng: SampleRNG,
     early_stop: bool,
-    variant: Annotated[Literal["pair", "sum"], Param("Papernot's pairs, or paper 0's single pixels.")] = "pair",
+    variant: Annotated[
+        Literal["pair", "sum"], Param("Pairs of pixels (Papernot et al.), or single pixels (Wang, Kunin and Pyron).")
+    ] = "pair",
     theta: Annotated[float, Param("What is added to a pixel; negative darkens.", low=-1, high=1)] = 1.0,
     gamma: Annotated[float, Param("Share of the features that pairs may use.", low=0, high=1)] = 0.145,
     top_fraction: Annotated[float, Param("Share of the features that single pixels may use.", low=0, high=1)] = 0.05,

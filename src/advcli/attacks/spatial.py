@@ -39,7 +39,7 @@ class Preset:
     ink: float | None
 
 
-PRESETS = {"engstrom": Preset(None, None, "5,5,31", 0, None), "paper4": Preset(10, 10, "5,5,11", 4, 0.1)}
+PRESETS = {"engstrom": Preset(None, None, "5,5,31", 0, None), "wang-zhang": Preset(10, 10, "5,5,11", 4, 0.1)}
 
 
 @attack(family="spatial", kind="transform", norms=("none",), access="scores", paper="arXiv:1712.02779")
@@ -52,8 +52,8 @@ def spatial(
     early_stop: bool,
     mode: Annotated[Literal["grid", "random"], Param("All points of a grid, or the worst of some random ones.")] = "grid",
     preset: Annotated[
-        Literal["engstrom", "paper4"],
-        Param("What the options below default to; paper4: 10 pixels, 10 degrees, 5,5,11, border 4, ink 0.1."),
+        Literal["engstrom", "wang-zhang"],
+        Param("What the options below default to; wang-zhang: 10 pixels, 10 degrees, 5,5,11, border 4, ink 0.1."),
     ] = "engstrom",
     max_shift: Annotated[
         float | None, Param("Pixels to each side. [default: 3 of 28, other pictures in proportion, at least 1]", low=0, high=1000)

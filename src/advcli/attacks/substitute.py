@@ -21,7 +21,7 @@ from advcli.search.two_stage import Ask, Teach
 from advcli.search.victim import Victim
 
 AT_ONCE = 256
-BACK = 3  # rounds in which `paper4` steps the other way
+BACK = 3  # rounds in which `wang-zhang` steps the other way
 
 
 @attack(family="transfer", kind="substitute", norms=("linf",), access="labels", within=None, paper="arXiv:1602.02697")
@@ -37,7 +37,7 @@ def substitute(
     epochs: Annotated[int, Param("Passes over the images in every round.", low=1)] = 10,
     lambda_: Annotated[float, Param("Length of the step to a new image, for each pixel.", low=0, high=1)] = 0.1,
     lambda_schedule: Annotated[
-        Literal["constant", "paper4"], Param("paper4 steps the other way in the first three rounds.")
+        Literal["constant", "wang-zhang"], Param("wang-zhang steps the other way in the first three rounds.")
     ] = "constant",
 ) -> None:
     label = ask(x)
@@ -48,7 +48,7 @@ def substitute(
         x, label = x[known], label[known]
         pupil = teach(x, label, epochs)
         if done + 1 < rounds:
-            length = -lambda_ if lambda_schedule == "paper4" and done < BACK else lambda_
+            length = -lambda_ if lambda_schedule == "wang-zhang" and done < BACK else lambda_
             further = (x + length * slope(pupil, x, label).sign()).clamp(0, 1)
             x, label = torch.cat([x, further]), torch.cat([label, ask(further)])
 

@@ -63,7 +63,7 @@ class Cleaned(nn.Module):
         return found
 
 
-@defense(family="learned filter", gradient="exact", learns=True, paper="papers/0")
+@defense(family="learned filter", gradient="exact", learns=True, paper="Wang, Kunin and Pyron")
 def autoencoder(
     model: nn.Module,
     shape: tuple[int, int, int],

@@ -66,7 +66,7 @@ class Divided(Rejecting):
             return cast(Tensor, self.model(x, draws))
 
 
-@defense(family="detector", gradient="surrogate", random=True, rejects=True, paper="papers/0")
+@defense(family="detector", gradient="surrogate", random=True, rejects=True, paper="Wang, Kunin and Pyron")
 def dropout_detector(
     model: nn.Module,
     *,

@@ -34,7 +34,7 @@ def smooth(x: Tensor, sigma: float) -> Tensor:
     return rows @ x @ columns.T
 
 
-@defense(family="filter", gradient="exact", paper="papers/3")
+@defense(family="filter", gradient="exact", paper="Alzantot, Chakraborty and Srivastava")
 def gaussian(
     model: nn.Module,
     *,

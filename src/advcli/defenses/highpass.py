@@ -25,7 +25,7 @@ def high(x: Tensor, radius: float, shape: str, keep_dc: bool) -> Tensor:
     return passed(x, mask)
 
 
-@defense(family="filter", gradient="exact", filters=False, paper="papers/3")
+@defense(family="filter", gradient="exact", filters=False, paper="Alzantot, Chakraborty and Srivastava")
 def highpass(
     model: nn.Module,
     *,

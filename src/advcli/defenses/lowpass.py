@@ -20,7 +20,7 @@ def low(x: Tensor, radius: float, shape: str) -> Tensor:
     return passed(x, low_mask(x.shape[2:], radius, shape))
 
 
-@defense(family="filter", gradient="exact", paper="papers/3")
+@defense(family="filter", gradient="exact", paper="Alzantot, Chakraborty and Srivastava")
 def lowpass(
     model: nn.Module,
     *,

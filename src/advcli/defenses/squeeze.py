@@ -1,8 +1,8 @@
 """Feature squeezing: fewer grey levels, and a median filter, so that small changes have no room.
 
 r(x) = rint(x (2^b - 1)) / (2^b - 1); the median of a window with reflected borders, the upper one of an even window,
-as SciPy takes it (1x2 is paper 4's filter: the larger of a pixel and its left neighbour). The median is differentiated
-as it is (one pixel of the window is passed on); rounding passes the gradient straight through (BPDA).
+as SciPy takes it (1x2 is the filter of Wang and Zhang: the larger of a pixel and its left neighbour). The median is
+differentiated as it is (one pixel of the window is passed on); rounding passes the gradient straight through (BPDA).
 """
 
 from functools import partial

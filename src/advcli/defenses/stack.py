@@ -49,7 +49,7 @@ def widths(text: str) -> list[int]:
     return [int(one) for one in pieces]
 
 
-@defense(family="ensemble", gradient="exact", members=True, learns=True, paper="papers/4")
+@defense(family="ensemble", gradient="exact", members=True, learns=True, paper="Wang and Zhang")
 def stack(
     model: nn.Module,
     members: Sequence[nn.Module],
