@@ -22,7 +22,7 @@ Data = Annotated[
           "picks the split.", form="DATA", needs="images"),
 ]  # fmt: skip
 Split = Annotated[Literal["train", "val", "test"] | None, Param("Which split of the data.", needs="images")]
-Limit = Annotated[int | None, Param("Use the first N images.", low=1, form="N", needs="images")]
+Limit = Annotated[int | None, Param("Use N images: the first of every class, in its share.", low=1, form="N", needs="images")]
 PerClass = Annotated[int | None, Param("Use the first N images of every class.", low=1, form="N", needs="images")]
 Classes = Annotated[str | None, Param("Keep these classes, in this order: 6,7.", form="NAME,...", needs="images")]
 ImageSize = Annotated[
@@ -68,7 +68,7 @@ FitData = Annotated[
           form="DATA", needs="fits"),
 ]  # fmt: skip
 
-FitLimit = Annotated[int | None, Param("Fit on the first N images.", low=1, form="N", needs="fits")]
+FitLimit = Annotated[int | None, Param("Fit on N images: the first of every class, in its share.", low=1, form="N", needs="fits")]
 FitEpochs = Annotated[
     int | None, Param("Passes over the images. [default: 3 to 40 by their number]", low=1, form="N", needs="learns")
 ]

@@ -42,12 +42,12 @@ class Groundwork:
         return self.build(job, header)
 
 
-def fitting_images(model: ModelFile, attacked: Dataset, kind: str, given: Header) -> Dataset:
+def fitting_images(model: ModelFile, attacked: Dataset, kind: str, given: Header, talk: Talk) -> Dataset:
     """The images to fit on: of the training split, every class in its share, and none of those that are attacked."""
     named = given["fit_data"]
     says = named and (inputs.spelled(named)[1] or Path(named).is_file())
     where = {"data_dir": given["data_dir"], "download": given["download"]}
-    found = inputs.data_of(model, named, None if says else "train", **where)
+    found = inputs.data_of(model, named, None if says else "train", talk=talk, **where)
     if found.kind != "clean":
         raise InputError(f"{found.name}: holds {found.kind} images; give clean ones to fit on")
     same = all(found.origin.get(key) == attacked.origin.get(key) for key in ("name", "split", "digest"))

@@ -124,9 +124,9 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
     return Run(job, images, made, header, batch_size, given["part_size"])
 
 
-def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, given: Header) -> Run:
+def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, given: Header, talk: Talk) -> Run:
     """The same run on what its method lays first, beside the set."""
-    images = fitting_images(victim, run.data, method.spec.traits.kind, given)
+    images = fitting_images(victim, run.data, method.spec.traits.kind, given, talk)
     if method.spec.traits.kind == "substitute":
         ground = substitute.groundwork(path.with_suffix(substitute.SUFFIX), victim, method, run.job, images, given)
     else:

@@ -96,7 +96,7 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, talk: Talk) ->
         return None
     device = devices.find_device(asked.device)
     if traits.learns:
-        data = fit_data(base, "train", asked)
+        data = fit_data(base, "train", asked, talk)
         if data.kind != "clean" or data.split != "train":
             raise InputError(
                 f"{data.name}:{data.split}: holds {data.kind} images; a defense learns from clean ones of the train split"
@@ -110,7 +110,7 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, talk: Talk) ->
         lessons = Lessons(data, [opponent(one, base.shape[0]) for one in asked.against], options, device, talk)
     if traits.rejects:
         named = replace(asked, data=named_set(asked.data), limit=None) if traits.learns else asked
-        data = fit_data(base, "val", named)
+        data = fit_data(base, "val", named, talk)
         if data.kind != "clean" or data.split == "test":
             what = f"the {data.split} split" if data.kind == "clean" else f"{data.kind} images"
             raise InputError(f"{data.name}: holds {what}; a threshold is set on natural images of the train or val split")
@@ -128,8 +128,9 @@ def named_set(text: str | None) -> str | None:
     return inputs.spelled(text)[0]
 
 
-def fit_data(base: ModelFile, split: str, asked: DefendRequest) -> Dataset:
+def fit_data(base: ModelFile, split: str, asked: DefendRequest, talk: Talk) -> Dataset:
     """The images that something is fitted on: a split of what the model was trained on, or what was named."""
     named = asked.data
     says = named and (inputs.spelled(named)[1] or Path(named).is_file())
-    return inputs.data_of(base, named, None if says else split, limit=asked.limit, data_dir=asked.data_dir)
+    where = {"limit": asked.limit, "data_dir": asked.data_dir}
+    return inputs.data_of(base, named, None if says else split, talk=talk, **where)

@@ -15,6 +15,7 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, distance, tolerance
 from advcli.numerics.quantities import fraction
 from advcli.numerics.quantize import snap_to_byte
+from advcli.runtime.reporter import Talk
 
 ROUNDED = "8-bit (rounded)"
 STEP = 1024
@@ -80,6 +81,16 @@ def from_data(data: Dataset) -> Subject:
     )
 
 
+def without_perturbations(opened: dict[str, ImageSet], *, others: bool, talk: Talk) -> dict[str, ImageSet]:
+    """The sets of images among files, by name; perturbations are left out, and stay where nothing else would be measured."""
+    found = {name: one for name, one in opened.items() if not one.signed}
+    if not found and not others:
+        return opened
+    for name in sorted(opened.keys() - found.keys()):
+        talk.note(f"{name}: holds perturbations, not images: left out")
+    return found
+
+
 def from_file(opened: ImageSet, name: str) -> Subject:
     if opened.signed:
         others = f"add them to images with: advcli attack --apply {name}"
@@ -116,11 +127,23 @@ def check_fit(subject: Subject, model: ModelFile) -> None:
     strange = [name for name in subject.header["classes"] if name not in model.classes]
     shape = tuple(subject.pictures(0, 1).shape[1:])
     if strange:
-        raise InputError(f"{subject.name}: its classes {', '.join(strange[:5])} are none of {model.path}'s")
+        raise InputError(
+            f"{subject.name}: its classes {', '.join(strange[:5])} are none of {model.path}'s{_way_on(subject, model)}"
+        )
     if shape != model.shape:
         raise InputError(
             f"{subject.name}: images are {'x'.join(map(str, shape))}, {model.path} takes {'x'.join(map(str, model.shape))}"
         )
+
+
+def _way_on(subject: Subject, model: ModelFile) -> str:
+    """What to give instead of a file of more classes than the model knows."""
+    shared = ",".join(name for name in model.classes if name in subject.header["classes"])
+    if not shared:
+        return ""
+    if subject.header["kind"] == "clean":
+        return f"\ngive it as --data {subject.name} --classes {shared}"
+    return f"\nattack images of its classes alone: advcli attack --classes {shared}"
 
 
 def budgets_of(subject: Subject) -> Iterator[tuple[str | None, Array]]:

@@ -1,6 +1,6 @@
 """A data set in use: labels in memory, pictures on request, and a description for every header."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ class Dataset:
     kind: str = "clean"  # adversarial and filtered sets may hold one picture several times
     pixels: Tensor | None = None  # all of them, where they lie in memory: bytes, or numbers in [0, 1]
     packed: bool = False  # rows of one file that need no decoding: training takes them into memory
+    notes: tuple[str, ...] = ()  # how these images were chosen, for people
 
     @classmethod
     def of_bytes(
@@ -50,7 +51,8 @@ class Dataset:
         for start in range(0, len(self), 1024):
             places = np.arange(start, min(start + 1024, len(self)))
             pixels[start : start + len(places)] = (self.read(places) * 255).round()
-        return Dataset.of_bytes(self.name, self.split, self.classes, pixels, self.labels, self.index, self.origin)
+        kept = Dataset.of_bytes(self.name, self.split, self.classes, pixels, self.labels, self.index, self.origin)
+        return replace(kept, notes=self.notes)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,20 +71,27 @@ class Dataset:
 
     def selected(self, classes: str | None, limit: int | None, per_class: int | None) -> "Dataset":
         """`--classes`, `--per-class` and `--limit`, in this order; each is recorded."""
-        found = self._of_classes(classes) if classes else self
+        found = self
+        if classes:
+            found = self._of_classes(classes)
+            kept = f"{self.name}:{self.split}: {len(found)} of {len(self)} images are of the classes {', '.join(found.classes)}"
+            found = replace(found, notes=(*found.notes, kept))
         if per_class:
-            seen = np.zeros(len(found.classes) + 1, np.int64)
-            keep = np.zeros(len(found), bool)
-            for place, label in enumerate(found.labels):
-                seen[label] += 1
-                keep[place] = seen[label] <= per_class
-            found = found.rows(np.flatnonzero(keep))
-        if limit:
-            found = found.rows(np.arange(min(limit, len(found))))
+            found = found.rows(np.flatnonzero(ranks(found.labels) < per_class))
+        if limit and limit < len(found):
+            whole, found = found, found.rows(spread(found.labels, limit))
+            found = replace(found, notes=(*found.notes, found._shares(len(whole))))
         given = {"classes": classes, "limit": limit, "per_class": per_class}
         if not len(found):
             raise Empty(f"{self.name}:{self.split}: no image is left to work on")
         return replace(found, origin={**self.origin, **{k: v for k, v in given.items() if v is not None}})
+
+    def _shares(self, whole: int) -> str:
+        """How a limit was spread, in words."""
+        counts = np.unique(self.labels, return_counts=True)[1]
+        each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+        of = f"{each} of each of {len(counts)} classes" if len(counts) > 1 else "of one class"
+        return f"{self.name}:{self.split}: {len(self)} of {whole} images, every class in its share: {of}"
 
     def _of_classes(self, text: str) -> "Dataset":
         wanted = [one.strip() for one in text.split(",")]
@@ -96,14 +105,49 @@ class Dataset:
         labels = np.array([number[int(label)] for label in self.labels[places]], np.int64)
         return self.rows(places, labels=labels, classes=tuple(wanted))
 
-    def for_classes(self, classes: tuple[str, ...], whose: str) -> "Dataset":
+    def of_model(self, classes: tuple[str, ...]) -> str | None:
+        """What `--classes` is for a model that knows some of the classes here and no others; None where it knows them all."""
+        plain = all("," not in name and name.strip() == name for name in classes)
+        return ",".join(classes) if classes and plain and set(classes) < set(self.classes) else None
+
+    def for_classes(self, classes: tuple[str, ...], whose: str, advice: str = "") -> "Dataset":
         """The same images with labels that index the model's classes; sets meet models by name."""
         if strange := [one for one in self.classes if one not in classes]:
             raise InputError(
-                f"{self.name}: its classes {', '.join(strange[:5])} are none of {whose}'s: {', '.join(classes[:12])}"
+                f"{self.name}: its classes {', '.join(strange[:5])} are none of {whose}'s: {', '.join(classes[:12])}{advice}"
             )
         table = np.array([*(classes.index(one) for one in self.classes), -1], np.int64)
         return replace(self, labels=table[self.labels], classes=classes)
+
+
+def missing_classes(name: str, labels: Array, classes: Sequence[str], known: Sequence[str]) -> str | None:
+    """A warning where labelled images are of some classes only: what is measured or learned says nothing about the others."""
+    there = {classes[label] for label in np.unique(labels[labels >= 0])}
+    missing = [one for one in known if one not in there]
+    if not there or not missing:
+        return None
+    few = f"{', '.join(missing[:5])}{', ...' * (len(missing) > 5)}"
+    return f"{name}: its images are of {len(there)} of {len(known)} classes; there is none of {few}"
+
+
+def ranks(labels: Array) -> Array:
+    """(N,) how many images before this one are of its class."""
+    order = np.argsort(labels, kind="stable")
+    first = np.searchsorted(labels[order], labels[order])
+    found = np.empty(len(labels), np.int64)
+    found[order] = np.arange(len(labels)) - first
+    return found
+
+
+def spread(labels: Array, count: int) -> Array:
+    """Places of `count` images, in their order: the first of every class, every class in its share.
+
+    The k-th image of n of its class (k = 0, 1, ...) has its turn at (k + 1/2) / n, and the first `count` turns are taken
+    (the method of Webster and Sainte-Lague): every share is rounded, and a larger count takes all of a smaller one.
+    """
+    _, which, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    turns = (ranks(labels) + 0.5) / sizes[which]
+    return np.sort(np.argsort(turns, kind="stable")[:count])
 
 
 def stratified(labels: Array, count: int, purpose: str) -> Array:

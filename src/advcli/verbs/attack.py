@@ -30,11 +30,11 @@ def attack(asked: AttackRequest, own: dict[str, object], talk: Talk = SILENT) ->
     if bound.spec.traits.has("start"):
         images = beginnings(victim, given["init"], given["count"], given["seed"], given["target"])
     else:
-        images = inputs.data_of(victim, asked.data, asked.split, **inputs.selection(given))
+        images = inputs.data_of(victim, asked.data, asked.split, talk=talk, **inputs.selection(given))
     with devices.threads(images.shape):
         run = resolve(victim, images, bound, {**given, "target": ready.target} if ready else given, talk)
         if ready:
             run = applied(run, ready)
         elif bound.spec.traits.has("fits"):
-            run = grounded(run, path, victim, bound, given)
+            run = grounded(run, path, victim, bound, given, talk)
         return estimate(run, asked.perturbations) if asked.dry_run else publish(path, beside, run, given, talk)

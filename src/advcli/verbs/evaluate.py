@@ -13,12 +13,13 @@ from advcli.errors import CommandError, InputError
 from advcli.evaluation import noise_votes
 from advcli.evaluation.comparison import comparisons
 from advcli.evaluation.judge import Facts, Judge
-from advcli.evaluation.sets import Subject, check_fit, from_data, from_file
+from advcli.evaluation.sets import Subject, check_fit, from_data, from_file, without_perturbations
 from advcli.evaluation.worst_case import Standing, Worst, standing
 from advcli.files.imageset_reader import ImageSet
+from advcli.images.dataset import missing_classes
 from advcli.networks.model_file import ModelFile, read
 from advcli.numerics.quantities import fraction
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Once, Talk
 from advcli.workspace import inputs
 
 ANSWERS = ("accuracy", "robust_accuracy")
@@ -39,6 +40,7 @@ class Report:
 def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT) -> Report:
     """Measure models on clean and adversarial images."""
     discovery.allow(asked.allow)
+    talk = Once(talk)
     bars = [_bar(text) for text in asked.fail_under]
     metrics = chosen(asked.metric, own)
     if any(name == "accuracy" for name, _ in bars) and not any(one.spec.name == "accuracy" for one in metrics):
@@ -61,6 +63,8 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
             noise_votes.check(metrics, one, judge.module)
             for subject in as_asked([*clean(one), *sets], asked.pixels):
                 check_fit(subject, one)
+                if few := missing_classes(subject.name, subject.labels, subject.header["classes"], one.classes):
+                    talk.warn(few)
                 for seen in judge.see(subject, needs, facts, talk):
                     rows += seen.rows(metrics)
                     silent = [bound for bound in silent if not seen.heard(bound)]
@@ -120,14 +124,15 @@ def _subjects(
     chosen = [name for name in (*inputs.SELECTION[:-1], "split") if getattr(asked, name) is not None]
     if asked.files and chosen and asked.data is None:
         raise CommandError(f"--{chosen[0].replace('_', '-')} chooses from --data, not from a file")
-    opened = [files.enter_context(ImageSet(name)) for name in names]
-    splits = {one.header["split"] for one in opened}
-    sets = [from_file(one, name) for one, name in zip(opened, names, strict=True)]
+    opened = {name: files.enter_context(ImageSet(name)) for name in names}
+    opened = without_perturbations(opened, others=asked.data is not None, talk=talk)
+    splits = {one.header["split"] for one in opened.values()}
+    sets = [from_file(one, name) for name, one in opened.items()]
 
     def clean(model: ModelFile) -> list[Subject]:
         if not default and asked.data is None:
             return []
-        found = inputs.data_of(model, asked.data, asked.split, **selection)
+        found = inputs.data_of(model, asked.data, asked.split, talk=talk, **selection)
         splits.add(found.split)
         if found.split == "train":
             talk.warn(f"{found.name}: these are training images; what is measured on them says little about new ones")

@@ -17,7 +17,7 @@ from advcli.errors import CommandError, Empty, InputError
 from advcli.files import atomic, sandbox
 from advcli.files.parts import Parts, log_lines
 from advcli.files.provenance import provenance_of
-from advcli.images.dataset import Dataset
+from advcli.images.dataset import Dataset, missing_classes
 from advcli.networks import architecture, model_file
 from advcli.networks.classifier import Classifier, classifier_of
 from advcli.runtime import devices
@@ -46,13 +46,16 @@ def train(asked: TrainRequest, own: dict[str, object], talk: Talk = SILENT) -> P
         raise CommandError(f"{asked.recipe}: needs a model to learn from; give --teacher FILE")
     monitor.resolved(objective, 1)  # refuses what it cannot train against before anything is read
     TrainingOptions.resolved(asked, 1)  # refuses what does not go together
-    images = inputs.open_data(asked.data, None, **inputs.selection(vars(asked)))
+    images = inputs.open_data(asked.data, None, talk=talk, **inputs.selection(vars(asked)))
     if images.split != "train":
         raise InputError(f"{images.name}: holds the {images.split} split; only training images may enter training")
     if (images.labels < 0).any():
         raise InputError(f"{images.name}: row {int(np.argmax(images.labels < 0))} has no label to learn")
-    if len(images.classes) < 2:
-        raise InputError(f"{images.name}: has one class only ({images.classes[0]}); a classifier needs two")
+    if len(set(images.labels.tolist())) < 2:
+        only = images.classes[int(images.labels[0])]
+        raise InputError(f"{images.name}: has images of one class only ({only}); a classifier needs two")
+    if few := missing_classes(f"{images.name}:{images.split}", images.labels, images.classes, images.classes):
+        talk.warn(few)
     if images.origin["name"] == "file":
         refuse_repeats(images)
     options = TrainingOptions.resolved(asked, len(images))

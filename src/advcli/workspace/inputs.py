@@ -8,9 +8,10 @@ from advcli.datasets.folder import folder
 from advcli.datasets.imageset import imageset as image_set
 from advcli.datasets.npz import npz
 from advcli.errors import CommandError, InputError
-from advcli.images.dataset import Dataset
+from advcli.images.dataset import Dataset, missing_classes
 from advcli.images.downloads import Library, library
 from advcli.networks.model_file import ModelFile
+from advcli.runtime.reporter import SILENT, Talk
 from advcli.workspace.lookup import find_folder
 
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
@@ -43,8 +44,13 @@ def open_data(
     resize: int | None = None,
     data_dir: str | None = None,
     download: bool = False,
+    known: tuple[str, ...] = (),
+    talk: Talk = SILENT,
 ) -> Dataset:
-    """A data set by what was typed: a name, NAME:SPLIT, a folder, a .npz or an image-set file."""
+    """A data set by what was typed: a name, NAME:SPLIT, a folder, a .npz or an image-set file.
+
+    `known` are the classes of the model that it is for: a set that has them all and more gives these alone.
+    """
     name, tail = spelled(text or "digits")
     if tail and split and tail != split:
         raise CommandError(f"--data {text} and --split {split} name two splits")
@@ -63,7 +69,12 @@ def open_data(
         raise InputError(f"{name}: no such data set, folder or image-set file; there are {', '.join(known_sets())}")
     if (image_size or resize) and "image_size" not in found.origin:
         raise CommandError("--image-size and --resize are for folders of pictures; this data set has its size")
-    return found.selected(classes, limit, per_class)
+    if not classes and found.origin["name"] != "file":
+        classes = found.of_model(known)
+    chosen = found.selected(classes, limit, per_class)
+    for text in chosen.notes:
+        talk.note(text)
+    return chosen
 
 
 def known_sets() -> list[str]:
@@ -82,10 +93,12 @@ def _known(name: str, split: str, sizes: dict[str, int | None], where: Library) 
     return found
 
 
-def data_of(model: ModelFile, text: str | None, split: str | None, **chosen: Any) -> Dataset:
+def data_of(model: ModelFile, text: str | None, split: str | None, *, talk: Talk = SILENT, **chosen: Any) -> Dataset:
     """The data for a model: as typed, or the test split of what the model was trained on."""
-    origin = model.recipe["data"] or {"name": "nothing"}
     if text is None:
+        origin = model.recipe["data"]
+        if origin is None:
+            raise InputError(f"{model.path}: this model names no data set; give --data")
         name = str(origin["name"])
         found = find_folder(origin["digest"]) if name == "folder" else name if name in known_sets() else None
         if found is None:
@@ -95,8 +108,19 @@ def data_of(model: ModelFile, text: str | None, split: str | None, **chosen: Any
             chosen[key] = chosen.get(key) or origin.get(key)
     name, tail = spelled(text)
     split = split or ("" if tail or Path(name).is_file() else "test")
-    data = open_data(text, split or None, **chosen).for_classes(model.classes, str(model.path))
+    data = open_data(text, split or None, known=model.classes, talk=talk, **chosen)
+    data = data.for_classes(model.classes, str(model.path), _advice(data, model, can_choose="classes" in chosen))
     if data.shape != model.shape:
         have, want = ("x".join(map(str, shape)) for shape in (data.shape, model.shape))
         raise InputError(f"{data.name}: images are {have} (channels, height, width), {model.path} takes {want}")
+    if few := missing_classes(f"{data.name}:{data.split}", data.labels, data.classes, model.classes):
+        talk.warn(few)
     return data
+
+
+def _advice(data: Dataset, model: ModelFile, *, can_choose: bool) -> str:
+    """How to take those images of a set that a model can be asked about."""
+    shared = ",".join(one for one in model.classes if one in data.classes)
+    if not shared:
+        return ""
+    return f"\ngive --classes {shared}" if can_choose else f"\nexport it and import it again with --classes {shared}"
