@@ -1,7 +1,8 @@
 """A folder of class folders, one picture a file.
 
-With train/ and test/ (and val/) inside it has those splits; without, every picture goes to train, val or test by the
-SHA-256 of its relative path, 80/10/10. Grey pictures stay grey; a set with any colour is colour.
+With train/ and test/ (and val/) inside, which hold class folders, it has those splits; where it lies as one split
+beside others it is that split; else every picture goes to train, val or test by the SHA-256 of its relative path,
+80/10/10. Grey pictures stay grey; a set with any colour is colour.
 """
 
 import hashlib
@@ -19,16 +20,15 @@ from advcli.errors import Empty, InputError
 from advcli.files.header import canonical
 from advcli.images.dataset import Dataset, carve
 from advcli.images.decoder import decode, mode_of
+from advcli.images.split_folders import folders_in, is_picture, splits_beside, splits_in
 from advcli.numerics.arrays import Array
-
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 
 
 def pictures_in(root: Path) -> list[tuple[str, str]]:
     """(class, file) of every picture, in the order of class and name; names alone, for there may be millions."""
     found = []
-    for name in sorted(one.name for one in os.scandir(root) if one.is_dir() and not one.name.startswith(".")):
-        files = sorted(one for one in os.listdir(root / name) if os.path.splitext(one)[1].lower() in ENDINGS and one[0] != ".")
+    for name in folders_in(root):
+        files = sorted(one for one in os.listdir(root / name) if is_picture(one))
         if not files:
             raise InputError(f"{root / name}: no pictures in this class folder; remove it or fill it")
         found += [(name, file) for file in files]
@@ -57,6 +57,22 @@ def share(relative: str) -> str:
     return "test" if tenth == 9 else "val" if tenth == 8 else "train"
 
 
+def _where(root: Path, split: str, test: str) -> tuple[Path, str]:
+    """The folder of a split, and how the split is taken there: whole, carved out of train, or by names."""
+    held, here = splits_in(root, tuple(dict.fromkeys(("train", "val", test)))), None
+    if not held:
+        held, here = splits_beside(root), root.absolute().name
+        if not held:
+            return root, "names"
+    own_val = test != "val" and "val" in held
+    part = {"test": test, "val": "val" if own_val else "train"}.get(split, split)
+    if here and part != here:
+        raise InputError(f"{root}: is the {here} split of {root.absolute().parent.name}/, and no {split} images are in it")
+    if part not in held:
+        raise InputError(f"{root}: has {' and '.join(f'{one}/' for one in held)} and no {part}/: choose with --split")
+    return root if here else root / part, "whole" if own_val or split == "test" else "carve"
+
+
 class _Files:
     """Whole names of the pictures, made when they are wanted."""
 
@@ -81,20 +97,16 @@ def folder(
     root = Path(path)
     if not root.is_dir():
         raise InputError(f"{path}: no such folder")
-    split_apart = (root / "train").is_dir() and (root / test).is_dir()
-    own_val = split_apart and test != "val" and (root / "val").is_dir()
-    part = {"test": test, "val": "val" if own_val else "train"}.get(split, split)
-    base = root / part if split_apart else root
+    base, how = _where(root, split, test)
     found = pictures_in(base)
     names = tuple(dict.fromkeys(name for name, _ in found))
     number = {name: k for k, name in enumerate(names)}
-    labels = np.array([number[name] for name, _ in found], np.int64)
-    if not split_apart:
+    labels, notes = np.array([number[name] for name, _ in found], np.int64), list[str]()
+    if how == "names":
         places = np.flatnonzero([share(f"{name}/{file}") == split for name, file in found])
-    elif own_val or split == "test":
-        places = np.arange(len(found))
+        notes.append(f"{path}: holds no splits; by their names {len(places)} of its {len(found)} pictures are its {split} split")
     else:
-        places = carve(labels, split, called)
+        places = carve(labels, split, called) if how == "carve" else np.arange(len(found))
     mode = mode_of(str(base / name / file) for name, file in found)
     if not len(places):
         raise Empty(f"{path}: no picture falls into the {split} split; it has {len(found)} in all")
@@ -115,4 +127,4 @@ def folder(
     origin: dict[str, Any] = {"name": called, "split": split, "image_size": image_size, "resize": resize}
     if called == "folder":
         origin["digest"] = listing_digest(root)
-    return Dataset(root.name, split, classes, shape, labels[places], places, read, origin, eight_bit=True)
+    return Dataset(root.name, split, classes, shape, labels[places], places, read, origin, eight_bit=True, notes=tuple(notes))

@@ -1,0 +1,62 @@
+"""Whether a folder holds splits or classes: decided by what lies in it, never by a name alone.
+
+A folder called train, val or test is a split if it holds class folders itself, and a class if it holds pictures. A
+folder has either splits or classes; one with both is refused. A folder that lies as one split beside others, as
+pictures/test beside pictures/train, is that split and is not split again.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from advcli.errors import InputError
+
+ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+SPLITS = ("train", "val", "test")
+
+
+def is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in ENDINGS and name[0] != "."
+
+
+def folders_in(root: Path) -> list[str]:
+    """Names of the folders in a folder, sorted; hidden ones are passed over."""
+    with os.scandir(root) as found:
+        return sorted(one.name for one in found if one.is_dir() and not one.name.startswith("."))
+
+
+def splits_in(root: Path, names: Sequence[str] = SPLITS) -> tuple[str, ...]:
+    """The splits that a folder holds, by the names that they have there; none where it holds classes."""
+    inside = folders_in(root)
+    classes = [name for name in inside if _has_pictures(root / name)]
+    splits = tuple(name for name in names if name in inside and _has_class_folders(root / name))
+    if splits and classes:
+        raise InputError(
+            f"{root}: {_listed(splits)} there holds class folders, as a split does, and {_listed(classes)} holds pictures, "
+            f"as a class does\ngive the folder of one split, or put the splits into a folder of their own"
+        )
+    return splits
+
+
+def splits_beside(root: Path) -> tuple[str, ...]:
+    """The splits among which a folder lies as one of them, by its name and the train folder there; none where it stands alone."""
+    whole = root.absolute()
+    beside: tuple[str, ...] = ()
+    if whole.name in SPLITS:
+        with contextlib.suppress(InputError, OSError):
+            beside = splits_in(whole.parent)
+    return beside if len(beside) > 1 and {"train", whole.name} <= set(beside) else ()
+
+
+def _has_pictures(folder: Path) -> bool:
+    with os.scandir(folder) as found:
+        return any(is_picture(one.name) and one.is_file() for one in found)
+
+
+def _has_class_folders(folder: Path) -> bool:
+    return any(_has_pictures(folder / name) for name in folders_in(folder))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"{name}/" for name in names[:5]) + ", ..." * (len(names) > 5)
