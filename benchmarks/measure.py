@@ -199,6 +199,7 @@ def measure(cell: Cell, subject: Subject, repeats: int) -> dict[str, Any]:
         "parameters": cell.parameters,
         "tuned": cell.tuned,
         "images": len(subject.x),
+        "classes": subject.classes,
         "model": subject.file.digest,
         "threads": torch.get_num_threads(),
         "load": [round(one, 2) for one in load],

@@ -136,6 +136,15 @@ def told(cell: Line, row: Row, mine: Row) -> str:
     )
 
 
+def of_classes(cell: Line) -> str:
+    """How many images of which classes a cell was measured on."""
+    counts = {name: count for name, count in cell["classes"].items() if count}
+    if len(counts) == 1:
+        return f"**all of one class, {next(iter(counts))}**"
+    least, most = min(counts.values()), max(counts.values())
+    return f"{len(counts)} of {len(cell['classes'])} classes, {least if least == most else f'{least} to {most}'} of each"
+
+
 def table(cell: Line) -> list[str]:
     """One cell, with what failed below."""
     found, mine = [f"| {COLUMNS} |", "|" + "---|" * (COLUMNS.count("|") + 1)], rows(cell)[0]
@@ -162,6 +171,7 @@ def answer(target: Target, results: dict[str, Line]) -> str:
     minimal = next(one for one in cells() if one.name == target.cell).minimal
     near = not minimal or rival.line.get("ratio", [1])[0] <= 1.02
     reached = "reached" if statistics.median(fast) >= target.times and strong and near else "**not reached**"
+    reached += ", **on one class only**" if sum(map(bool, cell["classes"].values())) == 1 else ""
     loops = [one for one in rows(cell) if ", loop" in one.name]
     loop = span(ratios(min(loops, key=lambda one: statistics.median(one.wall)).wall, mine.wall)) if loops else ""
     at_floor = statistics.median(rival.cpu) / floor(cell, mine)
@@ -213,7 +223,7 @@ def text(results: dict[str, Line]) -> str:
         given = ", ".join(f"{k} {v}" for k, v in cell["parameters"].items())
         unit, ahead = (statistics.median(cell[k]) for k in ("unit_us", "forward_us"))
         tuned = "".join(f"; {tool} with {', '.join(f'{k} {v}' for k, v in what.items())}" for tool, what in cell["tuned"].items())
-        parts += [f"## {name}", "", f"{cell['images']} images; {given}{tuned}.", *table(cell)]
+        parts += [f"## {name}", "", f"{cell['images']} images, {of_classes(cell)}; {given}{tuned}.", *table(cell)]
         parts += [
             f"One unit is {unit / 1000:.3f} ms of CPU an image, one forward {ahead / 1000:.3f}; load {span(cell['load'])}, "
             f"{cell['threads']} threads; {cell['machine']}; torch {cell['torch']}, NumPy {cell['numpy']}, "

@@ -1,4 +1,4 @@
-"""A model of models/ and the first images of its test split that it has right."""
+"""A model of models/ and images of its test split that it has right, of every class in equal share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from advcli.workspace import inputs
 
 MODELS = Path(__file__).parent / "models"
 SHAPE = 64  # verdicts are taken in batches of exactly so many images
+TRIED = 3  # images of every class that the model is asked about, for each that is wanted
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class Subject:
     x: Tensor
     y: Tensor
 
+    @property
+    def classes(self) -> dict[str, int]:
+        """How many images there are of every class."""
+        counts = np.bincount(self.data.labels, minlength=len(self.data.classes))
+        return dict(zip(self.data.classes, counts.tolist(), strict=True))
+
     def module(self) -> nn.Module:
         """A fresh copy of the model as a user would load it."""
         return self.file.module()
@@ -36,12 +43,15 @@ def exists(name: str) -> bool:
 
 
 def load(name: str, count: int) -> Subject:
-    """The model of that name, and `count` images that it classifies correctly."""
+    """The model of that name, and `count` images that it classifies correctly: the first of every class, equally many."""
     file = model_file.read(MODELS / f"{name}.safetensors")
-    data = inputs.data_of(file, None, None)
-    x, y = data.batch(0, 2 * count)
-    right = (logits(file.module(), x).argmax(1) == y).numpy().nonzero()[0][:count]
-    data = data.rows(right)
+    each = -(-count // len(file.classes))
+    data = inputs.data_of(file, None, None, per_class=TRIED * each)
+    x, y = data.batch(0, len(data))
+    right = (logits(file.module(), x).argmax(1) == y).numpy().nonzero()[0]
+    data = data.rows(right).selected(None, count, each)
+    if len(data) < count:
+        raise ValueError(f"{name}: has {len(data)} of the images right that it was asked about, fewer than {count}")
     return Subject(file, data, *data.batch(0, len(data)))
 
 

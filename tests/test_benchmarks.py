@@ -1,8 +1,10 @@
 """The benchmark's page says what its kept results say, and its cells speak the language of the methods that are there."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "benchmarks"
@@ -47,3 +49,32 @@ def test_targets_name_cells():
     from benchmarks.cells import TARGETS, cells
 
     assert {one.cell for one in TARGETS} <= {one.name for one in cells()}
+
+
+@pytest.mark.parametrize("count", [16, 32, 64])
+def test_a_subject_has_images_of_all_classes_in_equal_share_and_all_right(folder, small_model, monkeypatch, count):
+    from benchmarks import subject
+
+    monkeypatch.setattr(subject, "MODELS", folder)
+    shutil.copy(small_model, folder / "small.safetensors")
+    found = subject.load("small", count)
+    assert sum(found.classes.values()) == count
+    assert set(found.classes.values()) == {count // 10, count // 10 + 1}
+    assert torch.equal(subject.logits(found.module(), found.x).argmax(1), found.y)
+
+
+def test_the_page_says_which_cells_were_measured_on_one_class_only():
+    from benchmarks import report, run
+    from benchmarks.cells import TARGETS
+
+    kept = run.kept()
+    name = next(one.cell for one in TARGETS if one.cell in kept)
+    some = {**kept[name], "classes": {"cat": 3, "dog": 4, "ship": 0}}
+    assert "images, 2 of 3 classes, 3 to 4 of each;" in report.text({name: some})
+    assert "on one class only" not in report.text({name: some})
+    page = report.text({name: {**some, "classes": {"cat": 7, "dog": 0}}})
+    assert "images, **all of one class, cat**;" in page
+    assert f"| {name} |" in page
+    assert "**on one class only**" in page
+    for line in kept.values():
+        assert sum(line["classes"].values()) == line["images"]
