@@ -34,6 +34,7 @@ class Averaged(nn.Module):
         super().__init__()
         self.model = model
         self.samples, self.eps_max, self.how = samples, eps_max, how
+        self.copies = samples
 
     def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:
         noise = self.eps_max * (2 * draws.fork("copies").uniform(self.samples - 1, *x.shape[1:]) - 1)

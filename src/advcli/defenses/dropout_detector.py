@@ -52,6 +52,7 @@ class Divided(Rejecting):
     def __init__(self, model: nn.Module, passes: int, rate: float | None, spread: str) -> None:
         super().__init__(model)
         self.passes, self.rate, self.spread = passes, rate, SPREAD[spread]
+        self.copies = 1 + passes
         self.layers = droppers(model, "dropout-detector")
 
     def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:

@@ -47,6 +47,7 @@ class DropoutVoting(nn.Module):
         super().__init__()
         self.model = model
         self.passes, self.rate = passes, rate
+        self.copies = passes
         self.layers = droppers(model, "dropout-vote")
 
     def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:

@@ -26,6 +26,7 @@ class Smoothed(Certified):
         super().__init__()
         self.model = model
         self.sigma, self.samples = sigma, samples
+        self.copies = samples
 
     def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:
         return elected(looks(self.noisy, x, draws, self.samples))

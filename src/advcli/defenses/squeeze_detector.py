@@ -40,6 +40,7 @@ class Squeezing(Rejecting):
     def __init__(self, model: nn.Module, squeezers: list[Squeezer]) -> None:
         super().__init__(model)
         self.squeezers = squeezers
+        self.copies = 1 + len(squeezers)
 
     def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
         """(N,) how far the probabilities move under the squeezer that moves them most."""

@@ -20,6 +20,7 @@ FOUND: Fields = {"threshold": float, "unit": float, "n": int, "rejected": int}
 HEX = re.compile("[0-9a-f]{64}")
 NORMS = ("linf", "l2", "l1", "l0", "raw", "none")
 PARENTS = ("apply", "model", "member", "file", "weights", "teacher")
+MOST_DEFENSES = 64  # around each other
 SIGNED = ("perturbation", "universal")  # kinds of sets whose values are differences
 VERBS = ("train", "attack", "defend", "stats", "import")
 
@@ -63,7 +64,7 @@ def provenance(found: Any, where: str) -> None:
 
 
 def defenses(found: Any, where: str) -> None:
-    need(isinstance(found, list), where, "list of defenses")
+    need(isinstance(found, list) and len(found) <= MOST_DEFENSES, where, f"list of at most {MOST_DEFENSES} defenses")
     for one in found:
         fields(one, {"name": str, "parameters": dict}, where, "defenses")
         if "found" in one:

@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
-from advcli.errors import InputError
+from advcli.errors import CommandError, InputError
 from advcli.networks import architecture
 from advcli.networks.classifier import Classifier, classifier_of
 from advcli.networks.rejection import Rejecting
 from advcli.networks.scikit_learn import Fitted
+
+MOST_FORWARDS = 1_000_000  # for one image: the largest number of votes of any one defense, ten times
 
 
 def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:
@@ -34,11 +36,23 @@ def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Modu
 
 
 def around(bound: Bound, model: nn.Module, members: Sequence[nn.Module], shape: tuple[int, ...], classes: int) -> nn.Module:
-    """A defense around a model, with all that it takes."""
+    """A defense around a model, with all that it takes; refused where an answer would never come."""
     traits = bound.spec.traits
     beside = [*([members] if traits.members else []), *([shape, classes] if traits.learns else [])]
     found: nn.Module = bound(model, *beside)
+    if (count := forwards(found)) > MOST_FORWARDS:
+        raise CommandError(
+            f"{bound.spec.name}: with the defenses under it, every image would go through the network {count} times;\n"
+            f"at most {MOST_FORWARDS}: take fewer copies, or fewer defenses that vote"
+        )
     return found
+
+
+def forwards(model: nn.Module) -> int:
+    """How often an image goes through a network before a stack has decided: each defense says how many `copies` it takes."""
+    inner = (getattr(model, "model", None), *getattr(model, "members", ()))
+    below = sum(forwards(one) for one in inner if isinstance(one, nn.Module))
+    return int(getattr(model, "copies", 1)) * (below or 1)
 
 
 def learned(model: nn.Module) -> dict[str, nn.Module]:
