@@ -5,6 +5,7 @@
 These names stay where they are, whatever moves inside the program; CONTRIBUTING.md shows one method of every kind.
 """
 
+from advcli.catalog.kinds import KINDS, Kind
 from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture, attack, defense, metric, recipe, source
 from advcli.evaluation.decisions import Figure, Figures, Verdicts, rate
@@ -18,9 +19,13 @@ from advcli.numerics.balls import Ball, distance
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, take
 from advcli.search.goal import Goal
+from advcli.search.kinds import closest, deepest, each_budget, searched, searched_within
+from advcli.search.procedure import Attempt, Procedure
 from advcli.search.victim import Victim
 
 __all__ = [
+    "KINDS",
+    "Attempt",
     "Ball",
     "Best",
     "Certified",
@@ -30,20 +35,27 @@ __all__ = [
     "Figures",
     "Filtered",
     "Goal",
+    "Kind",
     "Lesson",
     "Param",
+    "Procedure",
     "Rejecting",
     "SampleRNG",
     "Verdicts",
     "Victim",
     "architecture",
     "attack",
+    "closest",
+    "deepest",
     "defense",
     "distance",
+    "each_budget",
     "metric",
     "network_of",
     "rate",
     "recipe",
+    "searched",
+    "searched_within",
     "source",
     "take",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from advcli.catalog.kinds import KINDS
 from advcli.catalog.params import Option
 from advcli.errors import CommandError
 
@@ -16,20 +17,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 Access = Literal["gradient", "scores", "labels", "none"]
 
 
-# What a method does to an image. `direction`: it names a direction, which is stepped once for every budget. `budget`: it
-# searches within a budget. `minimal`: it comes as close as it can. `transform`: it moves the picture, and no ball holds it.
-# `generate`: it makes pictures of classes out of noise or a plain colour; all that are wanted come as one batch. Two work
-# before the first image, on training images: `substitute` teaches a stand-in, which is then attacked in the model's place,
-# and `universal` fits one perturbation for all images; `added` is what was fitted before, from its file.
-Kind = Literal["direction", "budget", "minimal", "transform", "generate", "substitute", "universal", "added"]
-
-
 @dataclass(frozen=True, slots=True)
 class AttackTraits:
     """What an attack can do and what it asks of the model."""
 
     family: str
-    kind: Kind
+    kind: str  # of `catalog.kinds`
     norms: tuple[str, ...]
     access: Access
     targeted: bool | Literal["only"] = True
@@ -37,23 +30,33 @@ class AttackTraits:
     within: float | None = 1.02  # times the exact distance: what it needs on an affine model; None: nothing is promised
     paper: str = ""
 
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"there is no kind of attack {self.kind!r}; there are {', '.join(KINDS)}")
+
     @property
     def budgeted(self) -> bool:
         """Whether the user says how far it may go."""
-        return self.kind in ("direction", "budget", "substitute", "universal")
+        return KINDS[self.kind].takes_budget
+
+    @property
+    def nestable(self) -> bool:
+        """Whether it can be run inside something else: it stays within a budget, and nothing is fitted before it."""
+        return self.budgeted and not self.has("fits")
 
     def has(self, need: str | None) -> bool:
         """Whether an option that needs this trait does something here."""
+        fits = KINDS[self.kind].first_stage is not None
         return {
             None: True,
-            "images": self.kind != "generate",
-            "start": self.kind == "generate",
+            "images": KINDS[self.kind].from_images,
+            "start": not KINDS[self.kind].from_images,
             "budget": self.budgeted,
             "targeted": bool(self.targeted),
             "untargeted": self.access != "none" and self.targeted != "only",
             "gradient": self.access == "gradient",
-            "fits": self.kind in ("substitute", "universal"),
-            "queries": self.access in ("scores", "labels") and self.kind != "substitute",
+            "fits": fits,
+            "queries": self.access in ("scores", "labels") and not fits,
             "random": self.random,
         }[need]
 
@@ -181,7 +184,7 @@ def _decorator(role: str, **traits: Any) -> Callable[[F], F]:
 def attack(
     *,
     family: str,
-    kind: Kind,
+    kind: str,
     norms: tuple[str, ...],
     access: Access,
     targeted: bool | Literal["only"] = True,

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from advcli.catalog.kinds import KINDS, loaded
+from advcli.catalog.registry import Bound, Spec
 from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.files.parts import Parts
@@ -20,8 +22,6 @@ from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 from advcli.search.job import Job
 from advcli.workspace import inputs, outputs
-
-ENOUGH = {"substitute": 150, "universal": 2000}  # images, where nothing is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,24 @@ class Groundwork:
         return self.build(job, header)
 
 
-def fitting_images(model: ModelFile, attacked: Dataset, kind: str, given: Header, talk: Talk) -> Dataset:
+@dataclass(frozen=True, slots=True)
+class FirstStage:
+    """What a kind of attack fits before the first image, as `catalog.kinds` names it."""
+
+    suffix: str  # of the file beside the set
+    images: int  # to fit on, where nothing is said
+    plan: Callable[..., Groundwork]  # (path, victim, method, run, images, given)
+    acting: Callable[[Bound, Header], Bound] = lambda method, given: method  # the attack that makes the images
+
+
+def first_stage_of(spec: Spec) -> FirstStage | None:
+    """What a method's kind fits first; None for most."""
+    where = KINDS[spec.traits.kind].first_stage
+    found: FirstStage | None = loaded(where) if where else None
+    return found
+
+
+def fitting_images(model: ModelFile, attacked: Dataset, enough: int, given: Header, talk: Talk) -> Dataset:
     """The images to fit on: of the training split, every class in its share, and none of those that are attacked."""
     named = given["fit_data"]
     says = named and (inputs.spelled(named)[1] or Path(named).is_file())
@@ -53,7 +70,7 @@ def fitting_images(model: ModelFile, attacked: Dataset, kind: str, given: Header
     same = all(found.origin.get(key) == attacked.origin.get(key) for key in ("name", "split", "digest"))
     if same or found.split == "test":
         raise InputError(f"{found.name}:{found.split}: what is fitted may not see images that it is measured on; give --fit-data")
-    count = min(given["fit_limit"] or ENOUGH[kind], len(found))
+    count = min(given["fit_limit"] or enough, len(found))
     return found.rows(np.flatnonzero(stratified(found.labels, count, "fit")))
 
 

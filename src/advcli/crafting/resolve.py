@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from advcli.catalog.registry import Bound, Spec
-from advcli.crafting import substitute, universal
-from advcli.crafting.first_stage import fitting_images
+from advcli.crafting.first_stage import first_stage_of, fitting_images
 from advcli.crafting.run import Run
 from advcli.errors import CommandError
 from advcli.files.header import Header
@@ -24,6 +23,7 @@ from advcli.numerics.rng import SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 from advcli.search.job import UNBOUNDED, Job
+from advcli.search.procedure import procedure_of
 from advcli.workspace import outputs
 
 RULES = ("random", "next", "least-likely", "other", "all")
@@ -43,7 +43,8 @@ RECORDED = ("label", "restarts", "early_stop", "max_queries", "static", "quantiz
 
 def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, talk: Talk) -> Run:
     """Every default made explicit: the job, and the header that tells of it."""
-    spec, acting = method.spec, substitute.inner(method, given) if method.spec.traits.kind == "substitute" else method
+    spec, stage = method.spec, first_stage_of(method.spec)
+    acting = stage.acting(method, given) if stage else method
     where = f"from {images.name}" if spec.traits.has("start") else f"on {images.name}:{images.split}"
     talk.note(f"attack: {spec.name} {where}, {len(images)} images")
     norm = str(acting.parameters.get("norm", acting.spec.traits.norms[0]))
@@ -87,7 +88,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
         rounding=given["rounding"],
         half=given["precision"] == "bfloat16",
         store_bytes=given["quantize"] and images.eight_bit,
-        search=quicker(model, images, method, given, device),
+        search=quicker(model, images, acting, given, device),
     )
     plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
     named = victim.classes[int(target)] if target and plain else target
@@ -125,13 +126,12 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
 
 
 def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, given: Header, talk: Talk) -> Run:
-    """The same run on what its method lays first, beside the set."""
-    images = fitting_images(victim, run.data, method.spec.traits.kind, given, talk)
-    if method.spec.traits.kind == "substitute":
-        ground = substitute.groundwork(path.with_suffix(substitute.SUFFIX), victim, method, run.job, images, given)
-    else:
-        beside = path.with_suffix(universal.SUFFIX)
-        ground = universal.groundwork(beside, victim, method, run.job, images, run.header, given)
+    """The same run on what its method fits first, beside the set; most fit nothing."""
+    stage = first_stage_of(method.spec)
+    if stage is None:
+        return run
+    images = fitting_images(victim, run.data, stage.images, given, talk)
+    ground = stage.plan(path.with_suffix(stage.suffix), victim, method, run, images, given)
     outputs.keep_inputs([ground.path], [given["model"], given["fit_data"]])
     made = {**run.made, "fit": ground.made["fit"]}
     return replace(run, ground=ground, made=made, header={**run.header, "made": made})
@@ -149,7 +149,7 @@ def default_target(spec: Spec, talk: Talk) -> str | None:
 def quicker(model: nn.Module, images: Dataset, method: Bound, given: Header, device: torch.device) -> nn.Module | None:
     """A copy of the model for the search, compared with it on the first images; None for what asks hardly anything."""
     access = method.spec.traits.access
-    if access == "none" or method.spec.traits.kind == "direction":
+    if access == "none" or procedure_of(method).few_calls:
         return None
     x, ids = images.batch(0, PROBE)[0].to(device), torch.from_numpy(images.index[:PROBE]).to(device)
     draws, half = SampleRNG(given["seed"], ids, ("probe",)), given["precision"] == "bfloat16"

@@ -42,7 +42,7 @@ class Run:
     def per_image(self) -> int:
         """Rows of every image: budgets times targets."""
         classes, rule = len(self.header["classes"]), self.job.target or ""
-        each = 1 if self.job.kind == "generate" else {"all": classes, "other": classes - 1}.get(rule, 1)
+        each = {"all": classes, "other": classes - 1}.get(rule, 1) if self.job.from_images else 1
         return len(self.job.budgets) * each
 
 

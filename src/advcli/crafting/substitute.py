@@ -10,7 +10,8 @@ from torch import Tensor
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
-from advcli.crafting.first_stage import Groundwork, recorded
+from advcli.crafting.first_stage import FirstStage, Groundwork, recorded
+from advcli.crafting.run import Run
 from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.files.parts import Parts
@@ -27,8 +28,6 @@ from advcli.training.loop import Trainer
 from advcli.training.options import TrainingOptions
 from advcli.training.plan import Plan
 
-SUFFIX = ".substitute.safetensors"
-KINDS = ("budget", "direction")
 AT_ONCE = 256  # images that are asked about
 BATCH = 32  # images of a step: few, for there are few images
 
@@ -37,7 +36,7 @@ def inner(method: Bound, given: Header) -> Bound:
     """What the stand-in is attacked with: it asks a model, and stays in a budget."""
     text = str(method.parameters["attack"])
     spec, typed = discovery.spelled("attack", text)
-    if spec.traits.kind not in KINDS or spec.traits.access == "none":
+    if not spec.traits.nestable or spec.traits.access == "none":
         raise CommandError(f"--attack {text}: takes attacks that ask a model and stay in a budget; {spec.name} is none")
     if bool(given["target"]) > bool(spec.traits.targeted) or (not given["target"] and spec.traits.targeted == "only"):
         raise CommandError(f"--attack {text}: {spec.name} {'knows no' if given['target'] else 'needs a'} --target")
@@ -52,14 +51,14 @@ def network_of(method: Bound) -> Bound:
     return spec.bind(typed)
 
 
-def groundwork(path: Path, oracle: ModelFile, method: Bound, job: Job, seeds: Dataset, given: Header) -> Groundwork:
+def groundwork(path: Path, oracle: ModelFile, method: Bound, run: Run, seeds: Dataset, given: Header) -> Groundwork:
     """The stand-in's file, how it is taught, and the job that attacks it."""
     own = {name: value for name, value in method.parameters.items() if name != "attack"}
     made, network = recorded(method.spec.name, own, {"eot": given["eot"]}, oracle, seeds, given), network_of(method)
     return Groundwork(
         path,
         made,
-        lay=partial(lay, path, made, method, network, job, seeds),
+        lay=partial(lay, path, made, method, network, run.job, seeds),
         build=partial(instead, path),
         sketch=lambda job: replace(job, stand_in=fresh(network, seeds, job).requires_grad_(False)),
     )
@@ -179,3 +178,6 @@ def _finished(parts: Parts) -> list[dict[str, Tensor]]:
         number, _, rest = name.partition("/")
         rounds[int(number)][rest] = torch.from_numpy(array)
     return rounds
+
+
+STAGE = FirstStage(".substitute.safetensors", images=150, plan=groundwork, acting=inner)

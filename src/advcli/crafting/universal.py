@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from advcli.catalog.registry import Bound
-from advcli.crafting.first_stage import Groundwork, recorded
+from advcli.crafting.first_stage import FirstStage, Groundwork, recorded
+from advcli.crafting.run import Run
 from advcli.errors import CommandError
 from advcli.files import imageset_writer
 from advcli.files.header import Header
@@ -28,17 +29,15 @@ from advcli.search.two_stage import Crowd
 from advcli.search.victim import Tally, Victim
 from advcli.training.loader import Batches
 
-SUFFIX = ".universal.h5"
 AT_ONCE = 64  # images that pull together
 
 
-def groundwork(
-    path: Path, model: ModelFile, method: Bound, job: Job, crowd: Dataset, header: Header, given: Header
-) -> Groundwork:
+def groundwork(path: Path, model: ModelFile, method: Bound, run: Run, crowd: Dataset, given: Header) -> Groundwork:
     """The perturbations' file, how they are fitted, and the job that adds them."""
+    job, header = run.job, run.header
     if job.target is not None and not job.target.isdecimal():
         raise CommandError(f"--target {given['target']}: one perturbation for all images has one class to reach; name it")
-    beside = {name: header["made"]["options"].get(name) for name in ("eps", "target", "label", "eot", "precision")}
+    beside = {name: run.made["options"].get(name) for name in ("eps", "target", "label", "eot", "precision")}
     made = recorded(method.spec.name, method.parameters, beside, model, crowd, given)
     kept = ("classes", "norm", "epsilon", "tolerance", "access", "victim")
     own = {**{name: header[name] for name in kept}, "kind": "universal", "split": crowd.split, "range": [-1, 1], "made": made}
@@ -122,3 +121,6 @@ def crowd_of(job: Job, data: Dataset, tally: Tally, budget: int) -> Crowd:
             yield Victim(job.model, tally, places.cpu(), draws, job.eot, job.half, job.rejects), x, goal[places]
 
     return Crowd(data.shape, -(-len(busy) // AT_ONCE), job.device, pass_)
+
+
+STAGE = FirstStage(".universal.h5", images=2000, plan=groundwork)

@@ -1,8 +1,4 @@
-"""The best attempt so far for every image and budget, as the verdict sees it.
-
-Within a budget the deeper point is the better one; of a method without a budget the closer one among those that reach
-the goal, so that what never reached it stays the original.
-"""
+"""The best attempt so far for every image and budget, as the verdict sees it; what is better, the job's procedure says."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,12 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from advcli.numerics.balls import Ball, distance, per_sample
+from advcli.numerics.balls import Ball, per_sample
 from advcli.search.goal import Goal
 from advcli.search.job import Job
 
 CLOSE = 2e-4  # a margin below this share of the largest logit may have looked like a success to the search
-OUTWARDS = (1.002, 1.01, 1.03, 1.1)  # how far a close point is pushed on where rounding took its success away
 
 
 class Board:
@@ -57,24 +52,21 @@ class Board:
         ball = self.ball(budget, todo)
         point = self.job.settle(ball, propose(ball))
         self._judge(budget, todo, ball, point)
-        if self.job.kind == "minimal":
-            for share in OUTWARDS:
-                left = ~self.won[budget, todo] & (point != ball.center).flatten(1).any(1)
-                if not bool(left.any()):
-                    break
-                further = torch.full((len(point),), share, device=point.device)
-                pushed = ball.center + per_sample(further, point) * (point - ball.center)
-                rows = todo.clone()
-                rows[todo] = left
-                self._judge(budget, rows, ball[left], self.job.settle(ball[left], pushed[left]))
+        for share in self.job.procedure.outwards:
+            left = ~self.won[budget, todo] & (point != ball.center).flatten(1).any(1)
+            if not bool(left.any()):
+                break
+            further = torch.full((len(point),), share, device=point.device)
+            pushed = ball.center + per_sample(further, point) * (point - ball.center)
+            rows = todo.clone()
+            rows[todo] = left
+            self._judge(budget, rows, ball[left], self.job.settle(ball[left], pushed[left]))
 
     def _judge(self, budget: int, todo: Tensor, ball: Ball, point: Tensor) -> None:
         goal = self.goal[todo]
         logits = self.job.verdict(point, self.ids[todo])
         reached, rows = goal.reached(logits), todo.nonzero()[:, 0]
-        worth = goal.margin(logits).to(torch.float64)
-        if self.job.kind == "minimal":
-            worth = torch.where(reached, -distance(point, ball.center, self.job.norm), -torch.inf)
+        worth = self.job.procedure.worth(goal, logits, ball, point)
         better = (worth > self.worth[budget, rows]) & ~(self.won[budget, rows] & ~reached)
         kept = rows[better]
         self.points[budget, kept], self.worth[budget, kept] = point[better], worth[better]

@@ -5,7 +5,6 @@ for, and judged by one forward of the plain float32 model on the values that wil
 left behind and the verdict refused goes back to work at full strength.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +14,10 @@ from torch import Tensor
 from advcli.images.dataset import Dataset
 from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
-from advcli.numerics.balls import Ball
 from advcli.numerics.pixels import as_bytes
 from advcli.numerics.rng import SampleRNG
 from advcli.search.attempts import Board
-from advcli.search.call import aim, direction_of, point_of
+from advcli.search.call import aim
 from advcli.search.goal import Goal
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
@@ -32,7 +30,7 @@ def targets(job: Job, label: Tensor, logits: Tensor, ids: Tensor) -> list[Tensor
         return [None]
     if rule == "other":
         return [k + (k >= label).long() for k in range(classes - 1)]
-    if rule == "all" and job.kind == "generate":
+    if rule == "all" and not job.from_images:
         return [ids % classes]  # one class for each picture, all classes in one batch
     if rule == "all":
         return [torch.full_like(label, k) for k in range(classes)]
@@ -47,7 +45,7 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
     decided = job.decide(clean)
     scores, _ = split(clean, job.rejects)
     label = torch.where(truth < 0, decided, truth) if job.label == "true" else decided
-    free = torch.full_like(decided, job.kind == "generate", dtype=torch.bool)  # has no class that it could be wrong about
+    free = torch.full_like(decided, not job.from_images, dtype=torch.bool)  # has no class that it could be wrong about
     right, label = free | ((decided == truth) | (truth < 0)) & (decided >= 0), label.clamp_min(0)
     tally = Tally(len(x))
     wanted = targets(job, label, scores, ids)
@@ -112,12 +110,14 @@ def _rows(
         victim = Victim(job.stand_in, Tally(len(x)), everyone.cpu(), None)  # what it costs, the model does not pay
     board = Board(job, x[everyone], goal[everyone], ids[everyone], decided[everyone])
     rng = SampleRNG(job.seed, ids[everyone], ("attack", str(number)))
+    attempts = job.procedure.attempts
     for restart in range(job.restarts):
-        for budget, todo, propose in _proposals(job, board, rng.fork("restart", restart), victim):
+        own = rng.fork("restart", restart)
+        for budget, todo, propose in attempts(job, board, victim, own, early_stop=job.early_stop):
             board.offer(budget, todo, propose)
-    if job.early_stop and job.stand_in is None and job.shared is None and job.kind != "direction":
+    if job.retries:
         exact = replace(victim, half=False)
-        for budget, todo, propose in _searched(job, board, rng.fork("again"), exact, again=True):
+        for budget, todo, propose in attempts(job, board, exact, rng.fork("again"), early_stop=False, refused=True):
             board.offer(budget, todo, propose)
     shape = (len(job.budgets), len(x))
     points = x.expand(len(job.budgets), *x.shape).clone()
@@ -125,54 +125,3 @@ def _rows(
     decision = decided.expand(shape).clone()
     points[:, everyone], won[:, everyone], decision[:, everyone] = board.points, board.won, board.decision
     return points, won, decision
-
-
-Proposal = tuple[int, Tensor, Callable[[Ball], Tensor]]
-
-
-def _proposals(job: Job, board: Board, rng: SampleRNG, victim: Victim) -> Iterator[Proposal]:
-    """(budget, images, function of the ball) of one run of the method over all budgets."""
-    if job.shared is not None:
-        yield from _added(job.shared, board)
-    else:
-        yield from (_along if job.kind == "direction" else _searched)(job, board, rng, victim)
-
-
-def _added(shared: Tensor, board: Board) -> Iterator[Proposal]:
-    """The one perturbation of every budget."""
-    for budget, v in enumerate(shared):
-        yield budget, board.open(budget), lambda ball, v=v: ball.center + v  # type: ignore[misc]  # mypy infers no default
-
-
-def _along(job: Job, board: Board, rng: SampleRNG, victim: Victim) -> Iterator[Proposal]:
-    """One direction serves all budgets, and is paid for once."""
-    todo = torch.stack([board.open(budget) for budget in range(len(job.budgets))]).any(0)
-    if bool(todo.any()):
-        found = direction_of(job.method, victim[todo], board.x[todo], board.sought[todo], rng[todo])
-        for budget in range(len(job.budgets)):
-            yield budget, todo, lambda ball: ball.step(found)
-
-
-def _searched(job: Job, board: Board, rng: SampleRNG, victim: Victim, *, again: bool = False) -> Iterator[Proposal]:
-    """One search for every budget, or one at all where there is none; `again` at full strength for what was refused."""
-    for budget, one in enumerate(job.budgets):
-        todo = board.open(budget, again=again)
-        if one.value == 0:
-            yield budget, todo, lambda ball: ball.center
-            continue
-
-        def run(ball: Ball, todo: Tensor = todo, budget: int = budget) -> Tensor:
-            asked = _within(job, board, victim[todo], budget, todo)
-            before = victim.tally.queries[asked.rows]
-            found = point_of(job.method, asked, ball, board.sought[todo], rng[todo], early_stop=job.early_stop and not again)
-            board.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
-            return found
-
-        yield budget, todo, run
-
-
-def _within(job: Job, board: Board, victim: Victim, budget: int, todo: Tensor) -> Victim:
-    """The victim that answers as often as --max-queries leaves."""
-    if job.max_queries is None:
-        return victim
-    return replace(victim, limit=victim.tally.queries[victim.rows] + job.max_queries - board.spent[budget, todo.cpu()])

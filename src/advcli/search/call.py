@@ -1,4 +1,4 @@
-"""One call of an attack: the class it is to reach, what its method is handed, and what may come back.
+"""Around one call of an attack: the class it is to reach, and what may come back.
 
 An attack proposes: whatever it returns is made finite and put into the ball, here for the verb `attack` and for
 training alike.
@@ -13,8 +13,6 @@ from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.numerics.balls import FREE, Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.search.goal import Goal
-from advcli.search.victim import Victim
 
 
 def aim(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> Tensor:
@@ -29,19 +27,6 @@ def aim(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> Tensor:
         own = nn.functional.one_hot(label, classes).bool()
         return logits.masked_fill(own, torch.inf).argmin(1)
     return torch.full_like(label, int(rule))
-
-
-def direction_of(method: Bound, victim: Victim, x: Tensor, goal: Goal, rng: SampleRNG) -> Tensor:
-    """What a one-step attack found: a direction, which serves every budget."""
-    return checked(method, method(victim, x.clone(), goal, rng=rng), x)
-
-
-def point_of(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
-    """What a search found, as it returned it; one within a budget is told how far each image may go."""
-    radius = [ball.radius.clone()] if method.spec.traits.kind == "budget" else []
-    stops = {"early_stop": early_stop} if "early_stop" in method.spec.given else {}
-    found = method(victim, ball.center.clone(), goal, *radius, rng=rng, **stops)
-    return checked(method, found, ball.center)
 
 
 def checked(method: Bound, found: Any, like: Tensor) -> Tensor:

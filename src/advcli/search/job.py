@@ -13,6 +13,7 @@ from advcli.numerics.quantities import Budget
 from advcli.numerics.quantize import quantize
 from advcli.numerics.rng import SampleRNG
 from advcli.search.call import settled
+from advcli.search.procedure import Procedure, procedure_of
 
 UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget
 
@@ -49,14 +50,25 @@ class Job:
         return self.model if self.search is None else self.search
 
     @property
-    def kind(self) -> str:
-        return str(self.method.spec.traits.kind)
+    def procedure(self) -> Procedure:
+        """How attempts are made, and what makes one better than another."""
+        return procedure_of(self.method)
+
+    @property
+    def from_images(self) -> bool:
+        """Whether it starts from the user's images; otherwise all targets come as one batch."""
+        return bool(self.method.spec.traits.has("images"))
+
+    @property
+    def retries(self) -> bool:
+        """Whether an image whose success the verdict refused is worked on again; a substitute knows of no verdict."""
+        return self.early_stop and self.stand_in is None and self.procedure.retries
 
     @property
     def stops(self) -> bool:
         """Whether an image that has fallen is left alone, also by a further restart."""
-        closer = self.kind == "minimal" and "early_stop" not in self.method.spec.given  # a restart may come closer
-        return self.early_stop and not closer
+        improves = self.procedure.improves and "early_stop" not in self.method.spec.given
+        return self.early_stop and not improves
 
     @property
     def search_differs(self) -> bool:

@@ -29,11 +29,11 @@ from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import BUDGETS, Budget, budget
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
-from advcli.search.call import aim, direction_of, point_of, settled
+from advcli.search.call import aim, settled
 from advcli.search.goal import Goal
+from advcli.search.procedure import procedure_of
 from advcli.search.victim import Tally, Victim
 
-KINDS = ("budget", "direction")
 RULES = ("random", "next", "least-likely")
 WORDS = (option("eps", OneEps, None), option("target", Target, None), option("label", Label, "true"),
          option("early_stop", EarlyStop, False))  # fmt: skip
@@ -86,9 +86,8 @@ class Opponent:
 
     def _best(self, victim: Victim, x: Tensor, goal: Goal, rng: SampleRNG, eps: float) -> Tensor:
         ball = Ball(x, torch.full((len(x),), eps, device=x.device), self.norm)
-        if self.method.spec.traits.kind == "direction":
-            return settled(ball, ball.step(direction_of(self.method, victim, x, goal, rng)))
-        return settled(ball, point_of(self.method, victim, ball, goal, rng, early_stop=self.early_stop))
+        point = procedure_of(self.method).point
+        return settled(ball, point(self.method, victim, ball, goal, rng, early_stop=self.early_stop))
 
 
 @contextmanager
@@ -108,7 +107,7 @@ def words(spec: Spec) -> tuple[Option, ...]:
 def opponent(text: str, channels: int) -> Opponent:
     """The attack of a word such as pgd:eps=0.3,steps=10; the default budget is that of grey or of colour images."""
     spec, typed = discovery.spelled("attack", text)
-    if spec.traits.kind not in KINDS:
+    if not spec.traits.nestable:
         raise CommandError(f"{text}: {spec.name} has no budget to stay in; training takes budgeted and one-step attacks")
     refuse_unknown(f"--against {spec.name}", typed, (*words(spec), *spec.options))
     given = {one.name: one.read(typed.pop(one.name)) if one.name in typed else one.default for one in WORDS}

@@ -33,8 +33,5 @@ def attack(asked: AttackRequest, own: dict[str, object], talk: Talk = SILENT) ->
         images = inputs.data_of(victim, asked.data, asked.split, talk=talk, **inputs.selection(given))
     with devices.threads(images.shape):
         run = resolve(victim, images, bound, {**given, "target": ready.target} if ready else given, talk)
-        if ready:
-            run = applied(run, ready)
-        elif bound.spec.traits.has("fits"):
-            run = grounded(run, path, victim, bound, given, talk)
+        run = applied(run, ready) if ready else grounded(run, path, victim, bound, given, talk)
         return estimate(run, asked.perturbations) if asked.dry_run else publish(path, beside, run, given, talk)

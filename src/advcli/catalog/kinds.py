@@ -1,0 +1,45 @@
+"""The kinds of attack: what a user can say of each, and where the functions are that run it.
+
+An entry says all that there is to know about a kind; nothing asks for one by its name. Functions are written
+`module:name` and imported when they are called, so that lists of methods and help need no torch.
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of attack."""
+
+    procedure: str  # a `search.procedure.Procedure`: how attempts are made, and what makes one better than another
+    takes_budget: bool = False  # the user says how far an image may be moved
+    from_images: bool = True  # starts from the user's images; otherwise from blank ones, one for every class
+    first_stage: str | None = None  # a `crafting.first_stage.FirstStage`: what is fitted before the first image
+
+
+KINDS = {
+    # names a direction, which is stepped once for every budget
+    "direction": Kind("advcli.search.kinds:DIRECTION", takes_budget=True),
+    # searches within a budget
+    "budget": Kind("advcli.search.kinds:BUDGET", takes_budget=True),
+    # comes as close as it can
+    "minimal": Kind("advcli.search.kinds:MINIMAL"),
+    # moves the picture, and no ball holds it
+    "transform": Kind("advcli.search.kinds:FREE"),
+    # makes pictures of classes out of noise or a plain colour; all that are wanted come as one batch
+    "generate": Kind("advcli.search.kinds:FREE", from_images=False),
+    # trains a substitute on the model's answers, and runs another attack on it
+    "substitute": Kind("advcli.search.kinds:BUDGET", takes_budget=True, first_stage="advcli.crafting.substitute:STAGE"),
+    # fits one perturbation for all images
+    "universal": Kind("advcli.search.kinds:SHARED", takes_budget=True, first_stage="advcli.crafting.universal:STAGE"),
+    # adds what was fitted before, from its file
+    "added": Kind("advcli.search.kinds:SHARED"),
+}
+
+
+def loaded(where: str) -> Any:
+    """What a table names as `module:name`."""
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
