@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from advcli.catalog import discovery
+from advcli.catalog.requests import AttackRequest
 from advcli.crafting import resolve
 from advcli.networks.memory_format import placed
 from advcli.runtime import devices
 from advcli.runtime.reporter import SILENT
 from advcli.search.batch import craft
-from advcli.workspace import inputs
 from benchmarks.cells import Cell
 from benchmarks.subject import Subject
 
@@ -88,11 +88,10 @@ def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[set[nn
     said = command(cell)
     assert said
     spec = discovery.spec("attack", said.method)
-    defaults = {one.name: one.default for one in discovery.verb("attack")[1]}
     chosen = {"early_stop": cell.question != "full"} if spec.has("stops") else {}
     chosen |= {"target": "next"} if cell.target else {}
     chosen |= {"precision": "bfloat16"} if half else {}
-    given = inputs.checked("attack", {**defaults, "method": said.method, "device": "cpu", **chosen, **said.given})
+    given = vars(AttackRequest.read("attack", {"method": said.method, "device": "cpu", **chosen, **said.given})[0])
     run = resolve.resolve(subject.file, subject.data, spec.bind(said.options), given, SILENT)
 
     loaded = subject.file.module()

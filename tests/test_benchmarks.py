@@ -78,3 +78,20 @@ def test_the_page_says_which_cells_were_measured_on_one_class_only():
     assert "**on one class only**" in page
     for line in kept.values():
         assert sum(line["classes"].values()) == line["images"]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_ours_attacks_a_subject_as_the_command_would(folder, small_model, monkeypatch, half):
+    from benchmarks import ours, subject
+    from benchmarks.cells import FULL, Cell
+
+    monkeypatch.setattr(subject, "MODELS", folder)
+    shutil.copy(small_model, folder / "small.safetensors")
+    cell, found = (
+        Cell("small", "pgd", FULL, 10, {"eps": "0.1", "steps": 3, "step_size": "0.05"}, half=True),
+        subject.load("small", 10),
+    )
+    _, attack = ours.prepare(cell, found, half=half)
+    made = attack(0, 10)
+    assert made.shape == (1, 10, 1, 8, 8)
+    assert 0.05 < float((made[0] - found.x).abs().max()) <= 0.1 + 1e-6
