@@ -104,11 +104,11 @@ def test_wrong_command_lines_get_their_code_and_at_most_three_lines(run, model, 
 
 
 def test_stdout_is_the_result_and_stderr_the_conversation(run, model):
-    ran = run("attack", "--method", "fgsm", "--limit", "5")
+    ran = run("attack", "--method", "fgsm", "--limit", "20")
     assert ran.out == "adversarial.h5\n"
     assert "budget" in ran.err
-    assert run("attack", "--method", "fgsm", "--limit", "5", "--quiet").err == ""
-    assert json.loads(run("attack", "--method", "fgsm", "--limit", "5", "--json").out) == {"path": "adversarial.h5"}
+    assert run("attack", "--method", "fgsm", "--limit", "20", "--quiet").err == ""
+    assert json.loads(run("attack", "--method", "fgsm", "--limit", "20", "--json").out) == {"path": "adversarial.h5"}
 
 
 def test_an_attack_in_an_empty_folder_trains_first_and_says_so(folder):
