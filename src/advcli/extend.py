@@ -8,7 +8,7 @@ These names stay where they are, whatever moves inside the program; CONTRIBUTING
 from advcli.catalog.kinds import KINDS, Kind
 from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture, attack, defense, metric, recipe, source
-from advcli.evaluation.decisions import Figure, Figures, Verdicts, rate
+from advcli.evaluation.decisions import AttackedVerdicts, Certificate, Figure, Figures, Verdicts, rate
 from advcli.images.dataset import Dataset
 from advcli.networks.certified import Certified
 from advcli.networks.classifier import Dropout
@@ -25,9 +25,11 @@ from advcli.search.victim import Victim
 
 __all__ = [
     "KINDS",
+    "AttackedVerdicts",
     "Attempt",
     "Ball",
     "Best",
+    "Certificate",
     "Certified",
     "Dataset",
     "Dropout",

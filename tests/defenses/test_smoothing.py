@@ -13,7 +13,7 @@ from torch import nn
 from advcli.catalog import discovery
 from advcli.defenses.smoothing import Smoothed
 from advcli.evaluation import noise_votes
-from advcli.evaluation.decisions import Decisions, Noise, Verdicts
+from advcli.evaluation.decisions import Certificate, Decisions, Noise, Verdicts
 from advcli.evaluation.sets import Subject
 from advcli.metrics.certified import certify
 from advcli.networks import voting
@@ -92,11 +92,11 @@ def test_figures_of_a_worked_case():
     """Four images: far, near, wrong, undecided."""
     counts = np.array([[1000, 0], [900, 100], [0, 1000], [510, 490]])
     said = Decisions(np.zeros(5, np.int64), np.zeros(5, np.int64), np.ones(5))
-    given = Verdicts(("0", "1"), np.zeros(5, np.int64), said)
+    given = Verdicts(classes=("0", "1"), labels=np.zeros(5, np.int64), said=said)
     given.labels[4] = -1  # unlabelled: left out
     ask = Noise(0.5, np.arange(5), lambda rows, purpose, copies: counts[rows])
 
-    found = list(discovery.spec("metric", "certified").bind({"radii": "0,0.5,1"})(replace(given, noise=ask)))
+    found = list(discovery.spec("metric", "certified").bind({"radii": "0,0.5,1"})(replace(given, asked_noise=ask)))
     far, near = 0.5 * stats.norm.ppf(ALPHA ** (1 / 1000)), 0.5 * stats.norm.ppf(stats.beta.ppf(ALPHA, 900, 101))
     assert 0.5 < near < 1 < far
     assert [(f.metric, f.about.get("epsilon"), f.k, f.n) for f in found if f.k is not None] == [
@@ -104,14 +104,7 @@ def test_figures_of_a_worked_case():
     ]  # fmt: skip
     median = next(f for f in found if f.metric == "certified-radius-median")
     assert median.value == pytest.approx(near / 2)
-    assert found[0].certificate == {
-        "norm": "l2",
-        "alpha": 0.001,
-        "copies": 1000,
-        "first_copies": 100,
-        "sigma": 0.5,
-        "epsilon": "0",
-    }
+    assert found[0].certificate == Certificate("l2", alpha=0.001, copies=1000, first_copies=100, sigma=0.5, epsilon="0")
 
 
 def test_the_noise_is_normal_unclipped_and_its_own_for_every_copy():

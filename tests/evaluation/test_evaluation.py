@@ -12,11 +12,11 @@ import pytest
 import torch
 from sklearn.metrics import precision_recall_fscore_support
 
-import advcli
-from advcli.cli import report, text_tables
+from advcli.cli import render, report, text_tables
 from advcli.cli.app import main
-from advcli.evaluation.comparison import comparisons
-from advcli.evaluation.worst_case import Standing, Worst
+from advcli.evaluation import rows as report_rows
+from advcli.evaluation.decisions import rate
+from advcli.evaluation.threat_model import ThreatModel
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
 from advcli.numerics.rng import SampleRNG
@@ -128,37 +128,6 @@ def test_the_worst_case_names_who_won(run, inside):
         assert total == 120, "every image is left, lost, or won by one set"
 
 
-def stands(name, images, right, *, model="m", knowledge="white-box", start=None, budget="0.1", **more):
-    line = {"norm": "linf", "epsilon": budget, "knowledge": knowledge, "pixels": "float", "notes": [], **more}
-    right = np.atleast_2d(np.array(right, bool))
-    start = np.ones(len(images), bool) if start is None else np.array(start, bool)
-    return Standing(model, name, "adversarial", budget, line, "here", np.array(images), right, start)
-
-
-def test_the_worst_case_is_over_the_images_that_every_set_holds():
-    worst = Worst(both=False)
-    worst.add(stands("a", [1, 2, 3, 7], [1, 1, 0, 1], knowledge="transfer"))
-    worst.add(stands("b", [2, 3, 4], [0, 1, 1], knowledge="static"))
-    found = {(row["set"], row["metric"]): row for row in worst.rows(asked=False)}
-    one = found["a + b", "robust_accuracy"]
-    assert (one["k"], one["n"]) == (0, 2)
-    assert one["threat"]["knowledge"] == "static"
-    assert "over the 2 images that every set holds" in " ".join(one["threat"]["notes"])
-    assert [found[name, "won"]["k"] for name in "ab"] == [1, 1]
-
-
-def test_the_worst_case_has_seen_what_the_best_informed_of_its_strongest_sets_has():
-    def known(*sets):
-        worst = Worst(both=False)
-        for number, (knowledge, access) in enumerate(sets):
-            worst.add(stands(str(number), [1], [1], knowledge=knowledge, access=access))
-        return next(row["threat"]["access"] for row in worst.rows(asked=False) if row["metric"] == "robust_accuracy")
-
-    assert known(("white-box", "labels"), ("white-box", "scores")) == "scores"
-    assert known(("white-box", "labels"), ("transfer", "gradient")) == "labels"
-    assert known(("white-box", "labels"), ("white-box", "gradient")) == "gradient"
-
-
 def test_an_attack_that_never_saw_a_gradient_is_not_called_white_box(run, model):
     run("attack", "--method", "square", "--eps", "0.2", "--max-queries", "50", "--limit", "10", "-o", "square.h5")
     run("attack", "--method", "hopskipjump", "--max-queries", "100", "--limit", "10", "-o", "jump.h5")
@@ -169,29 +138,6 @@ def test_an_attack_that_never_saw_a_gradient_is_not_called_white_box(run, model)
     run("defend", "--method", "squeeze", "-o", "defended.safetensors")
     run("attack", "--method", "square", "--eps", "0.2", "--max-queries", "50", "--limit", "10", "--model", "defended.safetensors")
     assert "square, linf, adaptive, scores only" in run("evaluate", "--model", "defended.safetensors", "adversarial.h5").out
-
-
-def test_the_worst_case_keeps_norms_and_budgets_apart_and_needs_one_source():
-    worst = Worst(both=False)
-    for one in (stands("a", [1], [1]), stands("b", [1], [0], budget="0.2"), stands("c", [1], [0], norm="l2")):
-        worst.add(one)
-    assert worst.rows(asked=False) == []
-    assert [row["value"] for row in worst.rows(asked=True)] == [1.0, 0.0, 0.0]
-    apart = Worst(both=False)
-    apart.add(stands("a", [1], [1]))
-    apart.add(stands("b", [2], [1]))
-    assert apart.rows(asked=False) == []
-    with pytest.raises(advcli.evaluation.worst_case.CommandError, match="no image is in all"):
-        apart.rows(asked=True)
-
-
-def test_a_set_stored_in_8_bits_counts_in_both_views():
-    worst = Worst(both=True)
-    for one in (stands("a", [1, 2], [1, 1]), stands("a", [1, 2], [1, 0], pixels="8-bit (rounded)"),
-                stands("b", [1, 2], [0, 1], pixels="8-bit")):  # fmt: skip
-        worst.add(one)
-    found = [row for row in worst.rows(asked=False) if row["metric"] == "robust_accuracy"]
-    assert [(row["k"], row["threat"].get("pixels")) for row in found] == [(1, None), (0, "8-bit (rounded)")]
 
 
 def test_fail_under_takes_the_worst_of_sets_models_and_budgets(run, inside):
@@ -343,53 +289,6 @@ def test_a_model_against_itself_and_on_clean_images(run, inside, tmp_path):
     assert worse["kind"] == "clean"
 
 
-def pair(b, c, n, knowledge=("white-box", "white-box")):
-    """Two standings with so many discordant images."""
-    first, second = np.ones(n, bool), np.ones(n, bool)
-    second[:b], first[b : b + c] = False, False
-    return [
-        stands("s", np.arange(n), side, model=m, knowledge=k) for side, m, k in zip((first, second), "xy", knowledge, strict=True)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("b", "c", "finding"),
-    [
-        (0, 0, "inconclusive"),
-        (5, 5, "inconclusive"),
-        (1, 5, "inconclusive"),
-        (2, 30, "better"),
-        (30, 2, "worse"),
-        (0, 6, "better"),
-    ],
-)
-def test_a_finding_needs_an_interval_without_zero_and_its_sign(b, c, finding):
-    """S1-F7, S4-K1: never better where the sign is the other, or the interval holds 0."""
-    (row,) = comparisons(pair(b, c, 100), "x")
-    assert row["finding"] == finding
-    if finding == "better":
-        assert row["low"] > 0
-        assert row["p_holm"] < 0.05
-
-
-def test_unequal_attacks_allow_no_finding():
-    for knowledge in (("white-box", "transfer"), ("adaptive", "static"), ("static", "transfer")):
-        (row,) = comparisons(pair(2, 30, 100, knowledge), "x")
-        assert row["finding"] == "unequal attacks"
-    (row,) = comparisons(pair(2, 30, 100, ("white-box", "adaptive")), "x")
-    assert row["finding"] == "better"
-
-
-def test_many_tests_raise_the_bar():
-    standings = []
-    for number in range(8):
-        standings += [Standing(s.model, f"{number}", *(getattr(s, n) for n in ("kind", "budget", "threat", "source", "images", "right", "start")))
-                      for s in pair(1, 9, 100)]  # fmt: skip
-    found = comparisons(standings, "x")
-    assert len(found) == 8
-    assert all(row["p"] < 0.05 < row["p_holm"] and row["finding"] == "inconclusive" for row in found)
-
-
 def test_each_attacked_through_its_own_defense_is_compared_over_the_worst_case(run, inside):
     found = rows(run("evaluate", "pgd.h5", "adaptive.h5", *given("model", "defended"), "--compare", "--json"))
     worst = [row for row in found if row["metric"] == "difference" and row["kind"] == "worst case"]
@@ -450,8 +349,9 @@ WORDS = {
 @pytest.mark.parametrize("kind", WORDS)
 def test_tables_fit_the_terminal_and_keep_every_figure(kind, width, run, inside, monkeypatch):
     found = rows(run("evaluate", *WORDS[kind], "--json"))
-    free = report.report(found, wide="--wide" in WORDS[kind])
-    text = report.report(found, wide="--wide" in WORDS[kind], width=width)
+    free = run("evaluate", *WORDS[kind]).out
+    monkeypatch.setattr(render, "width", lambda: width)
+    text = run("evaluate", *WORDS[kind]).out
     assert max(map(len, text.splitlines())) <= width
     numbers = [f"{row['value']:.1%}" for row in found if row["low"] is not None and row["metric"] != "confusion"]
     numbers += [f"{row['k']}/{row['n']}" for row in found if row["metric"] in ("transfer", "robust_accuracy")]
@@ -471,8 +371,6 @@ def test_rounded_rows_are_marked_in_every_table(run, inside):
 
 
 def test_a_terminal_has_a_width_and_a_pipe_has_none(run, inside, monkeypatch):
-    from advcli.cli import render
-
     assert render.width() is None
     monkeypatch.setenv("COLUMNS", "77")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
@@ -480,10 +378,8 @@ def test_a_terminal_has_a_width_and_a_pipe_has_none(run, inside, monkeypatch):
 
 
 def test_an_empty_cell_is_no_figure():
-    line = {"attack": None, "knowledge": "none", "pixels": "float", "notes": []}
-    row = {"model": "m", "set": "s", "kind": "clean", "epsilon": None, "metric": "precision", "value": 0.0, "n": 0, "k": 0,
-           "low": 0.0, "high": 1.0, "undefined": True, "threat": line}  # fmt: skip
-    text = report.report([row])
+    empty = report_rows.row("m", "s", "clean", None, [rate("precision", 0, 0)], ThreatModel(pixels="float"))
+    text = report.report([empty])
     assert "n=0" in text
     assert "%" not in text.splitlines()[1]
 

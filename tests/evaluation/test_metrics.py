@@ -10,7 +10,7 @@ from sklearn import metrics as oracle
 
 from advcli.catalog import discovery
 from advcli.errors import CommandError
-from advcli.evaluation.decisions import Decisions, Verdicts
+from advcli.evaluation.decisions import AttackedVerdicts, Decisions, Distances, Verdicts
 from advcli.metrics.roc import area_interval
 from advcli.numerics.intervals import exact_interval
 from advcli.numerics.moments import Moments
@@ -25,9 +25,13 @@ def said(predictions, confidence=None, score=None, rank=None):
 
 
 def verdicts(labels, predictions, classes=3, clean=None, rank=None, confidence=None, score=None, **more):
-    before = None if clean is None else said(clean)
-    names = tuple(map(str, range(classes)))
-    return Verdicts(names, labels, said(predictions, confidence, score, rank), before, **more)
+    """Decisions on clean images, or on attacked ones where the decisions on their originals are given."""
+    own = {"classes": tuple(map(str, range(classes))), "labels": labels, "said": said(predictions, confidence, score, rank)}
+    if clean is None:
+        return Verdicts(**own)
+    rows = np.arange(len(labels))
+    more = {"original": rows, "targets": np.full(len(rows), -1), "attacked": rows >= 0, **more}
+    return AttackedVerdicts(**own, before=said(clean), **more)
 
 
 def figures(name, given, **options):
@@ -134,8 +138,8 @@ def test_roc_equals_scikit_learns(ties):
         seen = np.unique(original)  # the negatives are the distinct originals
         fooled, attacked = rng.random(rows) < 0.6, rng.random(rows) < 0.8
         before = said(np.zeros(rows, np.int64), score=negative[original])
-        given_ = Verdicts(("0", "1"), labels, said(fooled.astype(np.int64), score=positive), before, original=original,
-                          targets=np.full(rows, -1), attacked=attacked)  # fmt: skip
+        given_ = AttackedVerdicts(classes=("0", "1"), labels=labels, said=said(fooled.astype(np.int64), score=positive),
+                                  before=before, original=original, targets=np.full(rows, -1), attacked=attacked)  # fmt: skip
         found = {(f.metric, f.about["positives"]): f for f in figures("roc", given_)}
         for name, kept in (("all", attacked), ("successful", attacked & fooled)):
             if not kept.any():
@@ -165,8 +169,7 @@ def test_the_interval_of_an_area_holds_the_true_one(m, n, apart):
 def test_a_rejected_image_is_neither_right_nor_won():
     labels = np.array([0, 0, 0, 1, 1])
     answers, score = np.array([0, 0, 1, 1, 0]), np.array([-1.0, 2.0, -0.5, 0.1, 3.0])  # row 1 and 3 are right, but rejected
-    given_ = Verdicts(("0", "1"), labels, said(answers, score=score, rank=(answers != labels).astype(np.int64)),
-                      said(labels, score=np.full(5, -1.0)), targets=np.full(5, -1))  # fmt: skip
+    given_ = verdicts(labels, answers, 2, clean=labels, score=score, rank=(answers != labels).astype(np.int64))
     assert given_.predictions.tolist() == [0, -1, 1, -1, -1]
     assert [(f.metric, f.k, f.n) for f in figures("coverage", given_)] == [
         ("coverage", 2, 5),
@@ -201,7 +204,7 @@ def test_accuracy_at_coverage_keeps_the_most_confident_and_whoever_ties():
 def test_fixed_counts_the_victims_mistakes():
     """S0-D3, worked by hand: of rows 1 to 4, which the victim has wrong, the defense has 1 and 3 right."""
     labels, victim = np.array([0, 1, 1, 2, 2, -1]), np.array([0, 0, 2, -1, 0, 1])
-    given_ = verdicts(labels, np.array([1, 1, 0, 2, 0, 0]), clean=labels.clip(0), victim=victim)
+    given_ = verdicts(labels, np.array([1, 1, 0, 2, 0, 0]), clean=labels.clip(0), asked_victim=victim)
     (one,) = figures("fixed", given_)
     assert (one.k, one.n, one.about) == (2, 4, {"victim": "stored"})
 
@@ -209,7 +212,7 @@ def test_fixed_counts_the_victims_mistakes():
 def test_transfer_leaves_out_what_the_model_had_wrong_anyway():
     labels, attacked = np.zeros(4, np.int64), np.array([True, True, True, False])
     given_ = verdicts(labels, np.array([1, 0, 2, 0]), clean=np.array([0, 0, 1, 0]), attacked=attacked,
-                      linf=np.array([0.1, 0.2, 0.3, 0.0]), l2=np.array([1.0, 2, 3, 0]))  # fmt: skip
+                      asked_distance=Distances(np.array([0.1, 0.2, 0.3, 0.0]), np.array([1.0, 2, 3, 0])))  # fmt: skip
     (one,) = figures("transfer", given_)
     assert (one.k, one.n) == (1, 3)
     assert one.about == {"linf": pytest.approx(0.2), "l2": pytest.approx(2.0)}

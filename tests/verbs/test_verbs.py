@@ -454,7 +454,7 @@ def test_the_verbs_are_python_functions(folder, small_model):
     made = advcli.attack(method="fgsm", model=str(small_model), eps="8/255", limit=10, output="a.h5")
     assert made == Path("a.h5")
     report = advcli.evaluate(["a.h5"], model=[str(small_model)])
-    assert report.rows[0]["epsilon"] == 8 / 255
+    assert report.rows[0].epsilon == 8 / 255
     (defended,) = advcli.defend(model=str(small_model), bits=3)
     assert advcli.verify([str(defended)]).passed
     with pytest.raises(advcli.errors.CommandError, match="--stpes"):

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from advcli.errors import CommandError
 from advcli.numerics.arrays import Array
 from advcli.numerics.intervals import exact_interval
 
@@ -25,6 +26,11 @@ class Decisions:
     def __getitem__(self, mask: Array) -> "Decisions":
         score = None if self.score is None else self.score[mask]
         return Decisions(self.answers[mask], self.rank[mask], self.confidence[mask], score)
+
+    @property
+    def beyond(self) -> Array:
+        """The score of a model that can reject, of a metric that needs "score"."""
+        return needed(self.score, "score")
 
     @property
     def predictions(self) -> Array:
@@ -48,33 +54,38 @@ class Noise:
         return self.count(self.rows, purpose, copies)
 
 
-ROWS = (np.ndarray, Decisions, Noise)  # what has an entry for each row
-
-
 @dataclass(frozen=True, slots=True)
+class Distances:
+    """How far each row is from its original."""
+
+    linf: Array
+    l2: Array
+
+    def __getitem__(self, mask: Array) -> "Distances":
+        return Distances(self.linf[mask], self.l2[mask])
+
+
+ROWS = (np.ndarray, Decisions, Noise, Distances)  # what has an entry for each row
+V = TypeVar("V", bound="Verdicts")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """Decisions on the rows of one set at one budget; what stands after `said` is of attacked sets."""
+    """Decisions on the rows of one set at one budget."""
 
     classes: tuple[str, ...]
     labels: Array
     said: Decisions
-    before: Decisions | None = None  # on the originals, by the same model
-    original: Array | None = None  # which of the originals a row was made of
-    targets: Array | None = None
-    attacked: Array | None = None  # whether the attack worked on the row: its victim had the original right
-    victim: Array | None = None  # what the victim says of the same pictures, where a metric needs it
-    linf: Array | None = None  # distances to the original, where a metric needs them
-    l2: Array | None = None
-    noise: Noise | None = None  # of a model behind smoothing, where a metric needs it
+    asked_noise: Noise | None = None  # there if a metric needs "noise"
     generated: bool = False  # made out of nothing: a picture has no class to lose, and whatever is its target can be reached
-    recomputed: bool = False  # whether the victim was asked again, or its stored words taken
 
-    def __getitem__(self, mask: Array) -> "Verdicts":
+    def __getitem__(self: V, mask: Array) -> V:
         found: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         rows: dict[str, Any] = {name: value[mask] for name, value in found.items() if isinstance(value, ROWS)}
         return replace(self, **rows)
 
-    def known(self) -> "Verdicts":
+    def known(self: V) -> V:
         """The rows that have a label."""
         return self[self.labels >= 0]
 
@@ -83,9 +94,60 @@ class Verdicts:
         return self.said.predictions
 
     @property
-    def clean(self) -> Array | None:
+    def noise(self) -> Noise:
+        """Decisions on noisy copies, of a metric that needs "noise"."""
+        return needed(self.asked_noise, "noise")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackedVerdicts(Verdicts):
+    """Decisions on the rows of an adversarial set, and what is known of their originals."""
+
+    before: Decisions  # on the originals, by the same model
+    original: Array  # which of the originals a row was made of
+    targets: Array
+    attacked: Array  # whether the attack worked on the row: its victim had the original right
+    asked_victim: Array | None = None  # there if a metric needs "victim"
+    recomputed: bool = False  # whether the victim was asked again, or its stored predictions taken
+    asked_distance: Distances | None = None  # there if a metric needs "distance"
+
+    @property
+    def clean(self) -> Array:
         """Decisions on the originals."""
-        return None if self.before is None else self.before.predictions
+        return self.before.predictions
+
+    @property
+    def victim(self) -> Array:
+        """What the attacked model says of the same images, of a metric that needs "victim"."""
+        return needed(self.asked_victim, "victim")
+
+    @property
+    def distance(self) -> Distances:
+        """How far the rows are from their originals, of a metric that needs "distance"."""
+        return needed(self.asked_distance, "distance")
+
+
+def needed(found: T | None, need: str) -> T:
+    """What a metric asked for; one that did not is told how."""
+    if found is None:
+        raise CommandError(f'a metric reads "{need}" and does not ask for it; write @metric(..., needs=("{need}",))')
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a proved figure holds under: each image with probability 1 - alpha, counted on noisy copies."""
+
+    norm: str
+    alpha: float
+    copies: int
+    first_copies: int
+    sigma: float
+    epsilon: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in found.items() if name != "epsilon" or value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +161,7 @@ class Figure:
     low: float | None = None
     high: float | None = None
     about: dict[str, Any] = field(default_factory=dict)
-    certificate: dict[str, Any] = field(default_factory=dict)  # what it holds under, where it is proved and not attacked
+    certificate: Certificate | None = None  # where it is proved and not attacked
 
 
 def rate(metric: str, k: int, n: int, **about: Any) -> Figure:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import AdvcliError
 from advcli.evaluation import noise_votes
-from advcli.evaluation.decisions import Decisions, Verdicts
+from advcli.evaluation.decisions import AttackedVerdicts, Decisions, Distances, Verdicts
 from advcli.evaluation.rows import Seen
 from advcli.evaluation.sets import Subject, budgets_of
 from advcli.evaluation.threat_model import threat
@@ -57,7 +57,7 @@ class Judge:
                 tick(1, "")
         if "noise" in needs:
             found = noise_votes.noise(self.file, self.module, subject, self.seed, self.device, talk)
-            rounds[0] = replace(rounds[0], noise=found)
+            rounds[0] = replace(rounds[0], asked_noise=found)
         for budget, mask in budgets_of(subject):
             line = threat(subject.header, self.file, budget, subject.pixels)
             yield Seen(self.file, subject, budget, subject.ids[mask], [one[mask] for one in rounds], line)
@@ -68,24 +68,22 @@ class Judge:
         found = self.decide(subject.pictures, subject.ids, labels, turn)
         opened = subject.file
         if opened is None or "original" not in opened:
-            return Verdicts(self.file.classes, labels, found)
+            return Verdicts(classes=self.file.classes, labels=labels, said=found)
         number, first, place = np.unique(opened.column("original"), return_index=True, return_inverse=True)
         before = self.decide(lambda a, b: subject.originals(number[a:b]), subject.ids[first], labels[first], turn)
         victim, recomputed = facts.victim(subject) if "victim" in needs else (None, False)
-        linf, l2 = facts.distances(subject) if "distance" in needs else (None, None)
-        return Verdicts(
-            self.file.classes,
-            labels,
-            found,
+        return AttackedVerdicts(
+            classes=self.file.classes,
+            labels=labels,
+            said=found,
+            generated=from_nothing(subject.header),
             before=before[place],
             original=opened.column("original"),
             targets=table[opened.column("target")],
             attacked=opened.column("clean_prediction") == subject.labels,
-            victim=None if victim is None else table[victim],
-            linf=linf,
-            l2=l2,
-            generated=from_nothing(subject.header),
+            asked_victim=None if victim is None else table[victim],
             recomputed=recomputed,
+            asked_distance=facts.distances(subject) if "distance" in needs else None,
         )
 
 
@@ -95,7 +93,7 @@ class Facts:
     def __init__(self, models: list[ModelFile], asked: EvaluateRequest) -> None:
         self.models, self.asked = {one.digest: one for one in models}, asked
         self._victims: dict[tuple[str, bool], Array] = {}
-        self._distances: dict[tuple[str, bool], tuple[Array, Array]] = {}
+        self._distances: dict[tuple[str, bool], Distances] = {}
 
     def victim(self, subject: Subject) -> tuple[Array, bool]:
         """What the set's victim says of it, by the set's own classes: asked again if it is among the models, else as stored."""
@@ -109,11 +107,11 @@ class Facts:
             self._victims[key] = judge.decide(subject.pictures, subject.ids, subject.labels).predictions
         return self._victims[key], True
 
-    def distances(self, subject: Subject) -> tuple[Array, Array]:
-        """(linf, l2) of every row to its original."""
+    def distances(self, subject: Subject) -> Distances:
+        """How far every row is from its original."""
         key = (subject.name, subject.rounded)
         if key not in self._distances:
-            self._distances[key] = subject.distances()
+            self._distances[key] = Distances(*subject.distances())
         return self._distances[key]
 
 

@@ -1,17 +1,76 @@
-"""What was seen of one model on one set at one budget, and how it becomes rows of the report."""
+"""What was seen of one model on one set at one budget, and the rows of the report that it becomes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from advcli.catalog.registry import Bound
-from advcli.evaluation.decisions import Figure, Verdicts
+from advcli.evaluation.decisions import AttackedVerdicts, Figure, Verdicts
 from advcli.evaluation.sets import Subject
+from advcli.evaluation.threat_model import ThreatModel
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import fraction
 
-Row = dict[str, Any]
+APART = ("about", "spread", "pair")  # fields that come last in the JSON, spread out
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far the draws of a random model lie apart."""
+
+    draws: int
+    min: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One model against the first on the same images: of b only the first is right, of c only this one."""
+
+    against: str
+    b: int
+    c: int
+    p: float
+    against_threat: ThreatModel
+    p_holm: float
+    finding: str
+
+    def document(self) -> dict[str, Any]:
+        return {**{one.name: getattr(self, one.name) for one in fields(self)}, "against_threat": self.against_threat.document()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One figure of the report: of which model, on which set, and the threat model that it holds under."""
+
+    model: str
+    set: str
+    kind: str
+    epsilon: float | None
+    metric: str
+    value: float
+    n: int
+    k: int | None
+    low: float | None
+    high: float | None
+    threat: ThreatModel
+    about: dict[str, Any] = field(default_factory=dict)  # which of several figures of the metric it is
+    spread: Spread | None = None
+    pair: Pair | None = None
+
+    @property
+    def undefined(self) -> bool:
+        """Whether it is 0 of 0."""
+        return bool(self.about.get("undefined"))
+
+    def document(self) -> dict[str, Any]:
+        """The row of the JSON."""
+        found = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in APART}
+        found["threat"] = self.threat.document()
+        found |= {name: value for name, value in self.about.items() if name not in found}
+        found |= {"spread": asdict(self.spread)} if self.spread else {}
+        return found | (self.pair.document() if self.pair else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +81,8 @@ class Seen:
     subject: Subject
     budget: str | None
     ids: Array
-    rounds: list[Verdicts]
-    threat: Row
+    rounds: Sequence[Verdicts]
+    threat: ThreatModel
 
     def rows(self, metrics: Sequence[Bound]) -> Iterator[Row]:
         """The figures of every metric that has something to say here."""
@@ -38,28 +97,28 @@ class Seen:
     def heard(self, bound: Bound) -> bool:
         """Whether a metric has something to say of this model on this set."""
         traits, verdicts = bound.spec.traits, self.rounds[0]
-        if (traits.of == "adversarial" and verdicts.before is None) or (traits.of == "clean" and self.threat["attack"]):
+        unattacked = not isinstance(verdicts, AttackedVerdicts)
+        if (traits.of == "adversarial" and unattacked) or (traits.of == "clean" and self.threat.attack):
             return False
         return "score" not in traits.needs or verdicts.said.score is not None
 
 
-def row(model: str, name: str, kind: str, budget: str | None, each: Sequence[Figure], threat: Row) -> Row:
+def row(model: str, name: str, kind: str, budget: str | None, each: Sequence[Figure], threat: ThreatModel) -> Row:
     """One row of the report; of several draws the first is the figure, and all give the spread."""
     one, values = each[0], [figure.value for figure in each]
-    found = {
-        "model": model,
-        "set": name,
-        "kind": kind,
-        "epsilon": None if budget is None else float(fraction(budget)),
-        "metric": one.metric,
-        "value": one.value,
-        "n": one.n,
-        "k": one.k,
-        "low": one.low,
-        "high": one.high,
-        "threat": {**threat, **one.certificate, "certified": True} if one.certificate else threat,
-        **one.about,
-    }
-    if len(each) > 1:
-        found["spread"] = {"draws": len(each), "min": min(values), "max": max(values)}
-    return found
+    about = dict(one.about)
+    return Row(
+        model=model,
+        set=name,
+        kind=kind,
+        epsilon=about.pop("epsilon", None if budget is None else float(fraction(budget))),
+        metric=one.metric,
+        value=one.value,
+        n=one.n,
+        k=one.k,
+        low=one.low,
+        high=one.high,
+        threat=threat.proved(one.certificate) if one.certificate else threat,
+        about=about,
+        spread=Spread(len(each), min(values), max(values)) if len(each) > 1 else None,
+    )

@@ -1,22 +1,65 @@
 """The threat model of a set against a model: what a figure means, found from the headers, not from what one is told."""
 
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from advcli.evaluation.decisions import Certificate
 from advcli.files.header import Header
 from advcli.networks.model_file import ModelFile
 
+WORST = "worst of the sets"
+OF_CLEAN = ("attack", "knowledge", "pixels", "notes")
+OF_WORST = ("attack", "norm", "epsilon", "knowledge", "access", "pixels", "notes")
 
-def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -> dict[str, Any]:
-    """The line that stands beside every figure."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreatModel:
+    """The line that stands beside a figure; what does not apply is None."""
+
+    attack: str | None = None  # None: nobody attacked
+    norm: str | None = None
+    epsilon: str | None = None  # as the user wrote it
+    steps: int | str | None = None
+    restarts: int | None = None
+    strength: str | None = None
+    knowledge: str = "none"
+    access: str = "none"
+    target: str | None = None
+    labels: str | None = None
+    eot: int | None = None
+    pixels: str | None = None
+    notes: tuple[str, ...] = ()
+    filtered: str | None = None
+    certificate: Certificate | None = None
+
+    def proved(self, certificate: Certificate) -> "ThreatModel":
+        """The same line of a figure that is proved."""
+        return replace(self, norm=certificate.norm, epsilon=certificate.epsilon, certificate=certificate)
+
+    def document(self) -> dict[str, Any]:
+        """The line in JSON: what there is to say of clean images, of the worst case, of an attack."""
+        names = OF_CLEAN if self.attack is None else OF_WORST if self.attack == WORST else [one.name for one in fields(self)]
+        found = {name: getattr(self, name) for name in names if name not in ("filtered", "certificate")}
+        if self.attack == WORST and self.pixels is None:
+            del found["pixels"]
+        found["notes"] = list(self.notes)
+        found |= {"filtered": self.filtered} if self.filtered else {}
+        return found | ({**self.certificate.document(), "certified": True} if self.certificate else {})
+
+
+def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -> ThreatModel:
+    """The threat model of one set at one budget."""
     if header["kind"] == "filtered":
         inner = threat(header["of"], model, epsilon, pixels)
-        attacked = inner["attack"] is not None
-        notes = [*inner["notes"], "static: filtered after the attack, no robustness claim"] if attacked else inner["notes"]
-        knowledge = "static" if attacked else "none"
-        return {**inner, "filtered": header["made"]["method"], "knowledge": knowledge, "notes": notes}
+        filtered = replace(inner, filtered=header["made"]["method"])
+        if inner.attack is None:
+            return filtered
+        note = "static: filtered after the attack, no robustness claim"
+        return replace(filtered, knowledge="static", notes=(*inner.notes, note))
     if header["kind"] != "adversarial":
-        return {"attack": None, "knowledge": "none", "pixels": pixels, "notes": []}
-    how, notes = header["made"], []
+        return ThreatModel(pixels=pixels)
+    how = header["made"]
+    notes: list[str] = []
     options, parameters = how["options"], how["parameters"]
     source = header.get("source")  # another model that it was made on
     knowledge = known(source or header["victim"], model) if source or header["access"] != "none" else "none"
@@ -29,21 +72,21 @@ def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -
         notes.append("static: made without the defense in view, no robustness claim")
     if stopped and knowledge in ("static", "transfer"):
         notes.append("stopped at first success: weak for transfer")
-    return {
-        "attack": how["method"],
-        "norm": header["norm"] if header["norm"] != "none" else None,
-        "epsilon": epsilon,
-        "steps": parameters.get("steps") or ("automatic" if "steps" in parameters else None),
-        "restarts": options["restarts"],
-        "strength": "early-stopped" if stopped else "full" if knowledge != "none" else None,
-        "knowledge": knowledge,
-        "access": header["access"],
-        "target": options.get("target"),
-        "labels": options["label"],
-        "eot": options.get("eot"),
-        "pixels": pixels,
-        "notes": notes,
-    }
+    return ThreatModel(
+        attack=how["method"],
+        norm=header["norm"] if header["norm"] != "none" else None,
+        epsilon=epsilon,
+        steps=parameters.get("steps") or ("automatic" if "steps" in parameters else None),
+        restarts=options["restarts"],
+        strength="early-stopped" if stopped else "full" if knowledge != "none" else None,
+        knowledge=knowledge,
+        access=header["access"],
+        target=options.get("target"),
+        labels=options["label"],
+        eot=options.get("eot"),
+        pixels=pixels,
+        notes=tuple(notes),
+    )
 
 
 def known(victim: dict[str, Any], model: ModelFile) -> str:

@@ -7,14 +7,14 @@ what no set before it had broken, `won-alone` what no other set breaks.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from advcli.errors import CommandError
-from advcli.evaluation.decisions import rate
+from advcli.evaluation.decisions import AttackedVerdicts, rate
 from advcli.evaluation.rows import Row, Seen, row
 from advcli.evaluation.sets import ROUNDED
+from advcli.evaluation.threat_model import WORST, ThreatModel
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantities import as_float32, fraction
 
@@ -33,7 +33,7 @@ class Standing:
     set: str
     kind: str
     budget: str | None
-    threat: Row
+    threat: ThreatModel
     source: str
     images: Array  # places in the source, in order
     right: Array  # (draws, images)
@@ -53,7 +53,7 @@ def standing(seen: Seen) -> Standing:
     for turn, verdicts in enumerate(seen.rounds):
         np.logical_and.at(right[turn], place, (verdicts.predictions == verdicts.labels)[known])
     first, start = seen.rounds[0], np.ones(len(images), bool)
-    if first.clean is not None:
+    if isinstance(first, AttackedVerdicts):
         np.logical_and.at(start, place, (first.clean == first.labels)[known])
     header = seen.subject.header
     data = header["made"]["data"] if "made" in header else header["data"]
@@ -73,7 +73,7 @@ class Worst:
         self._held: dict[Key, list[Standing]] = {}
 
     def add(self, one: Standing) -> None:
-        norm, pixels = one.threat.get("norm"), one.threat["pixels"]
+        norm, pixels = one.threat.norm, one.threat.pixels
         if one.kind != "adversarial" or (one.budget is None and norm is not None) or not len(one.images):
             return  # who comes as close as he can has no bound; a transform has no norm, its parameters bound it
         budget = b"" if one.budget is None else as_float32(fraction(one.budget))
@@ -84,7 +84,7 @@ class Worst:
     def standings(self, *, least: int = 2) -> Iterator[tuple[Standing, list[Standing]]]:
         """The worst case as a standing of its own, and the sets that it is over."""
         for (*_, view), sets in self._held.items():
-            same = view == IN_8_BIT and not any(one.threat["pixels"] == ROUNDED for one in sets)
+            same = view == IN_8_BIT and not any(one.threat.pixels == ROUNDED for one in sets)
             if len(sets) >= least and not same and (found := _worst(sets)) is not None:
                 yield found, sets
 
@@ -112,14 +112,19 @@ def _worst(sets: list[Standing]) -> Standing | None:
     if not len(images):
         return None
     right = np.logical_and.reduce([one.of(images)[0] for one in sets])
-    best = strongest(one.threat["knowledge"] for one in sets)
+    best = strongest(one.threat.knowledge for one in sets)
     notes = [] if best in STRONG else [f"{best}: no set was made against this very model"]
     if most := max(len(one.images) for one in sets) - len(images):
         notes.append(f"over the {len(images)} images that every set holds; {most} more are in some of them only")
-    line: dict[str, Any] = {"attack": "worst of the sets", "norm": sets[0].threat["norm"], "epsilon": sets[0].budget}
-    rounded = {"pixels": ROUNDED} if any(one.threat["pixels"] == ROUNDED for one in sets) else {}
-    access = max((one.threat.get("access", "none") for one in sets if one.threat["knowledge"] == best), key=ACCESS.index)
-    line |= {"knowledge": best, "access": access, **rounded, "notes": notes}
+    line = ThreatModel(
+        attack=WORST,
+        norm=sets[0].threat.norm,
+        epsilon=sets[0].budget,
+        knowledge=best,
+        access=max((one.threat.access for one in sets if one.threat.knowledge == best), key=ACCESS.index),
+        pixels=ROUNDED if any(one.threat.pixels == ROUNDED for one in sets) else None,
+        notes=tuple(notes),
+    )
     names = " + ".join(one.set for one in sets)
     start = sets[0].of(images)[1]
     return Standing(sets[0].model, names, "worst case", sets[0].budget, line, sets[0].source, images, right, start)

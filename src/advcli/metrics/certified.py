@@ -14,7 +14,7 @@ from scipy.special import ndtri
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import metric
-from advcli.evaluation.decisions import Figure, Figures, Noise, Verdicts, rate
+from advcli.evaluation.decisions import Certificate, Figure, Figures, Noise, Verdicts, rate
 from advcli.numerics.arrays import Array
 from advcli.numerics.intervals import lower_bound
 from advcli.numerics.quantities import budgets
@@ -39,13 +39,12 @@ def certified(
     alpha: Annotated[float, Param("How often a certificate may be wrong.", low=1e-12, high=0.5)] = 0.001,
 ) -> Figures:
     known = verdicts.known()
-    assert known.noise is not None  # the judge has seen to it
     top, radius = certify(known.noise, certify_first, certify_samples, alpha)
     right = (radius > 0) & (top == known.labels)
-    under = {"norm": "l2", "alpha": alpha, "copies": certify_samples, "first_copies": certify_first, "sigma": known.noise.sigma}
+    under = Certificate("l2", alpha, certify_samples, certify_first, known.noise.sigma)
     for one in budgets(radii):
         figure = rate("certified", int((right & (radius >= one.value)).sum()), len(top), epsilon=one.value)
-        yield replace(figure, certificate={**under, "epsilon": one.text})
+        yield replace(figure, certificate=replace(under, epsilon=one.text))
     kept = np.where(right, radius, 0.0)
     yield Figure("certified-radius-median", float(np.median(kept)) if len(kept) else 0.0, len(kept), certificate=under)
     yield replace(rate("certified-abstained", int((radius == 0).sum()), len(top)), certificate=under)

@@ -5,13 +5,12 @@ victim says is stored in the set; where the victim is among the models, it is as
 """
 
 from advcli.catalog.registry import metric
-from advcli.evaluation.decisions import Figures, Verdicts, rate
+from advcli.evaluation.decisions import AttackedVerdicts, Figures, rate
 
 
 @metric(of="adversarial", needs=("victim",))
-def fixed(verdicts: Verdicts) -> Figures:
+def fixed(verdicts: AttackedVerdicts) -> Figures:
     known = verdicts.known()
-    assert known.victim is not None  # it was asked for
     wrong = known.victim != known.labels
     right = known.predictions == known.labels
     yield rate("fixed", int((wrong & right).sum()), int(wrong.sum()), victim="recomputed" if known.recomputed else "stored")

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from advcli.catalog.registry import metric
-from advcli.evaluation.decisions import Figure, Figures, Verdicts, rate
+from advcli.evaluation.decisions import AttackedVerdicts, Figure, Figures, rate
 from advcli.numerics.arrays import Array
 from advcli.numerics.intervals import CONFIDENCE, edge
 
@@ -20,20 +20,14 @@ FALSE_ALARMS = {"tpr@1%": 100, "tpr@5%": 20}  # one in so many
 
 
 @metric(of="adversarial", needs=("score",))
-def roc(verdicts: Verdicts) -> Figures:
+def roc(verdicts: AttackedVerdicts) -> Figures:
     known = verdicts.known()
-    before, said, attacked, original = known.before, known.said, known.attacked, known.original
-    assert before is not None  # an adversarial set has all of these
-    assert before.score is not None
-    assert said.score is not None
-    assert attacked is not None
-    assert original is not None
-    assert known.targets is not None
-    _, first = np.unique(original, return_index=True)
-    clean = np.sort(before.score[first])
+    before, said, attacked = known.before, known.said, known.attacked
+    _, first = np.unique(known.original, return_index=True)
+    clean = np.sort(before.beyond[first])
     reached = np.where(known.targets < 0, said.answers != known.labels, said.answers == known.targets)
     for name, rows in {"successful": attacked & reached & (before.answers == known.labels), "all": attacked}.items():
-        found = said.score[rows]
+        found = said.beyond[rows]
         yield _area(found, clean, name)
         for metric_, one_in in FALSE_ALARMS.items():
             bar = clean[len(clean) - 1 - len(clean) // one_in] if len(clean) else np.inf

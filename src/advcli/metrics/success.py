@@ -5,18 +5,15 @@ Of pictures that were made out of nothing, the share that is taken for its targe
 """
 
 from advcli.catalog.registry import metric
-from advcli.evaluation.decisions import Figures, Verdicts, rate
+from advcli.evaluation.decisions import AttackedVerdicts, Figures, rate
 
 
 @metric(of="adversarial", default=True)
-def success(verdicts: Verdicts) -> Figures:
-    assert verdicts.targets is not None  # an adversarial set has targets and originals
+def success(verdicts: AttackedVerdicts) -> Figures:
     if verdicts.generated:
         yield rate("success", int((verdicts.predictions == verdicts.targets).sum()), len(verdicts.targets))
         return
     known = verdicts.known()
-    assert known.targets is not None
-    assert known.clean is not None
     right = (known.clean == known.labels) & (known.targets != known.labels)
     turned = (known.predictions != known.labels) & (known.predictions >= 0)
     won = right & ((known.targets < 0) & turned | (known.targets >= 0) & (known.predictions == known.targets))

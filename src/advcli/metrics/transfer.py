@@ -5,18 +5,14 @@ whatever class the attack was after. `linf` and `l2` are the mean distances that
 """
 
 from advcli.catalog.registry import metric
-from advcli.evaluation.decisions import Figures, Verdicts, rate
+from advcli.evaluation.decisions import AttackedVerdicts, Figures, rate
 
 
 @metric(of="adversarial", needs=("distance",))
-def transfer(verdicts: Verdicts) -> Figures:
+def transfer(verdicts: AttackedVerdicts) -> Figures:
     known = verdicts.known()
-    assert known.clean is not None  # an adversarial set has all of these
-    assert known.attacked is not None
-    assert known.linf is not None
-    assert known.l2 is not None
     right = known.clean == known.labels
     wrong = (known.predictions != known.labels) & (known.predictions >= 0)
     went = {name: float(size[known.attacked].mean()) if known.attacked.any() else 0.0
-            for name, size in (("linf", known.linf), ("l2", known.l2))}  # fmt: skip
+            for name, size in (("linf", known.distance.linf), ("l2", known.distance.l2))}  # fmt: skip
     yield rate("transfer", int((right & wrong).sum()), int(right.sum()), **went)

@@ -13,6 +13,7 @@ from advcli.errors import CommandError, InputError
 from advcli.evaluation import noise_votes
 from advcli.evaluation.comparison import comparisons
 from advcli.evaluation.judge import Facts, Judge
+from advcli.evaluation.rows import Row
 from advcli.evaluation.sets import Subject, check_fit, from_data, from_file, without_perturbations
 from advcli.evaluation.worst_case import Standing, Worst, standing
 from advcli.files.imageset_reader import ImageSet
@@ -29,12 +30,12 @@ ANSWERS = ("accuracy", "robust_accuracy")
 class Report:
     """The table: one row for every model, set, budget and metric."""
 
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     passed: bool = True
     wide: bool = False
 
     def document(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": [one.document() for one in self.rows]}
 
 
 def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT) -> Report:
@@ -48,7 +49,7 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
     models = [read(path) for path in dict.fromkeys(asked.model)] or _default_models(talk)
     if asked.compare and len(models) < 2:
         raise CommandError("--compare: needs two models; give --model twice, the one to compare with first")
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     standings: list[Standing] = []
     worst, facts, needs = (
         Worst(both=asked.pixels == "both"),
@@ -158,9 +159,9 @@ def _bar(text: str) -> tuple[str, float]:
     return name, bar
 
 
-def _passes(name: str, bar: float, rows: list[dict[str, Any]], talk: Talk) -> bool:
+def _passes(name: str, bar: float, rows: list[Row], talk: Talk) -> bool:
     kind = "clean" if name == "accuracy" else "worst case"
-    values = [row["value"] for row in rows if row["metric"] == name and row["kind"] == kind]
+    values = [row.value for row in rows if row.metric == name and row.kind == kind]
     if not values:
         raise CommandError(
             f"--fail-under {name}: this run computes none; give it {'clean data' if kind == 'clean' else 'an adversarial set'}"
