@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from advcli.catalog.registry import AttackTraits, Bound, Spec
+from advcli.catalog.requests import AttackRequest
 from advcli.crafting.run import Run
 from advcli.errors import CommandError, InputError
 from advcli.files.header import Header
@@ -41,11 +42,11 @@ def read_perturbations(path: Path) -> Ready:
         return Ready(path, opened.digest, opened.header, target, opened.rows("images", 0, len(opened)))
 
 
-def method_of(ready: Ready, given: Header, options: Header) -> Bound:
+def method_of(ready: Ready, asked: AttackRequest, options: Header) -> Bound:
     """The method of the file, with nothing left to be said."""
     name = str(ready.header["made"]["method"])
-    if given["method"] not in (DEFAULT, name):
-        raise CommandError(f"--apply {ready.path}: holds what {name} fitted; leave --method {given['method']} out")
+    if asked.method not in (DEFAULT, name):
+        raise CommandError(f"--apply {ready.path}: holds what {name} fitted; leave --method {asked.method} out")
     traits = AttackTraits("universal", "added", (ready.header["norm"],), "none", targeted=False, within=None)
     return Spec("attack", name, "", traits, (), "", "").bind(options)
 

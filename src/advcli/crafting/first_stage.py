@@ -12,6 +12,7 @@ import numpy as np
 
 from advcli.catalog.kinds import KINDS, loaded
 from advcli.catalog.registry import Bound, Spec
+from advcli.catalog.requests import AttackRequest
 from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.files.parts import Parts
@@ -48,8 +49,8 @@ class FirstStage:
 
     suffix: str  # of the file beside the set
     images: int  # to fit on, where nothing is said
-    plan: Callable[..., Groundwork]  # (path, victim, method, run, images, given)
-    acting: Callable[[Bound, Header], Bound] = lambda method, given: method  # the attack that makes the images
+    plan: Callable[..., Groundwork]  # (path, victim, method, run, images, asked)
+    acting: Callable[[Bound, AttackRequest], Bound] = lambda method, asked: method  # the attack that makes the images
 
 
 def first_stage_of(spec: Spec) -> FirstStage | None:
@@ -59,25 +60,25 @@ def first_stage_of(spec: Spec) -> FirstStage | None:
     return found
 
 
-def fitting_images(model: ModelFile, attacked: Dataset, enough: int, given: Header, talk: Talk) -> Dataset:
+def fitting_images(model: ModelFile, attacked: Dataset, enough: int, asked: AttackRequest, talk: Talk) -> Dataset:
     """The images to fit on: of the training split, every class in its share, and none of those that are attacked."""
-    named = given["fit_data"]
+    named = asked.fit_data
     says = named and (inputs.spelled(named)[1] or Path(named).is_file())
-    where = {"data_dir": given["data_dir"], "download": given["download"]}
+    where = {"data_dir": asked.data_dir, "download": asked.download}
     found = inputs.data_of(model, named, None if says else "train", talk=talk, **where)
     if found.kind != "clean":
         raise InputError(f"{found.name}: holds {found.kind} images; give clean ones to fit on")
     same = all(found.origin.get(key) == attacked.origin.get(key) for key in ("name", "split", "digest"))
     if same or found.split == "test":
         raise InputError(f"{found.name}:{found.split}: what is fitted may not see images that it is measured on; give --fit-data")
-    count = min(given["fit_limit"] or enough, len(found))
+    count = min(asked.fit_limit or enough, len(found))
     return found.rows(np.flatnonzero(stratified(found.labels, count, "fit")))
 
 
-def recorded(method: str, parameters: Header, options: Header, model: ModelFile, fit: Dataset, given: Header) -> Header:
+def recorded(method: str, parameters: Header, options: Header, model: ModelFile, fit: Dataset, asked: AttackRequest) -> Header:
     """How the file comes about: on what it depends, and no more."""
-    device = devices.find_device(given["device"])
-    beside = {"seed": given["seed"], "static": given["static"], "fit_limit": given["fit_limit"]}
+    device = devices.find_device(asked.device)
+    beside = {"seed": asked.seed, "static": asked.static, "fit_limit": asked.fit_limit}
     made = provenance_of(
         "attack",
         method=method,
@@ -85,11 +86,11 @@ def recorded(method: str, parameters: Header, options: Header, model: ModelFile,
         options={**beside, **options},
         parents=[{"role": "model", "digest": model.digest}],
         data=None,
-        environment=devices.environment(device, devices.default_batch(given["batch_size"], device)),
+        environment=devices.environment(device, devices.default_batch(asked.batch_size, device)),
     )
-    return {**made, "fit": fitted_on(fit, given)}
+    return {**made, "fit": fitted_on(fit, asked)}
 
 
-def fitted_on(fit: Dataset, given: Header) -> Header:
+def fitted_on(fit: Dataset, asked: AttackRequest) -> Header:
     """The images that something was fitted on, as a header names them; `named` where the command did."""
-    return {**fit.origin, "named": given["fit_data"] is not None}
+    return {**fit.origin, "named": asked.fit_data is not None}

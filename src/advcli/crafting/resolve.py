@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from advcli.catalog.registry import Bound, Spec
+from advcli.catalog.requests import AttackRequest
 from advcli.crafting.first_stage import first_stage_of, fitting_images
 from advcli.crafting.run import Run
 from advcli.errors import CommandError
@@ -32,68 +33,75 @@ RULES = ("random", "next", "least-likely", "other", "all")
 EOT = 8
 
 
-START, FIT = ("init", "count"), ("fit_limit",)
-
-
 PROBE = 8  # images
 
 
-RECORDED = ("label", "restarts", "early_stop", "max_queries", "static", "quantize", "rounding", "seed", "precision")
-
-
-def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, talk: Talk) -> Run:
+def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequest, talk: Talk) -> Run:
     """Every default made explicit: the job, and the header that tells of it."""
     spec, stage = method.spec, first_stage_of(method.spec)
-    acting = stage.acting(method, given) if stage else method
+    acting = stage.acting(method, asked) if stage else method
     where = f"from {images.name}" if spec.traits.has("start") else f"on {images.name}:{images.split}"
     talk.note(f"attack: {spec.name} {where}, {len(images)} images")
     norm = str(acting.parameters.get("norm", acting.spec.traits.norms[0]))
     colour = images.shape[0] == 3
     wanted: tuple[Budget, ...] = (UNBOUNDED,)
     if spec.traits.budgeted:
-        if given["eps"] is None:
+        if asked.eps is None:
             talk.note(f"budget: {norm} {BUDGETS[norm][colour]}, the default of {'colour' if colour else 'grey'} images")
-        wanted = budgets(given["eps"] or BUDGETS[norm][colour])
-    random_model = victim.is_random(static=given["static"])
-    if given["static"] and not victim.defenses:
+        wanted = budgets(asked.eps or BUDGETS[norm][colour])
+    random_model = victim.is_random(static=asked.static)
+    if asked.static and not victim.defenses:
         raise CommandError(f"--static: {victim.path} has no defenses to leave out")
-    if given["eot"] and not random_model:
-        raise CommandError(f"--eot: {victim.path} draws no random numbers{' under --static' * given['static']}; leave it out")
-    if given["target"] and given["label"] == "pred":
+    if asked.eot and not random_model:
+        raise CommandError(f"--eot: {victim.path} draws no random numbers{' under --static' * asked.static}; leave it out")
+    if asked.target and asked.label == "pred":
         raise CommandError("--label says which class to leave and --target which to reach; give one of them")
-    if given["rounding"] != "nearest" and not given["quantize"]:
+    if asked.rounding != "nearest" and not asked.quantize:
         raise CommandError("--rounding only matters with --quantize")
     averages = random_model and spec.traits.access != "none" and not spec.traits.has("fits")
-    eot = given["eot"] or (EOT if averages else 1)
-    device = devices.find_device(given["device"])
-    batch_size = devices.default_batch(given["batch_size"], device)
-    target = _target(given["target"], victim.classes)
-    model = placed(victim.module(static=given["static"]), device).requires_grad_(False)
+    eot = asked.eot or (EOT if averages else 1)
+    device = devices.find_device(asked.device)
+    batch_size = devices.default_batch(asked.batch_size, device)
+    target = _target(asked.target, victim.classes)
+    model = placed(victim.module(static=asked.static), device).requires_grad_(False)
     job = Job(
         model=model,
         method=acting,
         norm=norm,
         budgets=wanted,
         target=target,
-        label=given["label"],
-        seed=given["seed"],
+        label=asked.label,
+        seed=asked.seed,
         device=device,
-        restarts=given["restarts"],
-        early_stop=given["early_stop"] and not spec.traits.has("fits"),
+        restarts=asked.restarts,
+        early_stop=asked.early_stop and not spec.traits.has("fits"),
         eot=eot,
         random_model=random_model,
         rejects=rejects(model),
-        max_queries=given["max_queries"],
-        quantize=given["quantize"],
-        rounding=given["rounding"],
-        half=given["precision"] == "bfloat16",
-        store_bytes=given["quantize"] and images.eight_bit,
-        search=quicker(model, images, acting, given, device),
+        max_queries=asked.max_queries,
+        quantize=asked.quantize,
+        rounding=asked.rounding,
+        half=asked.precision == "bfloat16",
+        store_bytes=asked.quantize and images.eight_bit,
+        search=quicker(model, images, acting, asked, device),
     )
     plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
     named = victim.classes[int(target)] if target and plain else target
-    more = [word for words, trait in ((START, "start"), (FIT, "fits")) if spec.traits.has(trait) for word in words]
-    chosen = {k: given[k] for k in (*RECORDED, *more)}
+    chosen: Header = {
+        "label": asked.label,
+        "restarts": asked.restarts,
+        "early_stop": asked.early_stop,
+        "max_queries": asked.max_queries,
+        "static": asked.static,
+        "quantize": asked.quantize,
+        "rounding": asked.rounding,
+        "seed": asked.seed,
+        "precision": asked.precision,
+    }
+    if spec.traits.has("start"):
+        chosen |= {"init": asked.init, "count": asked.count}
+    if spec.traits.has("fits"):
+        chosen |= {"fit_limit": asked.fit_limit}
     texts = [one.text for one in wanted] if spec.traits.budgeted else []
     made = provenance_of(
         "attack",
@@ -118,21 +126,21 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, given: Header, ta
             "digest": victim.digest,
             "weights": victim.bare_weights,
             "defenses": victim.defenses,
-            "static": given["static"],
+            "static": asked.static,
         },
         "made": made,
     }
-    return Run(job, images, made, header, batch_size, given["part_size"])
+    return Run(job, images, made, header, batch_size, asked.part_size)
 
 
-def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, given: Header, talk: Talk) -> Run:
+def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, asked: AttackRequest, talk: Talk) -> Run:
     """The same run on what its method fits first, beside the set; most fit nothing."""
     stage = first_stage_of(method.spec)
     if stage is None:
         return run
-    images = fitting_images(victim, run.data, stage.images, given, talk)
-    ground = stage.plan(path.with_suffix(stage.suffix), victim, method, run, images, given)
-    outputs.keep_inputs([ground.path], [given["model"], given["fit_data"]])
+    images = fitting_images(victim, run.data, stage.images, asked, talk)
+    ground = stage.plan(path.with_suffix(stage.suffix), victim, method, run, images, asked)
+    outputs.keep_inputs([ground.path], [asked.model, asked.fit_data])
     made = {**run.made, "fit": ground.made["fit"]}
     return replace(run, ground=ground, made=made, header={**run.header, "made": made})
 
@@ -146,13 +154,13 @@ def default_target(spec: Spec, talk: Talk) -> str | None:
     return rule
 
 
-def quicker(model: nn.Module, images: Dataset, method: Bound, given: Header, device: torch.device) -> nn.Module | None:
+def quicker(model: nn.Module, images: Dataset, method: Bound, asked: AttackRequest, device: torch.device) -> nn.Module | None:
     """A copy of the model for the search, compared with it on the first images; None for what asks hardly anything."""
     access = method.spec.traits.access
     if access == "none" or procedure_of(method).few_calls:
         return None
     x, ids = images.batch(0, PROBE)[0].to(device), torch.from_numpy(images.index[:PROBE]).to(device)
-    draws, half = SampleRNG(given["seed"], ids, ("probe",)), given["precision"] == "bfloat16"
+    draws, half = SampleRNG(asked.seed, ids, ("probe",)), asked.precision == "bfloat16"
     return swift(model, x, draws, half=half, gradients=access == "gradient")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from advcli.catalog.requests import AttackRequest
 from advcli.crafting.first_stage import Groundwork
 from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.files import atomic, imageset_reader, imageset_writer
@@ -46,14 +47,14 @@ class Run:
         return len(self.job.budgets) * each
 
 
-def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Path:
+def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, talk: Talk) -> Path:
     """The set and its view, unless the same command has made them already."""
-    default, force = given["output"] is None, given["force"]
+    default, force = asked.output is None, asked.force
     with contextlib.ExitStack() as locks:
         ground = [run.ground.path] if run.ground else []
-        for one in (path, *ground, *([beside] if given["perturbations"] else [])):
+        for one in (path, *ground, *([beside] if asked.perturbations else [])):
             locks.enter_context(atomic.locked(one))
-        if given["perturbations"] and not force:
+        if asked.perturbations and not force:
             refuse_foreign(path, beside, run.made)
         if run.ground:
             job, header = run.ground.laid(run.job, run.header, default_name=default, force=force, talk=talk)
@@ -61,7 +62,7 @@ def publish(path: Path, beside: Path, run: Run, given: Header, talk: Talk) -> Pa
         if not outputs.finished(path, run.made, default_name=default, force=force, talk=talk):
             write(path, run, talk)
         Parts.of(path).remove()
-        if given["perturbations"]:
+        if asked.perturbations:
             derive(path, beside)
     return path
 

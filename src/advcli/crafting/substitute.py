@@ -10,6 +10,7 @@ from torch import Tensor
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
+from advcli.catalog.requests import AttackRequest
 from advcli.crafting.first_stage import FirstStage, Groundwork, recorded
 from advcli.crafting.run import Run
 from advcli.errors import CommandError
@@ -32,14 +33,14 @@ AT_ONCE = 256  # images that are asked about
 BATCH = 32  # images of a step: few, for there are few images
 
 
-def inner(method: Bound, given: Header) -> Bound:
+def inner(method: Bound, asked: AttackRequest) -> Bound:
     """What the stand-in is attacked with: it asks a model, and stays in a budget."""
     text = str(method.parameters["attack"])
     spec, typed = discovery.spelled("attack", text)
     if not spec.traits.nestable or spec.traits.access == "none":
         raise CommandError(f"--attack {text}: takes attacks that ask a model and stay in a budget; {spec.name} is none")
-    if bool(given["target"]) > bool(spec.traits.targeted) or (not given["target"] and spec.traits.targeted == "only"):
-        raise CommandError(f"--attack {text}: {spec.name} {'knows no' if given['target'] else 'needs a'} --target")
+    if bool(asked.target) > bool(spec.traits.targeted) or (not asked.target and spec.traits.targeted == "only"):
+        raise CommandError(f"--attack {text}: {spec.name} {'knows no' if asked.target else 'needs a'} --target")
     return spec.bind(typed)
 
 
@@ -51,10 +52,10 @@ def network_of(method: Bound) -> Bound:
     return spec.bind(typed)
 
 
-def groundwork(path: Path, oracle: ModelFile, method: Bound, run: Run, seeds: Dataset, given: Header) -> Groundwork:
+def groundwork(path: Path, oracle: ModelFile, method: Bound, run: Run, seeds: Dataset, asked: AttackRequest) -> Groundwork:
     """The stand-in's file, how it is taught, and the job that attacks it."""
     own = {name: value for name, value in method.parameters.items() if name != "attack"}
-    made, network = recorded(method.spec.name, own, {"eot": given["eot"]}, oracle, seeds, given), network_of(method)
+    made, network = recorded(method.spec.name, own, {"eot": asked.eot}, oracle, seeds, asked), network_of(method)
     return Groundwork(
         path,
         made,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from advcli.catalog.registry import Bound
+from advcli.catalog.requests import AttackRequest
 from advcli.crafting.first_stage import FirstStage, Groundwork, recorded
 from advcli.crafting.run import Run
 from advcli.errors import CommandError
@@ -32,13 +33,13 @@ from advcli.training.loader import Batches
 AT_ONCE = 64  # images that pull together
 
 
-def groundwork(path: Path, model: ModelFile, method: Bound, run: Run, crowd: Dataset, given: Header) -> Groundwork:
+def groundwork(path: Path, model: ModelFile, method: Bound, run: Run, crowd: Dataset, asked: AttackRequest) -> Groundwork:
     """The perturbations' file, how they are fitted, and the job that adds them."""
     job, header = run.job, run.header
     if job.target is not None and not job.target.isdecimal():
-        raise CommandError(f"--target {given['target']}: one perturbation for all images has one class to reach; name it")
+        raise CommandError(f"--target {asked.target}: one perturbation for all images has one class to reach; name it")
     beside = {name: run.made["options"].get(name) for name in ("eps", "target", "label", "eot", "precision")}
-    made = recorded(method.spec.name, method.parameters, beside, model, crowd, given)
+    made = recorded(method.spec.name, method.parameters, beside, model, crowd, asked)
     kept = ("classes", "norm", "epsilon", "tolerance", "access", "victim")
     own = {**{name: header[name] for name in kept}, "kind": "universal", "split": crowd.split, "range": [-1, 1], "made": made}
     return Groundwork(

@@ -1,5 +1,6 @@
 """`attack`: a model and images in, an adversarial set and its perturbations out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from advcli.catalog import discovery
@@ -17,21 +18,21 @@ from advcli.workspace import inputs, outputs
 
 def attack(asked: AttackRequest, own: dict[str, object], talk: Talk = SILENT) -> Path | Estimate:
     """Make adversarial images of a model."""
-    given = {**vars(asked)}
     path = outputs.target(asked.output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if asked.output else Path(inputs.PERTURBATIONS)
     outputs.keep_inputs([path, beside], [inputs.spelled(asked.data)[0] if asked.data else None, asked.model, asked.apply])
-    discovery.allow(given["allow"])
-    ready = read_perturbations(Path(given["apply"])) if given["apply"] else None
-    bound = method_of(ready, given, own) if ready else discovery.spec("attack", asked.method).bind(own)
+    discovery.allow(asked.allow)
+    ready = read_perturbations(Path(asked.apply)) if asked.apply else None
+    bound = method_of(ready, asked, own) if ready else discovery.spec("attack", asked.method).bind(own)
     asked.refuse_idle(bound.spec)
     victim = open_model(asked.model, talk, dry_run=asked.dry_run)
-    given["target"] = given["target"] or default_target(bound.spec, talk)
+    target = ready.target if ready else asked.target or default_target(bound.spec, talk)
+    asked = replace(asked, target=target)
     if bound.spec.traits.has("start"):
-        images = beginnings(victim, given["init"], given["count"], given["seed"], given["target"])
+        images = beginnings(victim, asked.init, asked.count, asked.seed, asked.target or "all")
     else:
-        images = inputs.data_of(victim, asked.data, asked.split, talk=talk, **inputs.selection(given))
+        images = inputs.data_of(victim, asked.data, asked.split, talk=talk, **inputs.selection(vars(asked)))
     with devices.threads(images.shape):
-        run = resolve(victim, images, bound, {**given, "target": ready.target} if ready else given, talk)
-        run = applied(run, ready) if ready else grounded(run, path, victim, bound, given, talk)
-        return estimate(run, asked.perturbations) if asked.dry_run else publish(path, beside, run, given, talk)
+        run = resolve(victim, images, bound, asked, talk)
+        run = applied(run, ready) if ready else grounded(run, path, victim, bound, asked, talk)
+        return estimate(run, asked.perturbations) if asked.dry_run else publish(path, beside, run, asked, talk)
