@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advcli.catalog.request_parts import Selection
 from advcli.images.dataset import Dataset
 from advcli.networks import model_file
 from advcli.networks.model_file import ModelFile
@@ -46,7 +47,7 @@ def load(name: str, count: int) -> Subject:
     """The model of that name, and `count` images that it classifies correctly: the first of every class, equally many."""
     file = model_file.read(MODELS / f"{name}.safetensors")
     each = -(-count // len(file.classes))
-    data = inputs.data_of(file, None, None, per_class=TRIED * each)
+    data = inputs.data_of(file, None, None, Selection(per_class=TRIED * each))
     x, y = data.batch(0, len(data))
     right = (logits(file.module(), x).argmax(1) == y).numpy().nonzero()[0]
     data = data.rows(right).selected(None, count, each)

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 import torch
 
 from advcli.catalog import discovery
+from advcli.catalog.request_parts import Selection
 from advcli.networks.classifier import Dropout
 from advcli.runtime import allocator, devices
 from advcli.runtime.reporter import SILENT
@@ -40,7 +41,7 @@ settings = inputs.checked("train", settings)
 settings["lr"], settings["epochs"] = settings["lr"] or train.RATES[settings["optimizer"]], 1
 size = settings["batch_size"] = settings["batch_size"] or 128
 objective, network = train.split_options("standard", given.arch, {k: v for k, v in options.items() if k not in settings})
-images = inputs.open_data(given.data, None, data_dir=given.data_dir, limit=size * given.steps)
+images = inputs.open_data(given.data, None, Selection(data_dir=given.data_dir, limit=size * given.steps))
 device = devices.find_device("auto")
 
 allocator.keep_freed()

@@ -12,6 +12,7 @@ import scipy.io
 import torch
 from PIL import Image
 
+from advcli.catalog.request_parts import Selection
 from advcli.datasets import cifar10, fashion_mnist, imagenette, mnist, svhn
 from advcli.datasets.folder import folder as class_folder
 from advcli.errors import InputError
@@ -45,7 +46,7 @@ def small_mnist(folder: Path, module, place: str, monkeypatch, packed=False) -> 
 )
 def test_idx_files_are_read_to_the_byte(folder, monkeypatch, name, module, place, packed):
     made = small_mnist(folder, module, place, monkeypatch, packed)
-    parts = {split: inputs.open_data(name, split, data_dir=".") for split in ("train", "val", "test")}
+    parts = {split: inputs.open_data(name, split, Selection(data_dir=".")) for split in ("train", "val", "test")}
     assert {split: len(part) for split, part in parts.items()} == {"train": 180, "val": 20, "test": 50}
     assert not set(parts["train"].index) & set(parts["val"].index)
     for split, stem in (("train", "train"), ("val", "train"), ("test", "t10k")):
@@ -56,7 +57,7 @@ def test_idx_files_are_read_to_the_byte(folder, monkeypatch, name, module, place
 
 def test_two_digits_are_a_set_of_their_own(folder, monkeypatch):
     small_mnist(folder, mnist, "MNIST/raw", monkeypatch)
-    found = inputs.open_data("mnist", "test", classes="7,6", data_dir=".")
+    found = inputs.open_data("mnist", "test", Selection(classes="7,6", data_dir="."))
     assert (found.classes, len(found)) == (("7", "6"), 10)
     assert set(found.index % 10) == {6, 7}
     assert found.pixels is not None
@@ -100,7 +101,7 @@ def test_a_download_that_fails_is_one_line(run, folder, monkeypatch):
 
 def test_what_is_downloaded_is_read(folder, monkeypatch):
     monkeypatch.setattr(mnist, "fetch", lambda where: small_mnist(where, mnist, "MNIST/raw", monkeypatch))
-    assert len(inputs.open_data("mnist", "test", data_dir="shelf", download=True)) == 50
+    assert len(inputs.open_data("mnist", "test", Selection(data_dir="shelf", download=True))) == 50
 
 
 def test_the_binary_version_of_cifar_is_read_to_the_byte(folder, monkeypatch):
@@ -111,19 +112,22 @@ def test_the_binary_version_of_cifar_is_read_to_the_byte(folder, monkeypatch):
         made[name] = draw.integers(0, 256, (20, 3073)).astype(np.uint8)
         made[name][:, 0] = np.arange(20) % 10
         Path("cifar-10-batches-bin", name).write_bytes(made[name].tobytes())
-    test = inputs.open_data("cifar10", "test", data_dir=".")
+    test = inputs.open_data("cifar10", "test", Selection(data_dir="."))
     np.testing.assert_array_equal((test.batch(0, 20)[0] * 255).round().numpy().reshape(20, -1), made["test_batch.bin"][:, 1:])
-    assert (len(inputs.open_data("cifar10", "train", data_dir=".")), len(inputs.open_data("cifar10", "val", data_dir="."))) == (
+    assert (
+        len(inputs.open_data("cifar10", "train", Selection(data_dir="."))),
+        len(inputs.open_data("cifar10", "val", Selection(data_dir="."))),
+    ) == (
         90,
         10,
     )
     Path("cifar-10-batches-bin/test_batch.bin").write_bytes(b"123")
     with pytest.raises(InputError, match=r"test_batch\.bin.*cut short"):
-        inputs.open_data("cifar10", "test", data_dir=".")
+        inputs.open_data("cifar10", "test", Selection(data_dir="."))
     made["test_batch.bin"][3, 0] = 77
     Path("cifar-10-batches-bin/test_batch.bin").write_bytes(made["test_batch.bin"].tobytes())
     with pytest.raises(InputError, match="record 3: label 77"):
-        inputs.open_data("cifar10", "test", data_dir=".")
+        inputs.open_data("cifar10", "test", Selection(data_dir="."))
 
 
 def test_svhn_is_read_after_its_checksum_only(folder, monkeypatch):
@@ -134,9 +138,9 @@ def test_svhn_is_read_after_its_checksum_only(folder, monkeypatch):
     scipy.io.savemat(data, {"X": pixels, "y": (np.arange(30) % 10 + 1)[:, None]})
     Path("test_32x32.mat").write_bytes(data.getvalue())
     with pytest.raises(InputError, match="MD5"):
-        inputs.open_data("svhn", "test", data_dir=".")
+        inputs.open_data("svhn", "test", Selection(data_dir="."))
     monkeypatch.setitem(svhn.MD5, "test_32x32.mat", hashlib.md5(data.getvalue()).hexdigest())
-    found = inputs.open_data("svhn", "test", data_dir=".")
+    found = inputs.open_data("svhn", "test", Selection(data_dir="."))
     np.testing.assert_array_equal((found.batch(0, 30)[0] * 255).round().numpy(), pixels.transpose(3, 2, 0, 1))
     assert found.labels[9] == 0  # their ten is a zero
 
@@ -156,11 +160,11 @@ def test_photographs_are_scaled_by_their_shorter_side_and_cut_in_the_middle(fold
 
 def test_imagenette_is_called_by_its_words(folder):
     photographs(Path("imagenette2-160"), names=("n01440764", "n03888257"), splits=("train", "val"))
-    found = inputs.open_data("imagenette", "test", image_size=16, resize=20, data_dir=".")
+    found = inputs.open_data("imagenette", "test", Selection(image_size=16, resize=20, data_dir="."))
     assert found.classes == ("tench", "parachute")
     assert (len(found), found.shape) == (24, (3, 16, 16))
     assert len(imagenette.WORDS) == 10
-    val = inputs.open_data("imagenette", "val", image_size=16, resize=20, data_dir=".")
+    val = inputs.open_data("imagenette", "val", Selection(image_size=16, resize=20, data_dir="."))
     assert len(val) == 2  # a tenth of the training split; their val is our test
 
 
@@ -187,7 +191,7 @@ def test_accuracy_on_training_images_is_measured_only_when_asked_and_says_so(run
 ])  # fmt: skip
 def test_published_counts(name, classes, counts):
     found = {
-        split: inputs.open_data(name, split, classes=classes, data_dir=os.environ["ADVCLI_TEST_SHARED"])
+        split: inputs.open_data(name, split, Selection(classes=classes, data_dir=os.environ["ADVCLI_TEST_SHARED"]))
         for split in ("train", "val", "test")
     }
     assert (len(found["train"]) + len(found["val"]), len(found["test"])) == counts
@@ -205,6 +209,6 @@ def test_mnist_equals_torchvisions_reading():
     from torchvision.datasets import MNIST
 
     wanted = MNIST(os.environ["ADVCLI_TEST_SHARED"], train=False)
-    found = inputs.open_data("mnist", "test", data_dir=os.environ["ADVCLI_TEST_SHARED"])
+    found = inputs.open_data("mnist", "test", Selection(data_dir=os.environ["ADVCLI_TEST_SHARED"]))
     assert torch.equal(found.pixels[:, 0], wanted.data)
     assert torch.equal(torch.from_numpy(found.labels), wanted.targets)

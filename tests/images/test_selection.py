@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from advcli.catalog.request_parts import Selection
 from advcli.errors import InputError
 from advcli.images.dataset import ranks, spread
 from advcli.networks import model_file
@@ -71,16 +72,16 @@ def test_a_limit_depends_on_classes_and_places_alone():
 def test_a_limit_that_leaves_nothing_out_changes_nothing():
     whole = inputs.open_data("digits", "test")
     for limit in (500, 9999):
-        found = inputs.open_data("digits", "test", limit=limit)
+        found = inputs.open_data("digits", "test", Selection(limit=limit))
         np.testing.assert_array_equal(found.index, whole.index)
         assert not found.notes
 
 
 def test_classes_come_first_then_per_class_then_the_limit():
-    found = inputs.open_data("digits", "test", classes="7,3", per_class=10, limit=8)
+    found = inputs.open_data("digits", "test", Selection(classes="7,3", per_class=10, limit=8))
     assert found.classes == ("7", "3")
     assert np.bincount(found.labels).tolist() == [4, 4]
-    first = inputs.open_data("digits", "test", classes="7,3", per_class=4)
+    first = inputs.open_data("digits", "test", Selection(classes="7,3", per_class=4))
     np.testing.assert_array_equal(found.index, first.index)
     assert {key: found.origin[key] for key in ("classes", "per_class", "limit")} == {
         "classes": "7,3",
@@ -190,7 +191,7 @@ def test_a_model_of_some_classes_takes_its_own_out_of_a_named_set(run, pair):
 
 
 def test_the_limit_is_of_the_models_classes(run, pair):
-    found = inputs.data_of(model_file.read(Path(pair)), "digits", None, limit=10)
+    found = inputs.data_of(model_file.read(Path(pair)), "digits", None, Selection(limit=10))
     assert np.bincount(found.labels).tolist() == [5, 5]
 
 
@@ -224,7 +225,7 @@ def test_a_file_of_more_classes_stays_refused_and_the_way_on_is_said_and_works(r
 
 
 def test_a_file_that_defend_cannot_choose_from_is_imported_again(run, pair):
-    whole = inputs.open_data("digits", "train", limit=200)
+    whole = inputs.open_data("digits", "train", Selection(limit=200))
     x, y = whole.batch(0, 200)
     np.savez("some.npz", x=x.numpy(), y=y.numpy(), classes=np.array(whole.classes), split=np.array("train"))
     ran = run("defend", "--method", "squeeze-detector", "--model", pair, "--data", "some.npz")
@@ -268,4 +269,4 @@ def test_once_says_a_thing_once_and_passes_progress_on():
 
 def test_an_unknown_class_is_refused():
     with pytest.raises(InputError, match="has no class '12'"):
-        inputs.open_data("digits", "test", classes="12")
+        inputs.open_data("digits", "test", Selection(classes="12"))

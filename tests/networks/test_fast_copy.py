@@ -315,11 +315,10 @@ def test_an_attack_through_the_copy_is_as_strong(small_model):
     from advcli.workspace import inputs
 
     asked = AttackRequest(method="pgd", device="cpu", limit=100, eps="0.1")
-    given = {**vars(asked)}
     file = model_file.read(small_model)
-    data = inputs.data_of(file, None, None, **inputs.selection(given))
+    data = inputs.data_of(file, None, None, asked)
     settings = {"steps": 10, "step_size": "eps/5"}
-    made = resolve.resolve(file, data, discovery.spec("attack", "pgd").bind(settings), given, SILENT)
+    made = resolve.resolve(file, data, discovery.spec("attack", "pgd").bind(settings), asked, SILENT)
     assert made.job.search is not made.job.model
     through, plain = (craft(one, data, 0, 100)["success"] for one in (made.job, replace(made.job, search=None)))
     assert 0 < plain.mean() < 1

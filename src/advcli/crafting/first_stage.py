@@ -12,6 +12,7 @@ import numpy as np
 
 from advcli.catalog.kinds import KINDS, loaded
 from advcli.catalog.registry import Bound, Spec
+from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import AttackRequest
 from advcli.errors import InputError
 from advcli.files.header import Header
@@ -64,8 +65,8 @@ def fitting_images(model: ModelFile, attacked: Dataset, enough: int, asked: Atta
     """The images to fit on: of the training split, every class in its share, and none of those that are attacked."""
     named = asked.fit_data
     says = named and (inputs.spelled(named)[1] or Path(named).is_file())
-    where = {"data_dir": asked.data_dir, "download": asked.download}
-    found = inputs.data_of(model, named, None if says else "train", talk=talk, **where)
+    where = Selection(data_dir=asked.data_dir, download=asked.download)
+    found = inputs.data_of(model, named, None if says else "train", where, can_choose=False, talk=talk)
     if found.kind != "clean":
         raise InputError(f"{found.name}: holds {found.kind} images; give clean ones to fit on")
     same = all(found.origin.get(key) == attacked.origin.get(key) for key in ("name", "split", "digest"))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.catalog.registry import Bound
+from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import DefendRequest
 from advcli.defending.threshold import Calibration
 from advcli.errors import InputError
@@ -132,5 +133,5 @@ def fit_data(base: ModelFile, split: str, asked: DefendRequest, talk: Talk) -> D
     """The images that something is fitted on: a split of what the model was trained on, or what was named."""
     named = asked.data
     says = named and (inputs.spelled(named)[1] or Path(named).is_file())
-    where = {"limit": asked.limit, "data_dir": asked.data_dir}
-    return inputs.data_of(base, named, None if says else split, talk=talk, **where)
+    chosen = Selection(limit=asked.limit, data_dir=asked.data_dir)
+    return inputs.data_of(base, named, None if says else split, chosen, can_choose=False, talk=talk)

@@ -31,7 +31,7 @@ def attack(asked: AttackRequest, own: dict[str, object], talk: Talk = SILENT) ->
     if bound.spec.traits.has("start"):
         images = beginnings(victim, asked.init, asked.count, asked.seed, asked.target or "all")
     else:
-        images = inputs.data_of(victim, asked.data, asked.split, talk=talk, **inputs.selection(vars(asked)))
+        images = inputs.data_of(victim, asked.data, asked.split, asked, talk=talk)
     with devices.threads(images.shape):
         run = resolve(victim, images, bound, asked, talk)
         run = applied(run, ready) if ready else grounded(run, path, victim, bound, asked, talk)

@@ -23,6 +23,7 @@ from advcli.numerics.quantities import fraction
 from advcli.runtime.reporter import SILENT, Once, Talk
 from advcli.workspace import inputs
 
+CHOOSING = ("classes", "limit", "per_class", "image_size", "resize", "data_dir", "split")  # options that choose from --data
 ANSWERS = ("accuracy", "robust_accuracy")
 
 
@@ -116,13 +117,12 @@ def _subjects(
     asked: EvaluateRequest, files: contextlib.ExitStack, talk: Talk
 ) -> tuple[Callable[[ModelFile], list[Subject]], list[Subject]]:
     """The clean data (which depends on the model) and the files; a FILE or --data replaces all default sets."""
-    selection = inputs.selection(vars(asked))
     names = list(dict.fromkeys(asked.files))
     default = not names and asked.data is None
     if default and Path(inputs.ADVERSARIAL).exists():
         names = [inputs.ADVERSARIAL]
         talk.note(f"sets: the clean test split, {inputs.ADVERSARIAL}")
-    chosen = [name for name in (*inputs.SELECTION[:-1], "split") if getattr(asked, name) is not None]
+    chosen = [name for name in CHOOSING if getattr(asked, name) is not None]
     if asked.files and chosen and asked.data is None:
         raise CommandError(f"--{chosen[0].replace('_', '-')} chooses from --data, not from a file")
     opened = {name: files.enter_context(ImageSet(name)) for name in names}
@@ -133,7 +133,7 @@ def _subjects(
     def clean(model: ModelFile) -> list[Subject]:
         if not default and asked.data is None:
             return []
-        found = inputs.data_of(model, asked.data, asked.split, talk=talk, **selection)
+        found = inputs.data_of(model, asked.data, asked.split, asked, talk=talk)
         splits.add(found.split)
         if found.split == "train":
             talk.warn(f"{found.name}: these are training images; what is measured on them says little about new ones")

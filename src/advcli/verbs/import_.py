@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
+from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import ImportRequest
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic, header_schema, imageset_writer
@@ -45,7 +45,8 @@ def _weights(asked: ImportRequest, network: Bound, talk: Talk) -> Path:
     file, path = asked.file, outputs.target(asked.output, inputs.MODEL)
     outputs.keep_inputs([path], [file])
     tensors, digest = foreign_weights.state_dict(Path(file))
-    source = inputs.open_data(asked.data.removesuffix(":test"), "train", **_where(asked)) if asked.data else None
+    where = Selection(data_dir=asked.data_dir, download=asked.download)
+    source = inputs.open_data(asked.data.removesuffix(":test"), "train", where) if asked.data else None
     shape, count = find_fit(network, tensors, asked.input, source, file)
     if asked.classes:
         names = [one.strip() for one in asked.classes.split(",")]
@@ -88,15 +89,12 @@ def _weights(asked: ImportRequest, network: Bound, talk: Talk) -> Path:
     return path
 
 
-def _where(asked: ImportRequest) -> dict[str, Any]:
-    return {"data_dir": asked.data_dir, "download": asked.download}
-
-
 def _pictures(asked: ImportRequest, talk: Talk) -> Path:
     """An image set from a .npz or a folder, its pictures as they are: bytes stay bytes."""
     path = outputs.target(asked.output, IMAGES)
     outputs.keep_inputs([path], [asked.file])
-    data = inputs.open_data(asked.file, asked.split or "test", **inputs.selection(vars(asked)))
+    chosen = Selection(classes=asked.classes, image_size=asked.image_size, resize=asked.resize)
+    data = inputs.open_data(asked.file, asked.split or "test", chosen)
     header = {"kind": "clean", "classes": list(data.classes), "split": data.split, "range": [0, 1]}
     made = provenance_of(
         "import",

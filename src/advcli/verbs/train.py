@@ -1,7 +1,7 @@
 """`train`: images in, a model out; what was asked for, resolved, and the rules for what is written."""
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def train(asked: TrainRequest, own: dict[str, object], talk: Talk = SILENT) -> P
         raise CommandError(f"{asked.recipe}: needs a model to learn from; give --teacher FILE")
     monitor.resolved(objective, 1)  # refuses what it cannot train against before anything is read
     TrainingOptions.resolved(asked, 1)  # refuses what does not go together
-    images = inputs.open_data(asked.data, None, talk=talk, **inputs.selection(vars(asked)))
+    images = inputs.open_data(asked.data, None, asked, talk=talk)
     if images.split != "train":
         raise InputError(f"{images.name}: holds the {images.split} split; only training images may enter training")
     if (images.labels < 0).any():
@@ -196,9 +196,8 @@ def validation(images: Dataset, asked: TrainRequest) -> Dataset | None:
     """The validation split of the same source; an image-set file has none."""
     if images.origin["name"] == "file":
         return None
-    name = (asked.data or "digits").removesuffix(":train")
-    kept = {k: v for k, v in inputs.selection(vars(asked)).items() if k not in ("limit", "per_class")}
+    name, every = (asked.data or "digits").removesuffix(":train"), replace(asked, limit=None, per_class=None)
     try:
-        return inputs.open_data(name, "val", **kept).for_classes(images.classes, "the training set")
+        return inputs.open_data(name, "val", every).for_classes(images.classes, "the training set")
     except Empty:
         return None  # a small folder may have no validation pictures

@@ -1,9 +1,10 @@
 """What a verb works on: models, data sets and devices, from what was typed or from the fixed table of defaults."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from advcli.catalog import discovery
+from advcli.catalog.request_parts import Selection
 from advcli.datasets.folder import folder
 from advcli.datasets.imageset import imageset as image_set
 from advcli.datasets.npz import npz
@@ -25,27 +26,11 @@ def spelled(text: str) -> tuple[str, str]:
     return (name, tail) if name and tail in SPLITS else (text, "")
 
 
-SELECTION = ("classes", "limit", "per_class", "image_size", "resize", "data_dir", "download")
-
-
-def selection(given: dict[str, Any]) -> dict[str, Any]:
-    """What a verb was told of which images to take, and where from."""
-    return {name: given[name] for name in SELECTION if name in given}
+WHOLE = Selection()
 
 
 def open_data(
-    text: str | None,
-    split: str | None,
-    *,
-    classes: str | None = None,
-    limit: int | None = None,
-    per_class: int | None = None,
-    image_size: int | None = None,
-    resize: int | None = None,
-    data_dir: str | None = None,
-    download: bool = False,
-    known: tuple[str, ...] = (),
-    talk: Talk = SILENT,
+    text: str | None, split: str | None, chosen: Selection = WHOLE, *, known: tuple[str, ...] = (), talk: Talk = SILENT
 ) -> Dataset:
     """A data set by what was typed: a name, NAME:SPLIT, a folder, a .npz or an image-set file.
 
@@ -54,27 +39,28 @@ def open_data(
     name, tail = spelled(text or "digits")
     if tail and split and tail != split:
         raise CommandError(f"--data {text} and --split {split} name two splits")
-    if resize and (image_size or 0) > resize:
-        raise CommandError(f"--image-size {image_size}: cannot be cut out of pictures of --resize {resize}")
-    wanted, sizes = tail or split or "", {"image_size": image_size, "resize": resize}
+    if chosen.resize and (chosen.image_size or 0) > chosen.resize:
+        raise CommandError(f"--image-size {chosen.image_size}: cannot be cut out of pictures of --resize {chosen.resize}")
+    wanted, sizes = tail or split or "", {"image_size": chosen.image_size, "resize": chosen.resize}
     if name in known_sets():
-        found = _known(name, wanted or "train", sizes, library(data_dir, download=download))
+        found = _known(name, wanted or "train", sizes, library(chosen.data_dir, download=chosen.download))
     elif Path(name).is_dir():
-        found = folder(wanted or "train", path=name, image_size=image_size, resize=resize)
+        found = folder(wanted or "train", path=name, image_size=chosen.image_size, resize=chosen.resize)
     elif Path(name).suffix == ".npz":
         found = npz(wanted, path=name)
     elif Path(name).exists():
         found = image_set(wanted, path=name)
     else:
         raise InputError(f"{name}: no such data set, folder or image-set file; there are {', '.join(known_sets())}")
-    if (image_size or resize) and "image_size" not in found.origin:
+    if (chosen.image_size or chosen.resize) and "image_size" not in found.origin:
         raise CommandError("--image-size and --resize are for folders of pictures; this data set has its size")
+    classes = chosen.classes
     if not classes and found.origin["name"] != "file":
         classes = found.of_model(known)
-    chosen = found.selected(classes, limit, per_class)
-    for text in chosen.notes:
+    found = found.selected(classes, chosen.limit, chosen.per_class)
+    for text in found.notes:
         talk.note(text)
-    return chosen
+    return found
 
 
 def known_sets() -> list[str]:
@@ -93,8 +79,19 @@ def _known(name: str, split: str, sizes: dict[str, int | None], where: Library) 
     return found
 
 
-def data_of(model: ModelFile, text: str | None, split: str | None, *, talk: Talk = SILENT, **chosen: Any) -> Dataset:
-    """The data for a model: as typed, or the test split of what the model was trained on."""
+def data_of(
+    model: ModelFile,
+    text: str | None,
+    split: str | None,
+    chosen: Selection = WHOLE,
+    *,
+    can_choose: bool = True,
+    talk: Talk = SILENT,
+) -> Dataset:
+    """The data for a model: as typed, or the test split of what the model was trained on.
+
+    `can_choose` says whether the verb has the option --classes.
+    """
     if text is None:
         origin = model.recipe["data"]
         if origin is None:
@@ -104,12 +101,16 @@ def data_of(model: ModelFile, text: str | None, split: str | None, *, talk: Talk
         if found is None:
             raise InputError(f"{model.path}: the {name} that it was trained on is not found here; give --data")
         text = found
-        for key in ("classes", "image_size", "resize"):  # the model was trained on these, and knows no others
-            chosen[key] = chosen.get(key) or origin.get(key)
+        chosen = replace(  # the model was trained on these, and knows no others
+            chosen,
+            classes=chosen.classes or origin.get("classes"),
+            image_size=chosen.image_size or origin.get("image_size"),
+            resize=chosen.resize or origin.get("resize"),
+        )
     name, tail = spelled(text)
     split = split or ("" if tail or Path(name).is_file() else "test")
-    data = open_data(text, split or None, known=model.classes, talk=talk, **chosen)
-    data = data.for_classes(model.classes, str(model.path), _advice(data, model, can_choose="classes" in chosen))
+    data = open_data(text, split or None, chosen, known=model.classes, talk=talk)
+    data = data.for_classes(model.classes, str(model.path), _advice(data, model, can_choose=can_choose))
     if data.shape != model.shape:
         have, want = ("x".join(map(str, shape)) for shape in (data.shape, model.shape))
         raise InputError(f"{data.name}: images are {have} (channels, height, width), {model.path} takes {want}")
