@@ -17,6 +17,7 @@ TITLES = {
     "recipe": "Recipes",
     "source": "Data",
     "metric": "Metrics",
+    "figure": "Figures",
 }
 
 

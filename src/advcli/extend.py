@@ -7,8 +7,10 @@ These names stay where they are, whatever moves inside the program; CONTRIBUTING
 
 from advcli.catalog.kinds import KINDS, Kind
 from advcli.catalog.params import Param
-from advcli.catalog.registry import architecture, attack, defense, metric, recipe, source
+from advcli.catalog.registry import architecture, attack, defense, figure, metric, recipe, source
 from advcli.evaluation.decisions import AttackedVerdicts, Certificate, Figure, Figures, Verdicts, rate
+from advcli.evaluation.drawing import Drawing
+from advcli.evaluation.selected_rows import SelectedRows
 from advcli.images.dataset import Dataset
 from advcli.networks.certified import Certified
 from advcli.networks.classifier import Dropout
@@ -32,6 +34,7 @@ __all__ = [
     "Certificate",
     "Certified",
     "Dataset",
+    "Drawing",
     "Dropout",
     "Figure",
     "Figures",
@@ -43,6 +46,7 @@ __all__ = [
     "Procedure",
     "Rejecting",
     "SampleRNG",
+    "SelectedRows",
     "Verdicts",
     "Victim",
     "architecture",
@@ -52,6 +56,7 @@ __all__ = [
     "defense",
     "distance",
     "each_budget",
+    "figure",
     "metric",
     "network_of",
     "rate",

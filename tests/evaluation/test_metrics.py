@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest, norm
 from sklearn import metrics as oracle
 
@@ -13,7 +10,6 @@ from advcli.errors import CommandError
 from advcli.evaluation.decisions import AttackedVerdicts, Decisions, Distances, Verdicts
 from advcli.metrics.roc import area_interval
 from advcli.numerics.intervals import exact_interval
-from advcli.numerics.moments import Moments
 
 
 def said(predictions, confidence=None, score=None, rank=None):
@@ -89,27 +85,6 @@ def test_success_counts_initially_correct_images_only():
 def test_top_k_counts_ranks():
     ranked = verdicts(np.zeros(4, np.int64), np.zeros(4, np.int64), rank=np.array([0, 1, 2, 0]))
     assert [(f.metric, f.value) for f in figures("top", ranked, top="1,2,3")] == [("top-1", 0.5), ("top-2", 0.75), ("top-3", 1)]
-
-
-@settings(max_examples=100, deadline=None)
-@given(arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e3, 1e3)), st.integers(1, 60))
-def test_streaming_moments_equal_numpys(values, cut):
-    found = Moments()
-    for start in range(0, len(values), cut):
-        found.add(values[start : start + cut])
-    row = found.row()
-    assert row["n"] == len(values)
-    assert row["mean"] == pytest.approx(values.mean(), abs=1e-9)
-    assert row["std"] == pytest.approx(values.std(), abs=1e-6)
-    assert (row["min"], row["max"]) == (values.min(), values.max())
-
-
-def test_moments_do_not_cancel():
-    values = 1e6 + np.random.default_rng(0).normal(size=60_000)
-    found = Moments()
-    for part in np.split(values, 60):
-        found.add(part)
-    assert found.row()["std"] == pytest.approx(values.std(), rel=1e-9)
 
 
 def test_confidence_and_overconfidence_are_what_numpy_says():

@@ -95,7 +95,7 @@ VERBS = {
     "train": ["train", "--arch", "softmax", "--epochs", "2", "--limit", "64", "-o", "new/m.safetensors"],
     "defend": ["defend", "--bits", "2"],
     "filter": ["defend", "set.h5", "--method", "squeeze", "--bits", "2"],
-    "stats": ["stats", "set.h5", "--count", "0", "--bins", "3"],
+    "stats": ["stats", "set.h5", "--figure", "sheet", "--count", "0", "-o", "set.stats"],
     "import": ["import", "w.pt", "--arch", "cnn", "--input", "1x8x8", "-o", "imported.safetensors"],
     "export": ["export", "set.h5", "-o", "pictures", "--force"],
 }
@@ -104,7 +104,7 @@ MADE = {
     "train": ["new/m.safetensors"],
     "defend": ["defended.safetensors"],
     "filter": ["set.filtered.h5"],
-    "stats": [f"set.stats/{name}" for name in ("norms.csv", "values.csv", "histograms.png", "histograms.csv")],
+    "stats": [f"set.stats/{name}" for name in ("norms.csv", "values.csv", "sheet.png", "sheet.csv")],
     "import": ["imported.safetensors"],
     "export": [f"pictures/{k}" for k in ("0/000003-000000.png", "1/000004-000001.png")],
 }

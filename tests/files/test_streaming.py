@@ -69,7 +69,7 @@ def rows(path: Path, count: int) -> Path:
     return path
 
 
-COMMANDS = {"export": ["export"]}
+COMMANDS = {"export": ["export"], "stats": ["stats", "--by", "label"]}
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

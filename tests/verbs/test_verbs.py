@@ -1,6 +1,5 @@
 """The verbs over files: chains, bytes, provenance, what evaluate knows without being told."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -203,7 +202,8 @@ MAKERS = {
     "defend": (["defend", "--method", "average", "--samples", "3", "--eps-max", "1/8", "--average", "vote"], "defended.safetensors"),
     "filter": (["defend", "given.h5", "--method", "average", "--seed", "4"], "given.filtered.h5"),
     "again": (["attack", "--method", "fgsm", "--data", "given.h5", "--limit", "5"], "adversarial.h5"),
-    "stats": (["stats", "given.perturbations.h5", "--by", "label,target", "--count", "7", "--bins", "9"], "given.perturbations.stats"),
+    "stats": (["stats", "given.perturbations.h5", "--by", "label,target", "--count", "7", "--bins", "9"],
+              "given.perturbations.label,target+bins=9+count=7.stats"),
     "import": (["import", "weights.pt", "--arch", "softmax", "--classes", "a,b,c", "--input", "1x2x2", "--mean", "0.5", "-o", "i.safetensors"], "i.safetensors"),
 }  # fmt: skip
 
@@ -376,49 +376,6 @@ def test_classes_are_reindexed_in_the_order_given(run, model):
         assert opened.classes == ("7", "6")
         assert set(opened.column("labels")) == {0, 1}
     assert run("attack", "--method", "fgsm", "--model", "two.safetensors", "-o", "three.h5").code == 0
-
-
-def test_statistics_are_numpys(run, model):
-    run("attack", "--method", "pgd", "--steps", "3", "--eps", "0.1,0.2", "--limit", "40")
-    made = columns("perturbations.h5")
-    found = json.loads(run("stats", "--json").out)["rows"]
-    p = made["images"].astype(np.float64).reshape(80, -1)
-    for eps in ("0.1", "0.2"):
-        mine = p[np.isclose(made["epsilon"], float(eps))]
-        sizes = {
-            "l0": (mine != 0).sum(1),
-            "l1": np.abs(mine).sum(1),
-            "l2": np.sqrt((mine**2).sum(1)),
-            "linf": np.abs(mine).max(1),
-        }
-        for norm, values in sizes.items():
-            row = one(found, epsilon=eps, norm=norm)
-            np.testing.assert_allclose(
-                [row["mean"], row["std"], row["min"], row["max"]],
-                [values.mean(), values.std(), values.min(), values.max()],
-                atol=1e-6,
-            )
-        row = one(found, epsilon=eps, of="perturbations")
-        np.testing.assert_allclose([row["mean"], row["std"]], [mine.mean(), mine.std()], atol=1e-6)
-    with open("perturbations.stats/histograms.csv") as file:
-        lines = list(csv.DictReader(file))
-    assert sum(int(line["count"]) for line in lines if line["of"] == "l2 norms") == 80
-    assert sum(int(line["count"]) for line in lines if line["of"] == "values of perturbations") == 80 * 64
-    for name in ("sheet.png", "histograms.png"):
-        with Image.open(f"perturbations.stats/{name}") as picture:
-            picture.verify()
-
-
-def test_statistics_by_group_show_empty_cells_and_obey_where(run, model):
-    run("attack", "--method", "fgsm", "--target", "next", "--limit", "30", "--eps", "0.1")
-    found = json.loads(run("stats", "adversarial.h5", "--by", "label,target", "--json").out)["rows"]
-    l2 = [row for row in found if row["norm"] == "l2"]
-    assert len(l2) == 100
-    assert sum(row["n"] for row in l2) == 30
-    assert all(row["mean"] is None for row in l2 if row["n"] == 0)
-    assert {row["of"] for row in found} == {"norm", "images", "originals", "perturbations"}
-    some = json.loads(run("stats", "adversarial.h5", "--where", "label=3,target=4", "--json").out)["rows"]
-    assert one(some, norm="l2")["n"] == one(l2, label="3", target="4")["n"]
 
 
 def test_weights_come_in_and_go_out(run, model):

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from advcli.catalog import options, registry, torchvision_names
 from advcli.catalog.params import Option, Param, option
-from advcli.catalog.registry import Spec
+from advcli.catalog.registry import Bound, Spec
 from advcli.errors import CommandError, InputError
 
 PACKAGE = Path(__file__).parent.parent
@@ -30,6 +30,7 @@ FOLDERS = {
     "architecture": "architectures",
     "source": "datasets",
     "metric": "metrics",
+    "figure": "figures",
 }
 GIVEN = ("rng", "early_stop", "teacher", "epoch")  # what the program hands to a method that asks for it: no options of it
 PERMITTED: set[str] = set()
@@ -44,6 +45,7 @@ def names(role: str) -> list[str]:
 
 
 def specs(role: str) -> list[Spec]:
+    """All methods of a role."""
     return [spec(role, name) for name in names(role)]
 
 
@@ -84,6 +86,13 @@ def spec(role: str, name: str) -> Spec:
                     given = tuple(arg.arg for arg in node.args.kwonlyargs if arg.arg in GIVEN)
                     return Spec(role, name, ast.get_docstring(tree) or "", traits, _options(node), module, node.name, given)
     raise TypeError(f"{path.name}: no function under @{role}(...)")
+
+
+def chosen(verb: str, role: str, names: Iterable[str], own: Mapping[str, object]) -> list[Bound]:
+    """Several methods of one role; each takes those of the options that it has, and one that none has is refused."""
+    found = [spec(role, name) for name in dict.fromkeys(names)]
+    registry.refuse_unknown(verb, own, tuple(option for one in found for option in one.options))
+    return [one.bind({name: value for name, value in own.items() if one.option(name)}) for one in found]
 
 
 def spelled(role: str, text: str) -> tuple[Spec, dict[str, object]]:

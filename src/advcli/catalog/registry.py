@@ -102,6 +102,14 @@ class MetricTraits:
 
 
 @dataclass(frozen=True, slots=True)
+class FigureTraits:
+    """Whether a figure shows each set by itself or all in one picture, and which datasets their files must have."""
+
+    sets: Literal["each", "all"] = "each"
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A registered function: its name, what it can do, what it takes."""
 
@@ -168,6 +176,7 @@ TRAITS: dict[str, type[Any]] = {
     "architecture": PlainTraits,
     "source": PlainTraits,
     "metric": MetricTraits,
+    "figure": FigureTraits,
 }
 
 
@@ -234,3 +243,8 @@ def source(*, family: str, splits: tuple[str, ...], paper: str = "") -> Callable
 def metric(*, of: Literal["any", "adversarial", "clean"], default: bool = False, needs: tuple[str, ...] = ()) -> Callable[[F], F]:
     """Register the function below, `verdicts -> rows`, as a metric of `evaluate`."""
     return _decorator("metric", of=of, default=default, needs=needs)
+
+
+def figure(*, sets: Literal["each", "all"] = "each", needs: tuple[str, ...] = ()) -> Callable[[F], F]:
+    """Register the function below, `selected rows -> drawing`, as a figure of `stats`; of all sets, it takes a list of them."""
+    return _decorator("figure", sets=sets, needs=needs)

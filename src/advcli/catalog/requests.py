@@ -129,17 +129,25 @@ class EvaluateRequest(Allowing, Running, SplitSelection):
 class StatsRequest(Destination):
     """Look at images and perturbations.
 
-    Norms, values, histograms and pictures; they go to the folder F.stats beside F.h5.
+    Tables of outcomes, norms, values and costs, and figures; they go to the folder F.stats beside F.h5.
     """
 
     files: Files = ()
+    figure: Annotated[
+        tuple[str, ...],
+        Param("A figure: one of those listed, or package.module:function of your own; may be repeated.", form="NAME",
+              chooses="figure"),
+    ] = ("histograms", "sheet")  # fmt: skip
     of: Annotated[str | None, Param("Values of images, originals or perturbations. [default: all there are]", form="WHAT")] = None
     by: Annotated[str, Param("Group rows by label, target, prediction, or several; none for one group.", form="WORD,...")] = (
         "none"
     )
     where: Annotated[str | None, Param("Only rows such as label=1,target=2,epsilon=0.1,success=1.", form="WORD=X,...")] = None
-    bins: Annotated[int, Param("Bins of the histograms.", low=1, high=10000)] = 50
-    count: Annotated[int, Param("Pictures on the sheet.", low=0, high=400)] = 50
+    rows: Annotated[
+        Literal["attacked", "successes", "failures", "all"] | None,
+        Param("Rows that norms, values and figures are of. [default: attacked; of a minimal-norm method successes; of a set "
+              "that no attack made all]"),
+    ] = None  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

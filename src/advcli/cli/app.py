@@ -206,6 +206,6 @@ def _text(verb: str, result: Any) -> str:
 TEXTS: dict[str, Callable[[Any], str]] = {
     "Estimate": render.estimate,
     "Report": lambda result: report.report(result.rows, wide=result.wide, width=render.width()),
-    "Statistics": lambda result: render.statistics(result.rows),
+    "Statistics": render.statistics,
     "Verification": render.verification,
 }

@@ -1,6 +1,6 @@
 """List what there is.
 
-Attacks, defenses, recipes, architectures, data sets and metrics, with their traits.
+Attacks, defenses, recipes, architectures, data sets, metrics and figures, with their traits.
 """
 
 import json
@@ -20,6 +20,7 @@ LISTS = {
     "architectures": "architecture",
     "datasets": "source",
     "metrics": "metric",
+    "figures": "figure",
 }
 
 

@@ -36,8 +36,8 @@ def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[
     """The methods that the arguments choose; of a half-typed line, those whose names are whole."""
     options, found = REQUESTS[verb].options(), []
     for name, role in REQUESTS[verb].choices().items():
-        default = next(one.default for one in options if one.name == name)
-        names = list(dict.fromkeys(values_of(f"--{name}", args))) or ([default] if default and isinstance(default, str) else [])
+        default = next(one.default for one in options if one.name == name) or ()
+        names = list(dict.fromkeys(values_of(f"--{name}", args))) or ([default] if isinstance(default, str) else list(default))
         if len(names) > 1 and not next(one.many for one in options if one.name == name):
             raise CommandError(f"--{name} is given twice: {' and '.join(names)}")
         if half_typed:
@@ -54,7 +54,9 @@ def applies(one: Option, specs: Sequence[Spec]) -> bool:
 def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:
     """Every option of the command, with the heading that it stands under; those of the chosen methods first."""
     request = REQUESTS[verb]
-    own = [(one, f"{OWN}{spec.name}") for spec in specs for one in spec.options]
+    own: list[tuple[Option, str]] = []
+    for spec in specs:  # what several of them have alike is one option
+        own += [(one, f"{OWN}{spec.name}") for one in spec.options if one not in (known for known, _ in own)]
     common = [(one, request.heading_of(one.name)) for one in request.options() if applies(one, specs)]
     found = own + sorted(common, key=lambda pair: HEADINGS.index(pair[1]))
     names = [one.name for one, _ in found]

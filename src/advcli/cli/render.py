@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from advcli.cli.text_tables import table
+from advcli.cli.text_tables import fitted, table
 from advcli.runtime.reporter import Talk, unheard
 
 QUIET_SECONDS = 30.0  # between two lines of progress where there is no terminal
@@ -77,11 +77,15 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def statistics(rows: Sequence[dict[str, Any]]) -> str:
-    """The table of `stats`."""
-    return table(
-        [{key: _cell(value) for key, value in {**row, "of": row["norm"] or row["of"]}.items() if key != "norm"} for row in rows]
-    )
+SHOWN = ("set", "epsilon", "label", "target", "prediction", "rows", "of", "n", "mean", "std", "min", "median", "max")
+
+
+def statistics(found: Any) -> str:
+    """The tables of `stats`; the other quantiles are in its folder and in --json."""
+    rows = [{**row, "of": row["norm"] or row["of"]} for row in found.rows]
+    lines = [{key: _cell(row[key]) for key in SHOWN if key in row} for row in rows]
+    counts = [{key.replace("_", " "): _cell(value) for key, value in row.items()} for row in found.counts if "successes" in row]
+    return "\n\n".join(fitted(some, width()) for some in (counts, lines) if some) or table([])
 
 
 def _cell(value: Any) -> str:

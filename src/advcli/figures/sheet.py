@@ -1,27 +1,92 @@
-"""A sheet of pictures with captions: what the set looks like."""
+"""A sheet of pictures with their classes: what the set looks like, every class in its share."""
+
+from typing import Annotated, Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from advcli.catalog.params import Param
+from advcli.catalog.registry import figure
+from advcli.evaluation.drawing import Drawing, shortened
+from advcli.evaluation.outcomes import WORDS
+from advcli.evaluation.selected_rows import COLUMN, SelectedRows
+from advcli.images.dataset import stratified
 from advcli.numerics.arrays import Array
 
 ACROSS = 10
 
 
-def sheet(pictures: Array, captions: list[str], signed: bool, title: str) -> Figure:
-    """(N, C, H, W) pictures, ten in a row; signed ones red for more and blue for less, on one scale."""
-    down = max(1, -(-len(pictures) // ACROSS))
-    figure = Figure(figsize=(ACROSS * 0.9, down * 1.15 + 0.5), dpi=120, layout="constrained")
-    figure.suptitle(title, fontsize=9)
-    scale = float(np.abs(pictures).max(initial=0)) or 1.0
-    grid = figure.subplots(down, ACROSS, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, picture, caption in zip(grid.flat, pictures, captions, strict=False):
-        axes.set_title(caption, fontsize=7, pad=2)
-        if picture.shape[0] != 3:
-            one = picture.mean(0)
-            axes.imshow(one, cmap="RdBu_r" if signed else "gray", vmin=-scale if signed else 0, vmax=scale if signed else 1)
-        else:
-            axes.imshow((picture / (2 * scale) + 0.5 if signed else picture).clip(0, 1).transpose(1, 2, 0))
-    return figure
+@figure()
+def sheet(
+    rows: SelectedRows,
+    *,
+    count: Annotated[int, Param("Pictures on the sheet.", low=0, high=400)] = 50,
+) -> Drawing:
+    kind, label = rows.kinds[0], rows.column("labels")
+    chosen = np.flatnonzero(stratified(label, min(count, len(rows)), "sheet"))
+    chosen = chosen[np.argsort(label[chosen], kind="stable")]
+    pictures = np.zeros((len(chosen), *rows.opened.shape), np.float32)
+    for part, found in rows.batches(kind, of=rows.places[chosen]):
+        pictures[part] = found[kind]
+    table = _table(rows, chosen)
+    return Drawing(_drawn(pictures, table, rows, kind), table)
+
+
+def _table(rows: SelectedRows, chosen: Array) -> list[dict[str, Any]]:
+    """The rows of the CSV: a picture each."""
+    places, index, (budgets, number) = rows.places[chosen], rows.column("index")[chosen], rows.budgets
+    names = {word: rows.names(word, places) for word, column in COLUMN.items() if column in rows.opened}
+    outcome = None if rows.outcome is None else rows.outcome[rows.kept][chosen]
+    return [
+        {"row": int(places[k]), "index": int(index[k]), "epsilon": budgets[number[chosen[k]]]}
+        | {word: texts[k] for word, texts in names.items()}
+        | ({} if outcome is None else {"outcome": WORDS[outcome[k]]})
+        for k in range(len(chosen))
+    ]
+
+
+def _drawn(pictures: Array, table: list[dict[str, Any]], rows: SelectedRows, kind: str) -> Figure:
+    """Ten in a row; signed ones red for more and blue for less, on one scale. One pair of axes is much faster than fifty."""
+    down, signed, budget = max(1, -(-len(pictures) // ACROSS)), kind == "perturbations", len(rows.budgets[0]) > 1
+    scale, tall = float(np.abs(pictures).max(initial=0)) or 1.0, 1.38 if budget else 1.22
+    whole = Figure(figsize=(ACROSS * 0.9, down * tall * 0.9 + 0.5))
+    told = f", red +{scale:.3g}, blue −{scale:.3g}" if signed else ""
+    whole.suptitle(f"{rows.title}: {len(pictures)} {kind} of {len(rows)} ({rows.rows}){told}\n{_reading(table, rows, kind)}")
+    axes = whole.subplots()
+    axes.axis("off")
+    height, width = (0.94 * size / max(rows.opened.shape[1:]) for size in rows.opened.shape[1:])
+    for place, (picture, one) in enumerate(zip(pictures, table, strict=True)):
+        left, bottom = place % ACROSS + (1 - width) / 2, -(place // ACROSS) * tall
+        _show(axes, picture, (left, left + width, bottom, bottom + height), scale if signed else None)
+        caption = _caption(one, kind, budget=budget)
+        axes.text(left + width / 2, bottom + height + 0.03, caption, fontsize=7, ha="center", va="bottom", linespacing=1)
+    axes.set(xlim=(0, ACROSS), ylim=((1 - down) * tall, tall), aspect="equal")
+    return whole
+
+
+def _show(axes: Axes, picture: Array, extent: tuple[float, float, float, float], scale: float | None) -> None:
+    """One picture; of a signed one, `scale` is its reddest red."""
+    if picture.shape[0] == 3:
+        shown = picture.transpose(1, 2, 0)
+        axes.imshow((shown if scale is None else shown / (2 * scale) + 0.5).clip(0, 1), extent=extent)
+    elif scale is None:
+        axes.imshow(picture.mean(0), cmap="gray", vmin=0, vmax=1, extent=extent)
+    else:
+        axes.imshow(picture.mean(0), cmap="RdBu_r", vmin=-scale, vmax=scale, extent=extent)
+
+
+def _decided(one: dict[str, Any], kind: str) -> bool:
+    """Whether the stored prediction is of this picture: it is of the attacked image, not of its original."""
+    return "prediction" in one and kind != "originals"
+
+
+def _reading(table: list[dict[str, Any]], rows: SelectedRows, kind: str) -> str:
+    """How the captions are read."""
+    words = "class → what the model says" if table and _decided(table[0], kind) else "class"
+    return f"{words}, budget" if len(rows.budgets[0]) > 1 else words
+
+
+def _caption(one: dict[str, Any], kind: str, *, budget: bool) -> str:
+    words = [shortened(one["label"], 9)] + ([shortened(one["prediction"], 9)] if _decided(one, kind) else [])
+    return " → ".join(words) + (f"\n{shortened(one['epsilon'])}" if budget else "")

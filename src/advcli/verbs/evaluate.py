@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from advcli.catalog import discovery
-from advcli.catalog.registry import Bound, refuse_unknown
+from advcli.catalog.registry import Bound
 from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import CommandError, InputError
 from advcli.evaluation import noise_votes
@@ -100,9 +100,8 @@ def as_asked(subjects: list[Subject], pixels: str) -> list[Subject]:
 
 def chosen(names: tuple[str, ...], options: dict[str, object]) -> list[Bound]:
     """The metrics asked for, or the default ones, with their options."""
-    specs = [discovery.spec("metric", name) for name in names] or [s for s in discovery.specs("metric") if s.traits.default]
-    refuse_unknown("evaluate", options, tuple(o for s in specs for o in s.options))
-    return [s.bind({k: v for k, v in options.items() if s.option(k)}) for s in specs]
+    default = (one.name for one in discovery.specs("metric") if one.traits.default)
+    return discovery.chosen("evaluate", "metric", names or default, options)
 
 
 def _default_models(talk: Talk) -> list[ModelFile]:

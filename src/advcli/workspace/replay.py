@@ -1,12 +1,13 @@
 """From a header back to words: what a file is, and the command line that makes it again."""
 
+import contextlib
 import shlex
 from pathlib import Path
 from typing import Any
 
 from advcli.catalog import discovery
 from advcli.catalog.requests import REQUESTS
-from advcli.errors import CommandError
+from advcli.errors import AdvcliError, CommandError
 from advcli.files.header import NOTHING, Header, from_nothing, short
 from advcli.workspace.inputs import ADVERSARIAL, DEFENDED, MODEL, PERTURBATIONS
 from advcli.workspace.lookup import find_file, find_folder
@@ -93,11 +94,14 @@ def _option_words(values: dict[str, Any], verb: str, role: str | None, method: s
             options |= {one.name: one for one in discovery.spec("architecture", values["arch"]).options}
     except CommandError:
         pass  # a user's own method that is not at hand: its options are spelled by their names alone
+    for figure in values["figure"] if isinstance(values.get("figure"), list) else ():
+        with contextlib.suppress(AdvcliError):  # code of a user's own that was not named here, likewise
+            options |= {one.name: one for one in discovery.from_file("figure", str(figure)).options}
     words = []
     for name, value in values.items():
         one = options.get(name)
         flag = "--" + name.replace("_", "-")
-        if (one and value == one.default) or value is None:
+        if (one and value == (list(one.default) if one.many else one.default)) or value is None:
             continue
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))

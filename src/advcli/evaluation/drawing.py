@@ -1,0 +1,63 @@
+"""What a figure returns, and the one place where it becomes a file: the same bytes for the same content, on any machine.
+
+A `matplotlibrc` in the current folder or in the user's home is not obeyed, and names of classes are text, never formulas.
+"""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from advcli.errors import CommandError
+
+STYLE: Any = {
+    "figure.dpi": 120,
+    "savefig.dpi": 240,  # legible at twice the size
+    "figure.constrained_layout.use": True,
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "figure.titlesize": 10,
+    "text.parse_math": False,  # a logarithmic axis then needs a formatter of its own
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+COLOURS = "viridis"  # of what has an order, such as budgets: told apart by lightness alone
+ONE = "#33658a"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture and the numbers under it, which become the rows of its CSV."""
+
+    figure: Figure
+    rows: list[dict[str, Any]]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib's own defaults and ours, whatever files or a notebook have set; what was set before stands again after."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a box is drawn in its place
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def drawn(draw: Callable[[], Any], name: str) -> tuple[bytes, list[dict[str, Any]]]:
+    """The PNG of a figure and the rows of its CSV."""
+    with style():
+        found, data = draw(), io.BytesIO()
+        if not isinstance(found, Drawing):
+            raise CommandError(f"{name}: returned {type(found).__name__}, expected a Drawing")
+        found.figure.savefig(data, format="png", metadata={"Software": None})
+    return data.getvalue(), found.rows
+
+
+def shortened(name: str, most: int = 14) -> str:
+    """A name that fits into a caption."""
+    return name if len(name) <= most else name[: most - 1] + "…"

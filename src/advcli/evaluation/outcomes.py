@@ -1,0 +1,43 @@
+"""What came of the rows of an attacked set: never attacked, failed, or a success.
+
+An attack leaves a row alone where its victim has the image wrong from the start or rejects it, and where the target is the
+image's own class. Such a row holds its original: a mean over all rows says little about the attack.
+"""
+
+import numpy as np
+
+from advcli.files.header import Header, from_nothing
+from advcli.files.imageset_reader import ImageSet
+from advcli.numerics.arrays import Array
+from advcli.numerics.balls import FREE
+
+NEVER, FAILURE, SUCCESS = 0, 1, 2
+WORDS = ("never attacked", "failures", "successes")
+KEPT = {"all": (NEVER, FAILURE, SUCCESS), "attacked": (FAILURE, SUCCESS), "successes": (SUCCESS,), "failures": (FAILURE,)}
+
+
+def outcomes(opened: ImageSet) -> Array | None:
+    """(N,) the outcome of every row; None for a set that no attack has made."""
+    if not all(name in opened for name in ("success", "clean_prediction", "target")):
+        return None
+    won = np.where(opened.column("success") == 1, SUCCESS, FAILURE)
+    if from_nothing(opened.header):  # a made picture has no class that it could have wrong
+        return won
+    labels, before, target = (opened.column(name) for name in ("labels", "clean_prediction", "target"))
+    own = np.where(labels < 0, before, labels)
+    attacked = (before == own) & (before >= 0) & ((target < 0) | (target != own))
+    return np.where(attacked, won, NEVER)
+
+
+def minimal_norm(header: Header) -> bool:
+    """Whether the method came as close as it could, without a budget: a failed row then holds its original."""
+    while header["kind"] == "filtered":
+        header = header["of"]
+    return header.get("norm", "none") not in FREE and not header["epsilon"]
+
+
+def usual(opened: ImageSet, found: Array | None) -> str:
+    """The rows that statistics are of where nobody says: those that a number about the attack is about."""
+    if found is None or not len(found):
+        return "all"
+    return "successes" if minimal_norm(opened.header) else "attacked"

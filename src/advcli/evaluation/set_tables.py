@@ -1,0 +1,85 @@
+"""The tables of `stats`: counts of outcomes, norms, values, and what the attack has cost, a row for every group."""
+
+from typing import Any
+
+import numpy as np
+
+from advcli.evaluation.outcomes import FAILURE, KEPT, NEVER, SUCCESS
+from advcli.evaluation.selected_rows import NORMS, SelectedRows
+from advcli.numerics.arrays import Array
+from advcli.numerics.moments import row, summary
+
+Row = dict[str, Any]
+COSTS = ("queries", "gradients")
+SUMMED = "all"  # in the place of a budget or a class: what was paid once for several
+
+
+def counts(rows: SelectedRows) -> list[Row]:
+    """How many rows of every group were never attacked, failed and succeeded; before any of them is left out."""
+    keys, of_row = rows.groups.keys, rows.groups.of_row
+    whole = np.bincount(of_row, minlength=len(keys))
+    found = [rows.groups.key(k) | {"n": int(whole[k])} for k in range(len(keys))]
+    for name, code in (("never_attacked", NEVER), ("failures", FAILURE), ("successes", SUCCESS)):
+        if rows.outcome is not None:
+            each = np.bincount(of_row[rows.outcome == code], minlength=len(keys))
+            found = [one | {name: int(each[k])} for k, one in enumerate(found)]
+    return found
+
+
+def norms(rows: SelectedRows) -> list[Row]:
+    """The norms of the selected rows of every group."""
+    each = {norm: summary(rows.group, rows.measured.norms[norm], len(rows.groups.keys)) for norm in NORMS}
+    return [
+        rows.groups.key(k) | {"rows": rows.rows, "of": "norm", "norm": norm} | row(columns, k)
+        for k in range(len(rows.groups.keys))
+        for norm, columns in each.items()
+    ]
+
+
+def values(rows: SelectedRows) -> list[Row]:
+    """The values of pixels of the selected rows of every group."""
+    each = {kind: moments.columns() | grid.columns() for kind, (moments, grid) in rows.measured.values.items()}
+    return [
+        rows.groups.key(k) | {"rows": rows.rows, "of": kind, "norm": None} | row(columns, k)
+        for k in range(len(rows.groups.keys))
+        for kind, columns in each.items()
+    ]
+
+
+def costs(rows: SelectedRows, asked: str | None) -> list[Row]:
+    """What an image has cost, over the attacked ones, or those of the rows that were asked for.
+
+    It is charged to the image's first row: where an image has several rows, their sum is counted once, and budgets and
+    targets are not told apart.
+    """
+    file, which = rows.opened, asked or "attacked"
+    if rows.outcome is None or not all(name in file for name in (*COSTS, "original")):
+        return []
+    keep = np.isin(rows.outcome, KEPT[which])
+    original = file.column("original")
+    image, first = np.unique(original[rows.considered[keep]], return_index=True)
+    groups, of_row = rows.groups, rows.groups.of_row[keep][first]
+    keys = [groups.key(k) for k in range(len(groups.keys))]
+    if len(np.unique(original)) < len(original):
+        keys, of_row = _by_label(keys, of_row)
+    found = {name: summary(of_row, _paid(original, file.column(name))[image], len(keys)) for name in COSTS}
+    return [
+        keys[k] | {"rows": f"{which} images", "of": name, "norm": None} | row(columns, k)
+        for k in range(len(keys))
+        for name, columns in found.items()
+    ]
+
+
+def _by_label(keys: list[dict[str, str]], of_row: Array) -> tuple[list[dict[str, str]], Array]:
+    """The same groups without what differs between the rows of one image."""
+    joined: dict[tuple[str, ...], int] = {}
+    merged = [{word: text if word == "label" else SUMMED for word, text in key.items()} for key in keys]
+    number = np.array([joined.setdefault(tuple(one.values()), len(joined)) for one in merged], np.int64)
+    return [dict(zip(keys[0], values, strict=True)) for values in joined], number[of_row]
+
+
+def _paid(original: Array, charged: Array) -> Array:
+    """What every original has cost."""
+    found = np.zeros(int(original.max(initial=-1)) + 1, np.int64)
+    np.add.at(found, original, charged)
+    return found

@@ -1,0 +1,69 @@
+"""The folder that `stats` writes: its name, and the note in it that says by which command it was made."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from advcli.catalog.registry import Bound
+from advcli.catalog.requests import StatsRequest
+from advcli.errors import CommandError, InputError
+from advcli.files import atomic, header_schema, sandbox
+from advcli.files.header import Header, canonical, identity, parse
+from advcli.files.imageset_reader import ImageSet
+from advcli.files.provenance import provenance_of
+from advcli.runtime.reporter import Talk
+from advcli.workspace.replay import command
+
+NOTE = "stats.json"
+MOST_NOTE = 1 << 20
+MOST_NAME = 60  # characters that tell the options
+OPTIONS = ("figure", "of", "by", "where", "rows")
+
+
+def how(asked: StatsRequest, figures: Sequence[Bound], sets: Sequence[ImageSet]) -> Header:
+    """How the content of a folder comes about."""
+    options = {name: getattr(asked, name) for name in OPTIONS} | {"figure": [one.spec.name for one in figures]}
+    parameters = {name: value for one in figures for name, value in one.parameters.items()}
+    parents = [{"role": "file", "digest": one.digest} for one in sets]
+    return provenance_of("stats", method=None, parameters=parameters, options=options, parents=parents, data=None, environment={})
+
+
+def beside(path: Path, asked: StatsRequest, figures: Sequence[Bound]) -> Path:
+    """F.stats; other options than the default ones are in the name, so that one command does not replace another's tables."""
+    words = []
+    for one in asked.options():
+        value = getattr(asked, one.name)
+        if one.name in OPTIONS and value != one.default:
+            words.append(",".join(value) if one.many else str(value))
+    for bound in figures:
+        words += [f"{o.name}={bound.parameters[o.name]}" for o in bound.spec.options if bound.parameters[o.name] != o.default]
+    told = re.sub(r"[^\w=.,+-]", "-", "+".join(dict.fromkeys(words)))
+    if len(told) > MOST_NAME:
+        told = f"{told[:40]}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    return path.with_suffix(f".{told}.stats" if told else ".stats")
+
+
+def publish(folder: Path, content: dict[str, bytes], made: Header, *, force: bool, talk: Talk) -> None:
+    """Write the folder; what another command made, or somebody else, is left alone."""
+    if folder.exists() and not force:
+        _refuse_others(folder, made)
+    atomic.write(folder / NOTE, [canonical({"made": made})])
+    for name, data in content.items():
+        atomic.write(folder / name, [data])
+    talk.note(f"{folder}: {', '.join(content)}")
+
+
+def _refuse_others(folder: Path, made: Header) -> None:
+    try:
+        known = parse(sandbox.read(folder / NOTE, most=MOST_NOTE), str(folder / NOTE)).get("made")
+        header_schema.provenance(known, str(folder / NOTE))
+        assert isinstance(known, dict)  # it was checked
+        if known["verb"] == "stats" and identity(known) == identity(made):
+            return
+        told = f"holds what this command made: {command({'made': known}, folder)}"
+    except InputError:
+        if folder.is_dir() and not [p for p in folder.iterdir() if not p.name.startswith(f".{NOTE}.")]:
+            return
+        told = "stands there and is not a folder of advcli's"
+    raise CommandError(f"{folder}: {told}\n--force writes into it, -o names another")

@@ -1,0 +1,34 @@
+"""Attacked sets that are made by hand, so that what came of every row is known."""
+
+from pathlib import Path
+
+import numpy as np
+
+from advcli.files import imageset_writer
+
+VICTIM = {"digest": "0" * 64, "weights": "0" * 64, "defenses": [], "static": False}
+OPTIONS = {"early_stop": True, "restarts": 1, "label": "true", "quantize": False, "seed": 0}
+MADE = {"verb": "attack", "method": None, "parameters": {}, "parents": [], "environment": {}, "options": OPTIONS,
+        "data": {"name": "digits", "split": "test"}}  # fmt: skip
+HEADER = {"kind": "adversarial", "classes": list("abc"), "split": "test", "range": [0, 1], "made": MADE, "victim": VICTIM,
+          "norm": "l2", "epsilon": [], "tolerance": 1e-6, "access": "gradient", "repeated": False}  # fmt: skip
+
+
+def write(path: str, columns: dict[str, np.ndarray], **header: object) -> Path:
+    """An adversarial set with these columns; what is not given follows from the others, and means little."""
+    images, labels = columns["images"].astype(np.float32), columns["labels"]
+    n = len(labels)
+    usual = {
+        "index": np.arange(n),
+        "original": np.arange(n),
+        "originals": np.full_like(images, 0.5),
+        "target": np.full(n, -1),
+        "epsilon": np.full(n, np.nan, np.float32),
+        "success": np.ones(n, np.uint8),
+        "prediction": (labels + 1) % 3,
+        "clean_prediction": labels,
+        "queries": np.zeros(n, np.int64),
+        "gradients": np.zeros(n, np.int64),
+    }
+    imageset_writer.write_rows(Path(path), HEADER | header, usual | columns | {"images": images})
+    return Path(path)

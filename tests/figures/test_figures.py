@@ -1,0 +1,201 @@
+"""Figures: what is drawn, the numbers under it, and how a figure of one's own joins in."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+import attacked_set
+from advcli.evaluation.selected_rows import select
+from advcli.figures.histograms import histograms
+from advcli.figures.sheet import sheet
+from advcli.files.imageset_reader import ImageSet
+
+BUDGETS = ("0.1", "8/255")
+
+
+def sweep(path: str = "sweep.h5", **header: object) -> dict[str, np.ndarray]:
+    """Thirty images of three classes, sorted by class, under two budgets; every third pixel is left alone."""
+    draw, n = np.random.default_rng(0), 60
+    labels, epsilon = np.repeat(np.arange(3), 20), np.tile(np.array([0.1, 8 / 255], np.float32), 30)
+    originals = draw.random((30, 1, 3, 3), dtype=np.float32) * np.float32(0.6) + np.float32(0.2)
+    moved = draw.uniform(-1, 1, (n, 1, 3, 3)).astype(np.float32) * epsilon[:, None, None, None]
+    moved[..., 0] = 0
+    place = np.repeat(np.arange(30), 2)
+    clean = np.where(np.arange(n) < 6, 2, labels)  # the first three images were wrong from the start
+    moved[:6] = 0
+    given = {"images": originals[place] + moved, "originals": originals, "original": place, "labels": labels,
+             "epsilon": epsilon, "clean_prediction": clean, "success": np.where(np.arange(n) < 6, 0, 1).astype(np.uint8)}  # fmt: skip
+    attacked_set.write(path, given, norm="linf", epsilon=list(BUDGETS), **header)
+    return given
+
+
+def chosen(opened: ImageSet, of: str | None = None):
+    return select(opened, of=of, by="none", where=None, rows=None)
+
+
+def lines(table: list[dict], of: str, eps: str) -> tuple[list[int], list[float]]:
+    """The counts and the edges of one histogram."""
+    mine = [row for row in table if row["of"] == of and row["epsilon"] == eps and row["from"] != row["to"]]
+    return [row["count"] for row in mine], [mine[0]["from"], *(row["to"] for row in mine)]
+
+
+def test_every_budget_has_a_histogram_of_its_own_which_is_numpys(folder):
+    given = sweep()
+    p = given["images"] - given["originals"][given["original"]]
+    attacked = np.arange(60) >= 6
+    with ImageSet("sweep.h5") as opened:
+        found = histograms(chosen(opened), bins=11)
+    largest = float(np.abs(p[attacked]).max())
+    for eps, value in zip(BUDGETS, (0.1, 8 / 255), strict=True):
+        mine = p[attacked & np.isclose(given["epsilon"], value)]
+        counts, edges = lines(found.rows, "values of perturbations", eps)
+        assert edges[0] == -edges[-1] == pytest.approx(-largest)
+        assert counts == list(np.histogram(mine[mine != 0], edges)[0])
+        (zeros,) = [row["count"] for row in found.rows if row["epsilon"] == eps and row["from"] == row["to"]]
+        assert zeros == (mine == 0).sum()
+        assert sum(counts) + zeros == mine.size
+        counts, edges = lines(found.rows, "linf norms", eps)
+        assert counts == list(np.histogram(np.abs(mine.astype(float)).reshape(len(mine), -1).max(1), edges)[0])
+        assert sum(counts) == 27
+    drawn = {axes.get_title().partition("\n")[0]: axes for axes in found.figure.axes}
+    assert {len(drawn[name].patches) for name in ("l2 norm", "values of perturbations")} == {2}
+    assert "zeros left out: 33.3%" in drawn["values of perturbations"].get_title()
+    assert [text.get_text() for text in found.figure.legends[0].get_texts()] == ["8/255", "0.1"]
+
+
+@pytest.mark.parametrize("of", [None, "originals", "perturbations"])
+def test_a_sheet_shows_every_class_and_what_was_asked_for(folder, of):
+    given = sweep()
+    with ImageSet("sweep.h5") as opened:
+        found = sheet(chosen(opened, of), count=9)
+    assert [row["label"] for row in found.rows] == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
+    assert {row["outcome"] for row in found.rows} == {"successes"}
+    places = [row["row"] for row in found.rows]
+    originals = given["originals"][given["original"]]
+    wanted = {None: given["images"], "originals": originals, "perturbations": given["images"] - originals}[of][places, 0]
+    (axes,) = found.figure.axes
+    shown = [np.asarray(image.get_array()) for image in axes.images]
+    np.testing.assert_allclose(shown, wanted, atol=1e-7)
+    captions = [text.get_text() for text in axes.texts]
+    assert captions[0].startswith("a → b") == (of != "originals")
+    assert captions[0].endswith(found.rows[0]["epsilon"])
+
+
+def test_more_pictures_than_there_are_and_none(folder):
+    sweep()
+    with ImageSet("sweep.h5") as opened:
+        assert len(sheet(chosen(opened), count=100).rows) == 54
+        assert sheet(chosen(opened), count=0).rows == []
+
+
+OWN = '''"""Counts rows.
+
+More words.
+"""
+from typing import Annotated
+
+from matplotlib.figure import Figure
+
+from advcli.extend import Drawing, Param, SelectedRows, figure
+
+
+@figure()
+def counted(rows: SelectedRows, *, times: Annotated[int, Param("How often.", low=1)] = 1) -> Drawing:
+    drawn = Figure()
+    axes = drawn.subplots()
+    for part, pictures in rows.batches("images"):
+        axes.plot(pictures["images"].mean((1, 2, 3)))
+    return Drawing(drawn, [{"rows": len(rows) * times}])
+
+
+@figure(sets="all")
+def together(sets: list[SelectedRows]) -> Drawing:
+    return Drawing(Figure(), [{"set": rows.title, "rows": len(rows)} for rows in sets])
+
+
+@figure(needs=("queries", "prediction"))
+def needy(rows: SelectedRows) -> Drawing: ...
+
+
+@figure()
+def nothing(rows: SelectedRows) -> Drawing: ...
+'''
+
+
+def table(path: str) -> list[dict]:
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_figure_of_ones_own_is_a_figure_like_any_other(run, folder):
+    Path("myfigures.py").write_text(OWN)
+    sweep()
+    assert "--times INTEGER" in run("stats", "--figure", "myfigures:counted", "--help").out
+    name = "myfigures:counted"
+    ran = run("stats", "sweep.h5", "--figure", name, "--figure", "sheet", "--times", "2", "--count", "3", "-o", "mine")
+    assert ran.code == 0, ran.err
+    assert table("mine/myfigures.counted.csv") == [{"rows": "108"}]
+    with Image.open("mine/myfigures.counted.png") as picture:
+        picture.verify()
+    assert len(table("mine/sheet.csv")) == 3
+    assert not Path("mine/histograms.png").exists()
+    assert "--figure myfigures:counted --figure sheet" in run("show", "mine").out
+    ran = run("stats", "sweep.h5", "--figure", "myfigures:counted", "--bins", "3")
+    assert ran.code == 2
+    assert "--times" in ran.err
+    ran = run("stats", "sweep.h5", "--figure", "myfigures:nothing")
+    assert ran.code == 2
+    assert "myfigures:nothing: returned NoneType" in ran.err
+
+
+def test_a_figure_of_several_sets_is_drawn_once(run, folder):
+    Path("moresets.py").write_text(OWN)
+    sweep()
+    sweep("other.h5")
+    ran = run("stats", "sweep.h5", "other.h5", "--figure", "moresets:together", "--figure", "sheet", "-o", "both", "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["folders"][-1] == "both"
+    wanted = [{"set": name, "rows": "54"} for name in ("sweep.h5", "other.h5")]
+    assert table("both/moresets.together.csv") == wanted
+    assert not Path("both/sheet.png").exists()
+    ran = run("stats", "other.h5", "--figure", "moresets:together", "-o", "single")
+    assert table("single/moresets.together.csv") == wanted[1:]
+    assert table("single/norms.csv")
+
+
+def test_a_figure_says_what_a_file_lacks(run, model):
+    Path("needyfigures.py").write_text(OWN)
+    run("attack", "--method", "fgsm", "--limit", "3")
+    ran = run("stats", "perturbations.h5", "--figure", "needyfigures:needy")
+    assert ran.code == 2
+    assert "perturbations.h5 has no queries" in ran.err
+
+
+def test_a_matplotlibrc_is_not_obeyed_and_a_notebooks_settings_stay(run, folder):
+    sweep()
+    assert run("stats", "sweep.h5", "-o", "plain").code == 0
+    Path("matplotlibrc").write_text("text.usetex: True\naxes.facecolor: red\nfont.size: 30\n")
+    process = subprocess.run([sys.executable, "-m", "advcli", "stats", "sweep.h5", "-o", "new"], capture_output=True, check=False)
+    assert process.returncode == 0, process.stderr
+    with mpl.rc_context({"text.usetex": True, "axes.facecolor": "red", "font.size": 30}):
+        assert run("stats", "sweep.h5", "-o", "odd").code == 0
+        assert mpl.rcParams["axes.facecolor"] == "red"
+    for name in ("histograms.png", "sheet.png"):
+        assert Path("odd", name).read_bytes() == Path("new", name).read_bytes() == Path("plain", name).read_bytes()
+
+
+def test_names_of_classes_are_text_whatever_they_say(run, folder):
+    names = ["$x^{$", "日本語" * 9, "x" * 80]
+    sweep(classes=names)
+    assert run("stats", "sweep.h5").code == 0
+    assert {row["label"] for row in table("sweep.stats/sheet.csv")} == {*names}
+    with ImageSet("sweep.h5") as opened:
+        captions = [text.get_text() for text in sheet(chosen(opened)).figure.axes[0].texts]
+    assert 10 < max(map(len, captions)) < 40
