@@ -176,7 +176,7 @@ def left_behind() -> list[Path]:
 
 
 @pytest.mark.parametrize("how", ["killed", "asked", "asked twice"])
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["INT", "TERM", "HUP"])
 def test_who_is_asked_to_leave_finishes_the_batch_and_goes_on_later(model, how, signal_):
     """One signal: the batch is finished and published. Two, or SIGKILL: what was published stays. The bytes end the same."""
     running = start_waiting("-o", "cut.h5")

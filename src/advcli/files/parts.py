@@ -11,11 +11,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from advcli.errors import CommandError
+from advcli.errors import AdvcliError, CommandError
 from advcli.files import atomic
 from advcli.files.header import Header, canonical, digest, identity
 from advcli.files.imageset_writer import Layout
 from advcli.numerics.arrays import Array
+from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 
 
@@ -32,7 +33,7 @@ class Parts:
 
     def begin(self, how: Header, talk: Talk) -> None:
         """Keep the parts of the same command under the same conditions; forget any others."""
-        self.stamp = canonical({"identity": identity(how), "environment": how["environment"]})
+        self.stamp = canonical({"identity": identity(how), "environment": how["environment"], "cpu": devices.processor()})
         there = {p.name for p in self.folder.glob("*")} - {self.note.name}
         if strange := [name for name in there if not PART.fullmatch(name)]:
             raise CommandError(f"{self.folder}: holds {strange[0]}, no part of advcli's; move it, or choose another -o")
@@ -45,7 +46,9 @@ class Parts:
         """Publish what was done from `start` to `stop`; the name tells it, and the digest of the bytes."""
         if not self.note.exists():
             atomic.write(self.note, [self.stamp])
-        data = safetensors.numpy.save(columns)
+        columns = {name: np.ascontiguousarray(values) for name, values in columns.items()}
+        each = {name: digest(values.tobytes()) for name, values in columns.items()}
+        data = safetensors.numpy.save(columns, metadata={DIGESTS: canonical(each).decode()})
         atomic.write(self.folder / f"{start:09d}-{stop:09d}-{digest(data)[:32]}.part", [data])
 
     def finished(self) -> list[range]:
@@ -79,16 +82,19 @@ class Parts:
         return sorted(path for path in self.folder.glob("*.part") if PART.fullmatch(path.name))
 
     def column(self, name: str) -> Iterator[Array]:
-        """One dataset's rows, part by part."""
+        """One dataset's rows, part by part; each is checked against its digest when it is read, not only at the start."""
         for path in self._all():
-            with safetensors.safe_open(path, framework="numpy") as part:
-                yield part.get_tensor(name)
+            with _noticing(path), safetensors.safe_open(path, framework="numpy") as part:
+                found = part.get_tensor(name)
+                if digest(found.tobytes()) != json.loads(part.metadata()[DIGESTS])[name]:
+                    raise ValueError(name)
+            yield found
 
     def shapes(self) -> Layout:
         """Type and full shape of every dataset."""
         found: Layout = {}
         for path in self._all():
-            with safetensors.safe_open(path, framework="numpy") as part:
+            with _noticing(path), safetensors.safe_open(path, framework="numpy") as part:
                 for name in part.keys():  # noqa: SIM118  # a safetensors handle, no dict
                     piece = part.get_slice(name)
                     shape, dtype = tuple(piece.get_shape()), np.dtype(NUMPY_TYPES[str(piece.get_dtype())])
@@ -106,10 +112,20 @@ class Parts:
                 atomic.calls.rmdir(self.folder)
 
 
+DIGESTS = "digests"  # of every column, in a part's own metadata
 PART = re.compile(r"\d{9}-\d{9}-[0-9a-f]{32}\.part|\.(command\.json|.*\.part)\..{8}\.tmp")
 
 
 NUMPY_TYPES = {"F32": "<f4", "U8": "u1", "I64": "<i8"}
+
+
+@contextlib.contextmanager
+def _noticing(path: Path) -> Iterator[None]:
+    """Say of a part that is not what was written that the disk has changed it."""
+    try:
+        yield
+    except (safetensors.SafetensorError, ValueError, LookupError, TypeError) as error:
+        raise AdvcliError(f"{path}: changed on the disk since it was written; the same command makes it anew") from error
 
 
 def log_lines(path: Path, lines: list[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """Which device computes, with how many threads and images at a time."""
 
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -36,6 +37,11 @@ def threads(shape: tuple[int, ...]) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def processor() -> str:
+    """The instructions that arithmetic uses here: with others (AVX2, AVX-512) the last bits differ, and parts do not mix."""
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def environment(device: torch.device, batch_size: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Leaving when asked to: SIGINT and SIGTERM let work that publishes in parts finish its batch; a second one leaves at once.
+"""Interrupts: SIGINT, SIGTERM and SIGHUP let work that publishes in parts finish its batch; a second one leaves at once.
 
 Work without parts has nothing to publish and leaves at the first.
 """
@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _state = {"patient": False, "asked": False}
 
 

@@ -32,6 +32,15 @@ class Tally:
         self.turns = torch.zeros(count, dtype=torch.int64)
 
 
+def place_among_equals(rows: Tensor) -> Tensor:
+    """(N,) how many equal numbers stand before each: copies of one sample in one call take one turn each."""
+    order = rows.argsort(stable=True)
+    ranked = rows[order]
+    found = torch.empty_like(rows)
+    found[order] = torch.arange(len(rows)) - torch.searchsorted(ranked, ranked)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Victim:
     """A model that counts; `rows` are its samples' places in the tally, `draws` feed a random defense, if there is one."""
@@ -52,7 +61,8 @@ class Victim:
 
     def copies(self, count: int) -> "Victim":
         """The same model before `count` copies of every sample, one after the other; each asks on its sample's account."""
-        draws = None if self.draws is None else self.draws.copies(count)
+        each = torch.arange(len(self.rows)).repeat_interleave(count)
+        draws = None if self.draws is None else self.draws[each.to(self.draws.ids.device)]
         limit = None if self.limit is None else self.limit.repeat_interleave(count)
         return replace(self, rows=self.rows.repeat_interleave(count), draws=draws, limit=limit)
 
@@ -131,9 +141,8 @@ class Victim:
     def _forward(self, x: Tensor) -> Tensor:
         draws = None
         if self.draws is not None:
-            turn = self.tally.turns[self.rows]
-            self.tally.turns[self.rows] = turn + 1
-            draws = self.draws.at(turn)
+            draws = self.draws.at(self.tally.turns[self.rows] + place_among_equals(self.rows))
+            self.tally.turns.index_add_(0, self.rows, torch.ones_like(self.rows))
         if not self.half:
             logits: Tensor = self.model(x, draws)
             return logits
