@@ -71,3 +71,9 @@ def lowest(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Write benchmarks/README.md from its kept results; `-- all` measures what they lack, `-- CELL --again` measures anew."""
     python(session, "-m", "benchmarks.run", *session.posargs)
+
+
+@nox.session
+def bytes(session: nox.Session) -> None:  # the name of the session
+    """Record what every verb and method writes, `-- record OUT.json`, or compare two records, `-- compare A.json B.json`."""
+    python(session, "tests/same_bytes.py", *session.posargs)
