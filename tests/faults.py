@@ -13,6 +13,15 @@ class Stop(BaseException):
     """The process ends here."""
 
 
+class Interrupting(atomic.Calls):
+    """Stops when the part of the second epoch, or of the second round, stands."""
+
+    def rename(self, old, new):
+        super().rename(old, new)
+        if new.name.startswith("000000000-000000002"):
+            raise KeyboardInterrupt
+
+
 class Failing(atomic.Calls):
     """The n-th call fails; `short` makes writes take one byte, or a third, at a time."""
 

@@ -12,11 +12,13 @@ from advcli.evaluation.decisions import AttackedVerdicts, Certificate, Figure, F
 from advcli.evaluation.drawing import Drawing
 from advcli.evaluation.selected_rows import SelectedRows
 from advcli.images.dataset import Dataset
+from advcli.images.downloads import Library
 from advcli.networks.certified import Certified
 from advcli.networks.classifier import Dropout
 from advcli.networks.filtered import Filtered
 from advcli.networks.lesson import Lesson, network_of
 from advcli.networks.rejection import Rejecting
+from advcli.networks.scikit_learn import Fitted
 from advcli.numerics.balls import Ball, distance
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, take
@@ -39,9 +41,11 @@ __all__ = [
     "Figure",
     "Figures",
     "Filtered",
+    "Fitted",
     "Goal",
     "Kind",
     "Lesson",
+    "Library",
     "Param",
     "Procedure",
     "Rejecting",

@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from advcli.catalog import discovery
 from advcli.datasets.digits import digits
-from advcli.errors import InputError
+from advcli.errors import AdvcliError, InputError
 from advcli.images.dataset import stratified
 from advcli.networks import model_file, scikit_trees
 
@@ -155,3 +155,25 @@ def test_module_and_estimator_agree_on_all_of_mnists_test_split(name, capsys):
         print(f"\n{name}: {len(other)} of 10,000 differ{': images ' + ', '.join(map(str, other)) if len(other) else ''}")
     assert len(other) <= 20
     assert bool(((top[:, 0] - top[:, 1]) < 1e-5 * top[:, 0].abs().clamp_min(1)).all())
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "svm:kernel=rbf"])
+def test_a_class_without_images_never_wins(name):
+    spec, typed = discovery.spelled("architecture", name)
+    module = spec.bind(typed)((1, 8, 8), 10)
+    x, label = flat("train")
+    keep = ~np.isin(label, (0, 5, 9))
+    module.fit(x[keep], label[keep], 0)
+    test, truth = flat("test")
+    seen = torch.cat([torch.from_numpy(test), torch.rand(200, 64), torch.zeros(1, 64), torch.ones(1, 64)]).view(-1, 1, 8, 8)
+    with torch.no_grad():
+        decided = module.eval()(seen).argmax(1).numpy()
+    assert not np.isin(decided, (0, 5, 9)).any()
+    among = ~np.isin(truth, (0, 5, 9))
+    assert (decided[: len(test)][among] == truth[among]).mean() > 0.7
+
+
+def test_images_of_one_class_are_refused_in_words():
+    module = discovery.spec("architecture", "logreg").bind({})((1, 8, 8), 10)
+    with pytest.raises(AdvcliError, match="scikit-learn cannot fit these 9 images"):
+        module.fit(np.zeros((9, 64), np.float32), np.zeros(9, np.int64), 0)

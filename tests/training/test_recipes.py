@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax, rel_entr, softmax
-from test_training import Interrupting
 from torch import nn
 
 from advcli.catalog import discovery
@@ -20,6 +19,7 @@ from advcli.numerics.rng import SampleRNG
 from advcli.training import monitor
 from advcli.training.inner_attack import opponent
 from conftest import Halfspace, near_the_plane
+from faults import Interrupting
 from plain_loop import ARCHS, everything, network
 
 DRAWS = SampleRNG(0, torch.arange(6), ("training", "0"))

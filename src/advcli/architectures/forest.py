@@ -13,7 +13,7 @@ from advcli.networks.scikit_learn import Arrays, Fitted
 from advcli.numerics.arrays import Array
 
 
-@architecture(family="fitted", paper="scikit-learn.org")
+@architecture(family="fitted", fitted=True, differentiable=False, paper="scikit-learn.org")
 def forest(
     shape: tuple[int, int, int],
     classes: int,
@@ -26,7 +26,7 @@ def forest(
         from sklearn.ensemble import RandomForestClassifier
 
         found = RandomForestClassifier(count, max_depth=depth, min_samples_leaf=leaf, random_state=seed, n_jobs=-1).fit(x, label)
-        return scikit_trees.arrays_of(found.estimators_)
+        return scikit_trees.arrays_of(found.estimators_, found.classes_, classes)
 
     return Fitted(
         scikit_trees.KINDS, fit, partial(scikit_trees.check, size=prod(shape), classes=classes), scikit_trees.run, classes

@@ -20,7 +20,7 @@ from advcli.numerics.arrays import Array
 KINDS = {"images": (torch.float32, 2), "labels": (torch.int64, 1)}
 
 
-@architecture(family="fitted", paper="scikit-learn.org")
+@architecture(family="fitted", fitted=True, differentiable=False, paper="scikit-learn.org")
 def knn(
     shape: tuple[int, int, int],
     classes: int,

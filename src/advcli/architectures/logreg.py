@@ -11,7 +11,7 @@ from advcli.networks.scikit_learn import LINEAR, Arrays, Fitted, linear_arrays, 
 from advcli.numerics.arrays import Array
 
 
-@architecture(family="fitted", paper="scikit-learn.org")
+@architecture(family="fitted", fitted=True, paper="scikit-learn.org")
 def logreg(
     shape: tuple[int, int, int],
     classes: int,
@@ -23,6 +23,6 @@ def logreg(
         from sklearn.linear_model import LogisticRegression
 
         found = LogisticRegression(C=inverse_penalty, max_iter=rounds, tol=1e-3, random_state=seed).fit(x, label)
-        return linear_arrays(found.coef_, found.intercept_)
+        return linear_arrays(found.coef_, found.intercept_, found.classes_, classes)
 
     return Fitted(LINEAR, fit, linear_check(prod(shape), classes), linear_run, classes)

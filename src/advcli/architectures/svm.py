@@ -19,7 +19,7 @@ from advcli.numerics.arrays import Array
 GAUSSIAN = {"support": (torch.float32, 2), "weight": (torch.float32, 2), "bias": (torch.float32, 1)}
 
 
-@architecture(family="fitted", paper="scikit-learn.org")
+@architecture(family="fitted", fitted=True, paper="scikit-learn.org")
 def svm(
     shape: tuple[int, int, int],
     classes: int,
@@ -36,17 +36,19 @@ def svm(
         from sklearn.svm import LinearSVC
 
         found = LinearSVC(C=cost, dual=False, tol=1e-3, random_state=seed).fit(x, label)
-        return linear_arrays(found.coef_, found.intercept_)
+        return linear_arrays(found.coef_, found.intercept_, found.classes_, classes)
 
     def fit_gaussian(x: Array, label: Array, seed: int) -> Arrays:
         from sklearn.svm import SVC
 
-        found = [SVC(C=cost, gamma=gamma, random_state=seed).fit(x, label == k) for k in range(classes)]
-        kept = np.unique(np.concatenate([one.support_ for one in found]))
-        weight = np.zeros((classes, len(kept)))
-        for row, one in zip(weight, found, strict=True):
-            row[np.searchsorted(kept, one.support_)] = one.dual_coef_[0]
-        bias = np.array([one.intercept_[0] for one in found])
+        present = np.unique(label)
+        found = {k: SVC(C=cost, gamma=gamma, random_state=seed).fit(x, label == k) for k in present}
+        kept = np.unique(np.concatenate([one.support_ for one in found.values()]))
+        weight, bias = np.zeros((classes, len(kept))), np.zeros(classes)
+        for k, one in found.items():
+            weight[k, np.searchsorted(kept, one.support_)], bias[k] = one.dual_coef_[0], one.intercept_[0]
+        absent = np.setdiff1d(np.arange(classes), present)  # never wins: what is near an image counts at most once
+        bias[absent] = (bias + np.minimum(weight, 0).sum(1))[present].min() - 1
         return {"support": x[kept], "weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
 
     def check_gaussian(found: Mapping[str, Tensor]) -> bool:

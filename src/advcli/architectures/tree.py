@@ -13,7 +13,7 @@ from advcli.networks.scikit_learn import Arrays, Fitted
 from advcli.numerics.arrays import Array
 
 
-@architecture(family="fitted", paper="scikit-learn.org")
+@architecture(family="fitted", fitted=True, differentiable=False, paper="scikit-learn.org")
 def tree(
     shape: tuple[int, int, int],
     classes: int,
@@ -25,7 +25,7 @@ def tree(
         from sklearn.tree import DecisionTreeClassifier
 
         found = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=leaf, random_state=seed).fit(x, label)
-        return scikit_trees.arrays_of([found])
+        return scikit_trees.arrays_of([found], found.classes_, classes)
 
     return Fitted(
         scikit_trees.KINDS, fit, partial(scikit_trees.check, size=prod(shape), classes=classes), scikit_trees.run, classes

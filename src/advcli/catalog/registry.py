@@ -72,7 +72,13 @@ class DefenseTraits:
     learns: bool = False  # has a network of its own, which is fitted on training images
     rejects: bool = False  # has a threshold, which is set on validation images
     filters: bool = True  # can also filter pictures, without a model
+    votes: bool = False  # decides by several answers of the model, instead of changing what it sees
     paper: str = ""
+
+    @property
+    def precedes(self) -> bool:
+        """Whether all that it does is done before the model sees the picture, so that a network can be trained behind it."""
+        return not (self.votes or self.members or self.learns or self.rejects)
 
     def has(self, need: str | None) -> bool:
         """Whether an option that needs this trait does something here."""
@@ -80,12 +86,36 @@ class DefenseTraits:
 
 
 @dataclass(frozen=True, slots=True)
-class PlainTraits:
-    """What recipes, architectures and data sets say of themselves."""
+class RecipeTraits:
+    """What a training recipe says of itself."""
 
     family: str
     paper: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchitectureTraits:
+    """How an architecture comes to its weights, and whether a gradient leads from its answers to the image."""
+
+    family: str
+    fitted: bool = False  # scikit-learn fits it, and no loop trains it
+    differentiable: bool = True
+    paper: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTraits:
+    """Where the images of a data set lie, and whether they are cut to any size.
+
+    `package`: they come with the code, which takes the split alone. `library`: among the downloaded sets, which it takes
+    too. `path`: where the user says.
+    """
+
+    family: str
     splits: tuple[str, ...] = ()
+    where: Literal["package", "library", "path"] = "library"
+    resizes: bool = False  # takes image_size and resize
+    paper: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +202,9 @@ def refuse_unknown(name: str, given: Mapping[str, object], options: tuple[Option
 TRAITS: dict[str, type[Any]] = {
     "attack": AttackTraits,
     "defense": DefenseTraits,
-    "recipe": PlainTraits,
-    "architecture": PlainTraits,
-    "source": PlainTraits,
+    "recipe": RecipeTraits,
+    "architecture": ArchitectureTraits,
+    "source": SourceTraits,
     "metric": MetricTraits,
     "figure": FigureTraits,
 }
@@ -215,13 +245,14 @@ def defense(
     learns: bool = False,
     rejects: bool = False,
     filters: bool = True,
+    votes: bool = False,
     paper: str = "",
 ) -> Callable[[F], F]:
     """Register the function below, `model -> model`, as a defense.
 
     One with members takes them second; one that learns takes the input's shape and the number of classes last.
     """
-    more = {"random": random, "members": members, "learns": learns, "rejects": rejects, "filters": filters}
+    more = {"random": random, "members": members, "learns": learns, "rejects": rejects, "filters": filters, "votes": votes}
     return _decorator("defense", family=family, gradient=gradient, paper=paper, **more)
 
 
@@ -230,14 +261,21 @@ def recipe(*, family: str, paper: str = "") -> Callable[[F], F]:
     return _decorator("recipe", family=family, paper=paper)
 
 
-def architecture(*, family: str, paper: str = "") -> Callable[[F], F]:
+def architecture(*, family: str, fitted: bool = False, differentiable: bool = True, paper: str = "") -> Callable[[F], F]:
     """Register the function below, `(input shape, classes) -> network`, as an architecture."""
-    return _decorator("architecture", family=family, paper=paper)
+    return _decorator("architecture", family=family, fitted=fitted, differentiable=differentiable, paper=paper)
 
 
-def source(*, family: str, splits: tuple[str, ...], paper: str = "") -> Callable[[F], F]:
+def source(
+    *,
+    family: str,
+    splits: tuple[str, ...],
+    where: Literal["package", "library", "path"] = "library",
+    resizes: bool = False,
+    paper: str = "",
+) -> Callable[[F], F]:
     """Register the function below, `split -> Dataset`, as a data set."""
-    return _decorator("source", family=family, splits=splits, paper=paper)
+    return _decorator("source", family=family, splits=splits, where=where, resizes=resizes, paper=paper)
 
 
 def metric(*, of: Literal["any", "adversarial", "clean"], default: bool = False, needs: tuple[str, ...] = ()) -> Callable[[F], F]:

@@ -5,7 +5,7 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-from advcli.catalog.registry import PlainTraits, Spec
+from advcli.catalog.registry import ArchitectureTraits, Spec
 
 
 @cache
@@ -24,7 +24,7 @@ def names() -> tuple[str, ...]:
 
 def spec(name: str) -> Spec:
     """The entry of one of them."""
-    traits = PlainTraits(family="torchvision", paper="")
+    traits = ArchitectureTraits(family="torchvision", paper="")
     return Spec(
         "architecture",
         name,

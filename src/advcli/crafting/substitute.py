@@ -18,6 +18,7 @@ from advcli.files.header import Header
 from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
 from advcli.networks import architecture, model_file
+from advcli.networks.build import load_weights, starting
 from advcli.networks.classifier import Classifier
 from advcli.networks.memory_format import placed
 from advcli.networks.model_file import ModelFile
@@ -25,6 +26,7 @@ from advcli.numerics.rng import SampleRNG
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
+from advcli.training import scikit_fit
 from advcli.training.loop import Trainer
 from advcli.training.options import TrainingOptions
 from advcli.training.plan import Plan
@@ -47,8 +49,12 @@ def inner(method: Bound, asked: AttackRequest) -> Bound:
 def network_of(method: Bound) -> Bound:
     """The architecture of the stand-in."""
     spec, typed = discovery.spelled("architecture", str(method.parameters["arch"]))
-    if spec.traits.family == "fitted":
-        raise CommandError(f"--arch {spec.name}: has no gradients; a stand-in is a network")
+    if not spec.traits.differentiable:
+        reason = "no gradient leads from its answers to the image, and by gradients new images are made and attacked"
+        raise CommandError(f"--arch {spec.name}: {reason}")
+    epochs = method.spec.option("epochs")
+    if spec.traits.fitted and epochs and method.parameters["epochs"] != epochs.default:
+        raise CommandError(f"{spec.name} has no option --epochs: scikit-learn fits it, no loop trains it")
     return spec.bind(typed)
 
 
@@ -117,7 +123,7 @@ class School:
     """Where the stand-in learns. It knows the model by its answers, which are counted."""
 
     def __init__(self, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, talk: Talk) -> None:
-        self.job, self.seeds, self.parts, self.talk = job, seeds, parts, talk
+        self.network, self.job, self.seeds, self.parts, self.talk = network, job, seeds, parts, talk
         self.tally, self.asked = Tally(1), 0
         self.pupil = fresh(network, seeds, job)
         self.rounds: list[dict[str, Tensor]] = []
@@ -139,10 +145,10 @@ class School:
         """One more round of the training loop, or what it came to before this command was interrupted."""
         number = len(self.rounds)
         if number < len(self.finished):
-            self.pupil.load_state_dict(self.finished[number])
+            load_weights(self.pupil, starting(self.finished[number], "network."), f"round {number + 1}")
         else:
             self.talk.note(f"stand-in: round {number + 1}, {len(x)} images")
-            Trainer(self._plan(x, label, epochs)).fit(None, lambda log: None, SILENT)
+            self._learn(self._plan(x, label, epochs))
         self.pupil.eval().requires_grad_(False)
         self.rounds.append({name: tensor.detach().clone() for name, tensor in self.pupil.state_dict().items()})
         if self.parts and number >= len(self.finished):
@@ -150,6 +156,13 @@ class School:
             self.parts.save(0, number + 1, arrays)
             self.parts.keep_only(number + 1)
         return Victim(self.pupil, Tally(len(x)), torch.arange(len(x)), None)
+
+    def _learn(self, plan: Plan) -> None:
+        """By the training loop, or by scikit-learn, which begins anew on all images of the round."""
+        if scikit_fit.is_fitted(plan):
+            scikit_fit.fit(plan, self.network.spec.name, lambda log: None, SILENT)
+        else:
+            Trainer(plan).fit(None, lambda log: None, SILENT)
 
     def _plan(self, x: Tensor, label: Tensor, epochs: int) -> Plan:
         """What the training loop needs: the images, their labels, and the defaults of `train`."""

@@ -28,7 +28,7 @@ def everything() -> tuple[Array, Array]:
     return (tiles[: len(labels)] // 15).astype(np.float32) / 16, labels
 
 
-@source(family="embedded", splits=("train", "val", "test"), paper="doi:10.24432/C50P49")
+@source(family="embedded", splits=("train", "val", "test"), where="package", paper="doi:10.24432/C50P49")
 def digits(split: str) -> Dataset:
     images, labels = everything()
     test = stratified(labels, TEST, "digits/test")

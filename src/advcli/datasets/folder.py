@@ -83,7 +83,7 @@ class _Files:
         return os.path.join(self.base, *self.found[k])
 
 
-@source(family="files", splits=("train", "val", "test"))
+@source(family="files", splits=("train", "val", "test"), where="path")
 def folder(
     split: str,
     path: str,

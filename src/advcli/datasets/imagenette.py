@@ -23,7 +23,7 @@ def fetch(folder: Path) -> None:
     Imagenette(str(folder), size="320px", download=True)
 
 
-@source(family="photographs", splits=("train", "val", "test"), paper="github.com/fastai/imagenette")
+@source(family="photographs", splits=("train", "val", "test"), resizes=True, paper="github.com/fastai/imagenette")
 def imagenette(split: str, library: Library, image_size: int | None = None, resize: int | None = None) -> Dataset:
     path = library.find("imagenette", PLACES, fetch)
     return class_folder(split, path=str(path), image_size=image_size, resize=resize, called="imagenette", test="val", words=WORDS)

@@ -9,7 +9,7 @@ from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 
 
-@source(family="files", splits=())
+@source(family="files", splits=(), where="path")
 def imageset(split: str, path: str) -> Dataset:
     opened = ImageSet(path)
     own = str(opened.header["split"])

@@ -23,7 +23,7 @@ NAMES = (("images", "labels"), ("x", "y"), ("data", "labels"), ("arr_0", "arr_1"
 SMALL, MOST_PACKED = 1 << 26, 20
 
 
-@source(family="files", splits=("train", "val", "test"))
+@source(family="files", splits=("train", "val", "test"), where="path")
 def npz(split: str, path: str) -> Dataset:
     content, names = sandbox.digest_of(path), _listed(path)
     declared = sum(names.values())

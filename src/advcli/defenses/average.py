@@ -48,7 +48,7 @@ class Averaged(nn.Module):
         return (x + noise).clamp(0, 1)
 
 
-@defense(family="averaging", gradient="exact", random=True, paper="Donoghue, Lines and Pereira")
+@defense(family="averaging", gradient="exact", random=True, votes=True, paper="Donoghue, Lines and Pereira")
 def average(
     model: nn.Module,
     *,

@@ -58,7 +58,7 @@ class DropoutVoting(nn.Module):
             return cast(Tensor, self.model(x, draws))
 
 
-@defense(family="averaging", gradient="surrogate", random=True, filters=False, paper="Wang, Kunin and Pyron")
+@defense(family="averaging", gradient="surrogate", random=True, votes=True, filters=False, paper="Wang, Kunin and Pyron")
 def dropout_vote(
     model: nn.Module,
     *,

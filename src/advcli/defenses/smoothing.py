@@ -42,7 +42,7 @@ class Smoothed(Certified):
             return tally(self.noisy, x, draws, copies)
 
 
-@defense(family="averaging", gradient="surrogate", random=True, filters=False, paper="arXiv:1902.02918")
+@defense(family="averaging", gradient="surrogate", random=True, votes=True, filters=False, paper="arXiv:1902.02918")
 def smoothing(
     model: nn.Module,
     *,

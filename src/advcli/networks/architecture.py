@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.networks.classifier import Dropout
+from advcli.networks.scikit_learn import Fitted
 
 PLANES = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 BRANCH = ("torchvision.ops.stochastic_depth", "StochasticDepth")
@@ -23,6 +24,10 @@ def network(bound: Bound, shape: tuple[int, ...], classes: int) -> nn.Module:
     made = bound(shape, classes)
     if not isinstance(made, nn.Module):
         raise CommandError(f"{bound.spec.name}: returns {type(made).__name__}; an architecture returns a torch.nn.Module")
+    if isinstance(made, Fitted) != bound.spec.traits.fitted:
+        raise CommandError(
+            f"{bound.spec.name}: returns {type(made).__name__}, and its decorator says fitted={bound.spec.traits.fitted}"
+        )
     if any(is_lazy(one) for one in (*made.parameters(), *made.buffers())):
         modes = {module: module.training for module in made.modules()}
         with torch.no_grad():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli.errors import InputError
+from advcli.errors import AdvcliError, InputError
 from advcli.numerics.arrays import Array
 
 Arrays = dict[str, Array]
@@ -29,7 +29,10 @@ class Fitted(nn.Module):
 
     def fit(self, x: Array, label: Array, seed: int) -> None:
         """Let scikit-learn learn (N, D) images."""
-        found = self._fit(x, label, seed)
+        try:
+            found = self._fit(x, label, seed)
+        except ValueError as error:  # images of one class, say
+            raise AdvcliError(f"scikit-learn cannot fit these {len(x)} images: {' '.join(str(error).split())[:200]}") from None
         self.adopt({name: torch.from_numpy(np.ascontiguousarray(found[name])) for name in self.kinds}, "the fit")
 
     def adopt(self, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -61,8 +64,12 @@ def linear_check(size: int, classes: int) -> Check:
     return lambda found: found["weight"].shape == (classes, size) and found["bias"].shape == (classes,)
 
 
-def linear_arrays(weight: Array, bias: Array) -> Arrays:
-    """One row for each class; scikit-learn keeps a single one for two classes, which is the second's."""
+def linear_arrays(weight: Array, bias: Array, present: Array, classes: int) -> Arrays:
+    """One row for each class; scikit-learn keeps a single one for two classes, which is the second's, and none for a class
+    without images: that one never wins.
+    """
     if len(weight) == 1:
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
+    rows, level = np.zeros((classes, weight.shape[1])), np.full(classes, (bias + np.minimum(weight, 0).sum(1)).min() - 1)
+    rows[present], level[present] = weight, bias
+    return {"weight": rows.astype(np.float32), "bias": level.astype(np.float32)}

@@ -25,11 +25,12 @@ KINDS = {
 LEAF = -1
 
 
-def arrays_of(estimators: Sequence[Any]) -> Arrays:
-    """The nodes of fitted trees, one tree after the other."""
+def arrays_of(estimators: Sequence[Any], present: Array, classes: int) -> Arrays:
+    """The nodes of fitted trees, one tree after the other; a class without images has no share."""
     trees = [one.tree_ for one in estimators]
     starts = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
-    share = np.concatenate([tree.value[:, 0, :] for tree in trees])
+    share = np.zeros((sum(tree.node_count for tree in trees), classes))
+    share[:, present] = np.concatenate([tree.value[:, 0, :] for tree in trees])
     return {
         "feature": np.concatenate([np.maximum(tree.feature, 0) for tree in trees]).astype(np.int64),
         "threshold": rounded_down(np.concatenate([tree.threshold for tree in trees])),

@@ -36,6 +36,8 @@ def filters(text: str | None) -> list[Bound]:
     if text is None:
         return []
     spec, typed = discovery.spelled("defense", text)
-    if spec.traits.family != "filter":
-        raise CommandError(f"--preprocess {spec.name}: is no filter of pictures")
+    if not spec.traits.precedes:
+        raise CommandError(
+            f"--preprocess {spec.name}: is no filter before a model; put it around a trained one with: advcli defend"
+        )
     return [spec.bind(typed)]

@@ -39,7 +39,7 @@ from advcli.workspace import inputs, outputs
 def train(asked: TrainRequest, own: dict[str, object], talk: Talk = SILENT) -> Path | Estimate:
     """Train a classifier."""
     objective, network = split_options(asked.recipe, asked.arch, own)
-    if network.spec.traits.family == "fitted":
+    if network.spec.traits.fitted:
         refuse_loop_options(asked)
     asked.refuse_idle(objective.spec)
     if objective.spec.has("teacher") and not asked.teacher:

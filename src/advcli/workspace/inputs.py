@@ -42,7 +42,7 @@ def open_data(
     if chosen.resize and (chosen.image_size or 0) > chosen.resize:
         raise CommandError(f"--image-size {chosen.image_size}: cannot be cut out of pictures of --resize {chosen.resize}")
     wanted, sizes = tail or split or "", {"image_size": chosen.image_size, "resize": chosen.resize}
-    if name in known_sets():
+    if name in known_sets() or is_own(name):
         found = _known(name, wanted or "train", sizes, library(chosen.data_dir, download=chosen.download))
     elif Path(name).is_dir():
         found = folder(wanted or "train", path=name, image_size=chosen.image_size, resize=chosen.resize)
@@ -65,18 +65,26 @@ def open_data(
 
 def known_sets() -> list[str]:
     """Data sets that have a name."""
-    return [one.name for one in discovery.specs("source") if one.traits.family != "files"]
+    return [one.name for one in discovery.specs("source") if one.traits.where != "path"]
+
+
+def is_own(name: str) -> bool:
+    """Whether a data set is one of the user's own, module:function."""
+    return ":" in name and not Path(name).exists() and name.partition(":")[0] not in known_sets()
 
 
 def _known(name: str, split: str, sizes: dict[str, int | None], where: Library) -> Dataset:
+    """A data set by its name; one of the user's own is called by its name in every file, whatever it calls itself."""
     spec = discovery.spec("source", name)
-    if spec.traits.family == "embedded":
+    if spec.traits.where == "path":
+        raise CommandError(f"{name}: reads what lies at a path; a data set that is named is where='package' or 'library'")
+    if spec.traits.where == "package":
         found: Dataset = spec.load()(split)
-    elif any(sizes.values()) and spec.traits.family == "photographs":
+    elif any(sizes.values()) and spec.traits.resizes:
         found = spec.load()(split, where, **sizes)
     else:
         found = spec.load()(split, where)
-    return found
+    return replace(found, origin={**found.origin, "name": name}) if ":" in name else found
 
 
 def data_of(
@@ -97,7 +105,10 @@ def data_of(
         if origin is None:
             raise InputError(f"{model.path}: this model names no data set; give --data")
         name = str(origin["name"])
-        found = find_folder(origin["digest"]) if name == "folder" else name if name in known_sets() else None
+        if ":" in name:
+            discovery.from_file("source", name)  # refuses code that the user has not named
+        known = name in known_sets() or ":" in name
+        found = find_folder(origin["digest"]) if name == "folder" else name if known else None
         if found is None:
             raise InputError(f"{model.path}: the {name} that it was trained on is not found here; give --data")
         text = found
