@@ -64,6 +64,13 @@ def _draws(row: Row) -> str:
     return f"{spread.draws}: {spread.min:.1%} to {spread.max:.1%}" if spread else ""
 
 
+def _count(row: Row) -> str:
+    """k/n; n alone of what is no rate; rows and their images where an image has several rows."""
+    if "rows" in row.about:
+        return f"{row.about['hits']}/{row.about['rows']} ({row.n} images)"
+    return f"{row.k}/{row.n}" if row.k is not None else str(row.n)
+
+
 def _line(row: Row) -> Line:
     return {
         "model": row.model,
@@ -71,7 +78,7 @@ def _line(row: Row) -> Line:
         "eps": _eps(row),
         "metric": _metric(row),
         "value": _value(row),
-        "k/n": f"{row.k}/{row.n}" if row.k is not None else str(row.n),
+        "k/n": _count(row),
         "95 % interval": _interval(row),
         "draws": _draws(row),
         "threat model": threat(row.threat),
@@ -115,7 +122,7 @@ def _confusion(rows: Sequence[Row]) -> str:
     lines: dict[str, Line] = {}
     for row in rows:
         label, prediction = row.about["label"], row.about["prediction"]
-        lines.setdefault(label, {"label": label})[prediction] = str(row.k)
+        lines.setdefault(label, {"label": label})[prediction] = str(row.about.get("hits", row.k))
     one, eps = rows[0], f", eps {_eps(rows[0])}" if _eps(rows[0]) else ""
     return f"{one.model} on {one.set}{eps}: labels down, predictions across\n{table(list(lines.values()))}"
 
@@ -128,7 +135,7 @@ def _transfer(rows: Sequence[Row], width: int | None) -> str:
     targets = list(dict.fromkeys(row.model for row in rows))
     short = _shortened(targets)
     room = width or 10**6
-    flat = _matrix(sources, targets, short, "{value} {k}/{n} ({interval})".format, "  ")
+    flat = _matrix(sources, targets, short, "{value} {count} ({interval})".format, "  ")
     if widest(table(flat)) <= room:
         bodies = [table(flat)]
     else:
@@ -145,7 +152,7 @@ def _transfer(rows: Sequence[Row], width: int | None) -> str:
 
 
 def _tall(sources: Sequence[list[list[Row]]], targets: Sequence[str], short: dict[str, str]) -> str:
-    return table(_matrix(sources, targets, short, "{value}\n{k}/{n}\n{interval}".format, "\n"))
+    return table(_matrix(sources, targets, short, "{value}\n{count}\n{interval}".format, "\n"))
 
 
 def _sources(rows: Sequence[Row]) -> list[list[list[Row]]]:
@@ -190,7 +197,7 @@ def _own(row: Row) -> bool:
 def _cell(row: Row, form: Callable[..., str]) -> str:
     if row.undefined:
         return "n=0"
-    return form(value=f"{'*' * _own(row)}{row.value:.1%}", k=row.k, n=row.n, interval=_short_interval(row))
+    return form(value=f"{'*' * _own(row)}{row.value:.1%}", count=_count(row), interval=_short_interval(row))
 
 
 def _shortened(names: Sequence[str]) -> dict[str, str]:

@@ -10,6 +10,8 @@ from advcli.errors import CommandError
 from advcli.numerics.arrays import Array
 from advcli.numerics.intervals import exact_interval
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
@@ -54,79 +56,6 @@ class Noise:
         return self.count(self.rows, purpose, copies)
 
 
-@dataclass(frozen=True, slots=True)
-class Distances:
-    """How far each row is from its original."""
-
-    linf: Array
-    l2: Array
-
-    def __getitem__(self, mask: Array) -> "Distances":
-        return Distances(self.linf[mask], self.l2[mask])
-
-
-ROWS = (np.ndarray, Decisions, Noise, Distances)  # what has an entry for each row
-V = TypeVar("V", bound="Verdicts")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdicts:
-    """Decisions on the rows of one set at one budget."""
-
-    classes: tuple[str, ...]
-    labels: Array
-    said: Decisions
-    asked_noise: Noise | None = None  # there if a metric needs "noise"
-    generated: bool = False  # made out of nothing: a picture has no class to lose, and whatever is its target can be reached
-
-    def __getitem__(self: V, mask: Array) -> V:
-        found: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
-        rows: dict[str, Any] = {name: value[mask] for name, value in found.items() if isinstance(value, ROWS)}
-        return replace(self, **rows)
-
-    def known(self: V) -> V:
-        """The rows that have a label."""
-        return self[self.labels >= 0]
-
-    @property
-    def predictions(self) -> Array:
-        return self.said.predictions
-
-    @property
-    def noise(self) -> Noise:
-        """Decisions on noisy copies, of a metric that needs "noise"."""
-        return needed(self.asked_noise, "noise")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttackedVerdicts(Verdicts):
-    """Decisions on the rows of an adversarial set, and what is known of their originals."""
-
-    before: Decisions  # on the originals, by the same model
-    original: Array  # which of the originals a row was made of
-    targets: Array
-    attacked: Array  # whether the attack worked on the row: its victim had the original right
-    asked_victim: Array | None = None  # there if a metric needs "victim"
-    recomputed: bool = False  # whether the victim was asked again, or its stored predictions taken
-    asked_distance: Distances | None = None  # there if a metric needs "distance"
-
-    @property
-    def clean(self) -> Array:
-        """Decisions on the originals."""
-        return self.before.predictions
-
-    @property
-    def victim(self) -> Array:
-        """What the attacked model says of the same images, of a metric that needs "victim"."""
-        return needed(self.asked_victim, "victim")
-
-    @property
-    def distance(self) -> Distances:
-        """How far the rows are from their originals, of a metric that needs "distance"."""
-        return needed(self.asked_distance, "distance")
-
-
 def needed(found: T | None, need: str) -> T:
     """What a metric asked for; one that did not is told how."""
     if found is None:
@@ -168,6 +97,113 @@ def rate(metric: str, k: int, n: int, **about: Any) -> Figure:
     """k of n with its interval; 0 of 0 is 0, and marked."""
     low, high = exact_interval(k, n)
     return Figure(metric, k / n if n else 0.0, n, k, low, high, about if n else {**about, "undefined": True})
+
+
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """How far each row is from its original."""
+
+    linf: Array
+    l2: Array
+
+    def __getitem__(self, mask: Array) -> "Distances":
+        return Distances(self.linf[mask], self.l2[mask])
+
+
+ROWS = (np.ndarray, Decisions, Noise, Distances)  # what has an entry for each row
+V = TypeVar("V", bound="Verdicts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """Decisions on the rows of one set at one budget."""
+
+    classes: tuple[str, ...]
+    labels: Array
+    said: Decisions
+    image: Array | None = None  # which image of the source a row was made of; None: each row is an image of its own
+    asked_noise: Noise | None = None  # there if a metric needs "noise"
+    generated: bool = False  # made out of nothing: a picture has no class to lose, and whatever is its target can be reached
+
+    def __getitem__(self: V, mask: Array) -> V:
+        found: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        rows: dict[str, Any] = {name: value[mask] for name, value in found.items() if isinstance(value, ROWS)}
+        return replace(self, **rows)
+
+    def known(self: V) -> V:
+        """The rows that have a label."""
+        return self[self.labels >= 0]
+
+    @property
+    def predictions(self) -> Array:
+        return self.said.predictions
+
+    @property
+    def images(self) -> int:
+        """How many images the rows were made of: what a figure has learned from, however many rows there are."""
+        return len(self.labels) if self.image is None else len(np.unique(self.image))
+
+    def share(self, metric: str, hits: Array, among: Array | None = None, **about: Any) -> Figure:
+        """The share of the rows `among` for which `hits` holds; n and the interval count images.
+
+        Several rows of one image are no independent trials. Their interval is that of so many images as would vary as
+        much if all rows of an image agreed (Kish's effective number), which is the widest case.
+        """
+        kept = self if among is None else self[among]
+        hits = hits if among is None else hits[among]
+        k, n = int(hits.sum()), len(hits)
+        if kept.images == n:
+            return rate(metric, k, n, **about)
+        _, sizes = np.unique(needed(kept.image, "image"), return_counts=True)
+        alike = n**2 / float((sizes**2).sum())
+        low, high = exact_interval(alike * k / n, alike)
+        return Figure(metric, k / n, kept.images, None, low, high, {**about, "rows": n, "hits": k})
+
+    def throughout(self, metric: str, holds: Array, **about: Any) -> Figure:
+        """The share of images for which something holds in all of their rows."""
+        return rate(metric, int(self.in_all_rows(holds).sum()), self.images, **about)
+
+    def in_all_rows(self, holds: Array) -> Array:
+        """(images,) whether something holds in all rows of an image."""
+        if self.image is None:
+            return holds
+        numbers, place = np.unique(self.image, return_inverse=True)
+        found = np.ones(len(numbers), bool)
+        np.logical_and.at(found, place, holds)
+        return found
+
+    @property
+    def noise(self) -> Noise:
+        """Decisions on noisy copies, of a metric that needs "noise"."""
+        return needed(self.asked_noise, "noise")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackedVerdicts(Verdicts):
+    """Decisions on the rows of an adversarial set, and what is known of their originals."""
+
+    before: Decisions  # on the originals, by the same model
+    original: Array  # which of the originals a row was made of
+    targets: Array
+    attacked: Array  # whether the attack worked on the row: its victim had the original right
+    asked_victim: Array | None = None  # there if a metric needs "victim"
+    recomputed: bool = False  # whether the victim was asked again, or its stored predictions taken
+    asked_distance: Distances | None = None  # there if a metric needs "distance"
+
+    @property
+    def clean(self) -> Array:
+        """Decisions on the originals."""
+        return self.before.predictions
+
+    @property
+    def victim(self) -> Array:
+        """What the attacked model says of the same images, of a metric that needs "victim"."""
+        return needed(self.asked_victim, "victim")
+
+    @property
+    def distance(self) -> Distances:
+        """How far the rows are from their originals, of a metric that needs "distance"."""
+        return needed(self.asked_distance, "distance")
 
 
 Figures = Iterator[Figure]

@@ -68,7 +68,7 @@ class Judge:
         found = self.decide(subject.pictures, subject.ids, labels, turn)
         opened = subject.file
         if opened is None or "original" not in opened:
-            return Verdicts(classes=self.file.classes, labels=labels, said=found)
+            return Verdicts(classes=self.file.classes, labels=labels, said=found, image=subject.ids)
         number, first, place = np.unique(opened.column("original"), return_index=True, return_inverse=True)
         before = self.decide(lambda a, b: subject.originals(number[a:b]), subject.ids[first], labels[first], turn)
         victim, recomputed = facts.victim(subject) if "victim" in needs else (None, False)
@@ -76,6 +76,7 @@ class Judge:
             classes=self.file.classes,
             labels=labels,
             said=found,
+            image=subject.ids,
             generated=from_nothing(subject.header),
             before=before[place],
             original=opened.column("original"),

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from advcli.errors import InputError
+from advcli.evaluation import distinct
 from advcli.files.header import Header
 from advcli.files.imageset_reader import ImageSet
 from advcli.images.dataset import Dataset
@@ -69,6 +70,14 @@ class Subject:
 
 
 def from_data(data: Dataset) -> Subject:
+    """A data set as one of clean images."""
+    if data.kind in ("adversarial", "filtered"):
+        raise InputError(f"{data.name}: holds {data.kind} images; give it as a file, without --data")
+    if pair := distinct.twice(data.index):
+        raise InputError(
+            f"{data.name}: image {pair[1]} is image {pair[0]} once more (index {data.index[pair[0]]}); "
+            "a figure would count it twice"
+        )
     header = {"kind": "clean", "classes": list(data.classes), "split": data.split, "epsilon": None, "data": data.origin}
     return Subject(
         name=f"{data.name}:{data.split}",
@@ -98,6 +107,8 @@ def from_file(opened: ImageSet, name: str) -> Subject:
         raise InputError(f"{name}: holds perturbations; {what}")
     if not len(opened):
         raise InputError(f"{name}: holds no rows; there is nothing to measure")
+    if fault := next(distinct.faults(opened), None):
+        raise InputError(f"{name}: {fault}")
     if opened.kind == "adversarial" and opened.header["norm"] not in FREE and opened.header["epsilon"]:
         refuse_too_far(opened)
     count = len(opened)

@@ -14,11 +14,11 @@ from advcli.evaluation.decisions import Figure, Figures, Verdicts
 @metric(of="any")
 def confidence(verdicts: Verdicts) -> Figures:
     known = verdicts[((verdicts.labels >= 0) | verdicts.generated) & (verdicts.predictions >= 0)]
-    count = len(known.labels)
+    count, images = len(known.labels), known.images
     sure = known.said.confidence.astype(np.float64)
     right = float((known.predictions == known.labels).mean()) if count else 0.0
-    yield Figure("confidence", float(sure.mean()) if count else 0.0, count)
+    yield Figure("confidence", float(sure.mean()) if count else 0.0, images)
     for name, share in {"min": 0.0, "quartile-1": 0.25, "median": 0.5, "quartile-3": 0.75, "max": 1.0}.items():
-        yield Figure(f"confidence-{name}", float(np.quantile(sure, share)) if count else 0.0, count)
+        yield Figure(f"confidence-{name}", float(np.quantile(sure, share)) if count else 0.0, images)
     if not verdicts.generated:
-        yield Figure("overconfidence", float(sure.mean()) - right if count else 0.0, count)
+        yield Figure("overconfidence", float(sure.mean()) - right if count else 0.0, images)

@@ -1,14 +1,13 @@
 """How often each class was taken for each other: the confusion matrix, as shares of the class."""
 
 from advcli.catalog.registry import metric
-from advcli.evaluation.decisions import Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figures, Verdicts
 
 
 @metric(of="any")
 def confusion(verdicts: Verdicts) -> Figures:
     known, first = verdicts.known(), 0 if verdicts.said.score is None else -1
     for number, name in enumerate(verdicts.classes):
-        rows = known.predictions[known.labels == number]
         for other in range(first, len(verdicts.classes)):
             said = verdicts.classes[other] if other >= 0 else "rejected"
-            yield rate("confusion", int((rows == other).sum()), len(rows), label=name, prediction=said)
+            yield known.share("confusion", known.predictions == other, known.labels == number, label=name, prediction=said)

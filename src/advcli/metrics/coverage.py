@@ -5,14 +5,13 @@ coverage = accepted / n, accuracy-accepted = right / accepted, undetected = wron
 """
 
 from advcli.catalog.registry import metric
-from advcli.evaluation.decisions import Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figures, Verdicts
 
 
 @metric(of="any", needs=("score",), default=True)
 def coverage(verdicts: Verdicts) -> Figures:
     known = verdicts.known()
     accepted, right = known.predictions >= 0, known.predictions == known.labels
-    count = int(accepted.sum())
-    yield rate("coverage", count, len(accepted))
-    yield rate("accuracy-accepted", int(right.sum()), count)
-    yield rate("undetected", int((accepted & ~right).sum()), len(accepted))
+    yield known.share("coverage", accepted)
+    yield known.share("accuracy-accepted", right, accepted)
+    yield known.share("undetected", accepted & ~right)

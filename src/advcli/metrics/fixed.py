@@ -5,7 +5,7 @@ victim says is stored in the set; where the victim is among the models, it is as
 """
 
 from advcli.catalog.registry import metric
-from advcli.evaluation.decisions import AttackedVerdicts, Figures, rate
+from advcli.evaluation.decisions import AttackedVerdicts, Figures
 
 
 @metric(of="adversarial", needs=("victim",))
@@ -13,4 +13,4 @@ def fixed(verdicts: AttackedVerdicts) -> Figures:
     known = verdicts.known()
     wrong = known.victim != known.labels
     right = known.predictions == known.labels
-    yield rate("fixed", int((wrong & right).sum()), int(wrong.sum()), victim="recomputed" if known.recomputed else "stored")
+    yield known.share("fixed", right, wrong, victim="recomputed" if known.recomputed else "stored")

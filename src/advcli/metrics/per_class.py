@@ -8,7 +8,7 @@ from typing import Annotated
 from advcli.catalog.params import Param
 from advcli.catalog.registry import metric
 from advcli.errors import CommandError
-from advcli.evaluation.decisions import Figure, Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figure, Figures, Verdicts
 
 
 @metric(of="any")
@@ -25,17 +25,18 @@ def per_class(
             said, true = known.predictions == number, known.labels == number
             hits = int((said & true).sum())
             found += [
-                rate("precision", hits, int(said.sum()), **{"class": name}),
-                rate("recall", hits, int(true.sum()), **{"class": name}),
-                _f1(hits, int(said.sum()), int(true.sum()), name),
+                known.share("precision", true, said, **{"class": name}),
+                known.share("recall", said, true, **{"class": name}),
+                _f1(hits, int(said.sum()), known[true], name),
             ]
     yield from found
     if positive is None:
         for metric_ in ("precision", "recall", "f1"):
             values = [one.value for one in found if one.metric == metric_]
-            yield Figure(metric_, sum(values) / len(values), len(known.labels), about={"class": "mean"})
+            yield Figure(metric_, sum(values) / len(values), known.images, about={"class": "mean"})
 
 
-def _f1(hits: int, said: int, true: int, name: str) -> Figure:
-    about = {"class": name} if said + true else {"class": name, "undefined": True}
-    return Figure("f1", 2 * hits / (said + true) if said + true else 0.0, true, about=about)
+def _f1(hits: int, said: int, true: Verdicts, name: str) -> Figure:
+    both = said + len(true.labels)
+    about = {"class": name} if both else {"class": name, "undefined": True}
+    return Figure("f1", 2 * hits / both if both else 0.0, true.images, about=about)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from advcli.catalog.registry import metric
-from advcli.evaluation.decisions import AttackedVerdicts, Figure, Figures, rate
+from advcli.evaluation.decisions import AttackedVerdicts, Figure, Figures
 from advcli.numerics.arrays import Array
 from advcli.numerics.intervals import CONFIDENCE, edge
 
@@ -27,21 +27,21 @@ def roc(verdicts: AttackedVerdicts) -> Figures:
     clean = np.sort(before.beyond[first])
     reached = np.where(known.targets < 0, said.answers != known.labels, said.answers == known.targets)
     for name, rows in {"successful": attacked & reached & (before.answers == known.labels), "all": attacked}.items():
-        found = said.beyond[rows]
-        yield _area(found, clean, name)
+        found, kept = said.beyond[rows], known[rows]
+        yield _area(found, clean, kept.images, name)
         for metric_, one_in in FALSE_ALARMS.items():
             bar = clean[len(clean) - 1 - len(clean) // one_in] if len(clean) else np.inf
-            yield rate(metric_, int((found > bar).sum()), len(found), positives=name, negatives=len(clean))
+            yield kept.share(metric_, found > bar, positives=name, negatives=len(clean))
 
 
-def _area(positive: Array, negative: Array, name: str) -> Figure:
-    """The area under the curve; `negative` is sorted."""
+def _area(positive: Array, negative: Array, images: int, name: str) -> Figure:
+    """The area under the curve; `negative` is sorted, and the positives are of so many images."""
     m, n, about = len(positive), len(negative), {"positives": name, "negatives": len(negative)}
     if not m or not n:
         return Figure("auc", 0.0, m, None, 0.0, 1.0, {**about, "undefined": True})
     below, upto = np.searchsorted(negative, positive, "left"), np.searchsorted(negative, positive, "right")
     area = float(below.sum() + upto.sum()) / (2 * m * n)
-    return Figure("auc", area, m, None, *area_interval(area, m, n), about)
+    return Figure("auc", area, images, None, *area_interval(area, images, n), about)
 
 
 def area_interval(area: float, m: int, n: int) -> tuple[float, float]:

@@ -1,7 +1,9 @@
 """The share of initially correct images that an attack turned: to any other class, or to its target.
 
 An image whose target is its own class has nothing to win and is left out; a rejected one (-1) does not count as won.
-Of pictures that were made out of nothing, the share that is taken for its target.
+Of pictures that were made out of nothing, the share that is taken for its target. Where every image was attacked towards
+several targets, `success` is the share of all image and target pairs, and `success-any` that of the images which at least
+one target turned.
 """
 
 from advcli.catalog.registry import metric
@@ -11,10 +13,13 @@ from advcli.evaluation.decisions import AttackedVerdicts, Figures, rate
 @metric(of="adversarial", default=True)
 def success(verdicts: AttackedVerdicts) -> Figures:
     if verdicts.generated:
-        yield rate("success", int((verdicts.predictions == verdicts.targets).sum()), len(verdicts.targets))
+        yield verdicts.share("success", verdicts.predictions == verdicts.targets)
         return
     known = verdicts.known()
     right = (known.clean == known.labels) & (known.targets != known.labels)
     turned = (known.predictions != known.labels) & (known.predictions >= 0)
     won = right & ((known.targets < 0) & turned | (known.targets >= 0) & (known.predictions == known.targets))
-    yield rate("success", int(won.sum()), int(right.sum()))
+    yield known.share("success", won, right)
+    if known.images < len(known.labels):
+        held = known[right].in_all_rows(~won[right])
+        yield rate("success-any", int((~held).sum()), len(held))

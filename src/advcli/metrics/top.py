@@ -1,11 +1,14 @@
-"""The share of images whose label is among the k highest scores; a rejected image has none."""
+"""The share of images whose label is among the k highest scores; a rejected image has none.
+
+Of an image that was attacked several times, in all of its rows.
+"""
 
 from typing import Annotated
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import metric
 from advcli.errors import CommandError
-from advcli.evaluation.decisions import Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figures, Verdicts
 
 
 @metric(of="any")
@@ -15,4 +18,4 @@ def top(verdicts: Verdicts, *, top: Annotated[str, Param("Which k.", form="K,K,.
         if not text.strip().isdecimal() or int(text) < 1:
             raise CommandError(f"--top: {top!r} is no list such as 1,5")
         among = (known.said.rank < int(text)) & (known.predictions >= 0)
-        yield rate(f"top-{int(text)}", int(among.sum()), len(known.labels))
+        yield known.throughout(f"top-{int(text)}", among)

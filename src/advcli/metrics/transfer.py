@@ -5,7 +5,7 @@ whatever class the attack was after. `linf` and `l2` are the mean distances that
 """
 
 from advcli.catalog.registry import metric
-from advcli.evaluation.decisions import AttackedVerdicts, Figures, rate
+from advcli.evaluation.decisions import AttackedVerdicts, Figures
 
 
 @metric(of="adversarial", needs=("distance",))
@@ -15,4 +15,4 @@ def transfer(verdicts: AttackedVerdicts) -> Figures:
     wrong = (known.predictions != known.labels) & (known.predictions >= 0)
     went = {name: float(size[known.attacked].mean()) if known.attacked.any() else 0.0
             for name, size in (("linf", known.distance.linf), ("l2", known.distance.l2))}  # fmt: skip
-    yield rate("transfer", int((right & wrong).sum()), int(right.sum()), **went)
+    yield known.share("transfer", wrong, right, **went)

@@ -11,8 +11,11 @@ CONFIDENCE = 0.95
 HALVINGS = 60
 
 
-def exact_interval(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """(low, high) that hold the true rate with at least this confidence, for k of n; (0, 1) where n is 0."""
+def exact_interval(k: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """(low, high) that hold the true rate with at least this confidence, for k of n; (0, 1) where n is 0.
+
+    Neither has to be whole: where rows depend on each other, n is how many independent ones would say as much.
+    """
     if n == 0:
         return 0.0, 1.0
     tail = (1 - confidence) / 2

@@ -10,6 +10,7 @@ import torch
 from advcli.catalog import discovery
 from advcli.catalog.requests import VerifyRequest
 from advcli.errors import Damaged, InputError
+from advcli.evaluation import distinct
 from advcli.files.header import from_nothing
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.imageset_schema import DERIVED
@@ -80,6 +81,9 @@ def _images(opened: ImageSet, finding: Finding, asked: VerifyRequest, talk: Talk
     for start in range(0, len(opened), BATCH):
         opened.rows("images", start, start + BATCH)  # refuses what is out of range
     finding.checked.append("range")
+    if opened.kind != "universal":
+        finding.wrong += distinct.faults(opened)
+        finding.checked.append("every row once")
     if opened.kind == "perturbation":
         _derived(opened, finding, talk)
     if opened.kind == "universal":
