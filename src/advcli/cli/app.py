@@ -14,8 +14,9 @@ import typer
 from advcli.catalog import discovery
 from advcli.catalog.params import Option, Param
 from advcli.catalog.requests import REQUESTS
-from advcli.cli import methods, options, render, report
+from advcli.cli import methods, options, output, render, report
 from advcli.cli.help import Command, Group
+from advcli.cli.output import cut
 from advcli.errors import AdvcliError, CommandError
 from advcli.runtime import allocator, interrupts
 from advcli.runtime.version import __version__
@@ -30,17 +31,18 @@ SHARED = tuple((one, "Output") for one in (JSON, QUIET, DEBUG))
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code, and never a traceback unless --debug asks for it."""
     args = list(sys.argv[1:] if argv is None else argv)
+    output.occupy_closed_streams()
     try:
         with interrupts.listening():
             return program(args)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader has enough; nothing may be flushed to it any more
+        output.forget_stdout()  # the reader has enough
         return 0
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         if "--debug" in args:
-            traceback.print_exception(error)
+            output.say("".join(traceback.format_exception(error)).rstrip())
         message, code = explained(error)
-        print("\n".join(f"advcli: {line}" for line in message.splitlines()[:3]), file=sys.stderr)
+        output.complain(message)
         return code
 
 
@@ -57,9 +59,12 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and short):
         return "out of memory; where there is a --batch-size, a smaller one needs less", 4
     if isinstance(error, OSError):
-        return f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", 4
-    first = (str(error).splitlines() or [""])[0][:200]
-    return f"{type(error).__name__}: {first}\na fault in advcli or in a method of your own; --debug shows where", 4
+        if error.filename is None:
+            output.forget_stdout()  # what could not be written is not tried again when the program ends
+        return f"{error.filename or 'stdout'}: {(error.strerror or str(error)).lower()}", 4
+    first = (str(error).splitlines() or [""])[0]
+    advice = "please report it, unless a method of your own raised it; --debug shows the traceback"
+    return f"internal error: {type(error).__name__}: {cut(first, 200)}\n{advice}", 4
 
 
 def _usage(error: Any) -> str:
@@ -164,6 +169,7 @@ def _command(verb: str, args: Sequence[str], answer: list[int], failures: list[B
 
     def run(**typed: Any) -> None:
         try:
+            options.refuse_repeated(known, args)
             answer.append(execute(verb, options.read_all(known, typed)))
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # Typer would turn some of these into exit codes of its own
             failures.append(error)
@@ -182,7 +188,7 @@ def execute(verb: str, given: dict[str, Any]) -> int:
     if verb in ("show", "verify") and not given.get("files"):
         raise CommandError(f"name the files to {verb}: advcli {verb} FILE ...")
     result = call(verb, given, talk)
-    print(_document(result) if as_json else _text(verb, result), flush=True)
+    output.result(_document(result) if as_json else _text(verb, result))
     return 0 if getattr(result, "passed", True) else 1
 
 
@@ -191,7 +197,7 @@ def _document(result: Any) -> str:
         found: Any = [one.document() if hasattr(one, "document") else {"path": str(one)} for one in result]
     else:
         found = result.document() if hasattr(result, "document") else {"path": str(result)}
-    return json.dumps(found, ensure_ascii=False)
+    return json.dumps(found)
 
 
 def _text(verb: str, result: Any) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from advcli.catalog import discovery
 from advcli.catalog.requests import REQUESTS
+from advcli.cli.output import result
 from advcli.cli.text_tables import table
 
 LISTS = {
@@ -27,9 +28,9 @@ LISTS = {
 def methods(json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
     """Print every method, by kind."""
     if json:
-        print(document())
+        result(document())
     else:
-        print("\n\n".join(f"{title}\n{_table(role)}" for title, role in LISTS.items()))
+        result("\n\n".join(f"{title}\n{_table(role)}" for title, role in LISTS.items()))
 
 
 def entry(role: str, name: str) -> dict[str, Any]:

@@ -102,9 +102,35 @@ def completer(one: Option) -> Callable[[str], list[str]] | None:
     return complete
 
 
+def refuse_repeated(options: Sequence[tuple[Option, str]], args: Sequence[str]) -> None:
+    """An option that takes one value and is given twice is an error: which of the two was meant?"""
+    known = {flag: one for one, _ in options for flag in _flags(one)}
+    seen, words = set[str](), iter(args)
+    for word in words:
+        if word == "--":
+            return
+        flag, equals, _ = word.partition("=")
+        one = known.get(flag) or known.get(word[:2] if not word.startswith("--") else "")
+        if one is None:
+            continue
+        if one.name in seen and not one.many:
+            raise CommandError(f"{one.flag} is given twice; give it once")
+        seen.add(one.name)
+        if one.type is not bool and not equals and word in known:
+            next(words, None)  # its value, whatever it looks like
+
+
+def _flags(one: Option) -> list[str]:
+    """All the ways to write an option's name."""
+    more = [one.param.short] if one.param.short else []
+    return [one.flag, *more] + ([one.flag.replace("--", "--no-", 1)] if one.type is bool else [])
+
+
 def described(one: Option) -> str:
     """The help of an option: what it does, its range, its default."""
-    shown = "" if one.default in (None, "", ()) or one.type is bool else f"default: {one.param.shown or one.default}"
+    default = ", ".join(map(str, one.default)) if one.many else one.default
+    told = one.default in (None, "", ()) or one.type is bool or "[default:" in one.param.help
+    shown = "" if told else f"default: {one.param.shown or default}"
     if one.type is bool and one.default:
         shown = f"default: {one.flag}"
     limits = one.range if one.param.high is not None else ""

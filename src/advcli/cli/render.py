@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from advcli.cli.output import say, visible
 from advcli.cli.text_tables import fitted, table
 from advcli.runtime.reporter import Talk, unheard
 
@@ -23,10 +24,10 @@ class Console(Talk):
 
     def note(self, text: str) -> None:
         if not self.quiet:
-            print(text, file=sys.stderr)
+            say(text)
 
     def warn(self, text: str) -> None:
-        print(f"warning: {text}", file=sys.stderr)
+        say(f"warning: {text}")
 
     @contextmanager
     def progress(self, what: str, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
@@ -49,7 +50,7 @@ class Console(Talk):
                 rate = state["done"] / (now - state["begin"])
                 left = (total - state["done"]) / rate if rate else math.inf
                 done = f"{state['done']} of {total} {unit}, {rate:,.0f}/s"
-                print(f"{what}: {done}, {left:.0f} s left {word}".rstrip(), file=sys.stderr)
+                say(f"{what}: {done}, {left:.0f} s left {word}".rstrip())
                 state["last"] = now
 
         return tick
@@ -62,7 +63,7 @@ class Console(Talk):
         columns = ("{task.description}", BarColumn(), TextColumn("{task.completed}/{task.total} " + unit),
                    TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[word]}"))  # fmt: skip
         with Progress(*columns, console=Terminal(stderr=True), transient=True) as bar:
-            task, begin = bar.add_task(what, total=total, word="", rate=""), time.monotonic()
+            task, begin = bar.add_task(visible(what), total=total, word="", rate=""), time.monotonic()
 
             def tick(done: int, word: str = "") -> None:
                 finished = bar.tasks[0].completed + done

@@ -17,6 +17,8 @@ MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": lis
 VICTIM: Fields = {"digest": str, "weights": str, "defenses": list, "static": bool}
 OPTIONS: Fields = {"early_stop": bool, "restarts": int, "label": str, "quantize": bool, "seed": int}
 FOUND: Fields = {"threshold": float, "unit": float, "n": int, "rejected": int}
+LONGEST_NAME = 255  # bytes of a class name, which may be the name of a folder
+MOST_CLASSES = 100_000
 HEX = re.compile("[0-9a-f]{64}")
 NORMS = ("linf", "l2", "l1", "l0", "raw", "none")
 PARENTS = ("apply", "model", "member", "file", "weights", "teacher")
@@ -42,9 +44,10 @@ def classes(found: Any, where: str) -> None:
     """Different names, none of which could be anything but the name of one folder."""
     need(isinstance(found, list) and found and all(isinstance(name, str) for name in found), where, "list of classes")
     need(len(set(found)) == len(found), where, "list of classes (one is named twice)")
+    need(len(found) <= MOST_CLASSES, where, f"list of classes (more than {MOST_CLASSES})")
     for name in found:
         plain = name.isprintable() and name not in ("", ".", "..") and not set("/\\") & set(name)
-        need(plain, where, f"class name {name!r}")
+        need(plain and len(name.encode()) <= LONGEST_NAME, where, f"class name {name[:40]!r}")
 
 
 def provenance(found: Any, where: str) -> None:

@@ -1,0 +1,62 @@
+"""The one place that writes to stdout and stderr: what comes from files is made visible, and what is too long is cut.
+
+stdout is the result, which must arrive or the command fails; stderr is the conversation, which never decides anything.
+"""
+
+import os
+import re
+import sys
+from contextlib import suppress
+
+# C0 but newline and tab, DEL, C1, marks that turn or hide text, separators of lines, halves of surrogate pairs
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+MOST_LINES, MOST_ERROR, MOST_NOTE = 3, 500, 2000  # lines of an error, characters of a line
+
+
+def visible(text: str) -> str:
+    r"""The text with every control and direction mark written out, such as \u001b: no file moves the cursor of a terminal."""
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def cut(text: str, most: int) -> str:
+    """The text, or its beginning and end and how long it is."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most - 100]} ... {text[-60:]} ({len(text)} characters)"
+
+
+def result(text: str) -> None:
+    """Print a result on stdout; an OSError says that it did not arrive."""
+    print(visible(text), flush=True)
+
+
+def say(text: str) -> None:
+    """Print a line of the conversation on stderr, if it can be."""
+    with suppress(OSError, ValueError):
+        print("\n".join(visible(cut(line, MOST_NOTE)) for line in text.split("\n")), file=sys.stderr, flush=True)
+
+
+def complain(message: str) -> None:
+    """Print an error: at most three lines, none of them endless."""
+    for line in message.splitlines()[:MOST_LINES]:
+        say(f"advcli: {cut(line, MOST_ERROR)}")
+
+
+def occupy_closed_streams() -> None:
+    """Where a stream was closed, /dev/null takes its number: no file of ours may become somebody's stdout."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # stays open as long as the program runs
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull)  # noqa: SIM115  # to read only: a result that is printed fails
+
+
+def forget_stdout() -> None:
+    """Nothing more goes to stdout, not even what is buffered: it has failed, or its reader has enough."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # stays open as long as the program runs
