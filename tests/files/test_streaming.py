@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from advcli.files import imageset_writer
+from advcli.files.imageset_reader import ImageSet
 
 MEASURED = """
 import os, sys
@@ -79,6 +81,21 @@ def test_memory_does_not_grow_with_the_rows_of_a_set(verb, tmp_path):
     assert peaks[40_000] < 1.1 * peaks[1_000], peaks
 
 
+def test_rows_are_read_once_and_near_ones_together(folder, monkeypatch):
+    """A row of a sweep asks for the original of the row before it; so do 50 budgets of 10,000 images."""
+    with ImageSet(rows(Path("some.h5"), 3000)) as opened:
+        whole, reads = opened.rows("images", 0, 3000), []
+        stored = ImageSet._stored
+        monkeypatch.setattr(ImageSet, "_stored", lambda *given: reads.append(given[1:]) or stored(*given))
+        draw = np.random.default_rng(0)
+        for places in (np.repeat(np.arange(40), 50), np.flatnonzero(np.arange(900) % 10), np.arange(7), [], [5, 3, 3, 2999, 0]):
+            reads.clear()
+            assert torch.equal(opened.pick("images", places), whole[torch.as_tensor(np.array(places, np.int64))])
+            assert len(reads) == (2 if 2999 in places else 1)
+        places = draw.integers(0, 3000, 200)
+        assert torch.equal(opened.pick("images", places), whole[torch.from_numpy(places)])
+
+
 def test_an_npz_has_the_bytes_that_numpy_writes(run, folder):
     rows(Path("some.h5"), 3000)  # more than is read at a time
     assert run("export", "some.h5").code == 0
@@ -92,8 +109,6 @@ def test_an_npz_has_the_bytes_that_numpy_writes(run, folder):
 
 def test_the_next_batches_are_decoded_while_one_is_learned(tmp_path):
     """By their order, not by the clock: when a batch is handed over, later ones have been asked for already."""
-    import torch
-
     from advcli.datasets.folder import folder as class_folder
     from advcli.training.loader import AHEAD, Batches
 
