@@ -1,5 +1,7 @@
 """Which images `--limit`, `--per-class` and `--classes` take, what is said about it, and how data meets a model of fewer classes."""
 
+import json
+import shlex
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +190,21 @@ def test_a_model_of_some_classes_takes_its_own_out_of_a_named_set(run, pair):
         )
         assert ran.code == 0, ran.err
         assert "images are of the classes 7, 3" in ran.err
+
+
+@pytest.mark.parametrize("data", [(), ("--data", "digits")], ids=["own", "named"])
+@pytest.mark.parametrize(
+    "verb", [("defend", "--method", "squeeze-detector"), ("attack", "--method", "fgsm")], ids=lambda one: one[0]
+)
+def test_what_was_made_on_the_models_classes_is_made_again_by_what_show_prints(run, pair, verb, data):
+    ran = run(*verb, "--model", pair, *data)
+    made = Path(ran.out.strip())
+    before = made.read_bytes()
+    (said,) = json.loads(run("show", made, "--json").out)
+    made.unlink()
+    ran = run(*shlex.split(said["command"])[1:])
+    assert ran.code == 0, ran.err
+    assert made.read_bytes() == before
 
 
 def test_the_limit_is_of_the_models_classes(run, pair):

@@ -52,9 +52,9 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
             files.append(called)
         else:
             words += [f"--{parent['role']}", called]
-    words += _data_words(how["data"], where)
+    words += _data_words(how["data"], where, verb)
     if how.get("fit", {}).get("named"):
-        words += ["--fit-data", *_data_words(how["fit"], where)[1:2]]
+        words += ["--fit-data", *_data_words(how["fit"], where, verb)[1:2]]
     words += _option_words({**how["options"], **how["parameters"]}, verb, role, how["method"])
     batch = how["environment"].get("batch_size")
     if batch and verb == "attack":
@@ -69,7 +69,8 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
     return " ".join(map(shlex.quote, [*words, *files]))  # everything: a header is anybody's text
 
 
-def _data_words(data: Header | None, where: Path) -> list[str]:
+def _data_words(data: Header | None, where: Path, verb: str) -> list[str]:
+    """The words that choose the images; a verb without `--classes` takes the model's own by itself."""
     if not data or data["name"] == NOTHING:
         return []
     name = data["name"]
@@ -78,8 +79,9 @@ def _data_words(data: Header | None, where: Path) -> list[str]:
     elif name == "folder":
         name = find_folder(data["digest"], where) or f"<folder sha256:{short(data['digest'])}>"
     words = ["--data", name if data["name"] == "file" else f"{name}:{data['split']}"]
+    known = {one.name for one in REQUESTS[verb].options()}
     for key in ("classes", "limit", "per_class", "image_size", "resize"):
-        if data.get(key) is not None:
+        if key in known and data.get(key) is not None:
             words += [f"--{key.replace('_', '-')}", str(data[key])]
     return words
 
