@@ -46,7 +46,7 @@ def _failing(name):
     return call
 
 
-for _name in ("mkdir", "rmdir", "create", "open", "fsync", "sync_folder", "rename", "unlink"):
+for _name in ("mkdir", "rmdir", "create", "open", "fsync", "sync_folder", "rename", "exchange", "unlink"):
     setattr(Failing, _name, _failing(_name))
 
 
@@ -91,6 +91,10 @@ class Recording(atomic.Calls):
         super().rename(old, new)
         self.log.append(("rename", old.resolve(), new.resolve()))
 
+    def exchange(self, one, other):
+        super().exchange(one, other)
+        self.log.append(("exchange", one.resolve(), other.resolve()))
+
     def unlink(self, path):
         super().unlink(path)
         self.log.append(("unlink", path.resolve()))
@@ -104,7 +108,7 @@ class Recording(atomic.Calls):
         self.log.append(("rmdir", path.resolve()))
 
 
-NAMING = ("link", "rename", "unlink", "mkdir", "rmdir")
+NAMING = ("link", "rename", "exchange", "unlink", "mkdir", "rmdir")
 
 
 @dataclass
@@ -144,7 +148,7 @@ def crash_states(log: list[tuple], before: dict[Path, bytes], count: int, seed: 
                 folder = rest[0].parent
                 if ("sync", folder) not in later and draw.random() < careless:
                     continue
-                _rename(what, rest, names, folders, done)
+                _rename(what, rest, names, folders)
             elif what == "write":
                 inode, offset, data = rest
                 content = contents.setdefault(inode, bytearray())
@@ -160,17 +164,30 @@ def crash_states(log: list[tuple], before: dict[Path, bytes], count: int, seed: 
         yield State(folders, found)
 
 
-def _rename(what: str, rest: list, names: dict, folders: set, done: list) -> None:
+def _rename(what: str, rest: list, names: dict, folders: set) -> None:
     match what, *rest:
         case "link", path, inode:
             names[path] = inode
         case "rename", old, new:
-            born = [entry[2] for entry in done if entry[0] == "link" and entry[1] == old]
-            names.pop(old, None)
-            names[new] = born[-1]
+            _move([(old, new)], names, folders)
+        case "exchange", one, other:
+            _move([(one, other), (other, one)], names, folders)
         case "unlink", path:
             names.pop(path, None)
         case "mkdir", path:
             folders.add(path)
         case "rmdir", path:
             folders.discard(path)
+
+
+def _move(pairs: list[tuple[Path, Path]], names: dict, folders: set) -> None:
+    """Give files and folders, and what lies below them, their new names, all at once."""
+    moved = {}
+    for old, new in pairs:
+        for path in [path for path in names if path == old or old in path.parents]:
+            moved[new / path.relative_to(old)] = names.pop(path)
+        below = {path for path in folders if path == old or old in path.parents}
+        folders -= below
+        moved |= {new / path.relative_to(old): None for path in below}
+    names.update({path: kept for path, kept in moved.items() if kept is not None})
+    folders |= {path for path, kept in moved.items() if kept is None}

@@ -203,3 +203,45 @@ def test_a_folders_name_stays_short_and_plain(run, folder):
     (name,) = told(run("stats", "cw.h5", "--where", where, "--json"))["folders"]
     assert len(name) < 80
     assert Path(name).is_dir()
+
+
+def test_a_folder_is_replaced_whole_and_only_where_nothing_is_lost(run, folder):
+    minimal("cw.h5")
+    quick = ("--figure", "sheet", "--count", "0", "-o", "mine")
+    assert run("stats", "cw.h5", *quick, "--by", "label").code == 0
+    ran = run("stats", "cw.h5", *quick, "--by", "label")
+    assert ran.code == 0
+    assert "is there already" in ran.err
+    first = {path.name for path in Path("mine").iterdir()}
+    Path("mine/norms.csv").unlink()
+    assert run("stats", "cw.h5", *quick, "--by", "label").code == 0
+    assert {path.name for path in Path("mine").iterdir()} == first
+    Path("mine/costs.csv").write_text("changed")
+    Path("mine/notes.txt").write_text("mine")
+    ran = run("stats", "cw.h5", *quick, "--by", "label")
+    assert ran.code == 2
+    assert "notes.txt" in ran.err
+    assert Path("mine/notes.txt").exists()
+    attacked_set.write("clean.h5", {"images": np.full((2, 1, 1, 1), 0.5), "labels": np.arange(2)})
+    assert run("stats", "clean.h5", "--figure", "histograms", "-o", "mine", "--force").code == 0
+    assert not {"notes.txt", "sheet.png"} & {path.name for path in Path("mine").iterdir()}
+    assert not list(Path().glob(".mine*"))
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]], ids=str)
+def test_a_folder_of_somebody_elses_is_never_touched(run, folder, monkeypatch, force):
+    minimal("cw.h5")
+    Path("thesis").mkdir()
+    Path("thesis/chapter.txt").write_text("one")
+    Path("paper.txt").write_text("two")
+    for name in ("thesis", "paper.txt"):
+        ran = run("stats", "cw.h5", "--count", "0", "-o", name, *force)
+        assert ran.code == 2
+        assert "-o" in ran.err
+    assert [path.name for path in Path("thesis").iterdir()] == ["chapter.txt"]
+    assert Path("paper.txt").read_text() == "two"
+    Path("empty").mkdir()
+    assert run("stats", "cw.h5", "--count", "0", "-o", "empty").code == 0
+    Path("inner").mkdir()
+    monkeypatch.chdir("inner")
+    assert run("stats", "../cw.h5", "--count", "0", "-o", ".", *force).code == 2

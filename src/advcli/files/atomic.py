@@ -5,6 +5,7 @@ raise ENOSPC or stop the process at each of them.
 """
 
 import contextlib
+import ctypes
 import errno
 import glob
 import json
@@ -52,11 +53,33 @@ class Calls:
     def rename(self, old: Path, new: Path) -> None:
         os.replace(old, new)
 
+    def exchange(self, one: Path, other: Path) -> None:
+        """Swap two names at once; where the system cannot, there is a moment in which `other` is gone."""
+        if not _swapped(one, other):
+            os.replace(other, _aside(other))
+            os.replace(one, other)
+            os.replace(_aside(other), one)
+
     def unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
 calls = Calls()
+HERE, SWAP = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+
+
+def _swapped(one: Path, other: Path) -> bool:
+    """Let the kernel exchange two names, if it can."""
+    try:
+        swap = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError, TypeError):  # another system, or another libc
+        return False
+    return bool(swap(HERE, os.fsencode(one), HERE, os.fsencode(other), SWAP) == 0)
+
+
+def _aside(path: Path) -> Path:
+    """Where a folder is for a moment while another takes its name."""
+    return path.with_name(f".{path.name}.replaced")
 
 
 @contextlib.contextmanager
@@ -124,6 +147,45 @@ def write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
         for piece in pieces:
             writer.append(piece)
         writer.commit()
+
+
+@contextlib.contextmanager
+def folder(path: Path) -> Iterator[Path]:
+    """Build a folder aside; once it is whole it takes the name, and what stood there is gone.
+
+    A reader sees the old folder or the new one, never some of both. One process at a time builds it, and begins by removing
+    what a killed one has left aside.
+    """
+    building = path.with_name(f".{path.name}.building")
+    with locked(path):
+        with _explained(path):
+            if _aside(path).exists() and not path.exists():  # killed between two renames
+                calls.rename(_aside(path), path)
+            for left in (building, _aside(path)):
+                remove(left)
+            make_folder(building)
+        try:
+            yield building
+            with _explained(path):
+                calls.sync_folder(building)
+                if path.exists():
+                    calls.exchange(building, path)
+                else:
+                    calls.rename(building, path)
+                calls.sync_folder(path.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                remove(building)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that lies in it, if it is there; what a link points to stays."""
+    if path.is_dir() and not path.is_symlink():
+        for inner in path.iterdir():
+            remove(inner)
+        calls.rmdir(path)
+    elif path.is_symlink() or path.exists():
+        calls.unlink(path)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import contextlib
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,17 +52,29 @@ def stats(asked: StatsRequest, own: dict[str, object], talk: Talk = SILENT) -> S
     with contextlib.ExitStack() as open_files:
         sets = [_selected(open_files.enter_context(ImageSet(name)), asked, figures, talk) for name in names]
         for rows in sets:
-            content = _tables(found, rows, asked) | _figures(each, [rows])
             own_name = asked.output if len(sets) == 1 else None
             folder = Path(own_name) if own_name else stats_folder.beside(rows.opened.path, asked, figures)
-            stats_folder.publish(folder, content, stats_folder.how(asked, each, [rows.opened]), force=asked.force, talk=talk)
+            _write(folder, asked, each, [rows], partial(_tables, found, rows, asked), talk)
             found.folders.append(folder)
         if together:
-            folder, content = Path(asked.output or TOGETHER), _figures(together, sets)
-            how = stats_folder.how(asked, together, [rows.opened for rows in sets])
-            stats_folder.publish(folder, content, how, force=asked.force, talk=talk)
+            folder = Path(asked.output or TOGETHER)
+            _write(folder, asked, together, sets, dict, talk)
             found.folders.append(folder)
     return found
+
+
+def _write(
+    folder: Path,
+    asked: StatsRequest,
+    figures: Sequence[Bound],
+    sets: list[SelectedRows],
+    tables: Callable[[], dict[str, bytes]],
+    talk: Talk,
+) -> None:
+    """Tables and figures in their folder; what stands in the way is found before anything slow is done."""
+    made = stats_folder.how(asked, figures, [rows.opened for rows in sets])
+    stats_folder.check_free(folder, made, force=asked.force)
+    stats_folder.publish(folder, tables() | _figures(figures, sets), made, force=asked.force, talk=talk)
 
 
 def _selected(opened: ImageSet, asked: StatsRequest, figures: Sequence[Bound], talk: Talk) -> SelectedRows:

@@ -18,6 +18,7 @@ from advcli.workspace.replay import command
 NOTE = "stats.json"
 MOST_NOTE = 1 << 20
 MOST_NAME = 60  # characters that tell the options
+ADVICE = "--force replaces all that is in it, -o names another"
 OPTIONS = ("figure", "of", "by", "where", "rows")
 
 
@@ -44,26 +45,40 @@ def beside(path: Path, asked: StatsRequest, figures: Sequence[Bound]) -> Path:
     return path.with_suffix(f".{told}.stats" if told else ".stats")
 
 
-def publish(folder: Path, content: dict[str, bytes], made: Header, *, force: bool, talk: Talk) -> None:
-    """Write the folder; what another command made, or somebody else, is left alone."""
-    if folder.exists() and not force:
-        _refuse_others(folder, made)
-    atomic.write(folder / NOTE, [canonical({"made": made})])
-    for name, data in content.items():
-        atomic.write(folder / name, [data])
-    talk.note(f"{folder}: {', '.join(content)}")
-
-
-def _refuse_others(folder: Path, made: Header) -> None:
+def check_free(folder: Path, made: Header, *, force: bool) -> None:
+    """Refuse a name under which something else stands: another command's statistics unless by force, others' files always."""
+    if folder.name in ("", ".."):
+        raise CommandError(f"-o {folder}: name a folder of its own")
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
     try:
         known = parse(sandbox.read(folder / NOTE, most=MOST_NOTE), str(folder / NOTE)).get("made")
         header_schema.provenance(known, str(folder / NOTE))
-        assert isinstance(known, dict)  # it was checked
-        if known["verb"] == "stats" and identity(known) == identity(made):
-            return
-        told = f"holds what this command made: {command({'made': known}, folder)}"
     except InputError:
-        if folder.is_dir() and not [p for p in folder.iterdir() if not p.name.startswith(f".{NOTE}.")]:
+        raise CommandError(f"{folder}: stands there and is no folder of statistics; name another with -o") from None
+    assert isinstance(known, dict)  # it was checked
+    if not force and (known["verb"] != "stats" or identity(known) != identity(made)):
+        raise CommandError(f"{folder}: holds what this command made: {command({'made': known}, folder)}\n{ADVICE}")
+
+
+def publish(folder: Path, content: dict[str, bytes], made: Header, *, force: bool, talk: Talk) -> None:
+    """Write the folder, whole or not at all."""
+    check_free(folder, made, force=force)
+    content = {NOTE: canonical({"made": made}), **content}
+    if folder.exists():
+        if all(_holds(folder / name, data) for name, data in content.items()):
+            talk.note(f"{folder} is there already, made by the same command")
             return
-        told = "stands there and is not a folder of advcli's"
-    raise CommandError(f"{folder}: {told}\n--force writes into it, -o names another")
+        if not force and (strange := sorted({path.name for path in folder.iterdir()} - content.keys())):
+            raise CommandError(f"{folder}: holds {strange[0]}, which does not come from this command\n{ADVICE}")
+    with atomic.folder(folder) as building:
+        for name, data in content.items():
+            atomic.write(building / name, [data])
+    talk.note(f"{folder}: {', '.join(name for name in content if name != NOTE)}")
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return sandbox.read(path, most=len(data)) == data
+    except InputError:
+        return False
