@@ -5,9 +5,12 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: several workers share two cores
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+os.environ.setdefault("ADVCLI_CACHE", tempfile.mkdtemp(prefix="advcli-cache-"))  # no test writes to the user's own
 
 import numpy as np
 import pytest

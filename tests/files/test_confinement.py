@@ -57,6 +57,7 @@ def allowed(path: str, here: Path) -> bool:
         str(Path.home() / name)
         for name in (".cache/matplotlib", ".config/matplotlib", ".matplotlib", ".fonts", ".local/share/fonts")
     ]
+    caches.append(os.environ["ADVCLI_CACHE"])  # digests of the files of folders
     if any(path == home or path.startswith(home + "/") for home in [*homes, *caches]):
         return True
     if path == str(here) or str(Path(path).parent) == tempfile.gettempdir():

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from advcli.catalog.registry import source
 from advcli.errors import Empty, InputError
-from advcli.files.header import canonical
 from advcli.images.dataset import Dataset, carve
 from advcli.images.decoder import decode, mode_of
+from advcli.images.folder_digest import digests
 from advcli.images.split_folders import folders_in, is_picture, splits_beside, splits_in
 from advcli.numerics.arrays import Array
 
@@ -35,20 +35,6 @@ def pictures_in(root: Path) -> list[tuple[str, str]]:
     if not found:
         raise InputError(f"{root}: no class folders with pictures; expected {root}/CLASS/picture.png")
     return found
-
-
-def listing_digest(root: Path) -> str:
-    """A digest of every relative path and size below the folder."""
-    found, first = hashlib.sha256(b"["), True
-    for folder, below, files in os.walk(root):
-        below.sort()
-        for name in sorted(files):
-            path = os.path.join(folder, name)
-            row = canonical([os.path.relpath(path, root), os.path.getsize(path)])
-            found.update(row if first else b"," + row)
-            first = False
-    found.update(b"]")
-    return found.hexdigest()
 
 
 def share(relative: str) -> str:
@@ -126,5 +112,5 @@ def folder(
     classes = tuple((words or {}).get(name, name) for name in names)
     origin: dict[str, Any] = {"name": called, "split": split, "image_size": image_size, "resize": resize}
     if called == "folder":
-        origin["digest"] = listing_digest(root)
+        origin["digest"], origin["listing"] = digests(root)
     return Dataset(root.name, split, classes, shape, labels[places], places, read, origin, eight_bit=True, notes=tuple(notes))

@@ -108,7 +108,7 @@ def data_of(
         if ":" in name:
             discovery.from_file("source", name)  # refuses code that the user has not named
         known = name in known_sets() or ":" in name
-        found = find_folder(origin["digest"]) if name == "folder" else name if known else None
+        found = find_folder(origin) if name == "folder" else name if known else None
         if found is None:
             raise InputError(f"{model.path}: the {name} that it was trained on is not found here; give --data")
         text = found

@@ -4,22 +4,25 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from advcli.datasets.folder import listing_digest
 from advcli.errors import InputError
 from advcli.files import imageset_reader, sandbox
 from advcli.files.header import Header
+from advcli.images.folder_digest import content_digest, listing_digest
 from advcli.networks import model_file
 
 FOREIGN = (".pt", ".pth", ".safetensors", ".npz")
 
 
-def find_folder(digest: str, where: Path = Path()) -> str | None:
-    """The folder in `where`, or in a folder of it, with that listing."""
+def find_folder(origin: Header, where: Path = Path()) -> str | None:
+    """The folder in `where`, or in a folder of it, with the content that a header tells of; bytes are read last."""
     near = [p for p in sorted(where.iterdir()) if p.is_dir() and not p.name.startswith(".")]
     inner = [p for folder in near for p in sorted(folder.iterdir()) if p.is_dir()]
     for one in [*near, *inner]:
-        if listing_digest(one) == digest:
-            return str(one)
+        with contextlib.suppress(InputError):  # what cannot be read is not it
+            if listing_digest(one) != origin.get("listing", origin["digest"]):  # older headers know the listing alone
+                continue
+            if "listing" not in origin or content_digest(one) == origin["digest"]:
+                return str(one)
     return None
 
 

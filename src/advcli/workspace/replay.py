@@ -77,7 +77,7 @@ def _data_words(data: Header | None, where: Path, verb: str) -> list[str]:
     if name == "file":
         name = str(find_file(data["digest"], where) or f"<sha256:{short(data['digest'])}>")
     elif name == "folder":
-        name = find_folder(data["digest"], where) or f"<folder sha256:{short(data['digest'])}>"
+        name = find_folder(data, where) or f"<folder sha256:{short(data['digest'])}>"
     words = ["--data", name if data["name"] == "file" else f"{name}:{data['split']}"]
     known = {one.name for one in REQUESTS[verb].options()}
     for key in ("classes", "limit", "per_class", "image_size", "resize"):

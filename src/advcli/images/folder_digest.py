@@ -1,0 +1,80 @@
+"""What a folder of images is known by: the names, sizes and bytes of all that lies in it.
+
+Bytes are read once: their digests are kept in the user's cache folder under each file's number, size and times, and are
+believed as long as none of these has changed. A file that was touched just before it was read is not kept, for a clock
+may be too coarse to tell the next change from the last (as git's index has it).
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from advcli.errors import AdvcliError, InputError
+from advcli.files import atomic, sandbox
+from advcli.files.header import canonical
+
+SETTLED = 2_000_000_000  # nanoseconds after which a file's times tell its next change
+CACHE = "ADVCLI_CACHE"  # names another folder than the user's cache
+MOST_CACHE = 1 << 28  # bytes of a note that is read
+Entry = list[int | str]  # number, size, times, and the digest of the bytes
+
+
+def listing_digest(root: Path) -> str:
+    """A digest of every relative path and size below the folder: quickly told, and not enough to tell images by."""
+    return hashlib.sha256(canonical([[name, state.st_size] for name, state in _files(root)])).hexdigest()
+
+
+def content_digest(root: Path) -> str:
+    """A digest of every relative path and of the bytes of every file below the folder."""
+    return digests(root)[0]
+
+
+def digests(root: Path) -> tuple[str, str]:
+    """The digest of the content and that of the listing, by one look at every file."""
+    note = cache_folder() / "folders" / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
+    known, kept, found, listing = _read(note), dict[str, Entry](), hashlib.sha256(), []
+    for name, state in _files(root):
+        key: Entry = [state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
+        begin, entry = time.time_ns(), known.get(name, [])
+        content = str(entry[-1]) if entry[:-1] == key else sandbox.digest_of(os.path.join(root, name))
+        if begin - max(state.st_mtime_ns, state.st_ctime_ns) > SETTLED:
+            kept[name] = [*key, content]
+        found.update(canonical([name, content]))
+        listing.append([name, state.st_size])
+    if kept != known:
+        with contextlib.suppress(AdvcliError, OSError):  # no room, or no right to write there: it is read again next time
+            atomic.write(note, [json.dumps(kept).encode()])
+    return found.hexdigest(), hashlib.sha256(canonical(listing)).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where digests of files are kept."""
+    return Path(os.environ.get(CACHE) or platformdirs.user_cache_dir("advcli"))
+
+
+def _read(note: Path) -> dict[str, Entry]:
+    """The digests of an earlier look; none where the note is missing or damaged."""
+    try:
+        found = json.loads(sandbox.read(note, most=MOST_CACHE))
+    except (InputError, OSError, ValueError):
+        return {}
+    whole = isinstance(found, dict) and all(isinstance(one, list) and len(one) == 6 for one in found.values())
+    return found if whole else {}
+
+
+def _files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """(relative path, state) of every file below a folder, in order."""
+    for folder, below, files in os.walk(root):
+        below.sort()
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            try:
+                yield os.path.relpath(path, root), os.stat(path)
+            except OSError as error:
+                raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
