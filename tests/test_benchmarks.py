@@ -1,6 +1,7 @@
 """The benchmark's page says what its kept results say, and its cells speak the language of the methods that are there."""
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,20 @@ def test_ours_attacks_a_subject_as_the_command_would(folder, small_model, monkey
     made = attack(0, 10)
     assert made.shape == (1, 10, 1, 8, 8)
     assert 0.05 < float((made[0] - found.x).abs().max()) <= 0.1 + 1e-6
+
+
+def busy(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_a_tool_is_stopped_by_its_own_time_and_not_by_that_of_its_neighbours():
+    from benchmarks.measure import Stopped, limited
+
+    with limited(0.2):
+        time.sleep(0.4)  # waits, as one does for a busy machine
+    begin = time.process_time()
+    with pytest.raises(Stopped), limited(0.2):
+        busy(5)
+    assert time.process_time() < begin + 1
