@@ -91,8 +91,8 @@ def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[set[nn
     chosen = {"early_stop": cell.question != "full"} if spec.has("stops") else {}
     chosen |= {"target": "next"} if cell.target else {}
     chosen |= {"precision": "bfloat16"} if half else {}
-    given = vars(AttackRequest.read("attack", {"method": said.method, "device": "cpu", **chosen, **said.given})[0])
-    run = resolve.resolve(subject.file, subject.data, spec.bind(said.options), given, SILENT)
+    asked, _ = AttackRequest.read("attack", {"method": said.method, "device": "cpu", **chosen, **said.given})
+    run = resolve.resolve(subject.file, subject.data, spec.bind(said.options), asked, SILENT)
 
     loaded = subject.file.module()
 
@@ -100,7 +100,7 @@ def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[set[nn
         with devices.threads(subject.data.shape):
             if not start:  # what a command does once with the model that it has loaded is part of every run
                 model = placed(copy.deepcopy(loaded), run.job.device).requires_grad_(False)
-                resolve.quicker(model, run.data, run.job.method, given, run.job.device)
+                resolve.quicker(model, run.data, run.job.method, asked, run.job.device)
             rows = craft(run.job, run.data, start, stop)["images"]
         budgets = len(run.job.budgets)
         return torch.from_numpy(rows).view(stop - start, budgets, *subject.data.shape).transpose(0, 1)
