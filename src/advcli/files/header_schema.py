@@ -60,10 +60,19 @@ def provenance(found: Any, where: str) -> None:
     for parent in found["parents"]:
         fields(parent, {"role": str, "digest": str}, where, "made.parents")
         need(parent["role"] in PARENTS and HEX.fullmatch(parent["digest"]), where, "made.parents")
-    fit = found.get("fit", {"name": ""})
-    need(isinstance(fit, dict) and isinstance(fit.get("name"), str), where, "made.fit")
-    data = found.get("data", 0)
-    need(data is None or (isinstance(data, dict) and isinstance(data.get("name"), str)), where, "made.data")
+    if found.get("data", 0) is not None:
+        source(found.get("data"), where, "made.data")
+    if "fit" in found:
+        source(found["fit"], where, "made.fit")
+    arch = {**found["options"], **found["parameters"]}.get("arch")
+    need(arch is None or isinstance(arch, str), where, "made.options.arch")
+
+
+def source(found: Any, where: str, what: str) -> None:
+    """Where images came from: a data set by its name, a file or a folder by its content."""
+    fields(found, {"name": str, "split": str}, where, what)
+    if found["name"] in ("file", "folder"):
+        fields(found, {"digest": str}, where, what)
 
 
 def defenses(found: Any, where: str) -> None:

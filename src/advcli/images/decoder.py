@@ -14,6 +14,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,17 @@ MOST_PIXELS = 40_000_000
 MEMORY = 1 << 29  # what a child may use
 PATIENCE = 10.0  # seconds for one picture
 CHUNK = 32  # pictures that a child decodes at a time
+ORIENTATION = 0x0112  # the tag of EXIF
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+QUIETLY = partial(warnings.catch_warnings, action="ignore", category=UserWarning)  # of damage beside the pixels, as in EXIF
 FORKS = sys.platform not in ("win32", "darwin")
 
 
@@ -45,12 +57,12 @@ def load(file: str, mode: str, size: Size, out: Array | None = None) -> Array:
     """
     shorter, side = size
     try:
-        with sandbox.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
+        with QUIETLY(), sandbox.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
             _check(opened)
             wanted = shorter or side
             if wanted and opened.format == "JPEG":
                 opened.draft(mode, (2 * wanted, 2 * wanted))  # decodes at half size where that is more than enough
-            pixels = np.asarray(_sized(opened.convert(mode), shorter, side))
+            pixels = np.asarray(_sized(_upright(opened, mode), shorter, side))
     except InputError:
         raise
     except Exception as error:  # Pillow raises many kinds for a damaged picture
@@ -59,6 +71,16 @@ def load(file: str, mode: str, size: Size, out: Array | None = None) -> Array:
     if out is not None and found.size <= out.size:
         out[: found.size] = found.reshape(-1)
     return found
+
+
+def _upright(opened: Image.Image, mode: str) -> Image.Image:
+    """The picture as its camera held it: turned and mirrored as EXIF says; where EXIF is damaged, as it is stored."""
+    try:
+        orientation = opened.getexif().get(ORIENTATION, 1)
+    except Exception:  # Pillow raises many kinds
+        orientation = 1
+    picture = opened.convert(mode)
+    return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
 
 
 def _sized(picture: Image.Image, shorter: int | None, side: int | None) -> Image.Image:
@@ -84,7 +106,7 @@ def _check(opened: Image.Image) -> None:
 def is_grey(file: str) -> bool:
     """Whether a picture has no colour; only its first bytes are read."""
     try:
-        with sandbox.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
+        with QUIETLY(), sandbox.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
             return opened.mode in GREY | DEEP
     except InputError:
         raise
