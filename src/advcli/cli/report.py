@@ -246,7 +246,9 @@ def threat(line: ThreatModel) -> str:
         noise = f"noise {proof.sigma:g}, {proof.copies} copies after {proof.first_copies}"
         return f"certified, {proof.norm}, alpha {proof.alpha:g}, {noise}"
     if not line.attack:
-        return "clean" + (f", {line.pixels}" if line.pixels not in (None, "float") else "")
+        return ("unknown origin" if line.knowledge == "unknown" else "clean") + (
+            f", {line.pixels}" if line.pixels not in (None, "float") else ""
+        )
     seen = SEEN.get(line.access)
     known = {"none": "no knowledge", "white-box": None if seen else "white-box"}.get(line.knowledge, line.knowledge)
     words = [line.attack, line.norm, known, seen, line.strength]

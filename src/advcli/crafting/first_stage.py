@@ -67,7 +67,7 @@ def fitting_images(model: ModelFile, attacked: Dataset, enough: int, asked: Atta
     says = named and (inputs.spelled(named)[1] or Path(named).is_file())
     where = Selection(data_dir=asked.data_dir, download=asked.download)
     found = inputs.data_of(model, named, None if says else "train", where, can_choose=False, talk=talk)
-    if found.kind != "clean":
+    if found.kind not in ("clean", "unknown"):
         raise InputError(f"{found.name}: holds {found.kind} images; give clean ones to fit on")
     same = all(found.origin.get(key) == attacked.origin.get(key) for key in ("name", "split", "digest"))
     if same or found.split == "test":

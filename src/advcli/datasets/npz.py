@@ -7,6 +7,7 @@ names the classes, `index` the places in the source, `split` the split. Objects 
 import contextlib
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from advcli.images.dataset import Dataset, carve
 from advcli.numerics.arrays import Array
 
 NAMES = (("images", "labels"), ("x", "y"), ("data", "labels"), ("arr_0", "arr_1"))
+ATTACKED = {"original", "clean_prediction", "target", "epsilon"}  # arrays of adversarial sets alone
 SMALL, MOST_PACKED = 1 << 26, 20
 
 
@@ -31,14 +33,17 @@ def npz(split: str, path: str) -> Dataset:
     images, labels, index, classes, own = _checked(path, split, list(names))
     places = carve(labels, own, "npz") if own != "test" and "x_train" in names else np.arange(len(labels))
     pixels, shape = torch.from_numpy(images[places]), (images.shape[1], images.shape[2], images.shape[3])
-    origin = {"name": "file", "split": own, "digest": content}
+    origin, kind = {"name": "file", "split": own, "digest": content}, "clean"
+    if names.keys() & ATTACKED:
+        kind = "adversarial"  # what `export` wrote of such a set
     if images.dtype == np.uint8:
-        return Dataset.of_bytes(Path(path).name, own, classes, pixels, labels[places], index[places], origin)
+        found = Dataset.of_bytes(Path(path).name, own, classes, pixels, labels[places], index[places], origin)
+        return replace(found, kind=kind)
 
     def read(wanted: Array) -> Tensor:
         return pixels[torch.from_numpy(wanted)]
 
-    return Dataset(Path(path).name, own, classes, shape, labels[places], index[places], read, origin, pixels=pixels)
+    return Dataset(Path(path).name, own, classes, shape, labels[places], index[places], read, origin, kind=kind, pixels=pixels)
 
 
 def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Array, tuple[str, ...], str]:
@@ -96,7 +101,7 @@ def _listed(path: str) -> dict[str, int]:
     with _explained(path), sandbox.regular(path) as file, zipfile.ZipFile(file) as archive:
         found = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}
         size = file.seek(0, 2)
-    wanted = {name: found[name] for name in found if name in known}
+    wanted = {name: found[name] for name in found if name in known | ATTACKED}
     if sum(wanted.values()) > SMALL + MOST_PACKED * size:
         raise InputError(f"{path}: declares {sum(wanted.values())} bytes in a file of {size}: refused")
     return wanted

@@ -98,7 +98,7 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, talk: Talk) ->
     device = devices.find_device(asked.device)
     if traits.learns:
         data = fit_data(base, "train", asked, talk)
-        if data.kind != "clean" or data.split != "train":
+        if data.kind not in ("clean", "unknown") or data.split != "train":
             raise InputError(
                 f"{data.name}:{data.split}: holds {data.kind} images; a defense learns from clean ones of the train split"
             )
@@ -112,8 +112,8 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, talk: Talk) ->
     if traits.rejects:
         named = replace(asked, data=named_set(asked.data), limit=None) if traits.learns else asked
         data = fit_data(base, "val", named, talk)
-        if data.kind != "clean" or data.split == "test":
-            what = f"the {data.split} split" if data.kind == "clean" else f"{data.kind} images"
+        if data.kind not in ("clean", "unknown") or data.split == "test":
+            what = f"the {data.split} split" if data.kind in ("clean", "unknown") else f"{data.kind} images"
             raise InputError(f"{data.name}: holds {what}; a threshold is set on natural images of the train or val split")
         size = devices.default_batch(asked.batch_size, device)
         calibration = Calibration(data, bound.parameters["fpr"], asked.seed, device, size, talk)

@@ -78,7 +78,8 @@ def from_data(data: Dataset) -> Subject:
             f"{data.name}: image {pair[1]} is image {pair[0]} once more (index {data.index[pair[0]]}); "
             "a figure would count it twice"
         )
-    header = {"kind": "clean", "classes": list(data.classes), "split": data.split, "epsilon": None, "data": data.origin}
+    kind = "unknown" if data.kind == "unknown" else "clean"  # what was imported stays of unknown origin
+    header = {"kind": kind, "classes": list(data.classes), "split": data.split, "epsilon": None, "data": data.origin}
     return Subject(
         name=f"{data.name}:{data.split}",
         header=header,
@@ -152,7 +153,7 @@ def _way_on(subject: Subject, model: ModelFile) -> str:
     shared = ",".join(name for name in model.classes if name in subject.header["classes"])
     if not shared:
         return ""
-    if subject.header["kind"] == "clean":
+    if subject.header["kind"] in ("clean", "unknown"):
         return f"\ngive it as --data {subject.name} --classes {shared}"
     return f"\nattack images of its classes alone: advcli attack --classes {shared}"
 

@@ -8,6 +8,7 @@ from advcli.files.header import Header
 from advcli.networks.model_file import ModelFile
 
 WORST = "worst of the sets"
+UNKNOWN = "unknown origin: imported images, which may be adversarial; their accuracy is not counted as clean"
 OF_CLEAN = ("attack", "knowledge", "pixels", "notes")
 OF_WORST = ("attack", "norm", "epsilon", "knowledge", "access", "pixels", "notes")
 
@@ -56,6 +57,8 @@ def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -
             return filtered
         note = "static: filtered after the attack, no robustness claim"
         return replace(filtered, knowledge="static", notes=(*inner.notes, note))
+    if header["kind"] == "unknown":
+        return ThreatModel(pixels=pixels, knowledge="unknown", notes=(UNKNOWN,))
     if header["kind"] != "adversarial":
         return ThreatModel(pixels=pixels)
     how = header["made"]

@@ -10,7 +10,7 @@ from advcli.files.header import Header
 from advcli.numerics.quantities import as_float32, fraction
 
 Fields = Mapping[str, type]
-KINDS = {"clean": (), "perturbation": ("of", "norm", "epsilon"), "filtered": ("of",),
+KINDS = {"clean": (), "unknown": (), "perturbation": ("of", "norm", "epsilon"), "filtered": ("of",),
          "adversarial": ("norm", "epsilon", "tolerance", "access", "repeated", "victim"),
          "universal": ("norm", "epsilon", "tolerance", "access", "victim", "fitted")}  # fmt: skip
 MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}

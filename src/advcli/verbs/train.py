@@ -177,7 +177,7 @@ def figures(plan: Plan, log: Log) -> dict[str, Any]:
 def refuse_repeats(images: Dataset) -> None:
     """Every picture of a file once, and every source row once: what is there twice would count twice."""
     seen: dict[bytes, int] = {}
-    for start in range(0, len(images) if images.kind == "clean" else 0, 1024):
+    for start in range(0, len(images) if images.kind in ("clean", "unknown") else 0, 1024):
         for row, pixels in enumerate(images.batch(start, start + 1024)[0], start):
             first = seen.setdefault(hashlib.blake2b(pixels.numpy().tobytes(), digest_size=16).digest(), row)
             if first != row:
