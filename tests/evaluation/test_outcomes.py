@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import attacked_set
 from advcli.evaluation.outcomes import FAILURE, NEVER, SUCCESS, minimal_norm, outcomes, usual
 from advcli.files.imageset_reader import ImageSet
 
@@ -48,3 +49,13 @@ def test_what_is_filtered_afterwards_keeps_its_outcomes_and_clean_images_have_no
     with ImageSet("u.universal.h5") as opened:
         assert outcomes(opened) is None
         assert usual(opened, None) == "all"
+
+
+def test_a_clean_set_is_not_believed_to_be_attacked(run, folder):
+    """Its columns may have an attack's names; nobody has checked what they hold."""
+    attacked_set.write("odd.h5", {"images": np.full((2, 1, 2, 2), 0.5), "labels": np.arange(2)}, kind="clean")
+    with ImageSet("odd.h5") as opened:
+        assert outcomes(opened) is None
+        assert not minimal_norm(opened.header)
+    ran = run("stats", "odd.h5", "--count", "0")
+    assert ran.code == 0, ran.err

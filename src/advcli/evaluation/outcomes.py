@@ -7,6 +7,7 @@ image's own class. Such a row holds its original: a mean over all rows says litt
 import numpy as np
 
 from advcli.files.header import Header, from_nothing
+from advcli.files.header_schema import SIGNED
 from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE
@@ -18,7 +19,8 @@ KEPT = {"all": (NEVER, FAILURE, SUCCESS), "attacked": (FAILURE, SUCCESS), "succe
 
 def outcomes(opened: ImageSet) -> Array | None:
     """(N,) the outcome of every row; None for a set that no attack has made."""
-    if not all(name in opened for name in ("success", "clean_prediction", "target")):
+    columns = ("success", "clean_prediction", "target")
+    if attack_of(opened.header) is None or not all(name in opened for name in columns):
         return None
     won = np.where(opened.column("success") == 1, SUCCESS, FAILURE)
     if from_nothing(opened.header):  # a made picture has no class that it could have wrong
@@ -29,11 +31,17 @@ def outcomes(opened: ImageSet) -> Array | None:
     return np.where(attacked, won, NEVER)
 
 
-def minimal_norm(header: Header) -> bool:
-    """Whether the method came as close as it could, without a budget: a failed row then holds its original."""
+def attack_of(header: Header) -> Header | None:
+    """The header that an attack wrote: of the set itself, or of what was filtered afterwards."""
     while header["kind"] == "filtered":
         header = header["of"]
-    return header.get("norm", "none") not in FREE and not header["epsilon"]
+    return header if header["kind"] in ("adversarial", *SIGNED) else None
+
+
+def minimal_norm(header: Header) -> bool:
+    """Whether the method came as close as it could, without a budget: a failed row then holds its original."""
+    made = attack_of(header)
+    return made is not None and made["norm"] not in FREE and not made["epsilon"]
 
 
 def usual(opened: ImageSet, found: Array | None) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from advcli.errors import CommandError
-from advcli.evaluation.outcomes import KEPT, outcomes, usual
+from advcli.evaluation.outcomes import KEPT, attack_of, outcomes, usual
 from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
@@ -105,6 +105,8 @@ class SelectedRows:
 
     def batches(self, *kinds: str, of: Array | None = None) -> Iterator[tuple[slice, dict[str, Array]]]:
         """(which of the rows, their pictures of every kind) some at a time, in float32; all selected rows if not `of` some."""
+        if lacking := [kind for kind in kinds if kind not in available(self.opened)]:
+            raise CommandError(f"{self.opened.path}: has no {lacking[0]}")
         places = self.places if of is None else of
         step = max(1, min(MOST_ROWS, MOST_BYTES // (4 * int(np.prod(self.opened.shape)))))
         for start in range(0, len(places), step):
@@ -197,7 +199,7 @@ def coded(opened: ImageSet, word: str, places: Array) -> tuple[list[str], Array]
         return [*opened.classes, NONE], opened.column(COLUMN[word])[places] % (len(opened.classes) + 1)  # -1: the last
     if "epsilon" not in opened:
         return [NONE], np.zeros(len(places), np.int64)
-    texts = opened.header.get("epsilon") or ()
+    texts = (attack_of(opened.header) or {"epsilon": ()})["epsilon"]
     values, codes = np.unique(opened.column("epsilon")[places], return_inverse=True)  # in their order, NaN last
     known = {np.float32(float(fraction(text))): text for text in texts}
     return [NONE if np.isnan(one) else known.get(one, f"{one:.6g}") for one in values], codes

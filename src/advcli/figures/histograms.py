@@ -14,12 +14,13 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from advcli.catalog.params import Param
 from advcli.catalog.registry import figure
 from advcli.evaluation.drawing import COLOURS, ONE, Drawing
+from advcli.evaluation.outcomes import attack_of
 from advcli.evaluation.selected_rows import NORMS, SelectedRows
 from advcli.numerics.arrays import Array
 
-MOST_NAMED = 12  # budgets in the legend
+MOST_NAMED = 14  # budgets in the legend
 HIDDEN = 50  # times the median: a bin so high hides the others where the scale is linear
-UNITS = {"l0": "pixels changed", "l1": "sum of |value|", "l2": "Euclidean length", "linf": "largest |value|"}
+UNITS = {"l0": "values changed", "l1": "sum of |value|", "l2": "Euclidean length", "linf": "largest |value|"}
 
 
 @figure()
@@ -100,13 +101,14 @@ def _drawn(rows: SelectedRows, panels: list[tuple[str, str, Array, Array]]) -> F
     for axes in grid[len(panels) :]:
         axes.axis("off")
     for axes, (name, unit, counts, edges) in zip(grid, panels, strict=False):
+        axes.set(title=name, xlabel=unit, ylabel="rows" if name.endswith("norm") else "values")
         _panel(axes, counts, edges, colours)
-        axes.set(title=name, xlabel=unit, ylabel="rows" if name.endswith("norm") else "pixels")
     if len(texts) > 1:
         some = np.unique(np.linspace(0, len(texts) - 1, MOST_NAMED).round().astype(int))
         handles = [mpl.lines.Line2D([], [], color=colours[k], label=texts[k]) for k in some]
-        norm = rows.opened.header.get("norm", "")
-        whole.legend(handles=handles, title=f"budget ({norm})", loc="outside right upper", frameon=False)
+        made, among = attack_of(rows.opened.header), "" if len(some) == len(texts) else f"\nsome of {len(texts)}"
+        title = (f"budget ({made['norm']})" if made else "budget") + among
+        whole.legend(handles=handles, title=title, loc="outside right upper", frameon=False)
     return whole
 
 
@@ -116,6 +118,6 @@ def _panel(axes: Axes, counts: Array, edges: Array, colours: Any) -> None:
         axes.stairs(count, edges, fill=len(counts) == 1, color=colour, linewidth=1)
     filled = counts[counts > 0]
     if len(filled) and filled.max() > HIDDEN * np.median(filled):
-        axes.set_yscale("log")
+        axes.set(yscale="log", ylabel=f"{axes.get_ylabel()} (log scale)")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
         axes.yaxis.set_minor_formatter(NullFormatter())

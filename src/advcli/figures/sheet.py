@@ -15,6 +15,7 @@ from advcli.images.dataset import stratified
 from advcli.numerics.arrays import Array
 
 ACROSS = 10
+WIDEST = 14  # characters over one picture
 
 
 @figure()
@@ -48,21 +49,28 @@ def _table(rows: SelectedRows, chosen: Array) -> list[dict[str, Any]]:
 
 def _drawn(pictures: Array, table: list[dict[str, Any]], rows: SelectedRows, kind: str) -> Figure:
     """Ten in a row; signed ones red for more and blue for less, on one scale. One pair of axes is much faster than fifty."""
-    down, signed, budget = max(1, -(-len(pictures) // ACROSS)), kind == "perturbations", len(rows.budgets[0]) > 1
-    scale, tall = float(np.abs(pictures).max(initial=0)) or 1.0, 1.38 if budget else 1.22
+    down, signed = max(1, -(-len(pictures) // ACROSS)), kind == "perturbations"
+    captions = _captions(table, kind, budget=len(rows.budgets[0]) > 1)
+    scale, tall = float(np.abs(pictures).max(initial=0)) or 1.0, 1.06 + 0.16 * max(one.count("\n") + 1 for one in [*captions, ""])
     whole = Figure(figsize=(ACROSS * 0.9, down * tall * 0.9 + 0.5))
-    told = f", red +{scale:.3g}, blue −{scale:.3g}" if signed else ""
+    told = f"\n{_scale(scale, colour=pictures.shape[1] == 3)}" if signed else ""
     whole.suptitle(f"{rows.title}: {len(pictures)} {kind} of {len(rows)} ({rows.rows}){told}\n{_reading(table, rows, kind)}")
     axes = whole.subplots()
     axes.axis("off")
     height, width = (0.94 * size / max(rows.opened.shape[1:]) for size in rows.opened.shape[1:])
-    for place, (picture, one) in enumerate(zip(pictures, table, strict=True)):
+    for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         left, bottom = place % ACROSS + (1 - width) / 2, -(place // ACROSS) * tall
         _show(axes, picture, (left, left + width, bottom, bottom + height), scale if signed else None)
-        caption = _caption(one, kind, budget=budget)
         axes.text(left + width / 2, bottom + height + 0.03, caption, fontsize=7, ha="center", va="bottom", linespacing=1)
     axes.set(xlim=(0, ACROSS), ylim=((1 - down) * tall, tall), aspect="equal")
     return whole
+
+
+def _scale(scale: float, *, colour: bool) -> str:
+    """What the colours of a perturbation mean."""
+    if colour:
+        return f"each channel from −{scale:.3g} (dark) over 0 (half bright) to +{scale:.3g} (bright)"
+    return f"from −{scale:.3g} (blue) over 0 (white) to +{scale:.3g} (red)"
 
 
 def _show(axes: Axes, picture: Array, extent: tuple[float, float, float, float], scale: float | None) -> None:
@@ -87,6 +95,12 @@ def _reading(table: list[dict[str, Any]], rows: SelectedRows, kind: str) -> str:
     return f"{words}, budget" if len(rows.budgets[0]) > 1 else words
 
 
-def _caption(one: dict[str, Any], kind: str, *, budget: bool) -> str:
-    words = [shortened(one["label"], 9)] + ([shortened(one["prediction"], 9)] if _decided(one, kind) else [])
-    return " → ".join(words) + (f"\n{shortened(one['epsilon'])}" if budget else "")
+def _captions(table: list[dict[str, Any]], kind: str, *, budget: bool) -> list[str]:
+    """The classes over each picture; in two lines where they would touch the neighbour's."""
+    found = []
+    for one in table:
+        words = [shortened(one["label"], WIDEST)]
+        words += [f"→ {shortened(one['prediction'], WIDEST - 2)}"] if _decided(one, kind) else []
+        between = " " if len(" ".join(words)) <= WIDEST else "\n"
+        found.append(between.join(words) + (f"\n{shortened(one['epsilon'], WIDEST)}" if budget else ""))
+    return found
