@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -236,6 +237,51 @@ def test_a_run_killed_at_random_moments_ends_with_the_undisturbed_bytes(model, v
     assert again.returncode == 0, again.stderr
     assert Path(name).read_bytes() == Path(f"whole{name}").read_bytes()
     assert not left_behind()
+
+
+def pictures(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_pictures_exported_by_a_process_that_is_killed_stand_whole_or_not_at_all(model):
+    assert process("attack", "--method", "fgsm", "--eps", "0.1,0.2,0.3,0.4", "--limit", "300").returncode == 0
+    command = ["export", "adversarial.h5", "-o", "cut"]
+    begin = time.monotonic()
+    assert process("export", "adversarial.h5", "-o", "whole").returncode == 0
+    lasts, wanted, draw, halfway = time.monotonic() - begin, pictures("whole"), random.Random(5), 0
+    assert len(wanted) == 1200
+    for _ in range(10):
+        running = subprocess.Popen([*COMMAND, *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + lasts * draw.uniform(1.0, 1.2)
+        while running.poll() is None and time.monotonic() < until and not any(Path().glob(".cut.building/*/*.png")):
+            time.sleep(0.01)
+        time.sleep(lasts * draw.uniform(0, 0.1))
+        running.kill()
+        halfway += running.wait() == -9 and Path(".cut.building").exists()
+        if Path("cut").exists():
+            assert pictures("cut") == wanted
+            shutil.rmtree("cut")
+    assert halfway
+    again = process(*command)
+    assert again.returncode == 0, again.stderr
+    assert pictures("cut") == wanted
+    assert not [path for path in Path().rglob(".*") if path.suffix not in (".lock", ".owner")]
+
+
+def test_a_folder_of_pictures_is_replaced_as_a_whole_and_never_with_what_is_not_its_own(run, model):
+    assert run("attack", "--method", "fgsm", "--limit", "20").code == 0
+    assert run("attack", "--method", "fgsm", "--limit", "6", "-o", "few.h5").code == 0
+    assert run("export", "few.h5", "-o", "few").code == run("export", "adversarial.h5", "-o", "p").code == 0
+    assert run("export", "few.h5", "-o", "p").code == 2
+    assert run("export", "few.h5", "-o", "p", "--force").code == 0
+    assert pictures("p") == pictures("few")
+    for strange in ("p/notes.txt", "p/0/mine.png"):
+        Path(strange).write_text("mine")
+        assert "no picture of advcli's" in run("export", "few.h5", "-o", "p", "--force").err
+        assert Path(strange).read_text() == "mine"
+        Path(strange).unlink()
+    assert run("export", "few.h5", "-o", ".", "--force").code == 2
+    assert Path("few.h5").exists()
 
 
 NO_FLOCK = "\nimport errno, fcntl\ndef flock(*_): raise OSError(errno.ENOLCK, 'no locks')\nfcntl.flock = flock\n"

@@ -207,7 +207,7 @@ def test_the_old_output_is_untouched_until_the_new_one_is_whole(run, inputs, mon
     assert seen == {True, False}
 
 
-STATES = {"attack": 3000, "train": 1500, "filter": 500, "stats": 500}
+STATES = {"attack": 3000, "train": 1500, "filter": 500, "stats": 500, "export": 500}
 
 
 @pytest.mark.parametrize("verb", STATES)

@@ -1,6 +1,7 @@
 """`export`: a model as a plain state_dict, an image set as .npz or as a folder of PNG pictures."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from advcli.networks import model_file
 from advcli.numerics.pixels import as_bytes
 from advcli.runtime.reporter import SILENT, Talk
 
+PICTURE = re.compile(r"\d{6,}-\d{6,}\.png")
+
 
 def export(asked: ExportRequest, talk: Talk = SILENT) -> Path:
     """Write files for other tools."""
@@ -26,23 +29,42 @@ def export(asked: ExportRequest, talk: Talk = SILENT) -> Path:
         _free(path, force=asked.force)
         data = io.BytesIO()
         torch.save(model_file.read(source).tensors, data)
-        atomic.write(path, [data.getvalue()])
+        with atomic.locked(path):
+            atomic.write(path, [data.getvalue()])
         return path
     path = Path(asked.output or source.with_suffix(".npz"))
+    if path.suffix not in ("", ".npz"):
+        raise CommandError(f"-o {path}: an image set goes to a name.npz or to a folder of pictures")
     _free(path, force=asked.force)
     with ImageSet(source) as opened:
-        if path.suffix == ".npz":
-            _npz(opened, path)
-        elif path.suffix:
-            raise CommandError(f"-o {path}: an image set goes to a name.npz or to a folder of pictures")
+        if path.suffix:
+            with atomic.locked(path):
+                _npz(opened, path)
         else:
-            _pictures(opened, path, talk)
+            _check_pictures(path)
+            with atomic.folder(path) as building:
+                _pictures(opened, building, talk)
     return path
 
 
 def _free(path: Path, *, force: bool) -> None:
     if path.exists() and not force:
         raise CommandError(f"{path}: stands there; --force replaces it, -o names another")
+
+
+def _check_pictures(folder: Path) -> None:
+    """Refuse a name under which anything lies that `export` does not write: the folder is replaced as a whole."""
+    if folder.name in ("", ".."):
+        raise CommandError(f"-o {folder}: name a folder of its own")
+    if not folder.exists():
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise CommandError(f"{folder}: stands there and is no folder of pictures; name another with -o")
+    for one in folder.iterdir():
+        inner = list(one.iterdir()) if one.is_dir() and not one.is_symlink() else []
+        strange = next((path for path in inner if not PICTURE.fullmatch(path.name)), None if inner else one)
+        if strange:
+            raise CommandError(f"{folder}: holds {strange.relative_to(folder)}, no picture of advcli's; name another with -o")
 
 
 def _npz(opened: ImageSet, path: Path) -> None:
