@@ -1,25 +1,15 @@
 """Every image counts once: repeated or missing rows are refused, and several rows of one image are no independent trials."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from advcli.datasets.digits import digits
 from advcli.evaluation.decisions import Decisions, Verdicts
-from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.intervals import exact_interval
-
-
-def forge(source, change, name="forged.h5"):
-    """The same set with other columns, and a digest that is right."""
-    with ImageSet(source) as opened:
-        header, found = opened.header, {key: opened.column(key) for key in opened.names() if key != "header"}
-    header, found = change(header, found) or (header, found)
-    imageset_writer.write_rows(Path(name), header, found)
-    return name
+from forged import forge
 
 
 def rows_again(kept, times):

@@ -16,6 +16,7 @@ from advcli.cli import render, report, text_tables
 from advcli.cli.app import main
 from advcli.evaluation import rows as report_rows
 from advcli.evaluation.decisions import rate
+from advcli.evaluation.judge import Judge
 from advcli.evaluation.threat_model import ThreatModel
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
@@ -387,3 +388,13 @@ def test_an_empty_cell_is_no_figure():
 def test_columns_hold_cells_of_several_lines():
     text = text_tables.table([{"a": "x\nlonger", "b": "1\n22"}, {"a": "y", "b": "3"}])
     assert text.splitlines() == ["a        b", "x        1", "longer  22", "y        3"]
+
+
+def test_a_model_judges_as_many_images_at_a_time_as_the_help_says(run, inside, monkeypatch):
+    seen = []
+    decide = Judge.decide
+    monkeypatch.setattr(Judge, "decide", lambda self, *args: seen.append(self.batch) or decide(self, *args))
+    run("evaluate", "lr.h5", *given("lr"), "--device", "cpu")
+    run("evaluate", "lr.h5", *given("lr"), "--batch-size", "7")
+    assert set(seen) == {64, 7}
+    assert "[default: 64, on a GPU 512]" in " ".join(run("evaluate", "--help").out.replace("│", " ").split())

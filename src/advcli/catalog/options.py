@@ -11,6 +11,7 @@ from advcli.catalog.params import Param
 
 # Words of the verbs.
 Files = Annotated[tuple[str, ...], Param("Image-set files.", form="FILE")]
+AnyFiles = Annotated[tuple[str, ...], Param("Model files and image-set files.", form="FILE")]
 Models = Annotated[
     tuple[str, ...], Param("A model file; may be repeated. [default: model.safetensors and defended.safetensors]",
                            form="FILE")

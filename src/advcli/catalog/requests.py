@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from advcli.catalog.options import (
+    AnyFiles,
     Applied,
     Count,
+    DataDir,
     Device,
     Files,
     FitData,
@@ -157,19 +159,28 @@ class ShowRequest(Request):
     Prints the command line that makes each again, and its header.
     """
 
-    files: Files = ()
+    files: AnyFiles = ()
     in_: Annotated[str, Param("Folder in which parents are looked for.", form="DIR")] = "."
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyRequest(Allowing):
-    """Check files against themselves and their model.
+    """Check files against themselves, their model and their data.
 
-    The answer is no (exit 1) where a digest, a bound or a prediction differs.
+    Says what was checked and what could not be. The answer is no (exit 1) where anything differs.
     """
 
-    files: Files = ()
-    model: Model = None
+    files: AnyFiles = ()
+    model: Annotated[
+        str | None,
+        Param("The model that the images were made with. [default: the file with its digest, here or beside the set]",
+              form="FILE"),
+    ] = None  # fmt: skip
+    data: Annotated[
+        str | None,
+        Param("The data that the images were made of. [default: by the name in the header, where it is at hand]", form="DATA"),
+    ] = None
+    data_dir: DataDir = None
     device: Device = "auto"
 
 

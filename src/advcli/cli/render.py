@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,14 +104,21 @@ def stories(found: Sequence[Any]) -> str:
 
 
 def verification(found: Any) -> str:
-    """The text of `verify`: one line a file, and the first few things that are wrong."""
+    """The text of `verify`: for every file the first few things that are wrong, what was checked, and what could not be."""
     lines = []
     for one in found.findings:
-        ties = f", {one.ties} ties" if one.ties else ""
-        lines.append(f"{one.path}: {'FAILED' if one.wrong else 'ok'} ({', '.join(one.checked) or 'nothing else checked'}{ties})")
-        lines += [f"  {text}" for text in one.wrong[:5]]
-        lines += [f"  and {len(one.wrong) - 5} more"] if len(one.wrong) > 5 else []
+        lines.append(f"{one.path}: {'FAILED' if one.wrong else 'nothing wrong found'}")
+        lines += [f"  wrong        {text}" for text in one.wrong[:5]]
+        lines += [f"  wrong        and {len(one.wrong) - 5} more"] if len(one.wrong) > 5 else []
+        ties = [f"{one.ties} predictions are ties"] if one.ties else []
+        lines += _listed("checked", "; ".join([*one.checked, *ties]))
+        lines += [line for text in one.unchecked for line in _listed("not checked", text)]
     return "\n".join(lines)
+
+
+def _listed(title: str, text: str) -> list[str]:
+    """A title and what belongs to it, in lines that fit."""
+    return textwrap.wrap(f"  {title:11}  {text}", width() or 120, subsequent_indent=" " * 15)
 
 
 def estimate(one: Any) -> str:

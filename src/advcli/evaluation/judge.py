@@ -24,6 +24,8 @@ from advcli.numerics.rng import SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 
+OTHER = 0.01  # share of predictions that another batch size or machine may change
+
 
 class Judge:
     """One model, ready to decide; without its defenses where the victim of a static attack is asked again."""
@@ -31,7 +33,7 @@ class Judge:
     def __init__(self, model: ModelFile, asked: EvaluateRequest, *, static: bool = False) -> None:
         self.file, self.seed = model, asked.seed
         self.device = devices.find_device(asked.device)
-        self.batch = asked.batch_size or 512
+        self.batch = devices.default_batch(asked.batch_size, self.device)
         self.module: nn.Module = placed(model.module(static=static), self.device)
         self.rounds = asked.draws if model.is_random(static=static) else 1
 
@@ -58,9 +60,25 @@ class Judge:
         if "noise" in needs:
             found = noise_votes.noise(self.file, self.module, subject, self.seed, self.device, talk)
             rounds[0] = replace(rounds[0], asked_noise=found)
+        doubt = self._doubt(subject, rounds[0])
         for budget, mask in budgets_of(subject):
             line = threat(subject.header, self.file, budget, subject.pixels)
+            line = replace(line, notes=(*line.notes, doubt)) if doubt else line
             yield Seen(self.file, subject, budget, subject.ids[mask], [one[mask] for one in rounds], line)
+
+    def _doubt(self, subject: Subject, seen: Verdicts) -> str | None:
+        """A note where the set says that it was made against this very model, and stores the predictions of another."""
+        header, opened = subject.header, subject.file
+        if opened is None or header["kind"] != "adversarial" or subject.rounded or self.file.is_random():
+            return None
+        victim = header["victim"]
+        if victim["digest"] != self.file.digest or (victim["static"] and self.file.defenses):
+            return None
+        table = np.array([*(self.file.classes.index(name) for name in header["classes"]), -1], np.int64)
+        other = int((table[opened.column("prediction")] != seen.predictions).sum())
+        if other <= max(1, OTHER * len(seen.labels)):
+            return None
+        return f"{other} of {len(seen.labels)} predictions in the file are not this model's; advcli verify shows them"
 
     def _verdicts(self, subject: Subject, turn: int, needs: set[str], facts: "Facts") -> Verdicts:
         table = np.array([*(self.file.classes.index(name) for name in subject.header["classes"]), -1], np.int64)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from advcli.errors import InputError
 from advcli.evaluation import distinct
+from advcli.evaluation.against_model import contradictions
 from advcli.files.header import Header
 from advcli.files.imageset_reader import ImageSet
 from advcli.images.dataset import Dataset
@@ -136,6 +137,11 @@ def refuse_too_far(opened: ImageSet) -> None:
 
 
 def check_fit(subject: Subject, model: ModelFile) -> None:
+    """Refuse a set that the model cannot be asked about, or whose header says of this model what its file denies."""
+    header = subject.header["of"] if subject.header["kind"] == "filtered" else subject.header
+    own = header["kind"] == "adversarial" and header["victim"]["digest"] == model.digest
+    if own and (wrong := contradictions(header, "victim", model)):
+        raise InputError(f"{subject.name}: {wrong[0]}; advcli verify {subject.name} says more")
     strange = [name for name in subject.header["classes"] if name not in model.classes]
     shape = tuple(subject.pictures(0, 1).shape[1:])
     if strange:

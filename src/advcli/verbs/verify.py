@@ -1,6 +1,6 @@
-"""`verify`: recompute what a file claims: its digest, bounds and norms, and with its model every prediction."""
+"""`verify`: recompute what a file claims, from its bytes, its model and its data, and say what cannot be recomputed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,44 +8,25 @@ import numpy as np
 import torch
 
 from advcli.catalog import discovery
+from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import VerifyRequest
-from advcli.errors import Damaged, InputError
-from advcli.evaluation import distinct
-from advcli.files.header import from_nothing
+from advcli.errors import AdvcliError, Damaged, InputError
+from advcli.evaluation import against_itself, against_model, against_source
+from advcli.evaluation.finding import BATCH, Finding
+from advcli.files.header import NOTHING, Header
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.imageset_schema import DERIVED
+from advcli.images.dataset import Dataset
 from advcli.networks import model_file
-from advcli.networks.memory_format import placed
-from advcli.networks.rejection import decision
-from advcli.networks.rejection import rejects as can_reject
-from advcli.numerics.arrays import Array
-from advcli.numerics.balls import FREE, distance, tolerance
-from advcli.numerics.quantize import on_grid
-from advcli.numerics.rng import SampleRNG
-from advcli.runtime import devices
+from advcli.networks.model_file import ModelFile
 from advcli.runtime.reporter import SILENT, Talk
-from advcli.search.goal import SURE
-from advcli.workspace import lookup
-
-BATCH = 512
-TINY = 1e-12
-
-
-@dataclass(slots=True)
-class Finding:
-    """What was checked of a file, what was wrong, and what is too close to call."""
-
-    path: str
-    checked: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    ties: int = 0
-
-    def document(self) -> dict[str, Any]:
-        return {"path": self.path, "checked": self.checked, "wrong": self.wrong, "ties": self.ties}
+from advcli.workspace import inputs, lookup
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
+    """The findings of all files."""
+
     findings: list[Finding]
 
     @property
@@ -57,66 +38,127 @@ class Verification:
 
 
 def verify(asked: VerifyRequest, talk: Talk = SILENT) -> Verification:
-    """Check files against themselves and their model."""
+    """Check files against themselves, their model and their data."""
     discovery.allow(asked.allow)
-    return Verification([_one(Path(name), asked, talk) for name in asked.files])
+    return Verification([_one(Path(name), asked) for name in asked.files])
 
 
-def _one(path: Path, asked: VerifyRequest, talk: Talk) -> Finding:
+def _one(path: Path, asked: VerifyRequest) -> Finding:
     finding = Finding(str(path))
     try:
         if path.suffix in (".safetensors",):
             model_file.read(path).module()
-            finding.checked += ["digest", "weights fit"]
+            finding.checked += ["digest", "weights fit the architecture"]
+            finding.unchecked += [
+                "how it was trained: that is its header's word",
+                "how accurate it is: advcli evaluate measures it",
+            ]
         else:
             with ImageSet(path) as opened:
                 finding.checked.append("digest")
-                _images(opened, finding, asked, talk)
+                _images(opened, finding, asked)
     except Damaged as error:
         finding.wrong.append(str(error))
     return finding
 
 
-def _images(opened: ImageSet, finding: Finding, asked: VerifyRequest, talk: Talk) -> None:
-    for start in range(0, len(opened), BATCH):
-        opened.rows("images", start, start + BATCH)  # refuses what is out of range
-    finding.checked.append("range")
-    if opened.kind != "universal":
-        finding.wrong += distinct.faults(opened)
-        finding.checked.append("every row once")
-    if opened.kind == "perturbation":
-        _derived(opened, finding, talk)
-    if opened.kind == "universal":
-        _bounds(opened, finding)
-    if opened.kind != "adversarial":
+def _images(opened: ImageSet, finding: Finding, asked: VerifyRequest) -> None:
+    against_itself.check(opened, finding)
+    if opened.kind == "adversarial":
+        _against_models(opened, finding, asked)
+    if opened.signed:
+        _derived(opened, finding) if opened.kind == "perturbation" else None
+    else:
+        _against_source(opened, finding, asked)
+    finding.unchecked += _words_only(opened)
+
+
+def _words_only(opened: ImageSet) -> list[str]:
+    """What no file can prove about itself."""
+    if opened.kind == "clean":
+        return []
+    if opened.kind == "filtered":
+        return ["that its pictures went through the filter, and what the attack was before: those are its header's words"]
+    found = ["how the attack ran (method, steps, queries, seed): that is its header's word; advcli show prints the command"]
+    victim = opened.header.get("victim", {})
+    if victim.get("defenses") and not victim["static"]:
+        found.append("that the attack went through the defenses, and is adaptive: that is its header's word")
+    return found
+
+
+def _against_models(opened: ImageSet, finding: Finding, asked: VerifyRequest) -> None:
+    """The set against its victim, and against the substitute that it was made on."""
+    header = opened.header
+    finding.wrong += against_model.own_words(header)
+    model = _model(header["victim"]["digest"], opened, asked.model)
+    if model is None:
+        finding.unchecked.append("predictions and successes: its model is not here (give --model)")
+    else:
+        against_model.check(opened, model, asked.device, finding)
+    if "source" in header:
+        source = _model(header["source"]["digest"], opened, None)
+        if source is None:
+            finding.unchecked.append("the model that it was made on: it is not here")
+        else:
+            finding.wrong += against_model.contradictions(header, "source", source)
+            finding.checked.append(f"what the header says of the model that it was made on: {source.path.name}")
+
+
+def _model(digest: str, opened: ImageSet, given: str | None) -> ModelFile | None:
+    """The model file that is given, or the one with that content here or beside the set."""
+    path = given or lookup.find_file(digest) or lookup.find_file(digest, opened.path.parent)
+    if path is None:
+        return None
+    try:
+        model = model_file.read(path)
+    except Damaged as error:
+        raise InputError(str(error)) from None
+    if model.digest != digest:
+        raise InputError(f"{path}: is not the model that {opened.path} was made with")
+    return model
+
+
+def _against_source(opened: ImageSet, finding: Finding, asked: VerifyRequest) -> None:
+    """The set against the data that its header names, where they are at hand."""
+    said = against_source.named(opened)
+    if said is None and asked.data is None:
+        finding.unchecked.append("pictures and labels against their source, and which images were left out: it names no data set")
         return
-    if opened.header["norm"] not in FREE and opened.header["epsilon"]:
-        _bounds(opened, finding)
-    if opened.header["made"]["options"]["quantize"]:
-        _eight_bit(opened, finding)
-    _predictions(opened, finding, asked, talk)
+    said = said or {}
+    if said.get("name") == NOTHING:
+        return
+    try:
+        whole = _source(said, opened, asked)
+    except AdvcliError as error:
+        if asked.data is not None:
+            raise
+        finding.unchecked.append(
+            f"pictures and labels against their source, and which images were left out: {str(error).splitlines()[0]}"
+        )
+        return
+    try:
+        against_source.check(opened, whole, said, finding)
+    except AdvcliError as error:
+        finding.wrong.append(f"header: the images that it names cannot be taken ({str(error).splitlines()[0]})")
 
 
-def _bounds(opened: ImageSet, finding: Finding) -> None:
-    bound = opened.column("epsilon").astype(np.float64) + tolerance(float(opened.column("epsilon").max(initial=0)))
-    origin, norm = opened.column("original") if "original" in opened else None, opened.header["norm"]
-    for start in range(0, len(opened), BATCH):
-        part = slice(start, start + BATCH)
-        x = opened.rows("images", start, start + BATCH)
-        size = distance(x, x * 0 if origin is None else opened.pick("originals", origin[part]), norm).numpy()
-        for row in np.flatnonzero(~(size <= bound[part])):
-            finding.wrong.append(f"row {start + row}: {norm} distance {size[row]:.6g} is beyond its budget")
-    finding.checked.append(f"{norm} distances")
-
-
-def _eight_bit(opened: ImageSet, finding: Finding) -> None:
-    origin = opened.column("original")
-    for start in range(0, len(opened), BATCH):
-        x = opened.rows("images", start, start + BATCH)
-        kept = (x == opened.pick("originals", origin[start : start + BATCH])).flatten(1).all(1)
-        for row in np.flatnonzero(~(on_grid(x) | kept).numpy()):
-            finding.wrong.append(f"row {start + row}: is not an 8-bit picture")
-    finding.checked.append("8-bit pixels")
+def _source(said: Header, opened: ImageSet, asked: VerifyRequest) -> Dataset:
+    """The whole split that a header names: of --data, of a known set in the data folder, of a folder or file found by content."""
+    name, split = str(said.get("name")), str(said.get("split") or opened.header["split"])
+    sizes = {key: said[key] for key in ("image_size", "resize") if isinstance(said.get(key), int)}
+    chosen = Selection(data_dir=asked.data_dir, **sizes)
+    if asked.data is not None:
+        found = inputs.open_data(asked.data, None if inputs.spelled(asked.data)[1] else split, chosen)
+        if said and found.origin["name"] != name:
+            raise InputError(f"{opened.path}: was made of {name}, not of {asked.data}")
+        return found
+    if name in inputs.known_sets():
+        return inputs.open_data(name, split, chosen)
+    find = {"folder": lookup.find_folder, "file": lookup.find_file}.get(name)
+    for where in (Path(), opened.path.parent):
+        if find and (path := find(str(said.get("digest")), where)):
+            return inputs.open_data(str(path), split, chosen)
+    raise InputError(f"the {name} that it was made of is not here (give --data)")
 
 
 def _as_parent(path: Path) -> ImageSet:
@@ -127,11 +169,11 @@ def _as_parent(path: Path) -> ImageSet:
         raise InputError(str(error)) from None
 
 
-def _derived(opened: ImageSet, finding: Finding, talk: Talk) -> None:
+def _derived(opened: ImageSet, finding: Finding) -> None:
     """A perturbation file against the set that it is a view of: pictures, columns and header."""
     source = lookup.find_file(opened.header["of"], opened.path.parent)
     if source is None:
-        talk.note(f"{opened.path}: the set that it was derived from is not beside it; its values were not compared")
+        finding.unchecked.append("its values: the set that it was derived from is not beside it")
         return
     with _as_parent(source) as whole:
         if len(opened) != len(whole) or opened.shape != whole.shape:
@@ -150,68 +192,3 @@ def _derived(opened: ImageSet, finding: Finding, talk: Talk) -> None:
             if not torch.equal(wanted, opened.rows("images", start, start + BATCH)):
                 finding.wrong.append(f"rows from {start}: differ from {source}")
     finding.checked.append(f"equals {source.name}")
-
-
-def _predictions(opened: ImageSet, finding: Finding, asked: VerifyRequest, talk: Talk) -> None:
-    """Every stored prediction and success by a fresh forward; flips within the margin are ties."""
-    victim = opened.header["victim"]
-    path = asked.model or lookup.find_file(victim["digest"]) or lookup.find_file(victim["digest"], opened.path.parent)
-    if path is None:
-        talk.note(f"{opened.path}: its model is not here (give --model); predictions were not recomputed")
-        return
-    try:
-        model = model_file.read(path)
-    except Damaged as error:
-        raise InputError(str(error)) from None
-    if model.digest != victim["digest"]:
-        raise InputError(f"{path}: is not the model that {opened.path} was made with")
-    if opened.shape != model.shape:
-        finding.wrong.append(f"its pictures have another shape than {path} takes")
-        return
-    device = devices.find_device(asked.device)
-    module = placed(model.module(static=victim["static"]), device)
-    rejects = can_reject(module)
-    seed, origin = int(opened.header["made"]["options"]["seed"]), opened.column("original")
-    ids = opened.column("index")
-    margins = np.zeros(len(opened), np.float32)
-    for name, images in (("clean_prediction", "originals"), ("prediction", "images")):
-        stored = opened.column(name)
-        for start in range(0, len(opened), BATCH):
-            stop = min(start + BATCH, len(opened))
-            x = opened.rows("images", start, stop) if images == "images" else opened.pick(images, origin[start:stop])
-            draws = SampleRNG(seed, torch.from_numpy(ids[start:stop]).to(device), ("verdict",))
-            with devices.threads(opened.shape), torch.no_grad():
-                logits = module(x.to(device), draws).cpu()
-            _compare(finding, name, logits, stored, start, rejects)
-            top = logits.topk(2, 1).values
-            margins[start:stop] = (top[:, 0] - top[:, 1]) / logits.abs().amax(1).clamp_min(TINY)
-    _successes(opened, finding, margins)
-    finding.checked += ["predictions", "successes"]
-
-
-def _compare(finding: Finding, name: str, logits: torch.Tensor, stored: Array, start: int, rejects: bool) -> None:
-    said = torch.from_numpy(stored[start : start + len(logits)])
-    best, column = logits.amax(1), torch.where(said < 0, logits.shape[1] - 1, said)
-    gap = best - logits.gather(1, column[:, None])[:, 0]
-    gap[(said < 0) & (not rejects)] = torch.inf  # it cannot have said that
-    decided = decision(logits, rejects)
-    differs = decided != said
-    close = gap <= SURE * logits.abs().amax(1)
-    finding.ties += int((differs & close).sum())
-    for row in (differs & ~close).nonzero()[:, 0].tolist():
-        finding.wrong.append(f"row {start + row}: {name} is {int(decided[row])}, the file says {int(said[row])}")
-
-
-def _successes(opened: ImageSet, finding: Finding, margins: Array) -> None:
-    """Every success is one, and every image that was clearly turned is called one."""
-    labels, target, decided = (opened.column(name) for name in ("labels", "target", "prediction"))
-    clean, won = opened.column("clean_prediction"), opened.column("success").astype(bool)
-    label = np.where(labels < 0, clean, labels)
-    reached = np.where(target >= 0, (decided == target) & (target != label), (decided != label) & (decided >= 0))
-    reached &= (clean == label) & (clean >= 0)
-    if from_nothing(opened.header):
-        reached = decided == target
-    for row in np.flatnonzero(won & ~reached):
-        finding.wrong.append(f"row {row}: is called a success and is none")
-    for row in np.flatnonzero(reached & ~won & (margins > 10 * SURE)):
-        finding.wrong.append(f"row {row}: is a success and is not called one")
