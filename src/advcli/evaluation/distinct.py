@@ -1,9 +1,11 @@
 """Whether every row of a set stands once, and none is missing: else a figure counts an image twice, or leaves one out.
 
-Rows differ by original, target and budget; originals by their place in the source (/index). Where the attacked images came
-from an image-set file, several originals may be versions of one image: figures then count the image once.
+Rows differ by original, target and budget; originals by their place in the source (/index), and nearly all of them by
+their pictures. Where the attacked images came from an image-set file, several originals may be versions of one image:
+figures then count the image once.
 """
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,18 +14,29 @@ from advcli.files.header import Header, from_nothing
 from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.arrays import Array
 
+SAME = 0.05  # share of pictures that may stand twice: real sources hold a few
+
 
 def faults(opened: ImageSet) -> Iterator[str]:
     """What is wrong with the rows, in words, each with the first row that shows it."""
     header: Header = opened.header["of"] if opened.kind == "filtered" else opened.header
-    index = opened.column("index")
     versions = (header["made"].get("data") or {}).get("name") == "file" and "target" in opened
-    if "original" not in opened:
-        beside = [_bits(opened, name) for name in ("target", "epsilon") if name in opened]
-        if not versions and (pair := twice(index, *beside)):
-            yield f"row {pair[1]} has the same image as row {pair[0]} (index {index[pair[0]]}); a figure would count it twice"
-        return
-    original = opened.column("original")
+    yield from _attacked(opened, header, versions=versions) if "original" in opened else _plain(opened, versions=versions)
+    if not versions and not opened.signed and not from_nothing(header):
+        yield from _same_pictures(opened)
+
+
+def _plain(opened: ImageSet, *, versions: bool) -> Iterator[str]:
+    """Rows without originals: clean images, perturbations."""
+    index = opened.column("index")
+    beside = [_bits(opened, name) for name in ("target", "epsilon") if name in opened]
+    if not versions and (pair := twice(index, *beside)):
+        yield f"row {pair[1]} has the same image as row {pair[0]} (index {index[pair[0]]}); a figure would count it twice"
+
+
+def _attacked(opened: ImageSet, header: Header, *, versions: bool) -> Iterator[str]:
+    """Rows of an adversarial set, and their originals."""
+    original, index = opened.column("original"), opened.column("index")
     if pair := twice(original, opened.column("target"), _bits(opened, "epsilon")):
         yield f"row {pair[1]} repeats row {pair[0]} (same original, target and budget); a figure would count it twice"
     number, first, place = np.unique(original, return_index=True, return_inverse=True)
@@ -31,10 +44,8 @@ def faults(opened: ImageSet) -> Iterator[str]:
         column = opened.column(name)
         if len(differs := np.flatnonzero(column != column[first][place])):
             row = int(differs[0])
-            yield (
-                f"row {row} gives original {original[row]} the /{name} {column[row]}, row {first[place[row]]} gives it "
-                f"{column[first[place[row]]]}"
-            )
+            other = first[place[row]]
+            yield f"row {row} gives original {original[row]} the /{name} {column[row]}, row {other} gives it {column[other]}"
     if not versions and (pair := twice(index[first])):
         a, b = (int(first[one]) for one in pair)
         yield (
@@ -42,6 +53,21 @@ def faults(opened: ImageSet) -> Iterator[str]:
             "a figure would count it twice"
         )
     yield from _missing(opened, header, number, np.bincount(place, minlength=len(number)))
+
+
+def _same_pictures(opened: ImageSet) -> Iterator[str]:
+    """Many pictures that stand again under other places in the source; a few may do so in any source."""
+    name = "originals" if "originals" in opened else "images"
+    seen: dict[bytes, int] = {}
+    again: list[tuple[int, int]] = []
+    for start, stop in opened.spans(name):
+        for number, pixels in enumerate(opened.rows(name, start, stop), start):
+            first = seen.setdefault(hashlib.blake2b(pixels.numpy().tobytes(), digest_size=16).digest(), number)
+            again += [(first, number)] if first != number else []
+    total = opened.kept(name)[1][0]
+    if len(again) > max(1, SAME * total):
+        one = "original" if name == "originals" else "row"
+        yield f"{one} {again[0][1]} is the picture of {one} {again[0][0]}; {len(again)} of {total} pictures stand there again"
 
 
 def _missing(opened: ImageSet, header: Header, number: Array, counts: Array) -> Iterator[str]:

@@ -75,7 +75,7 @@ def _images(opened: ImageSet, finding: Finding, asked: VerifyRequest) -> None:
 
 def _words_only(opened: ImageSet) -> list[str]:
     """What no file can prove about itself."""
-    if opened.kind == "clean":
+    if opened.kind in ("clean", "unknown"):
         return []
     if opened.kind == "filtered":
         return ["that its pictures went through the filter, and what the attack was before: those are its header's words"]
@@ -148,16 +148,17 @@ def _source(said: Header, opened: ImageSet, asked: VerifyRequest) -> Dataset:
     sizes = {key: said[key] for key in ("image_size", "resize") if isinstance(said.get(key), int)}
     chosen = Selection(data_dir=asked.data_dir, **sizes)
     if asked.data is not None:
-        found = inputs.open_data(asked.data, None if inputs.spelled(asked.data)[1] else split, chosen)
-        if said and found.origin["name"] != name:
+        given = inputs.open_data(asked.data, None if inputs.spelled(asked.data)[1] else split, chosen)
+        if said and given.origin["name"] != name:
             raise InputError(f"{opened.path}: was made of {name}, not of {asked.data}")
-        return found
+        return given
     if name in inputs.known_sets():
         return inputs.open_data(name, split, chosen)
-    find = {"folder": lookup.find_folder, "file": lookup.find_file}.get(name)
     for where in (Path(), opened.path.parent):
-        if find and (path := find(str(said.get("digest")), where)):
-            return inputs.open_data(str(path), split, chosen)
+        folder = lookup.find_folder(said, where) if name == "folder" else None
+        file = lookup.find_file(str(said.get("digest")), where) if name == "file" else None
+        if found := folder or file:
+            return inputs.open_data(str(found), split, chosen)
     raise InputError(f"the {name} that it was made of is not here (give --data)")
 
 
