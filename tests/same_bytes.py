@@ -128,12 +128,15 @@ def prepare(given: Path) -> None:
     from sklearn.datasets import load_digits
 
     found = load_digits()
-    bytes_, labels = (found.images * 15.9375).astype(np.uint8), found.target
-    for row, (picture, label) in enumerate(zip(bytes_[:150], labels, strict=False)):
-        for folder in (given / "pictures", given / "split" / ("train" if row < 100 else "test")):
-            (folder / str(label)).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(folder / str(label) / f"{row:03d}.png")
-    np.savez(given / "images.npz", x=bytes_[150:180], y=labels[150:180])
+    pictures, labels = (found.images * 15.9375).astype(np.uint8), found.target
+    for row, (pixels, label) in enumerate(zip(pictures[:150], labels, strict=False)):
+        picture = Image.fromarray(pixels)
+        for folder in ("pictures", "split/train" if row < 100 else "split/test", "large"):
+            where = given / folder / str(label)
+            where.mkdir(parents=True, exist_ok=True)
+            (picture.resize((28, 28)) if folder == "large" else picture).save(where / f"{row:03d}.png")
+    some, more = slice(150, 250), slice(250, 280)
+    np.savez(given / "images.npz", x_train=pictures[some], y_train=labels[some], x_test=pictures[more], y_test=labels[more])
 
 
 def prepare_more(given: Path) -> None:
@@ -157,7 +160,7 @@ def record(only: str) -> dict[str, Document]:
     with tempfile.TemporaryDirectory() as top, chdir(top):
         for name in ("given", "first", "data"):
             Path(name).mkdir()
-        os.environ["ADVCLI_DATA"] = str(Path("data").resolve())
+        os.environ["ADVCLI_DATA"] = "../data"  # of the folder that a case stands in
         prepare(Path("given"))
         with chdir("first"):
             for line in FIRST:
@@ -237,13 +240,13 @@ def main() -> int:
     comparer.add_argument("after", type=Path)
     args = parser.parse_args()
     if args.verb == "record":
-        begin, found = time.monotonic(), record(args.only)
+        found = record(args.only)
         args.out.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
         import advcli
 
         exits = ", ".join(f"{n} ended with {code}" for code, n in sorted(Counter(one["exit"] for one in found.values()).items()))
         print(
-            f"{len(found)} command lines of {Path(advcli.__file__).parent} in {time.monotonic() - begin:.0f} s: {exits}",
+            f"{len(found)} command lines of {Path(advcli.__file__).parent} in {time.process_time():.0f} s of processor time: {exits}",
             file=sys.stderr,
         )
         return 0
