@@ -90,16 +90,17 @@ def _in_child(look: Callable[[], object], size: int) -> tuple[bytes, int]:
         os.close(reading)
         _child(look, size, writing)
     os.close(writing)
-    said, end = b"", time.monotonic() + WALL + size / 5e6
+    said, end, ended = b"", time.monotonic() + WALL + size / 5e6, False
     try:
         while select.select([reading], [], [], max(0.0, end - time.monotonic()))[0]:
             if not (piece := os.read(reading, 1 << 16)):
+                ended = True
                 break
             said += piece
     finally:
         os.close(reading)
-        if not said:
-            os.kill(child, signal.SIGKILL)  # it is silent: dead, or too late
+        if not (said and ended):
+            os.kill(child, signal.SIGKILL)  # dead, or too late, however little processor time it took
         _, status = os.waitpid(child, 0)
     return said, status
 

@@ -1,0 +1,67 @@
+"""Limits in time: a reader that waits uses no processor time, and is ended all the same."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from advcli.errors import InputError
+from advcli.files import sandbox
+from advcli.images import decoder
+
+pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="nothing forks there")
+LONG = 60.0  # a reader that waits for this long was not ended
+
+
+def waits(*_: object) -> None:
+    time.sleep(LONG)
+
+
+def test_a_reader_that_waits_is_ended(monkeypatch):
+    monkeypatch.setattr(sandbox, "WALL", 0.5)
+    begin = time.monotonic()
+    with pytest.raises(InputError, match="far more time than its size"):
+        sandbox.first_in_child("x.h5", waits, 100)
+    assert time.monotonic() - begin < LONG / 2
+
+
+def test_a_reader_that_answers_and_does_not_leave_is_ended(monkeypatch):
+    def stays(look, size, writing):
+        os.write(writing, b"{}")
+        time.sleep(LONG)
+        os._exit(0)
+
+    monkeypatch.setattr(sandbox, "WALL", 0.5)
+    monkeypatch.setattr(sandbox, "_child", stays)
+    begin = time.monotonic()
+    sandbox.first_in_child("x.h5", waits, 100)
+    assert time.monotonic() - begin < LONG / 2
+
+
+@pytest.mark.parametrize("mode", [None, "L"], ids=["looking", "decoding"])
+def test_a_picture_that_is_waited_for_is_refused_by_name(monkeypatch, mode):
+    monkeypatch.setattr(decoder, "PATIENCE", 0.5)
+    monkeypatch.setattr(decoder, "load", waits)
+    monkeypatch.setattr(decoder, "is_grey", waits)
+    one, begin = decoder.Decoder(), time.monotonic()
+    try:
+        one.ask(["slow.png"], mode, (None, None))
+        with pytest.raises(InputError, match=r"slow\.png: decoding it did not end"):
+            one.answer()
+    finally:
+        one.stop()
+    assert time.monotonic() - begin < LONG / 2
+
+
+def test_a_pipe_among_pictures_is_refused_at_once(run, folder):
+    for name in ("a", "b"):
+        (Path("p") / name).mkdir(parents=True)
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(f"p/{name}/1.png")
+    os.mkfifo("p/b/2.png")
+    ran = run("import", "p")
+    assert ran.code == 3
+    assert "2.png: is no regular file" in ran.err
