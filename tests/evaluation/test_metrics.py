@@ -1,5 +1,7 @@
 """Metrics against scikit-learn and SciPy, moments against NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
@@ -12,12 +14,13 @@ from advcli.metrics.roc import area_interval
 from advcli.numerics.intervals import exact_interval
 
 
-def said(predictions, confidence=None, score=None, rank=None):
+def said(predictions, confidence=None, score=None, rank=None, logit=None):
     """Decisions; -1 is a rejection of class 0."""
     predictions, zeros = np.asarray(predictions), np.zeros(len(predictions))
     score = np.where(predictions < 0, 1.0, -1.0) if score is None and (predictions < 0).any() else score
     rank = zeros.astype(np.int64) if rank is None else rank
-    return Decisions(np.maximum(predictions, 0), rank, zeros + 0.5 if confidence is None else confidence, score)
+    sure = zeros + 0.5 if confidence is None else confidence
+    return Decisions(np.maximum(predictions, 0), rank, sure, score, zeros if logit is None else logit)
 
 
 def verdicts(labels, predictions, classes=3, clean=None, rank=None, confidence=None, score=None, **more):
@@ -165,7 +168,8 @@ def test_accuracy_at_coverage_keeps_the_most_confident_and_whoever_ties():
         count = int(rng.integers(1, 40))
         labels, predictions = rng.integers(0, 3, (2, count))
         sure = np.round(rng.random(count), 1)
-        found = figures("selective", verdicts(labels, predictions, confidence=sure), coverage="0.29,0.8,1")
+        given_ = verdicts(labels, predictions, confidence=sure)
+        found = figures("selective", given_, coverage="0.29,0.8,1", confidence="probability")
         for one, tenths in zip(found, (29, 80, 100), strict=True):
             kept = sure >= sorted(sure, reverse=True)[max(1, tenths * count // 100) - 1]
             assert (one.n, one.k) == (kept.sum(), (kept & (labels == predictions)).sum())
@@ -191,3 +195,25 @@ def test_transfer_leaves_out_what_the_model_had_wrong_anyway():
     (one,) = figures("transfer", given_)
     assert (one.k, one.n) == (1, 3)
     assert one.about == {"linf": pytest.approx(0.2), "l2": pytest.approx(2.0)}
+
+
+def test_selective_ranks_by_the_largest_logit_unless_told_otherwise():
+    """S4-X3: a large logit beside another large one is confident by the paper, and unsure by its probability."""
+    labels = np.array([0, 0, 0, 0])
+    answers = said([0, 0, 1, 1], confidence=np.array([0.9, 0.5, 0.8, 0.7]), logit=np.array([1.0, 9.0, 8.0, 2.0]))
+    given_ = Verdicts(classes=("0", "1"), labels=labels, said=answers)
+    (one,) = figures("selective", given_, coverage="0.5")
+    assert (one.k, one.n) == (1, 2)
+    (other,) = figures("selective", given_, coverage="0.25")
+    assert (other.k, other.n) == (1, 1)
+    (by_probability,) = figures("selective", given_, coverage="0.5", confidence="probability")
+    assert (by_probability.k, by_probability.n) == (1, 2)
+    (first,) = figures("selective", replace(given_, said=replace(answers, answers=np.array([0, 1, 1, 1]))), coverage="0.25")
+    assert (first.k, first.n) == (0, 1)
+
+
+def test_selective_takes_the_worst_row_of_every_image():
+    labels, image = np.zeros(6, np.int64), np.array([0, 0, 0, 1, 1, 1])
+    answers = said([0, 1, 0, 0, 0, 0], logit=np.arange(6.0))
+    (one,) = figures("selective", Verdicts(classes=("0", "1"), labels=labels, said=answers, image=image), coverage="1")
+    assert (one.k, one.n) == (1, 2)

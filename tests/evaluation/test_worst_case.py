@@ -109,3 +109,29 @@ def test_many_tests_raise_the_bar():
     found = comparisons(standings, "x")
     assert len(found) == 8
     assert all(row.pair.p < 0.05 < row.pair.p_holm and row.pair.finding == "inconclusive" for row in found)
+
+
+def worst_of(*sets):
+    worst = Worst(both=False)
+    for one in sets:
+        worst.add(one)
+    return next(row for row in worst.rows(asked=False) if row.metric == "robust_accuracy").threat
+
+
+@pytest.mark.parametrize("knowledge", ["none", "transfer", "static", "adaptive", "white-box"])
+def test_the_worst_case_says_where_no_set_was_made_against_the_model(knowledge):
+    line = worst_of(stands("a", [1], [1], knowledge="none"), stands("b", [1], [0], knowledge=knowledge))
+    strong = knowledge in ("adaptive", "white-box")
+    assert line.notes == (() if strong else (f"{knowledge}: no set was made against this very model",))
+    assert line.knowledge == knowledge
+
+
+def test_the_worst_case_says_how_many_images_are_not_in_all_sets():
+    line = worst_of(stands("a", [1, 2, 3, 7, 8], [1] * 5), stands("b", [2, 3, 4], [1] * 3))
+    assert line.notes == ("over the 2 images that every set holds; 3 more are in some of them only",)
+    assert worst_of(stands("a", [1, 2], [1, 1]), stands("b", [1, 2], [1, 1])).notes == ()
+    weak = worst_of(stands("a", [1, 2], [1, 1], knowledge="transfer"), stands("b", [1], [1], knowledge="static"))
+    assert weak.notes == (
+        "static: no set was made against this very model",
+        "over the 1 images that every set holds; 1 more are in some of them only",
+    )

@@ -24,10 +24,12 @@ class Decisions:
     rank: Array
     confidence: Array  # the probability of the answer
     score: Array | None = None
+    logit: Array | None = None  # the largest logit, that of the answer
 
     def __getitem__(self, mask: Array) -> "Decisions":
         score = None if self.score is None else self.score[mask]
-        return Decisions(self.answers[mask], self.rank[mask], self.confidence[mask], score)
+        logit = None if self.logit is None else self.logit[mask]
+        return Decisions(self.answers[mask], self.rank[mask], self.confidence[mask], score, logit)
 
     @property
     def beyond(self) -> Array:

@@ -142,13 +142,14 @@ def said(logits: Tensor, labels: Tensor, classes: int) -> Decisions:
     ties = (scores == own) & (torch.arange(classes) < label)  # a tie goes to the lower class
     rank = ((scores > own) | ties).sum(1)
     sure, score = scores.softmax(1).amax(1).numpy(), None if beyond is None else beyond.numpy()
-    return Decisions(scores.argmax(1).numpy(), rank.numpy(), sure, score)
+    return Decisions(scores.argmax(1).numpy(), rank.numpy(), sure, score, scores.amax(1).numpy())
 
 
 def joined(pieces: list[Decisions]) -> Decisions:
     """Batches of decisions as one."""
     if not pieces:
-        return Decisions(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        return Decisions(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32), logit=np.zeros(0, np.float32))
     score = None if pieces[0].score is None else np.concatenate([one.score for one in pieces if one.score is not None])
     answers, rank, sure = (np.concatenate([getattr(one, name) for one in pieces]) for name in ("answers", "rank", "confidence"))
-    return Decisions(answers, rank, sure, score)
+    logit = np.concatenate([one.logit for one in pieces if one.logit is not None])
+    return Decisions(answers, rank, sure, score, logit)

@@ -1,31 +1,50 @@
 """The accuracy on the most confident images: what a model would keep if it could refuse the rest.
 
-The bar is the confidence of the image at that share of the ranking; images that tie with it are kept too. An image that
-the model rejects is not among them.
+Confidence is the largest logit, or the probability of the answer. The bar is the confidence of the image at that share of
+the ranking; images that tie with it are kept too. An image that the model rejects is not among them.
 """
 
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import metric
 from advcli.errors import CommandError
-from advcli.evaluation.decisions import Figures, Verdicts, rate
+from advcli.evaluation.decisions import Figures, Verdicts, needed, rate
 from advcli.numerics.quantities import fraction
 
 
 @metric(of="any")
-def selective(verdicts: Verdicts, *, coverage: Annotated[str, Param("Which shares.", form="X,...")] = "0.8,1") -> Figures:
-    known = verdicts.known()
-    sure = np.where(known.predictions >= 0, known.said.confidence, -np.inf)
+def selective(
+    verdicts: Verdicts,
+    *,
+    coverage: Annotated[str, Param("Which shares.", form="X,...")] = "0.8,1",
+    confidence: Annotated[
+        Literal["logit", "probability"], Param("What ranks the images: the largest logit, or its probability.")
+    ] = "logit",
+) -> Figures:
+    known = _worst_rows(verdicts.known())
+    said = needed(known.said.logit, "logit") if confidence == "logit" else known.said.confidence
+    sure = np.where(known.predictions >= 0, said, -np.inf)
     ranked = np.sort(sure)[::-1]
     for text in coverage.split(","):
         share = _share(text)
         bar = ranked[max(1, int(share * len(ranked))) - 1] if len(ranked) else 0.0
         kept = known[(sure >= bar) & np.isfinite(sure)]
         yield rate(f"accuracy@{float(100 * share):g}%", int((kept.predictions == kept.labels).sum()), len(kept.labels))
+
+
+def _worst_rows(known: Verdicts) -> Verdicts:
+    """One row of every image: a wrong one where there is one, the most confident; else the least confident."""
+    if known.image is None or known.images == len(known.labels):
+        return known
+    right = known.predictions == known.labels
+    sure = np.where(known.predictions >= 0, known.said.confidence, 0.0)
+    order = np.lexsort((np.where(right, sure, -sure), right, known.image))
+    first = np.unique(known.image[order], return_index=True)[1]
+    return known[order[first]]
 
 
 def _share(text: str) -> Fraction:

@@ -1,0 +1,60 @@
+"""The threat model that stands beside a figure: what the attacker knew, and every note, word by word."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from advcli.evaluation.threat_model import threat
+
+STATIC = "static: made without the defense in view, no robustness claim"
+STOPPED = "stopped at first success: weak for transfer"
+FILTERED = "static: filtered after the attack, no robustness claim"
+SQUEEZE, JPEG = {"name": "squeeze", "parameters": {"bits": 1}}, {"name": "jpeg", "parameters": {}}
+
+
+def model(*defenses, weights="w"):
+    return SimpleNamespace(path=Path("m.safetensors"), bare_weights=weights, defenses=list(defenses))
+
+
+def header(*defenses, weights="w", static=False, stop=True, repeated=True, data="digits", access="gradient", **more):
+    victim = {"digest": "d", "weights": weights, "defenses": list(defenses), "static": static}
+    options = {"early_stop": stop, "restarts": 1, "label": "true", "quantize": False, "seed": 0}
+    made = {"method": "pgd", "options": options, "parameters": {"steps": 10}, "data": {"name": data}}
+    return {"kind": "adversarial", "norm": "linf", "access": access, "repeated": repeated, "victim": victim, "made": made, **more}
+
+
+CASES = {
+    "white-box": (header(), model(), "white-box", ()),
+    "adaptive": (header(SQUEEZE), model(SQUEEZE), "adaptive", ()),
+    "static by its own word": (header(SQUEEZE, static=True), model(SQUEEZE), "static", (STATIC, STOPPED)),
+    "static for a defense put on later": (header(), model(SQUEEZE), "static", (STATIC, STOPPED)),
+    "static at full strength": (header(stop=False), model(SQUEEZE), "static", (STATIC,)),
+    "static in one step": (header(repeated=False), model(SQUEEZE), "static", (STATIC,)),
+    "other weights": (header(weights="v"), model(), "transfer", (STOPPED,)),
+    "other weights at full strength": (header(weights="v", stop=False), model(), "transfer", ()),
+    "another defense": (header(SQUEEZE), model(JPEG), "transfer", (STOPPED,)),
+    "a defense less": (header(SQUEEZE), model(), "transfer", (STOPPED,)),
+    "nothing seen": (header(access="none"), model(SQUEEZE), "none", ()),
+    "from a file": (header(data="file"), model(), "white-box", ("starts from a file: distances are to its images",)),
+    "no 8-bit picture": (header(unrepresentable=3), model(), "white-box",
+                         ("3 rows have no 8-bit picture in their budget and hold the original",)),
+    "everything": (header(data="file", unrepresentable=2), model(SQUEEZE), "static",
+                   ("starts from a file: distances are to its images",
+                    "2 rows have no 8-bit picture in their budget and hold the original", STATIC, STOPPED)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_knowledge_and_notes_word_by_word(case):
+    of, against, knowledge, notes = CASES[case]
+    line = threat(of, against, "0.1", "float")
+    assert (line.knowledge, line.notes) == (knowledge, notes)
+
+
+def test_what_is_filtered_after_the_attack_makes_no_claim():
+    made = {"method": "gaussian", "parameters": {}}
+    line = threat({"kind": "filtered", "of": header(), "made": made}, model(), "0.1", "float")
+    assert (line.knowledge, line.filtered, line.notes) == ("static", "gaussian", (FILTERED,))
+    clean = threat({"kind": "filtered", "of": {"kind": "clean"}, "made": made}, model(), None, "float")
+    assert (clean.attack, clean.knowledge, clean.filtered, clean.notes) == (None, "none", "gaussian", ())
