@@ -66,7 +66,7 @@ def allowed(path: str, here: Path) -> bool:
     if not inside:
         return False
     first = inside.parts[0]
-    ours = rf"\.?({OURS})(\..{{8}}\.tmp|\.lock|\.parts)?|perturbations\.stats|pictures|heard"
+    ours = rf"\.?({OURS})(\..{{8}}\.tmp|\.lock|\.parts)?|\.?(perturbations\.stats|pictures)(\.building|\.lock)?|heard"
     return re.fullmatch(ours, first) is not None
 
 
