@@ -252,7 +252,8 @@ def threat(line: ThreatModel) -> str:
     seen = SEEN.get(line.access)
     known = {"none": "no knowledge", "white-box": None if seen else "white-box"}.get(line.knowledge, line.knowledge)
     words = [line.attack, line.norm, known, seen, line.strength]
-    words += [f"{line.steps} steps" if line.steps else None]
+    steps = f"{line.steps} steps" if line.steps else None
+    words += [f"at most {line.queries} queries" if line.queries else steps]  # few queries end a search before its steps do
     words += [f"{line.restarts} restarts" if (line.restarts or 1) > 1 else None]
     words += [f"EOT {line.eot}" if line.eot else None, f"target {line.target}" if line.target else None]
     words += ["labels: predicted" if line.labels == "pred" else None, line.pixels]

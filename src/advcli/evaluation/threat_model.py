@@ -1,8 +1,11 @@
 """The threat model of a set against a model: what a figure means, found from the headers, not from what one is told."""
 
+import contextlib
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from advcli.catalog import discovery
+from advcli.errors import AdvcliError
 from advcli.evaluation.decisions import Certificate
 from advcli.files.header import Header
 from advcli.networks.model_file import ModelFile
@@ -31,6 +34,7 @@ class ThreatModel:
     pixels: str | None = None
     notes: tuple[str, ...] = ()
     filtered: str | None = None
+    queries: int | None = None  # what an image may cost, where that was limited
     certificate: Certificate | None = None
 
     def proved(self, certificate: Certificate) -> "ThreatModel":
@@ -40,11 +44,12 @@ class ThreatModel:
     def document(self) -> dict[str, Any]:
         """The line in JSON: what there is to say of clean images, of the worst case, of an attack."""
         names = OF_CLEAN if self.attack is None else OF_WORST if self.attack == WORST else [one.name for one in fields(self)]
-        found = {name: getattr(self, name) for name in names if name not in ("filtered", "certificate")}
+        found = {name: getattr(self, name) for name in names if name not in ("filtered", "queries", "certificate")}
         if self.attack == WORST and self.pixels is None:
             del found["pixels"]
         found["notes"] = list(self.notes)
         found |= {"filtered": self.filtered} if self.filtered else {}
+        found |= {"queries": self.queries} if self.queries else {}
         return found | ({**self.certificate.document(), "certified": True} if self.certificate else {})
 
 
@@ -83,13 +88,23 @@ def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -
         restarts=options["restarts"],
         strength="early-stopped" if stopped else "full" if knowledge != "none" else None,
         knowledge=knowledge,
-        access=header["access"],
+        access=_access(header, knowledge),
+        queries=options.get("max_queries"),
         target=options.get("target"),
         labels=options["label"],
         eot=options.get("eot"),
         pixels=pixels,
         notes=tuple(notes),
     )
+
+
+def _access(header: Header, knowledge: str) -> str:
+    """What the attack saw of the evaluated model; of the substitute that it was made on, what its inner attack sees."""
+    inner = header["made"]["parameters"].get("attack")
+    if "source" in header and isinstance(inner, str) and knowledge in ("white-box", "adaptive", "static"):
+        with contextlib.suppress(AdvcliError):
+            return str(discovery.spelled("attack", inner)[0].traits.access)
+    return str(header["access"])
 
 
 def known(victim: dict[str, Any], model: ModelFile) -> str:
