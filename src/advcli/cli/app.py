@@ -59,9 +59,7 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and short):
         return "out of memory; where there is a --batch-size, a smaller one needs less", 4
     if isinstance(error, OSError):
-        if error.filename is None:
-            output.forget_stdout()  # what could not be written is not tried again when the program ends
-        return f"{error.filename or 'stdout'}: {(error.strerror or str(error)).lower()}", 4
+        return f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", 4
     first = (str(error).splitlines() or [""])[0]
     advice = "please report it, unless a method of your own raised it; --debug shows the traceback"
     return f"internal error: {type(error).__name__}: {cut(first, 200)}\n{advice}", 4

@@ -8,6 +8,8 @@ import re
 import sys
 from contextlib import suppress
 
+from advcli.errors import AdvcliError
+
 # C0 but newline and tab, DEL, C1, marks that turn or hide text, separators of lines, halves of surrogate pairs
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -28,8 +30,15 @@ def cut(text: str, most: int) -> str:
 
 
 def result(text: str) -> None:
-    """Print a result on stdout; an OSError says that it did not arrive."""
-    print(visible(text), flush=True)
+    """Print a result on stdout; one that does not arrive is an error."""
+    try:
+        print(visible(text), flush=True)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        forget_stdout()  # what could not be written is not tried again when the program ends
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise AdvcliError(f"stdout: the result could not be written ({reason.lower()})") from None
 
 
 def say(text: str) -> None:
