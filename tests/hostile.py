@@ -88,7 +88,7 @@ def model(change: Callable[[dict], object], tensors: Callable[[dict], dict] = di
     good = model_file.read("model.safetensors")
     recipe = json.loads(json.dumps(good.recipe))
     change(recipe)
-    model_file.write(Path("x.safetensors"), recipe, tensors(good.tensors))
+    Path("x.safetensors").write_bytes(model_file.packed(recipe, tensors(good.tensors)))
 
 
 def safe(head: bytes, body: bytes = b"", size: int | None = None) -> None:

@@ -154,7 +154,7 @@ def test_a_recipe_with_nonsense_for_a_threshold_is_refused(run, model, found):
     assert run("defend", "--method", "squeeze-detector").code == 0
     kept = model_file.read("defended.safetensors")
     recipe = {**kept.recipe, "defenses": [{**kept.recipe["defenses"][0], "found": found}]}
-    model_file.write(kept.path, recipe, kept.tensors)
+    kept.path.write_bytes(model_file.packed(recipe, kept.tensors))
     with pytest.raises(InputError):
         model_file.read(kept.path)
 

@@ -82,6 +82,6 @@ def test_a_forged_vote_is_refused(run, three, change):
     good = model_file.read("vote.safetensors")
     recipe = json.loads(json.dumps(good.recipe))
     change(recipe)
-    model_file.write(Path("vote.safetensors"), recipe, good.tensors)
+    Path("vote.safetensors").write_bytes(model_file.packed(recipe, good.tensors))
     with pytest.raises(InputError):
         model_file.read("vote.safetensors").module()

@@ -215,7 +215,7 @@ def test_a_header_that_says_nonsense_is_refused(folder, change):
 )  # fmt: skip
 def test_a_recipe_that_says_nonsense_is_refused(model, change):
     good = model_file.read(model)
-    model_file.write(model, {**good.recipe, **change}, good.tensors)
+    model.write_bytes(model_file.packed({**good.recipe, **change}, good.tensors))
     with pytest.raises(InputError):
         model_file.read(model).module()
 
@@ -223,7 +223,7 @@ def test_a_recipe_that_says_nonsense_is_refused(model, change):
 def test_a_model_file_runs_no_code_unless_the_user_names_it_too(run, model):
     Path("evil.py").write_text("open('sprung', 'w').close()\n")
     good = model_file.read(model)
-    model_file.write(model, {**good.recipe, "arch": {"name": "evil:f", "parameters": {}}}, good.tensors)
+    model.write_bytes(model_file.packed({**good.recipe, "arch": {"name": "evil:f", "parameters": {}}}, good.tensors))
     for command in (["verify", model], ["evaluate"], ["attack", "--method", "fgsm"], ["defend"], ["show", model]):
         ran = run(*command)
         assert ran.code == (0 if command[0] == "show" else 3), ran.err
@@ -235,7 +235,7 @@ def test_a_model_file_runs_no_code_unless_the_user_names_it_too(run, model):
 
 def test_broken_numbers_are_no_model(run, model):
     good = model_file.read(model)
-    model_file.write(model, good.recipe, {name: tensor * torch.nan for name, tensor in good.tensors.items()})
+    model.write_bytes(model_file.packed(good.recipe, {name: tensor * torch.nan for name, tensor in good.tensors.items()}))
     ran = run("evaluate")
     assert ran.code == 3
     assert "not finite" in ran.err

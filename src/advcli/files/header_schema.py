@@ -22,6 +22,7 @@ MOST_CLASSES = 100_000
 HEX = re.compile("[0-9a-f]{64}")
 NORMS = ("linf", "l2", "l1", "l0", "raw", "none")
 PARENTS = ("apply", "model", "member", "file", "weights", "teacher")
+LEAST, LARGEST = 1e-12, 1e6  # of a normalisation
 MOST_DEFENSES = 64  # around each other
 SIGNED = ("perturbation", "universal")  # kinds of sets whose values are differences
 VERBS = ("train", "attack", "defend", "stats", "import")
@@ -40,14 +41,27 @@ def fields(found: Any, wanted: Fields, where: str, what: str) -> None:
         need(isinstance(found.get(name), kind), where, f"{what}.{name}")
 
 
+def wrong_classes(found: Any) -> str:
+    """What is wrong with a list of classes, in a few words: they are different names, and each could be a folder's."""
+    if not (isinstance(found, list) and found and all(isinstance(name, str) for name in found)):
+        return "list of classes"
+    if len(set(found)) < len(found):
+        return "list of classes (one is named twice)"
+    if len(found) > MOST_CLASSES:
+        return f"list of classes (more than {MOST_CLASSES})"
+    return next((f"class name {name[:40]!r}" for name in found if not _plain(name)), "")
+
+
+def _plain(name: str) -> bool:
+    """Whether a name can be that of one folder, and of nothing else."""
+    strange = not name.isprintable() or name in ("", ".", "..") or bool(set("/\\") & set(name))
+    return not strange and len(name.encode()) <= LONGEST_NAME
+
+
 def classes(found: Any, where: str) -> None:
-    """Different names, none of which could be anything but the name of one folder."""
-    need(isinstance(found, list) and found and all(isinstance(name, str) for name in found), where, "list of classes")
-    need(len(set(found)) == len(found), where, "list of classes (one is named twice)")
-    need(len(found) <= MOST_CLASSES, where, f"list of classes (more than {MOST_CLASSES})")
-    for name in found:
-        plain = name.isprintable() and name not in ("", ".", "..") and not set("/\\") & set(name)
-        need(plain and len(name.encode()) <= LONGEST_NAME, where, f"class name {name[:40]!r}")
+    """Refuse a list of classes with which something is wrong."""
+    wrong = wrong_classes(found)
+    need(not wrong, where, wrong)
 
 
 def provenance(found: Any, where: str) -> None:
@@ -134,8 +148,8 @@ def model(recipe: Header, where: str) -> None:
     classes(recipe.get("classes"), where)
     fields(recipe.get("normalize"), {"mean": list, "std": list}, where, "normalize")
     mean, std = recipe["normalize"]["mean"], recipe["normalize"]["std"]
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e6 for x in [*mean, *std])
-    need(numbers and len(mean) == len(std) == recipe["input"][0] and all(x > 1e-12 for x in std), where, "normalize")
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < LARGEST for x in [*mean, *std])
+    need(numbers and len(mean) == len(std) == recipe["input"][0] and all(x > LEAST for x in std), where, "normalize")
     defenses(recipe.get("defenses"), where)
     need(
         recipe.get("data") is None or (isinstance(recipe["data"], dict) and isinstance(recipe["data"].get("name"), str)),

@@ -65,14 +65,22 @@ def learned(model: nn.Module) -> dict[str, nn.Module]:
     return {f"{DEFENSE}{k}/": one for k, one in own if isinstance(one, nn.Module)}
 
 
+def methods(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(role, name) of every architecture and defense that a checked recipe names."""
+    found = [("architecture", str(recipe["arch"]["name"]))] + [("defense", str(one["name"])) for one in recipe["defenses"]]
+    return found + [one for member in recipe.get("members", []) for one in methods(member)]
+
+
+def needs_permission(recipe: Mapping[str, Any]) -> bool:
+    """Whether a checked recipe names code that the user has not named."""
+    return any(":" in name and name not in discovery.PERMITTED for _, name in methods(recipe))
+
+
 def imported(recipe: Mapping[str, Any]) -> None:
-    """Import what a recipe will be built with: our own, or what the user has named."""
-    members = recipe.get("members")
-    for one in (recipe, *(members if isinstance(members, list) else ())):
-        arch = one.get("arch") if isinstance(one, dict) else None
-        name = arch.get("name") if isinstance(arch, dict) else None
-        if isinstance(name, str):
-            discovery.from_file("architecture", name).load()
+    """Import what a checked recipe will be built with: our own, and what the user has named."""
+    for role, name in methods(recipe):
+        if role == "architecture":
+            discovery.from_file(role, name).load()
 
 
 MEMBER, DEFENSE = "member/", "defense/"

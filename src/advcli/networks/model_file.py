@@ -65,7 +65,8 @@ class ModelFile:
     def module(self, *, static: bool = False) -> nn.Module:
         """The model under its defenses; without them where a static attack is wanted."""
         try:
-            model = build.build(self.recipe, [] if static else self.defenses)
+            with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and replaced
+                model = build.build(self.recipe, [] if static else self.defenses)
         except AdvcliError as error:
             raise InputError(f"{self.path}: its recipe cannot be built: {error}") from None
         build.load_all(model, self.tensors, str(self.path), static=static)
@@ -87,14 +88,23 @@ def recipe_digest(recipe: Header) -> str:
 
 
 def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
-    """Publish a model file; returns its digest."""
+    """Publish a model file, once the reader has taken it, and look whether it stands on the disk; returns its digest."""
+    data = packed(recipe, tensors)
+    found = checked(path, data)
+    found.module()
+    atomic.write(path, [data])
+    if sandbox.digest_of(path) != sha256(data):
+        path.unlink()
+        raise AdvcliError(f"{path}: what stands on the disk is not what was written there; run the same command again")
+    sandbox.known.add(sha256(data))
+    return found.digest
+
+
+def packed(recipe: Header, tensors: dict[str, Tensor]) -> bytes:
+    """The bytes of a model file."""
     tensors = apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     recipe = {**recipe, "weights": weights_digest(tensors)}
-    recipe["digest"] = recipe_digest(recipe)
-    data = serialise(recipe, tensors)
-    atomic.write(path, [data])
-    sandbox.known.add(sha256(data))
-    return str(recipe["digest"])
+    return serialise({**recipe, "digest": recipe_digest(recipe)}, tensors)
 
 
 def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -136,10 +146,21 @@ def read(path: str | Path) -> ModelFile:
     if not path.exists():
         raise InputError(f"{path}: no such file or directory; make one with: advcli train")
     data = sandbox.read(path)
-    with contextlib.suppress(AdvcliError):
-        build.imported(recipe_in(_head(data, str(path)), str(path)))  # before the limits of the child count what it takes
-    sandbox.first_in_child(path, lambda: checked(path, data).module(), len(data), sha256(data))
-    return checked(path, data)
+    with contextlib.suppress(Exception):  # whatever is wrong with it, the child will say
+        recipe = recipe_in(_head(data, str(path)), str(path))
+        header_schema.model(recipe, str(path))
+        build.imported(recipe)  # before the limits of the child count what it takes
+
+    def look() -> None:
+        found = checked(path, data)
+        if not build.needs_permission(found.recipe):  # else it can be shown and exported, and nothing of it is run
+            found.module()
+
+    digest = sha256(data)
+    sandbox.first_in_child(path, look, len(data), digest)
+    if build.needs_permission((found := checked(path, data)).recipe):
+        sandbox.known.discard(digest)
+    return found
 
 
 def _head(data: bytes, where: str) -> Header:

@@ -1,6 +1,7 @@
 """One number for each channel, as --mean and --std spell them."""
 
 from advcli.errors import CommandError
+from advcli.files.header_schema import LARGEST, LEAST
 from advcli.numerics.quantities import fraction
 
 
@@ -13,6 +14,8 @@ def numbers(text: str | None, count: int, default: float | list[float], name: st
     except (ValueError, OverflowError) as error:
         raise CommandError(f"--{name}: {error}") from None
     values = values * count if len(values) == 1 else values
-    if len(values) != count or (name == "std" and min(values) <= 1e-12):
+    if len(values) != count or (name == "std" and min(values) <= LEAST):
         raise CommandError(f"--{name} {text}: takes {count} positive numbers, one for each channel")
+    if max(map(abs, values)) >= LARGEST:
+        raise CommandError(f"--{name} {text}: takes numbers below {LARGEST:,.0f}")
     return values

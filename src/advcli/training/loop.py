@@ -97,6 +97,7 @@ class Trainer:
                 state.done = True
                 break
         self._check(total, epoch)
+        self._check_weights(epoch)
         seconds = round(time.perf_counter() - begin, 3)
         line = {"epoch": epoch + 1, "loss": float(total) / seen, "images": seen, "seconds": seconds, "lr": self._rate(epoch)}
         state.log.append({**line, **self._validated()})
@@ -133,6 +134,12 @@ class Trainer:
     def _check(self, total: Tensor, epoch: int) -> None:
         if not bool(torch.isfinite(total)):
             raise AdvcliError(f"training: the loss became {float(total)} in epoch {epoch + 1}; a lower --lr may help")
+
+    def _check_weights(self, epoch: int) -> None:
+        """A file with such weights is refused by its reader; the loss alone does not tell, for it came before the last step."""
+        for name, tensor in self.model.state_dict().items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise AdvcliError(f"training: {name} is not finite after epoch {epoch + 1}; a lower --lr may help")
 
     def _rate(self, epoch: int) -> float:
         return float(

@@ -1,19 +1,28 @@
 """What is tried before the first epoch, so that no training ends with a model that nothing can use."""
 
 import copy
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from advcli.errors import AdvcliError, CommandError, InputError
-from advcli.networks import trial
+from advcli.files import header_schema
+from advcli.files.header import Header
+from advcli.networks import model_file, trial
 from advcli.networks.classifier import classifier_of
+from advcli.networks.scikit_learn import Fitted
 from advcli.numerics.rng import SampleRNG
 from advcli.training.plan import Plan
 
 
-def rehearse(plan: Plan) -> None:
-    """Refuse a network whose answers are no logits or are drawn in evaluation, or that cannot be trained."""
+def rehearse(plan: Plan, path: Path, recipe: Header) -> None:
+    """Refuse what would end in a file that its reader refuses, a network whose answers are no logits or are drawn in
+    evaluation, and one that cannot be trained.
+    """
+    if wrong := header_schema.wrong_classes(list(plan.data.classes)):
+        raise InputError(f"{plan.data.name}: no valid {wrong}; rename it: printable, and without / and \\")
+    read_back(plan, path, recipe)
     trial.tried(classifier_of(plan.model), torch.device("cpu"))
     logits, _ = _in_training(plan, 2)
     if logits is not None and not logits.requires_grad and any(one.requires_grad for one in plan.model.parameters()):
@@ -24,6 +33,19 @@ def rehearse(plan: Plan) -> None:
         if isinstance(error, ValueError):
             number = f"{count} images leave one for the last batch"
             raise CommandError(f"--batch-size {size}: {number}, which the network cannot be trained on ({error})")
+
+
+def read_back(plan: Plan, path: Path, recipe: Header) -> None:
+    """Read what would be written now, with the weights as they are."""
+    network = classifier_of(plan.model).network
+    try:
+        if isinstance(network, Fitted):
+            header_schema.model(recipe, str(path))
+        else:
+            model_file.checked(path, model_file.packed(recipe, network.state_dict())).module()
+    except InputError as error:
+        reason = str(error).removeprefix(f"{path}: ").partition("; the file")[0]
+        raise InputError(f"{path}: the training would end in a file that cannot be opened: {reason}") from None
 
 
 def _in_training(plan: Plan, count: int) -> tuple[Tensor | None, Exception | None]:

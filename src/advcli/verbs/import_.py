@@ -10,7 +10,7 @@ from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import ImportRequest
-from advcli.errors import CommandError, InputError
+from advcli.errors import CommandError
 from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
@@ -55,10 +55,8 @@ def _weights(asked: ImportRequest, network: Bound, talk: Talk) -> Path:
     else:
         talk.warn(f"classes are called 0 to {count - 1}, matched by position; name them with --classes or --data")
         names = [str(k) for k in range(count)]
-    try:
-        header_schema.classes(names, "--classes")
-    except InputError as error:
-        raise CommandError(str(error).partition("; the file")[0]) from None
+    if wrong := header_schema.wrong_classes(names):
+        raise CommandError(f"--classes {asked.classes}: no valid {wrong}; a class is named like a folder")
     recipe: Header = {
         "format": "advcli/model/1",
         "arch": {"name": asked.arch, "parameters": network.parameters},

@@ -97,8 +97,8 @@ def _train(
                     f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model"
                 )
     plan = _plan(images, objective, network, asked, options, teacher.module() if teacher else None, where, talk)
-    rehearse(plan)
-    described = _recipe(plan, network, filters(asked.preprocess))
+    recipe = {**_recipe(plan, network, filters(asked.preprocess)), "figures": {}, "data": images.origin, "made": made}
+    rehearse(plan, path, recipe)
     if asked.dry_run:
         return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
     with atomic.locked(path), atomic.locked(journal):
@@ -107,8 +107,8 @@ def _train(
             parts.begin(made, talk)
             keep_log = partial(log_lines, journal)
             log = fit(plan, network.spec.name, keep_log, talk) if is_fitted(plan) else Trainer(plan).fit(parts, keep_log, talk)
-            document = {**described, "figures": figures(plan, log), "data": images.origin, "made": made}
-            model_file.write(path, document, classifier_of(plan.model).network.state_dict())
+            weights = classifier_of(plan.model).network.state_dict()
+            model_file.write(path, {**recipe, "figures": figures(plan, log)}, weights)
         parts.remove()
     return path
 
