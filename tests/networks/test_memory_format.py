@@ -107,6 +107,21 @@ def test_a_network_that_draws_in_evaluation_is_refused():
         placed(classifier(Noisy()), CPU)
 
 
+@pytest.mark.parametrize("over_the_batch", [lambda x: x / x.std(), nn.BatchNorm2d(3, track_running_stats=False),
+                                            lambda x: x - x.mean(0), lambda x: x.flip(0)])  # fmt: skip
+def test_a_network_whose_answers_hang_on_the_batch_is_refused(over_the_batch):
+    class Mixing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(192, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(over_the_batch(x).flatten(1))
+
+    with pytest.raises(InputError, match="when another image stands beside one"):
+        placed(classifier(Mixing()), CPU)
+
+
 @pytest.mark.parametrize("size", [(6, 4), (4, 6), (8, 8), (5, 6)])
 def test_maxima_in_two_steps_lie_as_torchs_do(size):
     x, pool = torch.rand(9, 5, *size), nn.MaxPool2d(2)

@@ -41,6 +41,7 @@ def test_a_class_that_no_file_can_name_is_refused_before_the_first_epoch(name, r
     said = refused(run, "train", "--data", "photos", "--arch", "softmax", "--epochs", "1")
     assert "no valid class name" in said
     assert name not in said, "what would garble a terminal is written out"
+    assert "no valid class name" in refused(run, "import", "photos", "--split", "train")
 
 
 @pytest.mark.parametrize("words", [["--std", "1e6"], ["--mean", "1e6"], ["--mean", "-2e9"], ["--std", "1e-13"]])
@@ -89,6 +90,19 @@ def own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_network_that_is_another_each_time_it_is_built_is_refused(run, own):
     said = refused(run, "train", "--arch", "own:another_each_time", "--epochs", "1", "--limit", "80")
     assert "would end in a file that cannot be opened: the weights do not fit" in said
+
+
+def test_a_network_that_fails_on_such_images_is_refused_in_words(run, own):
+    np.savez(
+        "plain.npz",
+        images=np.arange(8 * 3 * 12 * 12, dtype=np.uint8).reshape(8, 3, 12, 12),
+        labels=np.arange(8) % 2,
+        split="train",
+    )
+    said = refused(run, "train", "--data", "plain.npz", "--arch", "squeezenet1_1", "--epochs", "1", code=2)
+    assert "squeezenet1_1: fails on images of 3x12x12 (RuntimeError: Given input size" in said
+    said = refused(run, "train", "--arch", "own:overflowing", "--data", "plain.npz", "--epochs", "1", code=2)
+    assert "own:overflowing: fails on images of 3x12x12 (RuntimeError: mat1 and mat2" in said
 
 
 def test_weights_that_are_not_finite_end_the_training_with_a_word_and_with_its_parts(run, own):

@@ -64,6 +64,12 @@ def classes(found: Any, where: str) -> None:
     need(not wrong, where, wrong)
 
 
+def refuse_names(found: list[str], where: str) -> None:
+    """Refuse class names of a data set that no file could hold, while they can still be changed."""
+    if wrong := wrong_classes(found):
+        raise InputError(f"{where}: no valid {wrong}; rename it: printable, and without / and \\")
+
+
 def provenance(found: Any, where: str) -> None:
     """How a file was made."""
     fields(found, MADE, where, "made")

@@ -70,7 +70,7 @@ def lay_out(classifier: Classifier, as_written: trial.Answers) -> None:
         laid_out = trial.answers_alone(other, torch.device("cpu"))
     except Exception:
         return
-    if laid_out is not None and trial.agree(as_written, laid_out):
+    if trial.agree(as_written, laid_out):
         arrange(classifier, pairs)
 
 

@@ -28,29 +28,31 @@ def tried(classifier: Classifier, device: torch.device) -> Answers | None:
     InputError where its answers are no logits, or are drawn.
     """
     try:
-        other = copy.deepcopy(classifier)
-    except Exception:  # it holds what cannot be copied
+        return answers_alone(copy.deepcopy(classifier), device)
+    except InputError:
+        raise
+    except Exception:  # also where it holds what cannot be copied
         return None
-    return answers_alone(other, device)
 
 
-def answers_alone(other: Classifier, device: torch.device) -> Answers | None:
-    """What a classifier that nobody else needs answers to the pictures of a trial."""
-    other.eval()
-    x = SampleRNG(0, torch.arange(COUNT), ("trial",)).uniform(*other.shape).to(device)
+def answers_alone(other: Classifier, device: torch.device) -> Answers:
+    """What a classifier that nobody else needs answers to the pictures of a trial; raises whatever it raises."""
+    other.to(device).eval()
+    first, second = (SampleRNG(0, torch.arange(COUNT) + k, ("trial",)).uniform(*other.shape).to(device) for k in (0, COUNT))
     forked = [device] if device.type == "cuda" else []
     with devices.threads(other.shape), torch.random.fork_rng(devices=forked):
         before = _state(device)
-        try:
-            found = answers(other, x, None, spread)
-        except InputError:
-            raise
-        except Exception:
-            return None
+        found = answers(other, first, None, spread)
         if not torch.equal(before, _state(device)):
             raise InputError(
                 "the network draws random numbers when it is evaluated, so that its answers could not be made again;\n"
                 "give functional dropout training=self.training; what is meant to draw is a defense"
+            )
+        beside, _ = answers(other, torch.cat([first[:1], second[1:]]), None, None)
+        if bool(torch.isfinite(found[0]).all()) and not _near(found[0][:1], beside[:1]):
+            raise InputError(
+                "the network answers otherwise when another image stands beside one, so that decisions would hang on the batch;\n"
+                "let nothing be taken over the batch when it is evaluated (batch norm: track_running_stats=True)"
             )
     return found
 
@@ -72,8 +74,11 @@ def spread(logits: Tensor) -> Tensor:
 def agree(ours: Answers, others: Answers) -> bool:
     """Whether two models answer alike and, where both have gradients, have alike ones."""
     (logits, slope), (theirs, other) = ours, others
-    near = (logits - theirs).abs().amax(1) <= AGREE * logits.abs().amax(1)
-    return bool(near.all()) and bool((slope - other).norm() <= ALIKE * slope.norm())
+    return _near(logits, theirs) and bool((slope - other).norm() <= ALIKE * slope.norm())
+
+
+def _near(logits: Tensor, others: Tensor) -> bool:
+    return bool(((logits - others).abs().amax(1) <= AGREE * logits.abs().amax(1)).all())
 
 
 def _state(device: torch.device) -> Tensor:

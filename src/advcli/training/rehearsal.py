@@ -17,22 +17,11 @@ from advcli.training.plan import Plan
 
 
 def rehearse(plan: Plan, path: Path, recipe: Header) -> None:
-    """Refuse what would end in a file that its reader refuses, a network whose answers are no logits or are drawn in
-    evaluation, and one that cannot be trained.
-    """
-    if wrong := header_schema.wrong_classes(list(plan.data.classes)):
-        raise InputError(f"{plan.data.name}: no valid {wrong}; rename it: printable, and without / and \\")
+    """Refuse what would end in a file that its reader refuses, and a network that cannot be evaluated or trained."""
+    header_schema.refuse_names(list(plan.data.classes), plan.data.name)
     read_back(plan, path, recipe)
-    trial.tried(classifier_of(plan.model), torch.device("cpu"))
-    logits, _ = _in_training(plan, 2)
-    if logits is not None and not logits.requires_grad and any(one.requires_grad for one in plan.model.parameters()):
-        raise InputError("nothing leads from the network's answers back to a weight: it computes without gradients")
-    size, count = plan.options.batch_size, len(plan.data)
-    if size == 1 or count % size == 1:
-        _, error = _in_training(plan, 1)
-        if isinstance(error, ValueError):
-            number = f"{count} images leave one for the last batch"
-            raise CommandError(f"--batch-size {size}: {number}, which the network cannot be trained on ({error})")
+    evaluate(plan, recipe["arch"]["name"])
+    train(plan)
 
 
 def read_back(plan: Plan, path: Path, recipe: Header) -> None:
@@ -46,6 +35,34 @@ def read_back(plan: Plan, path: Path, recipe: Header) -> None:
     except InputError as error:
         reason = str(error).removeprefix(f"{path}: ").partition("; the file")[0]
         raise InputError(f"{path}: the training would end in a file that cannot be opened: {reason}") from None
+
+
+def evaluate(plan: Plan, name: str) -> None:
+    """Ask the network about two pictures: whether it answers at all, with logits, and draws nothing."""
+    try:
+        other = copy.deepcopy(classifier_of(plan.model))
+    except Exception:
+        return  # it holds what cannot be copied
+    try:
+        trial.answers_alone(other, plan.device)
+    except AdvcliError:
+        raise
+    except Exception as error:  # a network is anybody's code
+        shape, said = "x".join(map(str, plan.data.shape)), f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise CommandError(f"{name}: fails on images of {shape} ({said})") from error
+
+
+def train(plan: Plan) -> None:
+    """Ask it in training: whether a gradient leads back to its weights, and whether it takes the last batch of an epoch."""
+    logits, _ = _in_training(plan, 2)
+    if logits is not None and not logits.requires_grad and any(one.requires_grad for one in plan.model.parameters()):
+        raise InputError("nothing leads from the network's answers back to a weight: it computes without gradients")
+    size, count = plan.options.batch_size, len(plan.data)
+    if size == 1 or count % size == 1:
+        _, error = _in_training(plan, 1)
+        if isinstance(error, ValueError):
+            number = f"{count} images leave one for the last batch"
+            raise CommandError(f"--batch-size {size}: {number}, which the network cannot be trained on ({error})")
 
 
 def _in_training(plan: Plan, count: int) -> tuple[Tensor | None, Exception | None]:

@@ -93,6 +93,7 @@ def _pictures(asked: ImportRequest, talk: Talk) -> Path:
     outputs.keep_inputs([path], [asked.file])
     chosen = Selection(classes=asked.classes, image_size=asked.image_size, resize=asked.resize)
     data = inputs.open_data(asked.file, asked.split or "test", chosen)
+    header_schema.refuse_names(list(data.classes), data.name)
     header = {"kind": "unknown", "classes": list(data.classes), "split": data.split, "range": [0, 1]}
     made = provenance_of(
         "import",
