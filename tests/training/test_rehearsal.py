@@ -83,12 +83,12 @@ class overflowing(nn.Module):
 
 @pytest.fixture
 def own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "own.py").write_text(OWN)
+    (folder / "odd.py").write_text(OWN)
     monkeypatch.syspath_prepend(folder)
 
 
 def test_a_network_that_is_another_each_time_it_is_built_is_refused(run, own):
-    said = refused(run, "train", "--arch", "own:another_each_time", "--epochs", "1", "--limit", "80")
+    said = refused(run, "train", "--arch", "odd:another_each_time", "--epochs", "1", "--limit", "80")
     assert "would end in a file that cannot be opened: the weights do not fit" in said
 
 
@@ -101,12 +101,12 @@ def test_a_network_that_fails_on_such_images_is_refused_in_words(run, own):
     )
     said = refused(run, "train", "--data", "plain.npz", "--arch", "squeezenet1_1", "--epochs", "1", code=2)
     assert "squeezenet1_1: fails on images of 3x12x12 (RuntimeError: Given input size" in said
-    said = refused(run, "train", "--arch", "own:overflowing", "--data", "plain.npz", "--epochs", "1", code=2)
-    assert "own:overflowing: fails on images of 3x12x12 (RuntimeError: mat1 and mat2" in said
+    said = refused(run, "train", "--arch", "odd:overflowing", "--data", "plain.npz", "--epochs", "1", code=2)
+    assert "odd:overflowing: fails on images of 3x12x12 (RuntimeError: mat1 and mat2" in said
 
 
 def test_weights_that_are_not_finite_end_the_training_with_a_word_and_with_its_parts(run, own):
-    command = ["train", "--arch", "own:overflowing", "--limit", "80", "--epochs", "5"]
+    command = ["train", "--arch", "odd:overflowing", "--limit", "80", "--epochs", "5"]
     ran = run(*command)
     assert ran.code == 4
     assert "largest is not finite after epoch 2" in ran.err
@@ -155,12 +155,12 @@ def test_nothing_is_published_that_the_reader_refuses(run, folder):
 
 
 def test_a_model_of_ones_own_code_can_be_shown_and_exported_without_running_it(run, own, monkeypatch):
-    assert run("train", "--arch", "own:overflowing", "--epochs", "1", "--limit", "80").code == 0
+    assert run("train", "--arch", "odd:overflowing", "--epochs", "1", "--limit", "80").code == 0
     monkeypatch.setattr(discovery, "PERMITTED", set())
     monkeypatch.setattr(sandbox, "known", set())
     assert run("show", "model.safetensors").code == 0
     assert run("export", "model.safetensors").code == 0
     ran = run("evaluate", "--data", "digits")
     assert ran.code == 3
-    assert "--allow own:overflowing" in ran.err
-    assert run("evaluate", "--data", "digits", "--allow", "own:overflowing").code == 0
+    assert "--allow odd:overflowing" in ran.err
+    assert run("evaluate", "--data", "digits", "--allow", "odd:overflowing").code == 0
