@@ -115,6 +115,11 @@ class EvaluateRequest(Allowing, Running, SplitSelection):
         Param("A metric; may be repeated. [default: accuracy, success; coverage where models can reject]", form="NAME",
               chooses="metric"),
     ] = ()  # fmt: skip
+    eps: Annotated[
+        str | None,
+        Param("Budgets at which minimal-norm sets are looked at, by their distances: 0.5, a list, or a sweep 0:2:0.25. "
+              "[default: that of their norm, and those of the other sets]", form="SWEEP"),
+    ] = None  # fmt: skip
     pixels: Annotated[
         Literal["stored", "8-bit", "both"], Param("Judge the pixels as they are stored, rounded to 8 bits, or both side by side.")
     ] = "stored"

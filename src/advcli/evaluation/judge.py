@@ -112,6 +112,7 @@ class Facts:
     def __init__(self, models: list[ModelFile], asked: EvaluateRequest) -> None:
         self.models, self.asked = {one.digest: one for one in models}, asked
         self._victims: dict[tuple[str, bool], Array] = {}
+        self._sizes: dict[tuple[str, bool], Array] = {}
         self._distances: dict[tuple[str, bool], Distances] = {}
 
     def victim(self, subject: Subject) -> tuple[Array, bool]:
@@ -126,11 +127,18 @@ class Facts:
             self._victims[key] = judge.decide(subject.pictures, subject.ids, subject.labels).predictions
         return self._victims[key], True
 
+    def sizes(self, subject: Subject) -> Array:
+        """How far every row is from its original, by the set's own norm."""
+        key = (subject.name, subject.rounded)
+        if key not in self._sizes:
+            (self._sizes[key],) = subject.distances((subject.header["norm"],))
+        return self._sizes[key]
+
     def distances(self, subject: Subject) -> Distances:
         """How far every row is from its original."""
         key = (subject.name, subject.rounded)
         if key not in self._distances:
-            self._distances[key] = Distances(*subject.distances())
+            self._distances[key] = Distances(*subject.distances(("linf", "l2")))
         return self._distances[key]
 
 

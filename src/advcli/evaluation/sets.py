@@ -58,16 +58,16 @@ class Subject:
         found = self.file.pick("originals", places)
         return snap_to_byte(found) if self.rounded else found
 
-    def distances(self) -> tuple[Array, Array]:
-        """(linf, l2) of every row to its original."""
+    def distances(self, norms: tuple[str, ...]) -> tuple[Array, ...]:
+        """The distances of every row to its original, by each of some norms."""
         assert self.file is not None  # only files have originals
-        origin, found = self.file.column("original"), {"linf": np.zeros(self.count), "l2": np.zeros(self.count)}
+        origin, found = self.file.column("original"), {norm: np.zeros(self.count) for norm in norms}
         for start in range(0, self.count, STEP):
             part = slice(start, min(start + STEP, self.count))
             x, source = self.pictures(part.start, part.stop), self.originals(origin[part])
             for norm, sizes in found.items():
                 sizes[part] = distance(x, source, norm).numpy()
-        return found["linf"], found["l2"]
+        return tuple(found.values())
 
 
 def from_data(data: Dataset) -> Subject:

@@ -15,6 +15,8 @@ from advcli.evaluation.comparison import comparisons
 from advcli.evaluation.judge import Facts, Judge
 from advcli.evaluation.rows import Row
 from advcli.evaluation.sets import Subject, check_fit, from_data, from_file, without_perturbations
+from advcli.evaluation.within import budgets_at, is_minimal, within
+from advcli.evaluation.within import check as check_eps
 from advcli.evaluation.worst_case import Standing, Worst, standing
 from advcli.files.imageset_reader import ImageSet
 from advcli.images.dataset import missing_classes
@@ -60,6 +62,7 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
     silent = metrics if asked.metric else []
     with contextlib.ExitStack() as open_files:
         clean, sets = _subjects(asked, open_files, talk)
+        check_eps(asked.eps, sets)
         for one in models:
             judge = Judge(one, asked)
             noise_votes.check(metrics, one, judge.module)
@@ -72,6 +75,11 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
                     silent = [bound for bound in silent if not seen.heard(bound)]
                     standings.append(standing(seen))
                     worst.add(standings[-1])
+                    if is_minimal(subject):
+                        for near in within(seen, budgets_at(subject, sets, asked.eps), facts.sizes(subject)):
+                            rows += near.rows([bound for bound in metrics if bound.spec.traits.default])
+                            standings.append(standing(near))
+                            worst.add(standings[-1])
     for bound in silent:
         what = "models that can reject" if "score" in bound.spec.traits.needs else f"{bound.spec.traits.of} sets"
         talk.warn(f"{bound.spec.name}: speaks of {what} only, and there is none here")
