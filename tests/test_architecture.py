@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 import advcli
+from advcli.catalog.registry import TRAITS
+from advcli.numerics.rng import Purpose
 
 ROOT = Path(advcli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -101,3 +103,33 @@ def test_a_file_is_a_page_or_two_with_a_docstring(path):
 
 def test_no_room_is_called_utils():
     assert not {p.stem for p in FILES} & {"utils", "util", "helpers", "common", "base", "misc"}
+
+
+def test_which_purposes_draw_is_said_once():
+    """Every draw of the program begins with a Purpose, and every Purpose is drawn for."""
+    used = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Purpose":
+                used.add(node.attr)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("SampleRNG", "passes"):
+                given = [ast.unparse(one) for one in node.args]
+                assert any("Purpose." in one or one == "path" for one in given), (
+                    f"{path.name}:{node.lineno}: draws for no purpose"
+                )
+    assert used == {one.name for one in Purpose}
+
+
+MOST = 8  # parameters of a function
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_function_takes_no_more_than_eight_parameters(path):
+    """Besides methods, whose parameters are options, and the decorators, whose parameters are traits."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and not (path.name == "registry.py" and node.name in TRAITS):
+            marks = {
+                mark.func.id for mark in node.decorator_list if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name)
+            }
+            count = len([*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs])
+            assert count <= MOST or marks & set(TRAITS), f"{node.name} takes {count}"

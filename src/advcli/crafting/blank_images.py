@@ -9,7 +9,7 @@ from advcli.files.header import NOTHING
 from advcli.images.dataset import Dataset
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 
 LEVELS = {"black": 0.0, "grey": 0.5, "white": 1.0}
 
@@ -22,7 +22,7 @@ def beginnings(model: ModelFile, init: str, count: int, seed: int, target: str) 
 
     def read(places: Array) -> Tensor:
         if init == "noise":
-            return SampleRNG(seed, torch.from_numpy(places), ("init",)).uniform(*model.shape)
+            return SampleRNG(seed, torch.from_numpy(places), (Purpose.INIT,)).uniform(*model.shape)
         return torch.full((len(places), *model.shape), LEVELS[init])
 
     return Dataset(

@@ -20,7 +20,7 @@ from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import rejects
 from advcli.numerics.balls import tolerance
 from advcli.numerics.quantities import BUDGETS, Budget, budgets
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 from advcli.search.job import UNBOUNDED, Job
@@ -160,7 +160,7 @@ def quicker(model: nn.Module, images: Dataset, method: Bound, asked: AttackReque
     if access == "none" or procedure_of(method).few_calls:
         return None
     x, ids = images.batch(0, PROBE)[0].to(device), torch.from_numpy(images.index[:PROBE]).to(device)
-    draws, half = SampleRNG(asked.seed, ids, ("probe",)), asked.precision == "bfloat16"
+    draws, half = SampleRNG(asked.seed, ids, (Purpose.PROBE,)), asked.precision == "bfloat16"
     return swift(model, x, draws, half=half, gradients=access == "gradient")
 
 

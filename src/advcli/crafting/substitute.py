@@ -22,7 +22,7 @@ from advcli.networks.build import load_weights, starting
 from advcli.networks.classifier import Classifier
 from advcli.networks.memory_format import placed
 from advcli.networks.model_file import ModelFile
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime.reporter import SILENT, Talk
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
@@ -104,14 +104,14 @@ def lay(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds
 def taught(method: Bound, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, talk: Talk) -> "School":
     """The school after the last lesson."""
     school = School(network, job, seeds, parts, talk)
-    x = torch.cat([seeds.batch(start, start + AT_ONCE)[0] for start in range(0, len(seeds), AT_ONCE)]).to(job.device)
-    method(school.ask, x, school.teach, rng=SampleRNG(job.seed, torch.from_numpy(seeds.index).to(job.device), ("stand-in",)))
+    x, ids = seeds.pictures(0, len(seeds)).to(job.device), torch.from_numpy(seeds.index).to(job.device)
+    method(school.ask, x, school.teach, rng=SampleRNG(job.seed, ids, (Purpose.SUBSTITUTE,)))
     return school
 
 
 def fresh(network: Bound, seeds: Dataset, job: Job) -> Classifier:
     """The stand-in before its first lesson; it does not begin where `train` would with the same seed."""
-    own = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64), ("stand-in",))
+    own = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64), (Purpose.SUBSTITUTE,))
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(int(own.bits(1)))
         net = architecture.network(network, seeds.shape, len(seeds.classes))
@@ -134,7 +134,7 @@ class School:
         found = []
         for piece in x.chunk(-(-len(x) // AT_ONCE)):
             ids = torch.arange(self.asked, self.asked + len(piece), device=x.device)
-            draws = SampleRNG(self.job.seed, ids, ("asked",)) if self.job.random_model else None
+            draws = SampleRNG(self.job.seed, ids, (Purpose.ASKED,)) if self.job.random_model else None
             nobody = torch.zeros(len(piece), dtype=torch.int64)
             model = Victim(self.job.model, self.tally, nobody, draws, self.job.eot, rejects=self.job.rejects)
             found.append(model.label(piece))

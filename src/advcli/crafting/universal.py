@@ -19,10 +19,11 @@ from advcli.files.header import Header
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
+from advcli.images.passes import passes
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime.reporter import Talk
 from advcli.search.goal import Goal
 from advcli.search.job import Job
@@ -87,7 +88,7 @@ def lay(path: Path, header: Header, method: Bound, job: Job, data: Dataset, talk
 def fitted(method: Bound, job: Job, data: Dataset, budget: int) -> tuple[Tensor, tuple[int, int]]:
     """(1, C, H, W) the perturbation of a budget, and the queries and gradients that it cost."""
     eps, tally = job.budgets[budget].value, Tally(len(data))
-    rng = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64, device=job.device), ("universal", str(budget)))
+    rng = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64, device=job.device), (Purpose.UNIVERSAL, str(budget)))
     if not eps:
         return torch.zeros(1, *data.shape), (0, 0)
     found = method(crowd_of(job, data, tally, budget), eps, rng=rng)
@@ -102,9 +103,8 @@ def fitted(method: Bound, job: Job, data: Dataset, budget: int) -> tuple[Tensor,
 def crowd_of(job: Job, data: Dataset, tally: Tally, budget: int) -> Crowd:
     """The images that the model has right, for whom there is something to fit."""
     labels, right = [], []
-    for start in range(0, len(data), AT_ONCE):
-        x, truth = (part.to(job.device) for part in data.batch(start, start + AT_ONCE))
-        decided = job.decide(job.verdict(x, torch.from_numpy(data.index[start : start + len(x)]).to(job.device)))
+    for part in passes(data.pictures, data.index, AT_ONCE, job.device, job.seed, (Purpose.VERDICT,)):
+        decided, truth = job.decide(job.verdict(part.x, part.ids)), torch.from_numpy(data.labels[part.places]).to(job.device)
         own = torch.where(truth < 0, decided, truth)
         labels.append(own.clamp_min(0))
         right.append((own == decided) & (decided >= 0) & (own != int(job.target or -1)))
@@ -115,10 +115,10 @@ def crowd_of(job: Job, data: Dataset, tally: Tally, budget: int) -> Crowd:
     ids, batches = torch.from_numpy(data.index).to(job.device), Batches(data, job.device, AT_ONCE)
 
     def pass_(number: int) -> Iterator[tuple[Victim, Tensor, Goal]]:
-        drawn = SampleRNG(job.seed, busy, ("order", str(number))).bits(1)[:, 0]
+        drawn = SampleRNG(job.seed, busy, (Purpose.ORDER, str(number))).bits(1)[:, 0]
         order = busy[drawn.argsort(stable=True)].numpy()
         for x, _, places in batches.of([order[i : i + AT_ONCE] for i in range(0, len(order), AT_ONCE)]):
-            draws = SampleRNG(job.seed, ids[places], ("defense", "universal", str(budget))) if job.random_model else None
+            draws = SampleRNG(job.seed, ids[places], (Purpose.DEFENSE, "universal", str(budget))) if job.random_model else None
             yield Victim(job.model, tally, places.cpu(), draws, job.eot, job.half, job.rejects), x, goal[places]
 
     return Crowd(data.shape, -(-len(busy) // AT_ONCE), job.device, pass_)

@@ -1,6 +1,7 @@
 """Images through a filter: what a model behind a defense would see."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from advcli.errors import CommandError
 from advcli.files import atomic, imageset_schema, imageset_writer
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.provenance import provenance_of
+from advcli.images.passes import passes
 from advcli.numerics.arrays import Array
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose
 from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
@@ -42,18 +44,16 @@ def filtered(source: Path, bound: Bound, asked: DefendRequest, talk: Talk) -> Pa
         )
         header = {**opened.header, "kind": "filtered", "of": opened.header, "made": made}
         rule: Any = bound(nn.Identity()).to(device)
-        ids = torch.from_numpy(opened.column("index")).to(device)
+        read = partial(opened.rows, "images")
         names = [name for name in (*imageset_schema.COLUMNS, "originals") if name in opened]
         layout = {name: opened.kept(name) for name in names}
         layout["images"] = (np.dtype("<f4"), (len(opened), *opened.shape))
 
         def pictures() -> Iterator[Array]:
             with talk.progress(f"filtering {source}", len(opened), "images") as tick, torch.no_grad():
-                for start in range(0, len(opened), batch):
-                    x = opened.rows("images", start, start + batch).to(device)
-                    draws = SampleRNG(asked.seed, ids[start : start + batch], ("filter",))
-                    yield rule.filter(x, draws).cpu().numpy()
-                    tick(len(x), "")
+                for part in passes(read, opened.column("index"), batch, device, asked.seed, (Purpose.FILTER,)):
+                    yield rule.filter(part.x, part.draws).cpu().numpy()
+                    tick(len(part.x), "")
 
         with atomic.locked(path):
             default = asked.output is None

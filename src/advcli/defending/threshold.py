@@ -14,10 +14,11 @@ from torch import nn
 from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
+from advcli.images.passes import passes
 from advcli.networks.memory_format import placed
 from advcli.networks.rejection import Rejecting
 from advcli.numerics.arrays import Array
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose
 from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 
@@ -51,10 +52,9 @@ class Calibration:
     def _scores(self, model: Rejecting) -> Array:
         pieces = []
         with devices.threads(self.data.shape), torch.no_grad():
-            for start in range(0, len(self.data), self.batch_size):
-                ids = torch.from_numpy(self.data.index[start : start + self.batch_size]).to(self.device)
-                x = self.data.batch(start, start + self.batch_size)[0].to(self.device)
-                pieces.append(model.score(x, SampleRNG(self.seed, ids, ("calibration",)))[0].double().cpu().numpy())
+            whole, path = self.data, (Purpose.CALIBRATION,)
+            for part in passes(whole.pictures, whole.index, self.batch_size, self.device, self.seed, path):
+                pieces.append(model.score(part.x, part.draws)[0].double().cpu().numpy())
         found: Array = np.concatenate(pieces)
         if not np.isfinite(found).all():
             raise InputError("the detector's scores are not finite; no threshold can be set")

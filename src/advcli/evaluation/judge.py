@@ -15,12 +15,13 @@ from advcli.evaluation.rows import Seen
 from advcli.evaluation.sets import Subject, budgets_of
 from advcli.evaluation.threat_model import threat
 from advcli.files.header import from_nothing
+from advcli.images.passes import passes
 from advcli.networks.classifier import frozen
 from advcli.networks.memory_format import placed
 from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose
 from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 
@@ -41,13 +42,11 @@ class Judge:
         """What the model says of some images."""
         pieces = []
         with devices.threads(self.file.shape), frozen(self.module), torch.no_grad():
-            for start in range(0, len(ids), self.batch):
-                stop = min(start + self.batch, len(ids))
-                draws = SampleRNG(self.seed, torch.from_numpy(ids[start:stop]).to(self.device), ("evaluate", str(turn)))
-                logits = self.module(pictures(start, stop).to(self.device), draws).float().cpu()
+            for part in passes(pictures, ids, self.batch, self.device, self.seed, (Purpose.EVALUATE, str(turn))):
+                logits = self.module(part.x, part.draws).float().cpu()
                 if not bool(torch.isfinite(logits).all()):
                     raise AdvcliError(f"{self.file.path}: answers with numbers that are not finite; nothing can be said about it")
-                pieces.append(said(logits, torch.from_numpy(labels[start:stop]), len(self.file.classes)))
+                pieces.append(said(logits, torch.from_numpy(labels[part.places]), len(self.file.classes)))
         return joined(pieces)
 
     def see(self, subject: Subject, needs: set[str], facts: "Facts", talk: Talk) -> Iterator[Seen]:

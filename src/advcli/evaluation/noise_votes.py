@@ -4,18 +4,19 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advcli.catalog.registry import Bound
 from advcli.errors import InputError
 from advcli.evaluation.decisions import Noise
 from advcli.evaluation.sets import Subject
+from advcli.images.passes import passes
 from advcli.networks.certified import Certified
 from advcli.networks.classifier import frozen
 from advcli.networks.model_file import ModelFile
 from advcli.networks.voting import MOST
 from advcli.numerics.arrays import Array
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose
 from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 
@@ -35,13 +36,14 @@ def noise(model: ModelFile, module: nn.Module, subject: Subject, seed: int, devi
     assert isinstance(module, Certified)  # checked before anything was judged
 
     def count(rows: Array, purpose: str, copies: int) -> Array:
-        found, ids, step = [], torch.from_numpy(subject.ids[rows]).to(device), max(1, MOST // copies)
+        def pictures(start: int, stop: int) -> Tensor:
+            return torch.cat([subject.pictures(row, row + 1) for row in rows[start:stop].tolist()])
+
+        found, ids, step = [], subject.ids[rows], max(1, MOST // copies)
         with devices.threads(model.shape), frozen(module), talk.progress(f"{copies} noisy copies", len(rows), "images") as tick:
-            for start in range(0, len(rows), step):
-                x = torch.cat([subject.pictures(row, row + 1) for row in rows[start : start + step].tolist()])
-                draws = SampleRNG(seed, ids[start : start + step], ("certify", purpose))
-                found.append(module.votes(x.to(device), draws, copies))
-                tick(len(x), "")
+            for part in passes(pictures, ids, step, device, seed, (Purpose.CERTIFY, purpose)):
+                found.append(module.votes(part.x, part.draws, copies))
+                tick(len(part.x), "")
         return torch.cat(found).cpu().numpy() if found else np.zeros((0, 1), np.int64)
 
     return Noise(module.sigma, np.arange(subject.count), count)

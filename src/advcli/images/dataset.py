@@ -10,7 +10,7 @@ from torch import Tensor
 
 from advcli.errors import CommandError, Empty, InputError
 from advcli.numerics.arrays import Array
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 
 VAL_SHARE = 0.1
 
@@ -57,10 +57,13 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def pictures(self, start: int, stop: int) -> Tensor:
+        """Consecutive pictures."""
+        return self.read(np.arange(start, min(stop, len(self))))
+
     def batch(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Pictures and labels of consecutive images."""
-        places = np.arange(start, min(stop, len(self)))
-        return self.read(places), torch.from_numpy(self.labels[places])
+        return self.pictures(start, stop), torch.from_numpy(self.labels[start:stop])
 
     def rows(self, places: Array, **changes: Any) -> "Dataset":
         """Some of the images, in the order given."""
@@ -155,7 +158,7 @@ def stratified(labels: Array, count: int, purpose: str) -> Array:
 
     Shares are rounded by the largest remainder; within a class a counter-based draw decides.
     """
-    drawn = SampleRNG(0, torch.arange(len(labels))).fork("split", purpose).bits(1)[:, 0].numpy()
+    drawn = SampleRNG(0, torch.arange(len(labels)), (Purpose.SPLIT, purpose)).bits(1)[:, 0].numpy()
     classes, sizes = np.unique(labels, return_counts=True)
     exact = sizes * count / max(1, len(labels))
     taken = np.floor(exact).astype(np.int64)

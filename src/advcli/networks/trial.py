@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from advcli.errors import InputError
 from advcli.networks.classifier import Classifier
 from advcli.networks.logits import gradient_of
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 
 COUNT = 2  # pictures: one would hide who mixes them up
@@ -38,7 +38,7 @@ def tried(classifier: Classifier, device: torch.device) -> Answers | None:
 def answers_alone(other: Classifier, device: torch.device) -> Answers:
     """What a classifier that nobody else needs answers to the pictures of a trial; raises whatever it raises."""
     other.to(device).eval()
-    first, second = (SampleRNG(0, torch.arange(COUNT) + k, ("trial",)).uniform(*other.shape).to(device) for k in (0, COUNT))
+    first, second = (SampleRNG(0, torch.arange(COUNT) + k, (Purpose.TRIAL,)).uniform(*other.shape).to(device) for k in (0, COUNT))
     forked = [device] if device.type == "cuda" else []
     with devices.threads(other.shape), torch.random.fork_rng(devices=forked):
         before = _state(device)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cache
 from math import prod
 from typing import TypeVar
@@ -43,6 +44,29 @@ def philox(counter: list[Words], key: tuple[int, int]) -> list[Words]:
         )
         k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
     return [c0, c1, c2, c3]
+
+
+class Purpose(StrEnum):
+    """What is drawn for, before anything else is said: no two of these share a number."""
+
+    ORDER = "order"  # of images in training, and of those that a universal perturbation is fitted on
+    TRAINING = "training"
+    VALIDATION = "validation"
+    SPLIT = "split"  # which images a validation split, a limit or a first stage takes
+    INIT = "init"  # start images of noise
+    TARGET = "target"
+    ATTACK = "attack"
+    DEFENSE = "defense"  # the defense's draws while it is attacked
+    VERDICT = "verdict"  # and those by which a success is judged
+    ASKED = "asked"  # and those of the labels that a substitute learns from
+    SUBSTITUTE = "stand-in"
+    UNIVERSAL = "universal"
+    EVALUATE = "evaluate"
+    CERTIFY = "certify"
+    CALIBRATION = "calibration"
+    FILTER = "filter"
+    PROBE = "probe"  # a faster copy of a model against the model itself
+    TRIAL = "trial"  # whether a model answers at all
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from advcli.images.dataset import Dataset
 from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.pixels import as_bytes
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.search.attempts import Board
 from advcli.search.call import aim
 from advcli.search.goal import Goal
@@ -34,7 +34,7 @@ def targets(job: Job, label: Tensor, logits: Tensor, ids: Tensor) -> list[Tensor
         return [ids % classes]  # one class for each picture, all classes in one batch
     if rule == "all":
         return [torch.full_like(label, k) for k in range(classes)]
-    return [aim(rule, label, logits, SampleRNG(job.seed, ids, ("target",)))]
+    return [aim(rule, label, logits, SampleRNG(job.seed, ids, (Purpose.TARGET,)))]
 
 
 def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
@@ -104,12 +104,12 @@ def _rows(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(budgets, images) best point, success and decision for one target."""
     everyone = busy.nonzero()[:, 0]
-    draws = SampleRNG(job.seed, ids[everyone], ("defense", str(number))) if job.random_model else None
+    draws = SampleRNG(job.seed, ids[everyone], (Purpose.DEFENSE, str(number))) if job.random_model else None
     victim = Victim(job.searched, tally, everyone.cpu(), draws, job.eot, job.half, job.rejects)
     if job.stand_in is not None:
         victim = Victim(job.stand_in, Tally(len(x)), everyone.cpu(), None)  # what it costs, the model does not pay
     board = Board(job, x[everyone], goal[everyone], ids[everyone], decided[everyone])
-    rng = SampleRNG(job.seed, ids[everyone], ("attack", str(number)))
+    rng = SampleRNG(job.seed, ids[everyone], (Purpose.ATTACK, str(number)))
     attempts = job.procedure.attempts
     for restart in range(job.restarts):
         own = rng.fork("restart", restart)

@@ -11,7 +11,7 @@ from advcli.networks.rejection import decision
 from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import Budget
 from advcli.numerics.quantize import quantize
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.search.call import settled
 from advcli.search.procedure import Procedure, procedure_of
 
@@ -78,7 +78,7 @@ class Job:
     def verdict(self, x: Tensor, ids: Tensor) -> Tensor:
         """Logits of the plain model on values as they are stored."""
         with torch.no_grad():
-            logits: Tensor = self.model(x, SampleRNG(self.seed, ids, ("verdict",)))
+            logits: Tensor = self.model(x, SampleRNG(self.seed, ids, (Purpose.VERDICT,)))
         if not bool(torch.isfinite(logits).all()):
             raise AdvcliError("the model answers with numbers that are not finite; nothing can be said about it")
         return logits

@@ -7,6 +7,7 @@ on the one that was nearest. Towards a target there is one lead, that over the b
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,38 +23,39 @@ WORTH = 0.95  # of a point's distance: a step back that aims further out is left
 Leads = Callable[[Tensor], list[Tensor]]
 
 
-def approach(
-    victim: Victim,
-    x: Tensor,
-    goal: Goal,
-    norm: str,
-    *,
-    steps: int,
-    refinements: int,
-    early_stop: bool = True,
-    overshoot: float = 0.02,
-    candidates: int = 10,
-    confidence: float = 0.0,
-) -> Closest:
-    """The closest point that at most `steps` steps find.
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How the way to the boundary is gone.
 
-    With an early stop at most `refinements` are taken from the first point behind the boundary on, and after the first
-    of them none that aims at a point hardly closer than what there is.
+    With an early stop at most `refinements` steps are taken from the first point behind the boundary on, and after the
+    first of them none that aims at a point hardly closer than what there is.
     """
+
+    steps: int
+    refinements: int
+    early_stop: bool = True
+    overshoot: float = 0.02
+    candidates: int = 10  # classes
+    confidence: float = 0.0
+
+
+def approach(victim: Victim, x: Tensor, goal: Goal, norm: str, walk: Walk) -> Closest:
+    """The closest point that a walk finds."""
+    confidence, overshoot = walk.confidence, walk.overshoot
     closest, logits = Closest(x, norm), victim(x)
-    rivals = _rivals(logits, goal, candidates)
+    rivals = _rivals(logits, goal, walk.candidates)
     slack = torch.maximum(-SLACK * goal.margin(logits, confidence), 2 * goal.sure(logits))
     rows = torch.arange(len(x), device=x.device)
-    left = torch.full_like(rows, refinements if early_stop else steps)
+    left = torch.full_like(rows, walk.refinements if walk.early_stop else walk.steps)
     origin, path, crossed = x, torch.zeros_like(x), torch.zeros_like(rows, dtype=torch.bool)
-    for _ in range(steps):
+    for _ in range(walk.steps):
         slopes, logits = victim.gradients(x, _leads(goal, rivals, confidence))
         reached = goal.reached(logits, confidence)
         closest.offer(rows, x, reached)
         back = per_sample(reached, x)
         leads, base = torch.stack(_leads(goal, rivals, confidence)(logits)), torch.where(back, origin, x)
         step, length, nearest = _shortest(slopes, leads, x, base, slack, overshoot, norm)
-        pays = ~(reached & crossed) | (length < WORTH * distance(x, origin, norm)) | (not early_stop)
+        pays = ~(reached & crossed) | (length < WORTH * distance(x, origin, norm)) | (not walk.early_stop)
         path = torch.where(back, (x - origin + step) / 2, path + step)
         x = (origin + torch.where(back, 1, 1 + overshoot) * path).clamp(0, 1)
         rivals, crossed = rivals.gather(1, nearest[:, None]), crossed | reached

@@ -20,7 +20,7 @@ from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
 from advcli.networks import classifier
 from advcli.numerics.arrays import Array
-from advcli.numerics.rng import SampleRNG, Table, torch_draws
+from advcli.numerics.rng import Purpose, SampleRNG, Table, torch_draws
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Talk
@@ -149,14 +149,14 @@ class Trainer:
     def _order(self, epoch: int) -> list[Array]:
         """The batches of one epoch, shuffled by seed and epoch alone."""
         ids = torch.arange(len(self.plan.data))
-        drawn = SampleRNG(self.seed, ids, ("order", str(epoch))).bits(1)[:, 0]
+        drawn = SampleRNG(self.seed, ids, (Purpose.ORDER, str(epoch))).bits(1)[:, 0]
         order = drawn.argsort(stable=True).numpy()
         size = self.options.batch_size
         return [order[i : i + size] for i in range(0, len(order), size)]
 
     def _step(self, number: int, epoch: int, x: Tensor, label: Tensor, places: Tensor) -> Tensor:
         """Forward, backward, update; returns the mean loss, which stays on the device."""
-        rng = SampleRNG(self.seed, self.ids[places], ("training", str(epoch)), table=self.draws.at(places))
+        rng = SampleRNG(self.seed, self.ids[places], (Purpose.TRAINING, str(epoch)), table=self.draws.at(places))
         factor = optimizer.course(self.options.schedule, number, self.options.epochs * self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.lr * factor

@@ -16,10 +16,11 @@ from torch import nn
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.images.dataset import Dataset
+from advcli.images.passes import passes
 from advcli.networks.classifier import frozen
 from advcli.numerics.intervals import exact_interval
 from advcli.numerics.quantities import BUDGETS, Budget, budget
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose
 from advcli.runtime.reporter import Talk
 from advcli.search.batch import craft
 from advcli.search.job import Job
@@ -55,12 +56,9 @@ def accuracy(model: nn.Module, data: Dataset, device: torch.device, seed: int) -
     """How many images of a set a model has right, of how many."""
     right = 0
     with frozen(model), torch.no_grad():
-        step = at_once(data)
-        for start in range(0, len(data), step):
-            x, label = data.batch(start, start + step)
-            ids = torch.from_numpy(data.index[start : start + step]).to(device)
-            logits = model(x.to(device), SampleRNG(seed, ids, ("validation",)))
-            right += int((logits.argmax(1).cpu() == label).sum())
+        for part in passes(data.pictures, data.index, at_once(data), device, seed, (Purpose.VALIDATION,)):
+            decided = model(part.x, part.draws).argmax(1).cpu().numpy()
+            right += int((decided == data.labels[part.places]).sum())
     return right, len(data)
 
 

@@ -12,7 +12,7 @@ from advcli.files.header import Header
 from advcli.networks import model_file, trial
 from advcli.networks.classifier import classifier_of
 from advcli.networks.scikit_learn import Fitted
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.training.plan import Plan
 
 
@@ -71,7 +71,7 @@ def _in_training(plan: Plan, count: int) -> tuple[Tensor | None, Exception | Non
     try:
         other = copy.deepcopy(plan.model).train()
         with torch.random.fork_rng(devices=[]):
-            return other(torch.zeros(count, *plan.data.shape), SampleRNG(0, ids)), None
+            return other(torch.zeros(count, *plan.data.shape), SampleRNG(0, ids, (Purpose.TRIAL,))), None
     except AdvcliError:
         raise
     except Exception as error:  # if it is more than the count, the training will raise it, too

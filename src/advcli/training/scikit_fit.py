@@ -8,10 +8,11 @@ import torch
 from advcli.catalog.request_parts import TrainingLoop
 from advcli.catalog.requests import TrainRequest
 from advcli.errors import CommandError
+from advcli.images.passes import passes
 from advcli.networks import classifier
 from advcli.networks.scikit_learn import Fitted
 from advcli.numerics.arrays import Array
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose
 from advcli.runtime.reporter import Talk
 from advcli.training import monitor
 from advcli.training.monitor import Log
@@ -52,10 +53,9 @@ def _seen(plan: Plan, network: Fitted) -> Array:
     pieces: list[torch.Tensor] = []
     hook = network.register_forward_pre_hook(lambda _, given: pieces.append(given[0].flatten(1)))
     with torch.no_grad():
-        for start in range(0, len(plan.data), BATCH):
-            ids = torch.from_numpy(plan.data.index[start : start + BATCH])
-            rng = SampleRNG(plan.options.seed, ids, ("training", "0"))
-            plan.model(plan.data.batch(start, start + BATCH)[0], rng)
+        path, cpu = (Purpose.TRAINING, "0"), torch.device("cpu")
+        for part in passes(plan.data.pictures, plan.data.index, BATCH, cpu, plan.options.seed, path):
+            plan.model(part.x, part.draws)
     hook.remove()
     found: Array = torch.cat(pieces).numpy()
     return found

@@ -16,7 +16,7 @@ from advcli.files.parts import Parts
 from advcli.files.provenance import provenance_of
 from advcli.networks import build, model_file
 from advcli.networks.model_file import ModelFile
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Talk
@@ -80,7 +80,7 @@ def _whole(bound: Bound, base: ModelFile, members: list[ModelFile], seed: int) -
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(seed)
         whole = build.around(bound, base.module(), [one.module() for one in members], base.shape, len(base.classes))
-        whole.eval()(torch.zeros(1, *base.shape), SampleRNG(0, torch.zeros(1, dtype=torch.int64)))
+        whole.eval()(torch.zeros(1, *base.shape), SampleRNG(0, torch.zeros(1, dtype=torch.int64), (Purpose.TRIAL,)))
     return whole
 
 
