@@ -60,4 +60,4 @@ def applied(run: Run, ready: Ready) -> Run:
     options = {name: value for name, value in run.made["options"].items() if name != "target"}  # the file says it
     made = {**run.made, "options": options, "parents": [*run.made["parents"], {"role": "apply", "digest": ready.digest}]}
     kept = {name: ready.header[name] for name in ("epsilon", "tolerance", "fitted")}
-    return replace(run, job=job, made=made, header={**run.header, **kept, "made": made, "source": ready.header["victim"]})
+    return replace(run, job=job, made=made, about={**run.about, **kept, "source": ready.header["victim"]})

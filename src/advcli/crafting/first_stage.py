@@ -33,15 +33,15 @@ class Groundwork:
     path: Path
     made: Header
     lay: Callable[[Talk], None]  # publishes the file
-    build: Callable[[Job, Header], tuple[Job, Header]]  # the job and the header of a set, with the file at hand
+    build: Callable[[Job], tuple[Job, Header]]  # the job with the file at hand, and what its set says of the file
     sketch: Callable[[Job], Job]  # a job that costs as much, before there is a file
 
-    def laid(self, job: Job, header: Header, *, default_name: bool, force: bool, talk: Talk) -> tuple[Job, Header]:
+    def laid(self, job: Job, *, default_name: bool, force: bool, talk: Talk) -> tuple[Job, Header]:
         """Lay it, unless it lies there already; then build on it."""
         if not outputs.finished(self.path, self.made, default_name=default_name, force=force, talk=talk):
             self.lay(talk)
         Parts.of(self.path).remove()
-        return self.build(job, header)
+        return self.build(job)
 
 
 @dataclass(frozen=True, slots=True)

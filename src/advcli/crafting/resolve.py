@@ -112,11 +112,9 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         data=images.origin,
         environment=devices.environment(device, batch_size),
     )
-    header = {
-        "kind": "adversarial",
+    about = {
         "classes": list(victim.classes),
         "split": images.split,
-        "range": [0, 1],
         "norm": norm,
         "epsilon": texts,
         "tolerance": tolerance(max(one.value for one in wanted)) if texts else 0.0,
@@ -128,9 +126,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
             "defenses": victim.defenses,
             "static": asked.static,
         },
-        "made": made,
     }
-    return Run(job, images, made, header, batch_size, asked.part_size)
+    return Run(job, images, made, about, batch_size, asked.part_size)
 
 
 def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, asked: AttackRequest, talk: Talk) -> Run:
@@ -141,8 +138,7 @@ def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, asked: Atta
     images = fitting_images(victim, run.data, stage.images, asked, talk)
     ground = stage.plan(path.with_suffix(stage.suffix), victim, method, run, images, asked)
     outputs.keep_inputs([ground.path], [asked.model, asked.fit_data])
-    made = {**run.made, "fit": ground.made["fit"]}
-    return replace(run, ground=ground, made=made, header={**run.header, "made": made})
+    return replace(run, ground=ground, made={**run.made, "fit": ground.made["fit"]})
 
 
 def default_target(spec: Spec, talk: Talk) -> str | None:

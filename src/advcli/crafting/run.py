@@ -33,16 +33,20 @@ class Run:
 
     job: Job
     data: Dataset
-    made: Header
-    header: Header
+    made: Header  # how the set comes about
+    about: Header  # what else its header says
     batch_size: int
     part_size: int
     ground: Groundwork | None = None  # what is laid before the first image
 
+    def header(self, **found: object) -> Header:
+        """What the set says of itself, with what was found while it was made: every header is made here, at the end."""
+        return {"kind": "adversarial", "range": [0, 1], **self.about, **found, "made": self.made}
+
     @property
     def per_image(self) -> int:
         """Rows of every image: budgets times targets."""
-        classes, rule = len(self.header["classes"]), self.job.target or ""
+        classes, rule = len(self.about["classes"]), self.job.target or ""
         each = {"all": classes, "other": classes - 1}.get(rule, 1) if self.job.from_images else 1
         return len(self.job.budgets) * each
 
@@ -57,8 +61,8 @@ def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, talk: Talk
         if asked.perturbations and not force:
             refuse_foreign(path, beside, run.made)
         if run.ground:
-            job, header = run.ground.laid(run.job, run.header, default_name=default, force=force, talk=talk)
-            run = replace(run, job=job, header=header)
+            job, about = run.ground.laid(run.job, default_name=default, force=force, talk=talk)
+            run = replace(run, job=job, about={**run.about, **about})
         if not outputs.finished(path, run.made, default_name=default, force=force, talk=talk):
             write(path, run, talk)
         Parts.of(path).remove()
@@ -93,10 +97,10 @@ def write(path: Path, run: Run, talk: Talk) -> None:
     layout = parts.shapes()
     if layout["originals"][1][0] != len(run.data) or layout["images"][1][0] != len(run.data) * run.per_image:
         raise AdvcliError(f"{parts.folder}: its parts do not add up to the set; remove the folder and run again")
-    header = run.header
+    found = {}
     if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, talk)):
-        header = {**header, "unrepresentable": count}
-    imageset_writer.write(path, header, layout, {name: _column(parts, name) for name in layout})
+        found["unrepresentable"] = count
+    imageset_writer.write(path, run.header(**found), layout, {name: _column(parts, name) for name in layout})
 
 
 def _groups(run: Run, done: list[range]) -> Iterator[list[int]]:

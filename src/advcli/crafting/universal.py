@@ -36,13 +36,13 @@ AT_ONCE = 64  # images that pull together
 
 def groundwork(path: Path, model: ModelFile, method: Bound, run: Run, crowd: Dataset, asked: AttackRequest) -> Groundwork:
     """The perturbations' file, how they are fitted, and the job that adds them."""
-    job, header = run.job, run.header
+    job = run.job
     if job.target is not None and not job.target.isdecimal():
         raise CommandError(f"--target {asked.target}: one perturbation for all images has one class to reach; name it")
     beside = {name: run.made["options"].get(name) for name in ("eps", "target", "label", "eot", "precision")}
     made = recorded(method.spec.name, method.parameters, beside, model, crowd, asked)
     kept = ("classes", "norm", "epsilon", "tolerance", "access", "victim")
-    own = {**{name: header[name] for name in kept}, "kind": "universal", "split": crowd.split, "range": [-1, 1], "made": made}
+    own = {**{name: run.about[name] for name in kept}, "kind": "universal", "split": crowd.split, "range": [-1, 1], "made": made}
     return Groundwork(
         path,
         made,
@@ -52,11 +52,11 @@ def groundwork(path: Path, model: ModelFile, method: Bound, run: Run, crowd: Dat
     )
 
 
-def added(path: Path, job: Job, header: Header) -> tuple[Job, Header]:
+def added(path: Path, job: Job) -> tuple[Job, Header]:
     """The same job with the perturbations of the file at hand."""
     with ImageSet(path) as opened:
         shared = opened.rows("images", 0, len(opened)).to(job.device)
-        return replace(job, shared=shared), {**header, "fitted": opened.header["fitted"]}
+        return replace(job, shared=shared), {"fitted": opened.header["fitted"]}
 
 
 def lay(path: Path, header: Header, method: Bound, job: Job, data: Dataset, talk: Talk) -> None:
