@@ -59,6 +59,12 @@ def fuzz(session: nox.Session) -> None:
     python(session, "tests/fuzz.py", *session.posargs)
 
 
+@nox.session
+def replays(session: nox.Session) -> None:
+    """A hundred random command lines, each made again from what `show` prints; `-- --count 1000 --seed 2` for others."""
+    python(session, "tests/replays.py", *session.posargs)
+
+
 @nox.session(venv_backend="venv")
 def lowest(session: nox.Session) -> None:
     """The tests on the oldest torch that we accept."""

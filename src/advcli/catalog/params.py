@@ -23,6 +23,11 @@ class Param:
     chooses: str | None = None  # the role of the methods that it names
 
 
+def flag_of(name: str) -> str:
+    """How an option is typed; an underscore at the end keeps its name apart from Python's words."""
+    return "--" + name.rstrip("_").replace("_", "-")
+
+
 FORMS: dict[str, Callable[[str], object]] = {"SWEEP": budgets, "BUDGET": budget, "LENGTH": step_length}
 
 
@@ -39,7 +44,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.rstrip("_").replace("_", "-")
+        return flag_of(self.name)
 
     @property
     def python_type(self) -> Any:

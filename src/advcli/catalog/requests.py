@@ -41,7 +41,7 @@ from advcli.catalog.request_parts import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRequest(Rehearsal, Destination, Running, TrainingLoop, Selection):
+class TrainRequest(Rehearsal, Destination, Allowing, Running, TrainingLoop, Selection):
     """Train a classifier.
 
     The result is model.safetensors, with its log beside it.

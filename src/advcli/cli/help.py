@@ -46,7 +46,7 @@ def _plain(record: tuple[str, str], one: Any) -> tuple[str, str]:
     """Flags without the type that Typer adds to them where we say what may be written."""
     if one.param_type_name == "argument":
         return one.metavar or record[0], one.help or ""
-    flags = " / ".join([", ".join(one.opts), *one.secondary_opts])
+    flags = " / ".join([", ".join(one.opts), *(one.secondary_opts if one.show_default else ())])
     return (f"{flags} {one.metavar}" if one.metavar else flags), one.help or ""
 
 

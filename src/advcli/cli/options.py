@@ -77,7 +77,8 @@ def parameter(one: Option, heading: str) -> inspect.Parameter:
         info = typer.Argument(help=more["help"], metavar=f"{one.written}..." if one.many else one.written, show_default=False)
         return _parameter(one.name, Annotated[kind, info], default)
     if one.type is bool:
-        flags = f"{one.flag}/{one.flag.replace('--', '--no-', 1)}" if one.default else one.flag
+        more["show_default"] = bool(one.default)  # the help names --no-X where it does something; `show` may print either
+        flags = f"{one.flag}/{one.flag.replace('--', '--no-', 1)}"
         return _parameter(one.name, Annotated[bool | None, typer.Option(flags, **more)], None)
     names = [one.flag] + ([one.param.short] if one.param.short else [])
     kind = list[str] | None if one.many else str | None

@@ -141,7 +141,10 @@ def recipe_in(head: Header, where: str) -> Header:
 
 
 def read(path: str | Path) -> ModelFile:
-    """Read and check a model file; one that is not known is read in a child process first."""
+    """Read and check a model file; one that is not known is read in a child process first.
+
+    One that names code of the user's own is not built until that code is allowed, and can be shown and exported.
+    """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or directory; make one with: advcli train")

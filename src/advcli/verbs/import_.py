@@ -22,7 +22,6 @@ from advcli.training.channels import numbers
 from advcli.workspace import inputs, outputs
 
 FOR_WEIGHTS = ("arch", "input", "mean", "std", "data")
-IMAGES = "images.h5"
 BATCH = 256
 
 
@@ -71,14 +70,14 @@ def _weights(asked: ImportRequest, network: Bound, talk: Talk) -> Path:
         "data": source.origin if source else None,
     }
     build.load_weights(build.build(recipe, []), tensors, file)
-    named = {"arch": asked.arch, "mean": asked.mean, "std": asked.std, "data": asked.data, "classes": asked.classes}
+    named = {"arch": asked.arch, "mean": asked.mean, "std": asked.std, "classes": asked.classes}
     recipe["made"] = provenance_of(
         "import",
         method=None,
         parameters=network.parameters,
         options={**named, "input": "x".join(map(str, shape))},
         parents=[{"role": "file", "digest": digest}],
-        data=None,
+        data=recipe["data"],
         environment={},
     )
     with atomic.locked(path):
@@ -89,7 +88,7 @@ def _weights(asked: ImportRequest, network: Bound, talk: Talk) -> Path:
 
 def _pictures(asked: ImportRequest, talk: Talk) -> Path:
     """An image set from a .npz or a folder, its pictures as they are: bytes stay bytes."""
-    path = outputs.target(asked.output, IMAGES)
+    path = outputs.target(asked.output, inputs.IMAGES)
     outputs.keep_inputs([path], [asked.file])
     chosen = Selection(classes=asked.classes, image_size=asked.image_size, resize=asked.resize)
     data = inputs.open_data(asked.file, asked.split or "test", chosen)

@@ -38,6 +38,7 @@ from advcli.workspace import inputs, outputs
 
 def train(asked: TrainRequest, own: dict[str, object], talk: Talk = SILENT) -> Path | Estimate:
     """Train a classifier."""
+    discovery.allow(asked.allow)
     objective, network = split_options(asked.recipe, asked.arch, own)
     if network.spec.traits.fitted:
         refuse_loop_options(asked)

@@ -16,7 +16,7 @@ from advcli.runtime.reporter import SILENT, Talk
 from advcli.workspace.lookup import find_folder
 
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
-ADVERSARIAL, PERTURBATIONS = "adversarial.h5", "perturbations.h5"
+ADVERSARIAL, PERTURBATIONS, IMAGES = "adversarial.h5", "perturbations.h5", "images.h5"
 SPLITS = ("train", "val", "test")
 
 

@@ -2,18 +2,23 @@
 
 import contextlib
 import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from advcli.catalog import discovery
+from advcli.catalog.params import Option, flag_of
 from advcli.catalog.requests import REQUESTS
-from advcli.errors import AdvcliError, CommandError
+from advcli.errors import AdvcliError
 from advcli.files.header import NOTHING, Header, from_nothing, short
-from advcli.workspace.inputs import ADVERSARIAL, DEFENDED, MODEL, PERTURBATIONS
-from advcli.workspace.lookup import find_file, find_folder
+from advcli.runtime import devices
+from advcli.workspace.inputs import ADVERSARIAL, DEFENDED, IMAGES, MODEL, PERTURBATIONS, known_sets
+from advcli.workspace.lookup import find_file, find_folder, header_of
 
 BESIDE = (".universal.h5", ".perturbations.h5", ".substitute.safetensors")
-DEFAULT_NAMES = {"train": MODEL, "import": MODEL, "attack": ADVERSARIAL, "defend": DEFENDED}
+ROLES = {"train": "recipe", "attack": "attack", "defend": "defense"}  # verb -> role of its method
+BUILT = ("model", "member", "teacher")  # parents whose networks are built: code of the user's must be allowed
+SIZES = ("image_size", "resize")
 
 
 def describe(header: Header) -> str:
@@ -35,80 +40,126 @@ def _span(texts: list[str]) -> str:
 
 def command(header: Header, path: Path, where: Path = Path()) -> str:
     """The command line that makes the file again, its parents named by the files in `where` with their content."""
-    how, name = header["made"], path.name
-    verb = how["verb"]
-    if verb == "attack" and header.get("kind") != "adversarial":  # made with its set
-        beside = next((end for end in BESIDE if name.endswith(end)), ".h5")
-        name = ADVERSARIAL if name == PERTURBATIONS else name.removesuffix(beside) + ".h5"
-    role = {"train": "recipe", "attack": "attack", "defend": "defense"}.get(verb)
+    how = header["made"]
+    verb, takes = how["verb"], {one.name for one in REQUESTS[how["verb"]].options()}
+    parents = [(one["role"], find_file(one["digest"], where), one["digest"]) for one in how["parents"]]
+    files = [_called(found, digest) for role, found, digest in parents if role == "file"]
     words = ["advcli", verb]
-    if role and how["method"]:
-        words += ["--recipe" if verb == "train" else "--method", how["method"]]
-    files = []
-    for parent in how["parents"]:
-        found = find_file(parent["digest"], where)
-        called = str(found) if found else f"<sha256:{short(parent['digest'])}>"
-        if parent["role"] == "file":
-            files.append(called)
-        else:
-            words += [f"--{parent['role']}", called]
-    words += _data_words(how["data"], where, verb)
+    if verb in ROLES and how["method"]:
+        words += _typed("--recipe" if verb == "train" else "--method", how["method"])
+    for role, found, digest in parents:
+        if role != "file":
+            words += _typed(f"--{role}", _called(found, digest))
+    if verb == "import" and not files:  # pictures: the data set is the file, and its options are all recorded
+        files = [_source(how["data"], where)]
+    else:
+        words += _data_words(how["data"], takes, where)
     if how.get("fit", {}).get("named"):
-        words += ["--fit-data", *_data_words(how["fit"], where, verb)[1:2]]
-    words += _option_words({**how["options"], **how["parameters"]}, verb, role, how["method"])
-    batch = how["environment"].get("batch_size")
-    if batch and verb == "attack":
-        words += ["--batch-size", str(batch)]
-    default: str | None = DEFAULT_NAMES.get(verb)
-    if header.get("kind") == "perturbation" and path.name != PERTURBATIONS:  # the default set has its view elsewhere
-        default = None
-    if verb in ("defend", "stats") and files:
-        default = Path(files[0]).with_suffix(".filtered.h5" if verb == "defend" else ".stats").name
-    if name != default:
-        words += ["-o", name]
+        words += _typed("--fit-data", _spelled(how["fit"], where))
+    words += _option_words({**how["options"], **how["parameters"]}, _options(how))
+    words += _environment_words(how["environment"], verb, takes)
+    if "allow" in takes:
+        built = (found for role, found, _ in parents if found and role in BUILT)
+        words += [word for one in dict.fromkeys(_own_code(built)) for word in _typed("--allow", one)]
+    words += _output_words(header, path, files)
     return " ".join(map(shlex.quote, [*words, *files]))  # everything: a header is anybody's text
 
 
-def _data_words(data: Header | None, where: Path, verb: str) -> list[str]:
-    """The words that choose the images; a verb without `--classes` takes the model's own by itself."""
+def _typed(flag: str, value: str) -> list[str]:
+    """An option and its value; one that begins with a dash would be taken for an option itself."""
+    return [f"{flag}={value}"] if value.startswith("-") else [flag, value]
+
+
+def _called(found: Path | str | None, digest: str, what: str = "") -> str:
+    """The name of a file or folder as it is typed, or that its content is not here."""
+    if found is None:
+        return f"<{what}sha256:{short(digest)}>"
+    text = str(found)
+    return f"./{text}" if text.startswith("-") or text in known_sets() else text
+
+
+def _source(data: Header, where: Path) -> str:
+    """A data set without its split."""
+    if data["name"] == "file":
+        return _called(find_file(data["digest"], where), data["digest"])
+    if data["name"] == "folder":
+        return _called(find_folder(data, where), data["digest"], "folder ")
+    return str(data["name"])
+
+
+def _spelled(data: Header, where: Path) -> str:
+    return f"{_source(data, where)}:{data['split']}"
+
+
+def _data_words(data: Header | None, takes: set[str], where: Path) -> list[str]:
+    """A data set and which of its images were chosen; a verb that cannot say so takes them as its model does."""
     if not data or data["name"] == NOTHING:
         return []
-    name = data["name"]
-    if name == "file":
-        name = str(find_file(data["digest"], where) or f"<sha256:{short(data['digest'])}>")
-    elif name == "folder":
-        name = find_folder(data, where) or f"<folder sha256:{short(data['digest'])}>"
-    words = ["--data", name if data["name"] == "file" else f"{name}:{data['split']}"]
-    known = {one.name for one in REQUESTS[verb].options()}
-    for key in ("classes", "limit", "per_class", "image_size", "resize"):
-        if key in known and data.get(key) is not None:
-            words += [f"--{key.replace('_', '-')}", str(data[key])]
+    by_model = any(data.get(key) for key in SIZES if key not in takes)
+    words = [] if by_model else _typed("--data", _spelled(data, where))
+    for key in ("classes", "limit", "per_class", *SIZES):
+        if data.get(key) is not None and key in takes:
+            words += _typed(flag_of(key), str(data[key]))
     return words
 
 
-def _option_words(values: dict[str, Any], verb: str, role: str | None, method: str | None) -> list[str]:
+def _options(how: Header) -> dict[str, Option]:
+    """The options that a command has: of its verb, its method, its architecture and its figures."""
+    verb, named = how["verb"], how["options"]
+    methods = [("architecture", named.get("arch")), *(("figure", one) for one in named.get("figure", ()))]
+    methods += [(ROLES[verb], how["method"])] if verb in ROLES else []
+    found = {one.name: one for one in REQUESTS[verb].options()}
+    for role, name in methods:
+        with contextlib.suppress(AdvcliError):  # code of a user's own that was not named here: spelled by names alone
+            found |= {one.name: one for one in discovery.from_file(role, str(name)).options} if name else {}
+    return found
+
+
+def _option_words(values: dict[str, Any], options: dict[str, Option]) -> list[str]:
     """Every recorded value that is not the default, as options."""
-    known = REQUESTS[verb].options()
-    options = {one.name: one for one in known}
-    try:
-        options |= {one.name: one for one in discovery.spec(role, method).options} if role and method else {}
-        if "arch" in values:
-            options |= {one.name: one for one in discovery.spec("architecture", values["arch"]).options}
-    except CommandError:
-        pass  # a user's own method that is not at hand: its options are spelled by their names alone
-    for figure in values["figure"] if isinstance(values.get("figure"), list) else ():
-        with contextlib.suppress(AdvcliError):  # code of a user's own that was not named here, likewise
-            options |= {one.name: one for one in discovery.from_file("figure", str(figure)).options}
     words = []
     for name, value in values.items():
-        one = options.get(name)
-        flag = "--" + name.replace("_", "-")
+        one, flag = options.get(name), flag_of(name)
         if (one and value == (list(one.default) if one.many else one.default)) or value is None:
             continue
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
-        elif isinstance(value, list):
-            words += [word for each in value for word in (flag, str(each))]
         else:
-            words += [flag, repr(value) if isinstance(value, float) else str(value)]
+            words += [word for each in (value if isinstance(value, list) else [value]) for word in _typed(flag, _text(each))]
     return words
+
+
+def _text(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _environment_words(environment: Header, verb: str, takes: set[str]) -> list[str]:
+    """What may change the last bit, and a command can say."""
+    words = []
+    if (size := environment.get("batch_size")) and verb != "train":  # an option of the training, and recorded there
+        words += _typed("--batch-size", str(size))
+    if (device := environment.get("device")) and "device" in takes and device != devices.find_device("auto").type:
+        words += _typed("--device", str(device))
+    return words
+
+
+def _own_code(parents: Iterable[Path]) -> Iterator[str]:
+    """Methods of the user's own that models are built with."""
+    for path in parents:
+        recipe = header_of(path)[1]
+        for one in (recipe, *recipe.get("members", ())):
+            yield from (each["name"] for each in (one["arch"], *one["defenses"]) if ":" in each["name"])
+
+
+def _output_words(header: Header, path: Path, files: list[str]) -> list[str]:
+    """`-o NAME`, unless the command takes that name by itself; what lies beside a set is made with the set."""
+    verb, name, kind = header["made"]["verb"], path.name, header.get("kind")
+    default = {"train": MODEL, "attack": ADVERSARIAL, "defend": DEFENDED, "import": IMAGES if kind else MODEL}.get(verb)
+    if verb == "attack" and kind == "perturbation" and name == PERTURBATIONS:
+        name = ADVERSARIAL
+    elif verb == "attack" and kind != "adversarial":
+        name = name.removesuffix(next((end for end in BESIDE if name.endswith(end)), ".h5")) + ".h5"
+        default = ADVERSARIAL if kind != "perturbation" else None  # that of the default set is called otherwise
+    elif verb in ("defend", "stats") and files:
+        default = str(Path(files[0]).with_suffix(".filtered.h5" if verb == "defend" else ".stats"))
+    return [] if name == default else ["-o", f"./{name}" if name.startswith("-") else name]
