@@ -116,17 +116,22 @@ def test_the_command_line_defends_attacks_verifies_and_refuses(run, model):
 
 
 def test_it_helps_against_barely_misclassified_examples_only(run, model):
-    """S0-D1: the plurality often returns to the right class where an attack stopped at once, and not where it went on."""
+    """S0-D1: the plurality often returns to the right class where an attack stopped at once, and not where it went on.
+
+    How often depends on the network: on this one some 18 % of all 500 test images, on the paper's more. What is held is
+    that the two differ beyond their intervals, and that next to nothing is left of the confident ones.
+    """
     run("defend", "--method", "dropout-vote", "--rate", "0.5", "--passes", "50")
     accuracy = {}
     for name, strength in {"minimal": "--early-stop", "confident": "--no-early-stop"}.items():
         asked = ("attack", "--method", "bim", "--target", "next", "--eps", "0.4", "--step-size", "0.01", "--steps", "40")
-        ran = run(*asked, strength, "--limit", "60", "-o", f"{name}.h5")
+        ran = run(*asked, strength, "-o", f"{name}.h5")
         assert ran.code == 0, ran.err
         told = run("evaluate", f"{name}.h5", "--model", "defended.safetensors", "--draws", "1", "--json")
-        accuracy[name] = next(row["value"] for row in json.loads(told.out)["rows"] if row["metric"] == "accuracy")
-    assert accuracy["minimal"] >= 0.25
-    assert accuracy["confident"] <= 0.1
+        accuracy[name] = next(row for row in json.loads(told.out)["rows"] if row["metric"] == "accuracy")
+    assert accuracy["minimal"]["low"] > accuracy["confident"]["high"]
+    assert accuracy["minimal"]["value"] > 3 * accuracy["confident"]["value"]
+    assert accuracy["confident"]["value"] <= 0.1
 
 
 def test_the_spread_of_votes_is_worked_out_by_hand():
