@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
+from advcli.catalog.requests import AttackRequest
 from advcli.cli.app import main
 from advcli.crafting import substitute, universal
 from advcli.images.dataset import Dataset
@@ -125,7 +126,8 @@ def attacked(
     if not bound.spec.traits.has("images"):
         labels = torch.full_like(labels, -1)
     whole, data = Job(model.eval(), bound, norm, wanted, **settings), in_memory(x, labels, classes)
-    whole = grounded(whole, bound, data) if bound.spec.traits.has("fits") and len(x) else whole
+    if bound.spec.traits.has("fits"):
+        whole = grounded(whole, bound, data) if len(x) else replace(whole, shared=torch.zeros(len(wanted), *x.shape[1:]))
     step = batch or max(1, len(x))
     made = [craft(whole, data, start, min(start + step, len(x))) for start in range(0, max(1, len(x)), step)]
     return {name: np.concatenate([one[name] for one in made]) for name in made[0]}
@@ -135,7 +137,7 @@ def grounded(job: Job, method: Bound, data: Dataset) -> Job:
     """The job on what its method lays first, here with the very images that are attacked."""
     if method.spec.traits.kind == "universal":
         return replace(job, shared=torch.cat([universal.fitted(method, job, data, k)[0] for k in range(len(job.budgets))]))
-    job = replace(job, method=substitute.inner(method, {"target": job.target}), early_stop=False)
+    job = replace(job, method=substitute.inner(method, AttackRequest(target=job.target)), early_stop=False)
     school = substitute.taught(method, substitute.network_of(method), job, data, None, SILENT)
     return replace(job, stand_in=school.pupil)
 

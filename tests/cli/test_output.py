@@ -75,7 +75,7 @@ def test_a_class_name_of_megabytes_is_refused_in_a_line(run, folder):
     assert run(*words, "a,b").code == 0
     ran = run(*words, "a," + "y" * 4_000_000, "--force")
     assert ran.code == 2, ran.err
-    assert "class name" in ran.err
+    assert "--classes" in ran.err
     assert len(ran.err) < 2000
 
 

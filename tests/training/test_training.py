@@ -91,9 +91,12 @@ def test_patience_ends_a_training_that_does_not_get_better(run, folder):
 
 
 def test_the_best_epoch_is_kept_and_the_header_says_so(run, folder):
-    words = ["--arch", "mlp", "--lr", "0.3", "--limit", "300", "--epochs", "6"]  # too fast: the last is not the best
-    assert run("train", *words, "--keep", "best").code == 0
-    counts = [line["val"]["k"] for line in log()]
+    words = ["--arch", "mlp", "--lr", "0.3", "--limit", "300", "--epochs", "6"]  # too fast: the last is seldom the best
+    for seed in range(10):
+        assert run("train", *words, "--keep", "best", "--seed", str(seed), "--force").code == 0
+        counts = [line["val"]["k"] for line in log()]
+        if max(counts) > counts[-1]:
+            break
     assert max(counts) > counts[-1]
     figure = model_file.read("model.safetensors").recipe["figures"]["accuracy"]
     assert (figure["k"], figure["chosen_by"]) == (max(counts), "best epoch")

@@ -13,7 +13,7 @@ from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import decision
 from advcli.networks.rejection import rejects as can_reject
 from advcli.numerics.arrays import Array
-from advcli.numerics.rng import SampleRNG
+from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 from advcli.search.goal import SURE
 
@@ -65,7 +65,7 @@ def check(opened: ImageSet, model: ModelFile, device_name: str, finding: Finding
         for start in range(0, len(opened), batch):
             stop = min(start + batch, len(opened))
             x = opened.rows("images", start, stop) if images == "images" else opened.pick(images, origin[start:stop])
-            draws = SampleRNG(seed, torch.from_numpy(ids[start:stop]).to(device), ("verdict",))
+            draws = SampleRNG(seed, torch.from_numpy(ids[start:stop]).to(device), (Purpose.VERDICT,))
             with devices.threads(opened.shape), torch.no_grad():
                 logits = module(x.to(device), draws).cpu()
             _compare(finding, name, logits, stored, start, rejects)
