@@ -65,8 +65,7 @@ class ModelFile:
     def module(self, *, static: bool = False) -> nn.Module:
         """The model under its defenses; without them where a static attack is wanted."""
         try:
-            with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and replaced
-                model = build.build(self.recipe, [] if static else self.defenses)
+            model = build.build(self.recipe, [] if static else self.defenses)
         except AdvcliError as error:
             raise InputError(f"{self.path}: its recipe cannot be built: {error}") from None
         build.load_all(model, self.tensors, str(self.path), static=static)
@@ -91,7 +90,8 @@ def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
     """Publish a model file, once the reader has taken it, and look whether it stands on the disk; returns its digest."""
     data = packed(recipe, tensors)
     found = checked(path, data)
-    found.module()
+    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and replaced
+        found.module()
     atomic.write(path, [data])
     if sandbox.digest_of(path) != sha256(data):
         path.unlink()

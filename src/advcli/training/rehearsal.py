@@ -31,7 +31,8 @@ def read_back(plan: Plan, path: Path, recipe: Header) -> None:
         if isinstance(network, Fitted):
             header_schema.model(recipe, str(path))
         else:
-            model_file.checked(path, model_file.packed(recipe, network.state_dict())).module()
+            with torch.random.fork_rng(devices=[]):
+                model_file.checked(path, model_file.packed(recipe, network.state_dict())).module()
     except InputError as error:
         reason = str(error).removeprefix(f"{path}: ").partition("; the file")[0]
         raise InputError(f"{path}: the training would end in a file that cannot be opened: {reason}") from None
