@@ -9,6 +9,7 @@ there is to work on, what makes a method quick, and texts for options that take 
 
 import argparse
 import collections
+import importlib
 import io
 import json
 import random
@@ -127,6 +128,8 @@ def called(words: list[str]) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command line, as if it came first in its process."""
     discovery.PERMITTED.clear()
     discovery.spec.cache_clear()
+    sys.modules.pop("own", None)  # another test may have had a module of that name
+    importlib.invalidate_caches()
     sandbox.known.clear()
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
