@@ -17,6 +17,7 @@ from advcli.catalog.requests import REQUESTS
 from advcli.cli import methods, options, output, render, report
 from advcli.cli.help import Command, Group
 from advcli.cli.output import cut
+from advcli.cli.statistics_table import statistics_table
 from advcli.errors import AdvcliError, CommandError
 from advcli.runtime import allocator, interrupts
 from advcli.runtime.version import __version__
@@ -210,6 +211,6 @@ def _text(verb: str, result: Any) -> str:
 TEXTS: dict[str, Callable[[Any], str]] = {
     "Estimate": render.estimate,
     "Report": lambda result: report.report(result.rows, wide=result.wide, width=render.width()),
-    "Statistics": render.statistics,
+    "Statistics": lambda result: statistics_table(result, render.width()),
     "Verification": render.verification,
 }

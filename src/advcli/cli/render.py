@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from advcli.cli.output import say, visible
-from advcli.cli.text_tables import fitted, table
+from advcli.cli.report import WIDTH
 from advcli.runtime.reporter import Talk, unheard
 
+NARROWEST = 40  # columns that a table needs
 QUIET_SECONDS = 30.0  # between two lines of progress where there is no terminal
 
 
@@ -74,24 +75,9 @@ class Console(Talk):
             yield tick
 
 
-def width() -> int | None:
-    """Columns of the terminal that reads the results; None where none does."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-SHOWN = ("set", "epsilon", "label", "target", "prediction", "rows", "of", "n", "mean", "std", "min", "median", "max")
-
-
-def statistics(found: Any) -> str:
-    """The tables of `stats`; the other quantiles are in its folder and in --json."""
-    rows = [{**row, "of": row["norm"] or row["of"]} for row in found.rows]
-    lines = [{key: _cell(row[key]) for key in SHOWN if key in row} for row in rows]
-    counts = [{key.replace("_", " "): _cell(value) for key, value in row.items()} for row in found.counts if "successes" in row]
-    return "\n\n".join(fitted(some, width()) for some in (counts, lines) if some) or table([])
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+def width() -> int:
+    """Columns of the terminal that reads the results; where none does, those of COLUMNS or a fixed number."""
+    return max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
 def stories(found: Sequence[Any]) -> str:
@@ -118,7 +104,7 @@ def verification(found: Any) -> str:
 
 def _listed(title: str, text: str) -> list[str]:
     """A title and what belongs to it, in lines that fit."""
-    return textwrap.wrap(f"  {title:11}  {text}", width() or 120, subsequent_indent=" " * 15)
+    return textwrap.wrap(f"  {title:11}  {text}", width(), subsequent_indent=" " * 15)
 
 
 def estimate(one: Any) -> str:

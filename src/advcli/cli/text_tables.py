@@ -1,13 +1,15 @@
 """Columns of text: aligned by spaces, and fitted to a width.
 
-Where a table would be wider than the terminal, what many of its lines share becomes a heading above them.
+Where a table would be wider than the terminal, what many of its lines share becomes a heading above them, as little as is
+enough; then long texts are shortened in the middle.
 """
 
 import textwrap
 from collections.abc import Iterable, Sequence
 
 Line = dict[str, str]  # a column's title -> a cell, of one line or several
-SHARED = ("model", "against", "set", "threat model")  # what may become a heading
+HEADINGS = (("model", "against"), ("model", "against", "threat model"), ("model", "against", "set", "threat model"))
+READABLE, LEAST = 24, 12  # characters that a shortened text keeps, if it can, and anyway
 
 
 def table(lines: Sequence[Line]) -> str:
@@ -23,7 +25,7 @@ def blocks_of(lines: Sequence[Line], leave_out: Iterable[str] = ()) -> list[list
     names = [name for name in lines[0] if name not in leave_out and any(line.get(name) for line in lines)]
     cells = [{name: name.split("\n") for name in names}] + [{n: line.get(n, "").split("\n") for n in names} for line in lines]
     widths = {name: max(len(text) for row in cells for text in row[name]) for name in names}
-    right = {name for name in names if all(_numeric(text) for row in cells[1:] for text in row[name])}
+    right = {name for name in names if _numbers(lines, name)}
     blocks = []
     for row in cells:
         height = max((len(row[name]) for name in names), default=0)
@@ -35,6 +37,11 @@ def blocks_of(lines: Sequence[Line], leave_out: Iterable[str] = ()) -> list[list
     return blocks
 
 
+def _numbers(lines: Sequence[Line], name: str) -> bool:
+    """Whether all cells of a column are numbers."""
+    return all(_numeric(text) for line in lines for text in line.get(name, "").split("\n"))
+
+
 def _numeric(text: str) -> bool:
     return not text or text[0] in "-+.0123456789*" or text in ("nan", "n=0")
 
@@ -43,18 +50,58 @@ def widest(text: str) -> int:
     return max(map(len, text.splitlines()), default=0)
 
 
-def fitted(lines: Sequence[Line], width: int | None) -> str:
-    """A table, with headings for what its lines share where it would be too wide without."""
+def fitted(lines: Sequence[Line], width: int) -> str:
+    """A table no wider than the terminal."""
     text = table(lines)
-    if width is None or not lines or widest(text) <= width:
+    if not lines or widest(text) <= width:
         return text
-    shared = [name for name in SHARED if name in lines[0]]
+    few, more, most = HEADINGS
+    for shared, given in ((few, lines), (more, lines), (more, shortened(lines, more, width - 2, READABLE)), (most, lines)):
+        text = _under_headings(given, shared, width)
+        if widest(text) <= width:
+            return text
+    return _under_headings(shortened(lines, most, width - 2, LEAST), most, width)
+
+
+def _under_headings(lines: Sequence[Line], shared: Iterable[str], width: int) -> str:
+    """A table whose lines stand under what they share, with the lines before and after them."""
+    shared = [name for name in shared if name in lines[0]]
     head, *blocks = blocks_of(lines, shared)
     found, last = [f"  {line}" for line in head], None
     for line, block in zip(lines, blocks, strict=True):
         if (heading := tuple(line[name] for name in shared)) != last:
             last = heading
-            who, *what = [word for word in heading if word]
-            found += textwrap.wrap(" | ".join([who, *what]), width, subsequent_indent="    ")
+            found += wrapped(" | ".join(word for word in heading if word), width)
         found += [f"  {text}" for text in block]
     return "\n".join(found)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A text in lines; names are not parted at their hyphens."""
+    return textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def shortened(lines: Sequence[Line], leave_out: Iterable[str], width: int, least: int) -> list[Line]:
+    """The lines with the longest texts cut in the middle until they fit, if that leaves apart what differs."""
+    names = [name for name in lines[0] if name not in leave_out and any(line.get(name) for line in lines)]
+    widths = {name: max(len(text) for line in lines for text in [name, *line.get(name, "").split("\n")]) for name in names}
+    texts = [name for name in names if not _numbers(lines, name)]
+    excess = sum(widths.values()) + 2 * (len(names) - 1) - width
+    while excess > 0 and (long := [name for name in texts if widths[name] > least]):
+        name = max(long, key=lambda one: widths[one])
+        widths[name], excess = widths[name] - 1, excess - 1
+    found = [{**line, **{name: _cut(line.get(name, ""), widths[name]) for name in texts}} for line in lines]
+    apart = all(len({one.get(name, "") for one in lines}) == len({one[name] for one in found}) for name in texts)
+    return found if apart or least < READABLE else list(lines)
+
+
+def _cut(cell: str, most: int) -> str:
+    return "\n".join(middle_cut(text, most) for text in cell.split("\n"))
+
+
+def middle_cut(text: str, most: int) -> str:
+    """The beginning and the end of a text that is too long."""
+    if len(text) <= most:
+        return text
+    head = (most - 2) // 2
+    return f"{text[:head]}...{text[head + 3 - most :]}"

@@ -1,0 +1,79 @@
+"""The cells of the tables of `evaluate`: one figure, its count, its interval, its budget and its threat model in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the help must not wait for torch
+    from advcli.evaluation.rows import Row
+    from advcli.evaluation.threat_model import ThreatModel
+
+ABOUT = ("class", "label", "prediction", "positives")  # what makes several figures of one metric
+SEEN = {"scores": "scores only", "labels": "decisions only"}
+FEW = 3  # sets that a worst case names
+
+
+def metric(row: Row) -> str:
+    return " ".join([row.metric, *(str(row.about[key]) for key in ABOUT if row.about.get(key))])
+
+
+def budget(row: Row) -> str:
+    return str(row.threat.epsilon or "")
+
+
+def set_name(row: Row) -> str:
+    """The set; of a worst case the sets, or how many they are."""
+    count = row.set.count(" + ") + 1
+    return f"{count} sets" if row.kind == "worst case" and count > FEW else row.set
+
+
+def value(row: Row) -> str:
+    """The figure; 0 of 0 is no figure."""
+    if row.undefined:
+        return "n=0"
+    return f"{row.value:.1%}" if row.low is not None else f"{row.value:.4g}"
+
+
+def interval(row: Row) -> str:
+    return "" if row.low is None or row.high is None or row.undefined else f"{row.low:.1%} to {row.high:.1%}"
+
+
+def short_interval(row: Row) -> str:
+    return "" if row.low is None or row.high is None or row.undefined else f"{100 * row.low:.1f}-{100 * row.high:.1f}"
+
+
+def draws(row: Row) -> str:
+    spread = row.spread
+    return f"{spread.draws}: {spread.min:.1%} to {spread.max:.1%}" if spread else ""
+
+
+def count(row: Row) -> str:
+    """k/n; n alone of what is no rate; rows and their images where an image has several rows."""
+    if "rows" in row.about:
+        return f"{row.about['hits']}/{row.about['rows']} ({row.n} images)"
+    return f"{row.k}/{row.n}" if row.k is not None else str(row.n)
+
+
+def rounded(row: Row) -> str:
+    return " (8-bit)" if "rounded" in (row.threat.pixels or "") else ""
+
+
+def threat(line: ThreatModel) -> str:
+    """The threat model in words."""
+    if proof := line.certificate:
+        noise = f"noise {proof.sigma:g}, {proof.copies} copies after {proof.first_copies}"
+        return f"certified, {proof.norm}, alpha {proof.alpha:g}, {noise}"
+    if not line.attack:
+        return ("unknown origin" if line.knowledge == "unknown" else "clean") + (
+            f", {line.pixels}" if line.pixels not in (None, "float") else ""
+        )
+    seen = SEEN.get(line.access)
+    known = {"none": "no knowledge", "white-box": None if seen else "white-box"}.get(line.knowledge, line.knowledge)
+    words = [line.attack, line.norm, known, seen, line.strength]
+    steps = f"{line.steps} steps" if line.steps else None
+    words += [f"at most {line.queries} queries" if line.queries else steps]  # few queries end a search before its steps do
+    words += [f"{line.restarts} restarts" if (line.restarts or 1) > 1 else None]
+    words += [f"EOT {line.eot}" if line.eot else None, f"target {line.target}" if line.target else None]
+    words += ["labels: predicted" if line.labels == "pred" else None, line.pixels]
+    words += [f"filtered by {line.filtered}" if line.filtered else None]
+    return ", ".join(word for word in words if word)

@@ -1,0 +1,41 @@
+"""Rows of a report in groups, and which of them are shown where there are too many to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from advcli.cli.cells import rounded
+
+if TYPE_CHECKING:  # the help must not wait for torch
+    from advcli.evaluation.rows import Row
+
+CELL = ("model", "set", "epsilon")
+
+
+def together(rows: Iterable[Row], keys: Sequence[str] = CELL) -> Iterator[list[Row]]:
+    """Rows that agree in some keys, in the order of their first."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault((*(getattr(row, key) for key in keys), row.threat.pixels), []).append(row)
+    yield from found.values()
+
+
+def of_set(row: Row) -> tuple[str, ...]:
+    """What a row is of, at any budget."""
+    return (row.model, row.set, rounded(row))
+
+
+def of_worst_case(row: Row) -> tuple[str, ...]:
+    """Which worst case over sets a row is of, at any budget."""
+    return (row.model, str(row.threat.norm), rounded(row))
+
+
+def at_strongest_budget(rows: Sequence[Row], what: Callable[[Row], tuple[str, ...]], accuracies: Sequence[Row]) -> list[Row]:
+    """The rows at the budget under which fewest images are right, of each thing that they are of."""
+    right = {(what(row), row.epsilon): row.value for row in accuracies if not row.about}
+    budgets: dict[tuple[str, ...], list[float | None]] = {}
+    for row in rows:
+        budgets.setdefault(what(row), []).append(row.epsilon)
+    lowest = {one: min(reversed(each), key=lambda eps, one=one: right.get((one, eps), 2.0)) for one, each in budgets.items()}
+    return [row for row in rows if row.epsilon == lowest[what(row)]]
