@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import h5py
@@ -369,13 +368,6 @@ def test_rounded_rows_are_marked_in_every_table(run, inside):
         kinds = [line for line in part.splitlines() if ".h5" in line and "against model.safetensors:" not in line]
         marked = [line for line in kinds if "(8-bit)" in line or "8-bit (rounded)" in line]
         assert 0 < len(marked) < len(kinds)
-
-
-def test_a_terminal_has_a_width_and_a_pipe_has_none(run, inside, monkeypatch):
-    assert render.width() is None
-    monkeypatch.setenv("COLUMNS", "77")
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    assert render.width() == 77
 
 
 def test_an_empty_cell_is_no_figure():

@@ -104,7 +104,7 @@ def _winners(rows: Sequence[Row], width: int, *, few: bool) -> str:
 def _confusion(rows: Sequence[Row], width: int) -> str:
     """Counts of one model on one set; of many classes, the most frequent mistakes."""
     one, eps = rows[0], f", eps {cells.budget(rows[0])}" if cells.budget(rows[0]) else ""
-    counts = {(row.about["label"], row.about["prediction"]): int(row.about.get("hits", row.k)) for row in rows}
+    counts = {(row.about["label"], row.about["prediction"]): int(row.about.get("hits", row.k) or 0) for row in rows}
     lines: dict[str, Line] = {}
     for (label, prediction), count in counts.items():
         lines.setdefault(label, {"label": label})[prediction] = str(count)
@@ -153,7 +153,7 @@ def _notes(rows: Sequence[Row], width: int) -> list[str]:
     for row in rows:
         for note in row.threat.notes:
             of.setdefault((row.model, note), {})[cells.set_name(row)] = None
-    found = {}
+    found: dict[str, None] = {}
     for (model, note), sets in of.items():
         who = " and ".join(sets) if len(sets) <= cells.FEW else f"{len(sets)} sets"
         found[f"{who} against {model}: {note}"] = None

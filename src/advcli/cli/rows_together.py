@@ -37,5 +37,7 @@ def at_strongest_budget(rows: Sequence[Row], what: Callable[[Row], tuple[str, ..
     budgets: dict[tuple[str, ...], list[float | None]] = {}
     for row in rows:
         budgets.setdefault(what(row), []).append(row.epsilon)
-    lowest = {one: min(reversed(each), key=lambda eps, one=one: right.get((one, eps), 2.0)) for one, each in budgets.items()}
-    return [row for row in rows if row.epsilon == lowest[what(row)]]
+    lowest = {
+        one: min((right.get((one, eps), 2.0), -place, eps) for place, eps in enumerate(each)) for one, each in budgets.items()
+    }
+    return [row for row in rows if row.epsilon == lowest[what(row)][2]]

@@ -5,10 +5,11 @@ enough; then long texts are shortened in the middle.
 """
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 Line = dict[str, str]  # a column's title -> a cell, of one line or several
 HEADINGS = (("model", "against"), ("model", "against", "threat model"), ("model", "against", "set", "threat model"))
+KEYS = ("model", "against", "set", "threat model", "eps", "epsilon", "label", "target", "prediction", "metric", "rows", "of")
 READABLE, LEAST = 24, 12  # characters that a shortened text keeps, if it can, and anyway
 
 
@@ -60,7 +61,23 @@ def fitted(lines: Sequence[Line], width: int) -> str:
         text = _under_headings(given, shared, width)
         if widest(text) <= width:
             return text
-    return _under_headings(shortened(lines, most, width - 2, LEAST), most, width)
+    return "\n\n".join(_pieces(shortened(lines, most, width - 2, LEAST), width))
+
+
+def _pieces(lines: Sequence[Line], width: int) -> Iterator[str]:
+    """The columns in several tables, each with those that tell its lines apart."""
+    keys = [name for name in lines[0] if name in KEYS]
+    left = [name for name in lines[0] if name not in KEYS and any(line.get(name) for line in lines)]
+    while left:
+        count = len(left)
+        while True:
+            some = {*keys, *left[:count]}
+            text = _under_headings([{k: v for k, v in line.items() if k in some} for line in lines], HEADINGS[-1], width)
+            if count == 1 or widest(text) <= width:
+                break
+            count -= 1
+        yield text
+        left = left[count:]
 
 
 def _under_headings(lines: Sequence[Line], shared: Iterable[str], width: int) -> str:

@@ -55,7 +55,7 @@ def _weights(asked: ImportRequest, network: Bound, talk: Talk) -> Path:
         talk.warn(f"classes are called 0 to {count - 1}, matched by position; name them with --classes or --data")
         names = [str(k) for k in range(count)]
     if wrong := header_schema.wrong_classes(names):
-        raise CommandError(f"--classes {asked.classes}: no valid {wrong}; a class is named like a folder")
+        raise CommandError(f"--classes: no valid {wrong}; a class is named like a folder")
     recipe: Header = {
         "format": "advcli/model/1",
         "arch": {"name": asked.arch, "parameters": network.parameters},
