@@ -1,6 +1,7 @@
 """What reaches a terminal: nothing that moves its cursor, nothing endless, and the right exit code whatever a stream does."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -95,6 +96,10 @@ def test_an_option_given_twice_is_refused(run, folder, words):
     assert "given twice" in ran.err
 
 
+def test_the_same_flag_twice_says_nothing_else(run, model):
+    assert run("attack", "--method", "fgsm", "--limit", "3", "--quiet", "--quiet").code == 0
+
+
 def test_an_option_that_may_be_repeated_is_not_refused_nor_is_a_value_that_looks_like_one(run, model):
     assert run("evaluate", "--model", model, "--model", model, "--limit", "5", "--data", "digits").code == 0
     assert "given twice" not in run("attack", "--target", "--limit", "--limit", "3").err
@@ -134,3 +139,55 @@ def test_an_error_keeps_its_exit_code_where_nobody_hears_it(folder, redirected):
     assert (
         subprocess.run(["sh", "-c", f"{sys.executable} -m advcli evaluate --model none.safetensors {redirected}"]).returncode == 3
     )
+
+
+BAR = """
+import pty, sys
+code = pty.spawn([sys.executable, "-m", "advcli", "defend", "--method", "gaussian", sys.argv[1], "--force"])
+sys.exit(code >> 8)
+"""
+
+
+@pytest.mark.parametrize("name", ["[bold]a.h5", "[a.h5", "a].h5", "[b]\u202e\x9b31m.h5", ":smile:.h5"])
+def test_a_progress_bar_shows_a_name_and_obeys_none(run, model, name):
+    assert run("attack", "--method", "fgsm", "--limit", "3", "-o", name, "--no-perturbations").code == 0
+    ran = subprocess.run([sys.executable, "-c", BAR, name], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert ran.returncode == 0, ran.stdout
+    assert f"filtering {visible(name)}" in ran.stdout
+    assert not UNSEEN.search(ran.stdout.replace("\x1b", "").replace("\r", ""))
+
+
+def test_a_bar_over_a_name_that_looks_like_the_end_of_markup(run, model):
+    Path("[").mkdir()
+    assert run("attack", "--method", "fgsm", "--limit", "3", "-o", "[/x].h5", "--no-perturbations").code == 0
+    ran = subprocess.run([sys.executable, "-c", BAR, "[/x].h5"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_an_encoding_cannot_say_is_written_out(model, encoding):
+    line = [sys.executable, "-m", "advcli", "attack", "--method", "fgsm", "--limit", "3", "--quiet", "-o", "\u65e5.h5"]
+    ran = subprocess.run(line, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.decode(encoding).strip() == ("\u65e5.h5" if encoding == "utf-8" else "\\u65e5.h5")
+
+
+@pytest.mark.parametrize(("name", "said"), [("d", "none that stats wrote"), ("none.h5", "no such file"), ("empty.h5", "not an image set"),
+                                            ("empty.safetensors", "0 bytes"), ("/dev/null", "no regular file")])  # fmt: skip
+def test_show_says_plainly_what_a_name_is(run, folder, name, said):
+    Path("d").mkdir()
+    Path("empty.h5").touch()
+    Path("empty.safetensors").touch()
+    ran = run("show", name)
+    assert ran.code == 3
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_name_of_megabytes_in_a_header_is_refused(model):
+    for found in ({"method": "x" * 300}, {"method": "x\n"}):
+        made = {**model_file.read(model).recipe["made"], **found}
+        with pytest.raises(InputError, match=r"made\.method"):
+            header_schema.provenance(made, "a.h5")
+    with pytest.raises(InputError, match="epsilon"):
+        header_schema.budgets(["0." + "3" * 4_000_000], "a.h5")

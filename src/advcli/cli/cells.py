@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from advcli.cli.text_tables import middle_cut
+
 if TYPE_CHECKING:  # the help must not wait for torch
     from advcli.evaluation.rows import Row
     from advcli.evaluation.threat_model import ThreatModel
 
 ABOUT = ("class", "label", "prediction", "positives")  # what makes several figures of one metric
 SEEN = {"scores": "scores only", "labels": "decisions only"}
+LONGEST = 60  # characters of a word of a threat model
 FEW = 3  # sets that a worst case names
 
 
@@ -76,4 +79,4 @@ def threat(line: ThreatModel) -> str:
     words += [f"EOT {line.eot}" if line.eot else None, f"target {line.target}" if line.target else None]
     words += ["labels: predicted" if line.labels == "pred" else None, line.pixels]
     words += [f"filtered by {line.filtered}" if line.filtered else None]
-    return ", ".join(word for word in words if word)
+    return ", ".join(middle_cut(word, LONGEST) for word in words if word)

@@ -106,7 +106,7 @@ def completer(one: Option) -> Callable[[str], list[str]] | None:
 def refuse_repeated(options: Sequence[tuple[Option, str]], args: Sequence[str]) -> None:
     """An option that takes one value and is given twice is an error: which of the two was meant?"""
     known = {flag: one for one, _ in options for flag in _flags(one)}
-    seen, words = set[str](), iter(args)
+    seen, words = dict[str, str](), iter(args)
     for word in words:
         if word == "--":
             return
@@ -114,9 +114,10 @@ def refuse_repeated(options: Sequence[tuple[Option, str]], args: Sequence[str]) 
         one = known.get(flag) or known.get(word[:2] if not word.startswith("--") else "")
         if one is None:
             continue
-        if one.name in seen and not one.many:
+        same_flag = one.type is bool and seen.get(one.name) == word
+        if one.name in seen and not one.many and not same_flag:
             raise CommandError(f"{one.flag} is given twice; give it once")
-        seen.add(one.name)
+        seen[one.name] = word
         if one.type is not bool and not equals and word in known:
             next(words, None)  # its value, whatever it looks like
 

@@ -12,14 +12,15 @@ from advcli.errors import AdvcliError
 
 # C0 but newline and tab, DEL, C1, marks that turn or hide text, separators of lines, halves of surrogate pairs
 UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
 )
 MOST_LINES, MOST_ERROR, MOST_NOTE = 3, 500, 2000  # lines of an error, characters of a line
 
 
 def visible(text: str) -> str:
     r"""The text with every control and direction mark written out, such as \u001b: no file moves the cursor of a terminal."""
-    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}" if found[0] <= "\uffff" else f"\\U{ord(found[0]):08x}", text)
 
 
 def cut(text: str, most: int) -> str:
@@ -32,7 +33,8 @@ def cut(text: str, most: int) -> str:
 def result(text: str) -> None:
     """Print a result on stdout; one that does not arrive is an error."""
     try:
-        print(visible(text), flush=True)
+        encoding = sys.stdout.encoding or "utf-8"
+        print(visible(text).encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:

@@ -62,15 +62,16 @@ class Console(Talk):
         from rich.console import Console as Terminal
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = ("{task.description}", BarColumn(), TextColumn("{task.completed}/{task.total} " + unit),
-                   TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[word]}"))  # fmt: skip
+        texts = ("{task.description}", "{task.completed}/{task.total} " + unit, "{task.fields[rate]}", "{task.fields[word]}")
+        what_, count, speed, last = (TextColumn(text, markup=False) for text in texts)  # a file's name may look like markup
+        columns = (what_, BarColumn(), count, speed, TimeRemainingColumn(), last)
         with Progress(*columns, console=Terminal(stderr=True), transient=True) as bar:
             task, begin = bar.add_task(visible(what), total=total, word="", rate=""), time.monotonic()
 
             def tick(done: int, word: str = "") -> None:
                 finished = bar.tasks[0].completed + done
                 rate = finished / max(1e-6, time.monotonic() - begin)
-                bar.update(task, advance=done, word=word, rate=f"{rate:,.0f}/s")
+                bar.update(task, advance=done, word=visible(word), rate=f"{rate:,.0f}/s")
 
             yield tick
 

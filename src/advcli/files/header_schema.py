@@ -75,7 +75,8 @@ def provenance(found: Any, where: str) -> None:
     fields(found, MADE, where, "made")
     need(found["verb"] in VERBS, where, "made.verb")
     method = found.get("method", 0)
-    need(method is None or (isinstance(method, str) and method.isprintable()), where, "made.method")
+    plain = isinstance(method, str) and method.isprintable() and len(method) <= LONGEST_NAME
+    need(method is None or plain, where, "made.method")
     need(all(name.isidentifier() for name in [*found["options"], *found["parameters"]]), where, "option names")
     for parent in found["parents"]:
         fields(parent, {"role": str, "digest": str}, where, "made.parents")
@@ -138,7 +139,7 @@ def image_set(header: Header, where: str) -> None:
 def budgets(found: Any, where: str) -> None:
     need(isinstance(found, list), where, "epsilon")
     try:
-        values = {as_float32(fraction(text)) for text in found}
+        values = {as_float32(fraction(text)) for text in found if len(text) <= LONGEST_NAME}
     except (ValueError, TypeError, AttributeError, OverflowError):
         values = set()
     need(len(values) == len(found), where, "epsilon")

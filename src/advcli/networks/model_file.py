@@ -169,6 +169,8 @@ def read(path: str | Path) -> ModelFile:
 def _head(data: bytes, where: str) -> Header:
     """The header of a safetensors file."""
     size = int.from_bytes(data[:8], "little")
+    if len(data) < 8:
+        raise InputError(f"{where}: not a safetensors file: it has {len(data)} bytes")
     if size > MOST_HEADER:
         raise InputError(f"{where}: not a safetensors file, or a damaged one (a header of {size} bytes)")
     return parse(data[8 : 8 + size], where)

@@ -39,6 +39,8 @@ def _story(path: Path, where: Path) -> Story:
         note = path / "stats.json"
         header, digest = parse(sandbox.read(note, most=1 << 20), str(note)), ""
         header_schema.provenance(header.get("made"), str(note))
+    elif path.is_dir():
+        raise InputError(f"{path}: is a folder, and none that stats wrote; name a file")
     else:
         digest, header = lookup.header_of(path)
     return Story(str(path), digest, describe(header), command(header, path, where), header)
