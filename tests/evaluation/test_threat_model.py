@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from advcli.cli import report
+from advcli.cli import cells
 from advcli.evaluation.threat_model import threat
 
 STATIC = "static: made without the defense in view, no robustness claim"
@@ -63,11 +63,11 @@ def test_what_is_filtered_after_the_attack_makes_no_claim():
 
 def test_a_limit_of_queries_stands_where_it_ends_the_search():
     of = header(access="scores")
-    assert "10 steps" in report.threat(threat(of, model(), "0.1", "float"))
+    assert "10 steps" in cells.threat(threat(of, model(), "0.1", "float"))
     of["made"]["options"]["max_queries"] = 500
     line = threat(of, model(), "0.1", "float")
     assert line.document()["queries"] == 500
-    told = report.threat(line)
+    told = cells.threat(line)
     assert "at most 500 queries" in told
     assert "steps" not in told
 
@@ -78,5 +78,5 @@ def test_a_substitute_is_seen_through_by_its_own_attack():
     own, victim = (threat(of, model(weights=one), "0.1", "float") for one in ("pupil", "w"))
     assert (own.knowledge, own.access) == ("white-box", "gradient")
     assert (victim.knowledge, victim.access) == ("transfer", "labels")
-    assert "decisions only" not in report.threat(own)
-    assert "transfer, decisions only" in report.threat(victim)
+    assert "decisions only" not in cells.threat(own)
+    assert "transfer, decisions only" in cells.threat(victim)
