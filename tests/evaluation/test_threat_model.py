@@ -5,8 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from advcli.cli import cells
-from advcli.evaluation.threat_model import threat
+from advcli.catalog import discovery
+from advcli.cli import cells, report
+from advcli.evaluation.decisions import rate
+from advcli.evaluation.rows import row
+from advcli.evaluation.threat_model import ThreatModel, threat
 
 STATIC = "static: made without the defense in view, no robustness claim"
 STOPPED = "stopped at first success: weak for transfer"
@@ -80,3 +83,31 @@ def test_a_substitute_is_seen_through_by_its_own_attack():
     assert (victim.knowledge, victim.access) == ("transfer", "labels")
     assert "decisions only" not in cells.threat(own)
     assert "transfer, decisions only" in cells.threat(victim)
+
+
+def test_filters_and_defenses_stand_with_what_is_not_their_default():
+    narrow, wide = ({"kind": "filtered", "of": header(), "made": {"method": "gaussian", "parameters": {"sigma": sigma}}}
+                    for sigma in (0.5, 2.0))  # fmt: skip
+    bits = {"name": "squeeze", "parameters": {"bits": 2, "median": None}}
+    own = {"name": "mine:blur", "parameters": {"width": 3}}
+    told = [cells.threat(threat(of, model(bits, own), "0.1", "float")) for of in (narrow, wide)]
+    assert told[0] != told[1]
+    assert "filtered by gaussian:sigma=0.5, behind squeeze:bits=2 + mine:blur:width=3" in told[0]
+    clean = threat({"kind": "clean"}, model(bits), None, "float")
+    assert cells.threat(clean) == "clean, behind squeeze:bits=2"
+    assert clean.document()["defenses"] == ["squeeze:bits=2"]
+    assert "defenses" not in threat({"kind": "clean"}, model(), None, "float").document()
+    usual = {option.name: option.default for option in discovery.spec("defense", "jpeg").options}
+    assert (
+        cells.threat(threat({"kind": "clean"}, model({"name": "jpeg", "parameters": usual}), None, "float"))
+        == "clean, behind jpeg"
+    )
+
+
+def test_a_wide_table_says_where_a_metric_counts_other_images():
+    clean = ThreatModel(pixels="float")
+    figures = (rate("accuracy", 9, 10), rate("success", 7, 8), rate("top-1", 9, 10))
+    head, line = report.report([row("m", "s", "clean", None, [one], clean) for one in figures], wide=True).splitlines()
+    assert head.split()[3:6] == ["accuracy", "success", "top-1"]
+    assert line.count("n=") == 1
+    assert "87.5% 47.3-99.7 n=8" in line

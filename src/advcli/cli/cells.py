@@ -45,6 +45,12 @@ def short_interval(row: Row) -> str:
     return "" if row.low is None or row.high is None or row.undefined else f"{100 * row.low:.1f}-{100 * row.high:.1f}"
 
 
+def beside(row: Row, images: int) -> tuple[str, ...]:
+    """What a cell of the wide table holds: the figure, its interval, and its n where that is not the line's."""
+    other = f"n={row.n}" if row.n != images and not row.undefined else ""
+    return value(row), short_interval(row), other
+
+
 def draws(row: Row) -> str:
     spread = row.spread
     return f"{spread.draws}: {spread.min:.1%} to {spread.max:.1%}" if spread else ""
@@ -66,10 +72,12 @@ def threat(line: ThreatModel) -> str:
     if proof := line.certificate:
         noise = f"noise {proof.sigma:g}, {proof.copies} copies after {proof.first_copies}"
         return f"certified, {proof.norm}, alpha {proof.alpha:g}, {noise}"
+    behind = f"behind {' + '.join(line.defenses)}" if line.defenses else None
+    filtered = f"filtered by {line.filter or line.filtered}" if line.filtered else None
     if not line.attack:
-        return ("unknown origin" if line.knowledge == "unknown" else "clean") + (
-            f", {line.pixels}" if line.pixels not in (None, "float") else ""
-        )
+        kind = "unknown origin" if line.knowledge == "unknown" else "clean"
+        pixels = line.pixels if line.pixels != "float" else None
+        return ", ".join(word for word in (kind, pixels, filtered, behind) if word)
     seen = SEEN.get(line.access)
     known = {"none": "no knowledge", "white-box": None if seen else "white-box"}.get(line.knowledge, line.knowledge)
     words = [line.attack, line.norm, known, seen, line.strength]
@@ -78,5 +86,5 @@ def threat(line: ThreatModel) -> str:
     words += [f"{line.restarts} restarts" if (line.restarts or 1) > 1 else None]
     words += [f"EOT {line.eot}" if line.eot else None, f"target {line.target}" if line.target else None]
     words += ["labels: predicted" if line.labels == "pred" else None, line.pixels]
-    words += [f"filtered by {line.filtered}" if line.filtered else None]
+    words += [filtered, behind]
     return ", ".join(middle_cut(word, LONGEST) for word in words if word)

@@ -71,10 +71,7 @@ def _side_by_side(rows: Sequence[Row], width: int) -> str:
         found, titles = [], {cells.metric(row): "" for row in rows}
         for group in together(rows):
             one, count = group[0], next((row.n for row in group if row.metric == "accuracy"), group[0].n)
-            each = {
-                cells.metric(row): between.join(text for text in (cells.value(row), cells.short_interval(row)) if text)
-                for row in group
-            }
+            each = {cells.metric(row): between.join(text for text in cells.beside(row, count) if text) for row in group}
             ends = {"model": one.model, "set": one.set, "eps": cells.budget(one), "n": str(count)}
             found.append({**ends, **titles, **each, "threat model": cells.threat(one.threat)})
         return found

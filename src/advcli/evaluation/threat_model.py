@@ -1,6 +1,7 @@
 """The threat model of a set against a model: what a figure means, found from the headers, not from what one is told."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from advcli.networks.model_file import ModelFile
 WORST = "worst of the sets"
 UNKNOWN = "unknown origin: imported images, which may be adversarial; their accuracy is not counted as clean"
 OF_CLEAN = ("attack", "knowledge", "pixels", "notes")
+LATE = ("filtered", "filter", "defenses", "queries")  # in the JSON where there is something to say
 OF_WORST = ("attack", "norm", "epsilon", "knowledge", "access", "pixels", "notes")
 
 
@@ -34,6 +36,8 @@ class ThreatModel:
     pixels: str | None = None
     notes: tuple[str, ...] = ()
     filtered: str | None = None
+    filter: str | None = None  # with its parameters
+    defenses: tuple[str, ...] = ()  # of the evaluated model, with their parameters
     queries: int | None = None  # what an image may cost, where that was limited
     certificate: Certificate | None = None
 
@@ -44,28 +48,30 @@ class ThreatModel:
     def document(self) -> dict[str, Any]:
         """The line in JSON: what there is to say of clean images, of the worst case, of an attack."""
         names = OF_CLEAN if self.attack is None else OF_WORST if self.attack == WORST else [one.name for one in fields(self)]
-        found = {name: getattr(self, name) for name in names if name not in ("filtered", "queries", "certificate")}
+        found = {name: getattr(self, name) for name in names if name not in (*LATE, "certificate")}
         if self.attack == WORST and self.pixels is None:
             del found["pixels"]
         found["notes"] = list(self.notes)
-        found |= {"filtered": self.filtered} if self.filtered else {}
-        found |= {"queries": self.queries} if self.queries else {}
+        late = {name: getattr(self, name) for name in LATE}
+        found |= {name: list(value) if isinstance(value, tuple) else value for name, value in late.items() if value}
         return found | ({**self.certificate.document(), "certified": True} if self.certificate else {})
 
 
 def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -> ThreatModel:
     """The threat model of one set at one budget."""
+    stack = tuple(compact(one["name"], one["parameters"]) for one in model.defenses)
     if header["kind"] == "filtered":
         inner = threat(header["of"], model, epsilon, pixels)
-        filtered = replace(inner, filtered=header["made"]["method"])
+        made = header["made"]
+        filtered = replace(inner, filtered=made["method"], filter=compact(str(made["method"]), made["parameters"]))
         if inner.attack is None:
             return filtered
         note = "static: filtered after the attack, no robustness claim"
         return replace(filtered, knowledge="static", notes=(*inner.notes, note))
     if header["kind"] == "unknown":
-        return ThreatModel(pixels=pixels, knowledge="unknown", notes=(UNKNOWN,))
+        return ThreatModel(pixels=pixels, knowledge="unknown", notes=(UNKNOWN,), defenses=stack)
     if header["kind"] != "adversarial":
-        return ThreatModel(pixels=pixels)
+        return ThreatModel(pixels=pixels, defenses=stack)
     how = header["made"]
     notes: list[str] = []
     options, parameters = how["options"], how["parameters"]
@@ -90,12 +96,23 @@ def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -
         knowledge=knowledge,
         access=_access(header, knowledge),
         queries=options.get("max_queries"),
+        defenses=stack,
         target=options.get("target"),
         labels=options["label"],
         eot=options.get("eot"),
         pixels=pixels,
         notes=tuple(notes),
     )
+
+
+def compact(name: str, parameters: Mapping[str, Any]) -> str:
+    """A defense with those of its parameters that are not the defaults, as one writes it: gaussian:sigma=2."""
+    defaults: dict[str, Any] = {}
+    if ":" not in name:  # a file's word alone must not load code of a user's own
+        with contextlib.suppress(AdvcliError):
+            defaults = {one.name: one.default for one in discovery.spec("defense", name).options}
+    given = [f"{key}={value}" for key, value in parameters.items() if key not in defaults or value != defaults[key]]
+    return f"{name}:{','.join(given)}" if given else name
 
 
 def _access(header: Header, knowledge: str) -> str:

@@ -124,6 +124,7 @@ def _worst(sets: list[Standing]) -> Standing | None:
         access=max((one.threat.access for one in sets if one.threat.knowledge == best), key=ACCESS.index),
         pixels=ROUNDED if any(one.threat.pixels == ROUNDED for one in sets) else None,
         notes=tuple(notes),
+        defenses=sets[0].threat.defenses,
     )
     names = " + ".join(one.set for one in sets)
     start = sets[0].of(images)[1]
