@@ -21,7 +21,16 @@ import torch
 
 from advcli import __version__
 from advcli.catalog import discovery
+from advcli.catalog.requests import EvaluateRequest
 from advcli.cli.app import main
+from advcli.evaluation.judge import Facts, Judge
+from advcli.evaluation.sets import from_file
+from advcli.files.imageset_reader import ImageSet
+from advcli.metrics.success import turned
+from advcli.networks import model_file
+from advcli.numerics.intervals import CONFIDENCE
+from advcli.numerics.paired_tests import holm, mcnemar
+from advcli.runtime.reporter import SILENT
 
 HERE = Path(__file__).parent
 MODEL = HERE / "models" / "mnist-cnn.safetensors"
@@ -29,6 +38,7 @@ KEPT = HERE / "results" / "defenses.jsonl"
 TABLE = HERE / "defenses.md"
 EPS, SEEN, BLACK = "0.1", 1000, 200
 SHOWN = ("accuracy", "success")
+PAIRS = "static and adaptive"
 STEPS, QUERIES = 40, 1000
 FULL = ["--eps", EPS, "--no-early-stop", "--steps", str(STEPS)]
 # What a defense is given where its defaults would not do on this data.
@@ -64,6 +74,31 @@ def figures(model: str, *sets: str) -> dict[str, Any]:
     return {**kept, "spread": rows["accuracy"].get("spread"), "knowledge": rows["accuracy"]["threat"]["knowledge"]}
 
 
+def fooled(model: str, path: str) -> dict[int, bool]:
+    """Which images of a set turn a model, by their place in the source; one budget, one row an image."""
+    asked = EvaluateRequest()
+    judge = Judge(model_file.read(model), asked)
+    with ImageSet(path) as opened:
+        (seen,) = judge.see(from_file(opened, path), set(), Facts([judge.file], asked), SILENT)
+    known = seen.rounds[0].known()
+    return dict(zip(known.image.tolist(), turned(known)[0].tolist(), strict=True))
+
+
+def paired(static: dict[int, bool], adaptive: dict[int, bool]) -> dict[str, Any]:
+    """The two attacks on the same images: b are fooled by the static examples only, c by the adaptive ones only."""
+    shared = static.keys() & adaptive.keys()
+    b = sum(static[one] and not adaptive[one] for one in shared)
+    c = sum(adaptive[one] and not static[one] for one in shared)
+    return {"b": b, "c": c, "n": len(shared), "p": mcnemar(b, c)}
+
+
+def weaker(kept: dict[str, dict[str, Any]], names: list[str]) -> list[str]:
+    """Defenses on which the adaptive attack fools fewer images than the static one: McNemar's test, raised after Holm."""
+    pairs = {name: kept[f"{name}/{PAIRS}"] for name in names if f"{name}/{PAIRS}" in kept}
+    raised = holm([one["p"] for one in pairs.values()])
+    return [name for (name, one), p in zip(pairs.items(), raised, strict=True) if p < 1 - CONFIDENCE and one["b"] > one["c"]]
+
+
 def defended(name: str) -> str:
     """The model behind one defense, made once; those that others stand on first."""
     path = f"{name}.safetensors"
@@ -95,9 +130,17 @@ def measure(name: str, kept: dict[str, dict[str, Any]]) -> None:
         if key not in kept and (way != "black box" or "square" in discovery.names("attack")):
             begin = time.process_time()
             kept[key] = {"cell": key, **figures(model, *sets()), "cpu_seconds": round(time.process_time() - begin, 1)}
-            with KEPT.open("a") as file:
-                file.write(json.dumps(kept[key]) + "\n")
-            print(key, kept[key], file=sys.stderr)
+            keep(kept[key])
+    if (key := f"{name}/{PAIRS}") not in kept and name != "none" and Path(f"{name}-pgd.h5").exists():
+        kept[key] = {"cell": key, **paired(fooled(model, "static.h5"), fooled(model, f"{name}-pgd.h5"))}
+        keep(kept[key])
+
+
+def keep(found: dict[str, Any]) -> None:
+    """Write one cell down."""
+    with KEPT.open("a") as file:
+        file.write(json.dumps(found) + "\n")
+    print(found, file=sys.stderr)
 
 
 def made(name: str, method: str, model: str, words: list[str]) -> str:
@@ -132,12 +175,12 @@ def written(kept: dict[str, dict[str, Any]]) -> str:
         if any(each):
             words = " ".join(GIVEN.get(name, []))
             lines.append(f"| {name} | {' | '.join(map(cell, each))} | {f'`{words}`' if words else ''} |")
-    worse = [
-        name for name in names
-        if (a := kept.get(f"{name}/adaptive")) and (s := kept.get(f"{name}/static"))
-        and a["success"]["high"] < s["success"]["low"]
-    ]  # fmt: skip
-    lines += ["", f"Adaptive weaker than static beyond the intervals: {', '.join(worse) if worse else 'nowhere'}.", ""]
+    untested = [name for name in names[1:] if f"{name}/adaptive" in kept and f"{name}/{PAIRS}" not in kept]
+    told = (
+        f"Adaptive weaker than static (McNemar's test on the same images, Holm): {', '.join(weaker(kept, names)) or 'nowhere'}."
+    )
+    tested = any(f"{name}/{PAIRS}" in kept for name in names)
+    lines += ["", *[told] * tested, *([f"Not tested by pairs yet: {', '.join(untested)}."] if untested else []), ""]
     lines += [f"advcli {__version__}, torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores.", ""]
     return "\n".join(lines)
 
@@ -150,7 +193,7 @@ def run() -> None:
     given = parser.parse_args()
     KEPT.parent.mkdir(exist_ok=True)
     lines = KEPT.read_text().splitlines() if KEPT.exists() else []
-    kept = {one["cell"]: one for one in map(json.loads, lines) if "accuracy" in one}
+    kept = {one["cell"]: one for one in map(json.loads, lines) if "accuracy" in one or "p" in one}
     if not given.write:
         Path(given.work).mkdir(parents=True, exist_ok=True)
         os.chdir(given.work)

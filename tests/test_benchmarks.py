@@ -113,3 +113,21 @@ def test_a_tool_is_stopped_by_its_own_time_and_not_by_that_of_its_neighbours():
     with pytest.raises(Stopped), limited(0.2):
         busy(5)
     assert time.process_time() < begin + 1
+
+
+def test_static_and_adaptive_are_compared_image_by_image(run, model):
+    """Two intervals overlap where the pairs differ clearly; the table of defenses goes by the pairs."""
+    from benchmarks import defenses
+
+    for words in (["--eps", "0.05", "-o", "static.h5"], ["--eps", "0.15", "-o", "adaptive.h5"]):
+        assert run("attack", "--method", "fgsm", "--limit", "60", *words, "--no-perturbations").code == 0
+    weak, strong = (defenses.fooled("model.safetensors", f"{name}.h5") for name in ("static", "adaptive"))
+    assert len(weak) == len(strong) == 60
+    assert sum(strong.values()) > sum(weak.values())
+    pairs = defenses.paired(weak, strong)
+    assert pairs["n"] == 60
+    assert pairs["c"] - pairs["b"] == sum(strong.values()) - sum(weak.values())
+    assert defenses.paired(strong, weak) == {**pairs, "b": pairs["c"], "c": pairs["b"]}
+    kept = {f"{name}/{defenses.PAIRS}": {"b": b, "c": c, "n": 961, "p": defenses.mcnemar(b, c)}
+            for name, b, c in (("detector", 60, 17), ("jpeg", 17, 60), ("squeeze", 12, 8))}  # fmt: skip
+    assert defenses.weaker(kept, ["none", "detector", "jpeg", "squeeze"]) == ["detector"]

@@ -8,6 +8,15 @@ one target turned.
 
 from advcli.catalog.registry import metric
 from advcli.evaluation.decisions import AttackedVerdicts, Figures, rate
+from advcli.numerics.arrays import Array
+
+
+def turned(known: AttackedVerdicts) -> tuple[Array, Array]:
+    """(which rows the attack won, which it could win), of rows that have a label."""
+    right = (known.clean == known.labels) & (known.targets != known.labels)
+    wrong = (known.predictions != known.labels) & (known.predictions >= 0)
+    won = right & ((known.targets < 0) & wrong | (known.targets >= 0) & (known.predictions == known.targets))
+    return won, right
 
 
 @metric(of="adversarial", default=True)
@@ -16,9 +25,7 @@ def success(verdicts: AttackedVerdicts) -> Figures:
         yield verdicts.share("success", verdicts.predictions == verdicts.targets)
         return
     known = verdicts.known()
-    right = (known.clean == known.labels) & (known.targets != known.labels)
-    turned = (known.predictions != known.labels) & (known.predictions >= 0)
-    won = right & ((known.targets < 0) & turned | (known.targets >= 0) & (known.predictions == known.targets))
+    won, right = turned(known)
     yield known.share("success", won, right)
     if known.images < len(known.labels):
         held = known[right].in_all_rows(~won[right])
