@@ -11,6 +11,7 @@ from advcli.numerics.rng import Purpose
 
 ROOT = Path(advcli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
+TESTS = sorted(Path(__file__).parent.rglob("*.py"))
 LAYERS = [  # a room imports from rooms that stand above it here, and from itself
     {"errors"},
     {"runtime", "numerics"},
@@ -99,6 +100,11 @@ def test_a_file_is_a_page_or_two_with_a_docstring(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 300
     assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda p: str(p.relative_to(Path(__file__).parent)))
+def test_a_file_of_tests_has_no_more_than_four_hundred_lines(path):
+    assert len(path.read_text().splitlines()) <= 400
 
 
 def test_no_room_is_called_utils():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fuzz import FORMATS, OUTCOMES, fuzz, lookup3
+from damage import lookup3
+from fuzz import FORMATS, OUTCOMES, fuzz
 
 
 @pytest.mark.parametrize("name", FORMATS)
