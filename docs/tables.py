@@ -18,6 +18,7 @@ TITLES = {
     "source": "Data",
     "metric": "Metrics",
     "figure": "Figures",
+    "check": "Trust checks",
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import advcli
-from advcli.catalog.registry import TRAITS
+from advcli.catalog.traits import TRAITS
 from advcli.numerics.rng import Purpose
 
 ROOT = Path(advcli.__file__).parent
@@ -22,7 +22,7 @@ LAYERS = [  # a room imports from rooms that stand above it here, and from itsel
     {"search"},
     {"training", "evaluation"},
     {"extend"},
-    {"attacks", "defenses", "recipes", "architectures", "datasets", "metrics", "figures"},
+    {"attacks", "defenses", "recipes", "architectures", "datasets", "metrics", "figures", "checks"},
     {"workspace"},
     {"crafting", "defending"},
     {"verbs"},

@@ -7,10 +7,11 @@ These names stay where they are, whatever moves inside the program; CONTRIBUTING
 
 from advcli.catalog.kinds import KINDS, Kind
 from advcli.catalog.params import Param
-from advcli.catalog.registry import architecture, attack, defense, figure, metric, recipe, source
+from advcli.catalog.registry import architecture, attack, check, defense, figure, metric, recipe, source
 from advcli.evaluation.decisions import AttackedVerdicts, Certificate, Figure, Figures, Verdicts, rate
 from advcli.evaluation.drawing import Drawing
 from advcli.evaluation.selected_rows import SelectedRows
+from advcli.files.check_results import Result, judged
 from advcli.images.dataset import Dataset
 from advcli.images.downloads import Library
 from advcli.networks.certified import Certified
@@ -24,6 +25,7 @@ from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, take
 from advcli.search.goal import Goal
 from advcli.search.kinds import closest, deepest, each_budget, searched, searched_within
+from advcli.search.probe import Probe
 from advcli.search.procedure import Attempt, Procedure
 from advcli.search.victim import Victim
 
@@ -47,20 +49,24 @@ __all__ = [
     "Lesson",
     "Library",
     "Param",
+    "Probe",
     "Procedure",
     "Rejecting",
+    "Result",
     "SampleRNG",
     "SelectedRows",
     "Verdicts",
     "Victim",
     "architecture",
     "attack",
+    "check",
     "closest",
     "deepest",
     "defense",
     "distance",
     "each_budget",
     "figure",
+    "judged",
     "metric",
     "network_of",
     "rate",

@@ -57,7 +57,7 @@ def test_help_of_a_verb_lists_its_methods(run):
 
 def test_methods_as_json_has_every_trait(run):
     found = json.loads(run("methods", "--json").out)
-    assert set(found) == {"attacks", "defenses", "recipes", "architectures", "datasets", "metrics", "figures"}
+    assert set(found) == {"attacks", "defenses", "recipes", "architectures", "datasets", "metrics", "figures", "checks"}
     by_name = {one["name"]: one for one in found["attacks"]}
     assert set(by_name) == set(discovery.names("attack"))
     pgd = by_name["pgd"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from advcli.catalog.kinds import KINDS, loaded
-from advcli.catalog.registry import AttackTraits
+from advcli.catalog.traits import AttackTraits
 from advcli.crafting.first_stage import FirstStage
 from advcli.files.imageset_reader import ImageSet
 from advcli.search.procedure import Procedure

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 from advcli.catalog import options, registry, torchvision_names
 from advcli.catalog.params import Option, Param, option
 from advcli.catalog.registry import Bound, Spec
+from advcli.catalog.traits import TRAITS
 from advcli.errors import CommandError, InputError
 
 PACKAGE = Path(__file__).parent.parent
@@ -31,6 +32,7 @@ FOLDERS = {
     "source": "datasets",
     "metric": "metrics",
     "figure": "figures",
+    "check": "checks",
 }
 GIVEN = ("rng", "early_stop", "teacher", "epoch")  # what the program hands to a method that asks for it: no options of it
 PERMITTED: set[str] = set()
@@ -81,7 +83,7 @@ def spec(role: str, name: str) -> Spec:
         if isinstance(node, ast.FunctionDef):
             for mark in node.decorator_list:
                 if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == role:
-                    traits = registry.TRAITS[role](**{k.arg: _value(k.value) for k in mark.keywords if k.arg})
+                    traits = TRAITS[role](**{k.arg: _value(k.value) for k in mark.keywords if k.arg})
                     module = f"advcli.{FOLDERS[role]}.{stem}"
                     given = tuple(arg.arg for arg in node.args.kwonlyargs if arg.arg in GIVEN)
                     return Spec(role, name, ast.get_docstring(tree) or "", traits, _options(node), module, node.name, given)

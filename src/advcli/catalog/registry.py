@@ -9,134 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from advcli.catalog.kinds import KINDS
 from advcli.catalog.params import Option
+from advcli.catalog.traits import TRAITS, Access
 from advcli.errors import CommandError
 
 F = TypeVar("F", bound=Callable[..., Any])
-Access = Literal["gradient", "scores", "labels", "none"]
-
-
-@dataclass(frozen=True, slots=True)
-class AttackTraits:
-    """What an attack can do and what it asks of the model."""
-
-    family: str
-    kind: str  # of `catalog.kinds`
-    norms: tuple[str, ...]
-    access: Access
-    targeted: bool | Literal["only"] = True
-    random: bool = False  # another start may give another result
-    within: float | None = 1.02  # times the exact distance: what it needs on an affine model; None: nothing is promised
-    paper: str = ""
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"there is no kind of attack {self.kind!r}; there are {', '.join(KINDS)}")
-
-    @property
-    def budgeted(self) -> bool:
-        """Whether the user says how far it may go."""
-        return KINDS[self.kind].takes_budget
-
-    @property
-    def nestable(self) -> bool:
-        """Whether it can be run inside something else: it stays within a budget, and nothing is fitted before it."""
-        return self.budgeted and not self.has("fits")
-
-    def has(self, need: str | None) -> bool:
-        """Whether an option that needs this trait does something here."""
-        fits = KINDS[self.kind].first_stage is not None
-        return {
-            None: True,
-            "images": KINDS[self.kind].from_images,
-            "start": not KINDS[self.kind].from_images,
-            "budget": self.budgeted,
-            "targeted": bool(self.targeted),
-            "untargeted": self.access != "none" and self.targeted != "only",
-            "gradient": self.access == "gradient",
-            "fits": fits,
-            "queries": self.access in ("scores", "labels") and not fits,
-            "random": self.random,
-        }[need]
-
-
-@dataclass(frozen=True, slots=True)
-class DefenseTraits:
-    """How a defense meets gradients, and whether it draws random numbers."""
-
-    family: str
-    gradient: Literal["exact", "surrogate"]
-    random: bool = False
-    members: bool = False  # takes other models, which are stored with it
-    learns: bool = False  # has a network of its own, which is fitted on training images
-    rejects: bool = False  # has a threshold, which is set on validation images
-    filters: bool = True  # can also filter pictures, without a model
-    votes: bool = False  # decides by several answers of the model, instead of changing what it sees
-    paper: str = ""
-
-    @property
-    def precedes(self) -> bool:
-        """Whether all that it does is done before the model sees the picture, so that a network can be trained behind it."""
-        return not (self.votes or self.members or self.learns or self.rejects)
-
-    def has(self, need: str | None) -> bool:
-        """Whether an option that needs this trait does something here."""
-        return {None: True, "members": self.members, "learns": self.learns, "fits": self.learns or self.rejects}[need]
-
-
-@dataclass(frozen=True, slots=True)
-class RecipeTraits:
-    """What a training recipe says of itself."""
-
-    family: str
-    paper: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ArchitectureTraits:
-    """How an architecture comes to its weights, and whether a gradient leads from its answers to the image."""
-
-    family: str
-    fitted: bool = False  # scikit-learn fits it, and no loop trains it
-    differentiable: bool = True
-    paper: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceTraits:
-    """Where the images of a data set lie, and whether they are cut to any size.
-
-    `package`: they come with the code, which takes the split alone. `library`: among the downloaded sets, which it takes
-    too. `path`: where the user says.
-    """
-
-    family: str
-    splits: tuple[str, ...] = ()
-    where: Literal["package", "library", "path"] = "library"
-    resizes: bool = False  # takes image_size and resize
-    paper: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MetricTraits:
-    """Which sets a metric speaks of, whether `evaluate` shows it unasked, and what it needs beyond decisions.
-
-    `score`: a model that can reject. `victim`: what the attacked model says. `distance`: how far the images have moved.
-    `noise`: what a smoothed model says of noisy copies.
-    """
-
-    of: Literal["any", "adversarial", "clean"]
-    default: bool = False
-    needs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FigureTraits:
-    """Whether a figure shows each set by itself or all in one picture, and which datasets their files must have."""
-
-    sets: Literal["each", "all"] = "each"
-    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,17 +74,6 @@ def refuse_unknown(name: str, given: Mapping[str, object], options: tuple[Option
     for wrong in given.keys() - known.keys():
         has = "it has " + ", ".join(sorted(known.values())) if known else "it has none of its own"
         raise CommandError(f"{name} has no option --{wrong.replace('_', '-')}; {has}")
-
-
-TRAITS: dict[str, type[Any]] = {
-    "attack": AttackTraits,
-    "defense": DefenseTraits,
-    "recipe": RecipeTraits,
-    "architecture": ArchitectureTraits,
-    "source": SourceTraits,
-    "metric": MetricTraits,
-    "figure": FigureTraits,
-}
 
 
 def _decorator(role: str, **traits: Any) -> Callable[[F], F]:
@@ -286,3 +152,10 @@ def metric(*, of: Literal["any", "adversarial", "clean"], default: bool = False,
 def figure(*, sets: Literal["each", "all"] = "each", needs: tuple[str, ...] = ()) -> Callable[[F], F]:
     """Register the function below, `selected rows -> drawing`, as a figure of `stats`; of all sets, it takes a list of them."""
     return _decorator("figure", sets=sets, needs=needs)
+
+
+def check(
+    *, of: Literal["model", "set", "sets"], access: tuple[str, ...] = ("gradient", "scores", "labels"), paper: str = ""
+) -> Callable[[F], F]:
+    """Register the function below, `probe, finished set or rivals -> result`, as a trust check."""
+    return _decorator("check", of=of, access=access, paper=paper)

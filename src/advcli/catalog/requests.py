@@ -128,6 +128,7 @@ class EvaluateRequest(Allowing, Running, SplitSelection):
     fail_under: Annotated[
         tuple[str, ...], Param("Exit 1 below this: accuracy=0.9 or robust_accuracy=0.45.", form="METRIC=X")
     ] = ()
+    strict: Annotated[bool, Param("Exit 1 where a trust check says FAIL.")] = False
     draws: Annotated[int, Param("Fresh draws of a random defense; the spread is shown.", low=1)] = 3
     seed: Seed = 1
 

@@ -5,7 +5,8 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-from advcli.catalog.registry import ArchitectureTraits, Spec
+from advcli.catalog.registry import Spec
+from advcli.catalog.traits import ArchitectureTraits
 
 
 @cache

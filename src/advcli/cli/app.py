@@ -210,7 +210,7 @@ def _text(verb: str, result: Any) -> str:
 
 TEXTS: dict[str, Callable[[Any], str]] = {
     "Estimate": render.estimate,
-    "Report": lambda result: report.report(result.rows, wide=result.wide, width=render.width()),
+    "Report": lambda result: report.report(result.rows, result.checks, wide=result.wide, width=render.width()),
     "Statistics": lambda result: statistics_table(result, render.width()),
     "Verification": render.verification,
 }

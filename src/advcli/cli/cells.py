@@ -86,5 +86,5 @@ def threat(line: ThreatModel) -> str:
     words += [f"{line.restarts} restarts" if (line.restarts or 1) > 1 else None]
     words += [f"EOT {line.eot}" if line.eot else None, f"target {line.target}" if line.target else None]
     words += ["labels: predicted" if line.labels == "pred" else None, line.pixels]
-    words += [filtered, behind]
+    words += [filtered, behind, *line.checks]
     return ", ".join(middle_cut(word, LONGEST) for word in words if word)

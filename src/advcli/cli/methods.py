@@ -1,6 +1,6 @@
 """List what there is.
 
-Attacks, defenses, recipes, architectures, data sets, metrics and figures, with their traits.
+Attacks, defenses, recipes, architectures, data sets, metrics, figures and checks, with their traits.
 """
 
 import json
@@ -22,6 +22,7 @@ LISTS = {
     "datasets": "source",
     "metrics": "metric",
     "figures": "figure",
+    "checks": "check",
 }
 
 

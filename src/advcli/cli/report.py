@@ -12,6 +12,7 @@ from advcli.cli.transfer_table import TITLE, transfer_table
 
 if TYPE_CHECKING:  # the help must not wait for torch
     from advcli.evaluation.rows import Row
+    from advcli.evaluation.trust import Checked
 
 WINNERS = ("won", "won-alone", "wrong-from-start")
 OWN = ("transfer", "difference", "confusion", *WINNERS)  # metrics with tables of their own
@@ -20,8 +21,8 @@ MANY = 60  # figures, or sets and budgets, that one still reads
 MANY_CLASSES = 40  # of a table of confusions
 
 
-def report(rows: Sequence[Row], *, wide: bool = False, width: int = WIDTH) -> str:
-    """All tables of one evaluation, the notes last."""
+def report(rows: Sequence[Row], checks: Sequence[Checked] = (), *, wide: bool = False, width: int = WIDTH) -> str:
+    """All tables of one evaluation; below them the checks that did not pass, and the notes."""
     plain = [row for row in rows if row.metric not in OWN]
     worst, each = [row for row in plain if row.kind == "worst case"], [row for row in plain if row.kind != "worst case"]
     side_by_side = wide or len(each) > MANY
@@ -40,7 +41,7 @@ def report(rows: Sequence[Row], *, wide: bool = False, width: int = WIDTH) -> st
     parts += [_titled(TITLE, transfer_table(moved, width), width) if moved else ""]
     parts += [_compared([row for row in rows if row.metric == "difference"], width)]
     tables = "\n\n".join(part for part in parts if part) or "(no rows)"
-    return "\n".join([tables, *_notes(rows, width), *_left_out(each, shown, width)])
+    return "\n".join([tables, *_doubts(checks, width), *_notes(rows, width), *_left_out(each, shown, width)])
 
 
 def _left_out(each: Sequence[Row], shown: Sequence[Row], width: int) -> list[str]:
@@ -144,6 +145,23 @@ def _titled(title: str, text: str, width: int) -> str:
     return "\n".join([*wrapped(title, width), text])
 
 
+def _doubts(checks: Sequence[Checked], width: int) -> list[str]:
+    """A line for each check that is not PASS, with the sets that it was found on."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for one in checks:
+        if one.result.status != "PASS":
+            on = one.set + (f" at {one.epsilon}" if one.epsilon else "")
+            found.setdefault((one.label, f"{one.result.found}; {one.result.advice}"), {})[on] = None
+    worst_first = sorted(found.items(), key=lambda line: not line[0][0].startswith("FAIL"))
+    lines = [f"{label} ({_several(list(sets), ', ')}): {text}" for (label, text), sets in worst_first]
+    return [part for line in lines for part in wrapped(line, width)]
+
+
+def _several(sets: Sequence[str], between: str) -> str:
+    """A few sets by name, many as a number."""
+    return between.join(sets) if len(sets) <= cells.FEW else f"{len(sets)} sets"
+
+
 def _notes(rows: Sequence[Row], width: int) -> list[str]:
     """Each note once for a model, with the sets that it is of."""
     of: dict[tuple[str, str], dict[str, None]] = {}
@@ -152,6 +170,5 @@ def _notes(rows: Sequence[Row], width: int) -> list[str]:
             of.setdefault((row.model, note), {})[cells.set_name(row)] = None
     found: dict[str, None] = {}
     for (model, note), sets in of.items():
-        who = " and ".join(sets) if len(sets) <= cells.FEW else f"{len(sets)} sets"
-        found[f"{who} against {model}: {note}"] = None
+        found[f"{_several(list(sets), ' and ')} against {model}: {note}"] = None
     return [line for text in found for line in wrapped(text, width)]

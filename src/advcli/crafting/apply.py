@@ -5,8 +5,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from advcli.catalog.registry import AttackTraits, Bound, Spec
+from advcli.catalog.registry import Bound, Spec
 from advcli.catalog.requests import AttackRequest
+from advcli.catalog.traits import AttackTraits
 from advcli.crafting.run import Run
 from advcli.errors import CommandError, InputError
 from advcli.files.header import Header

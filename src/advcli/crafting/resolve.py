@@ -10,6 +10,7 @@ from advcli.catalog.registry import Bound, Spec
 from advcli.catalog.requests import AttackRequest
 from advcli.crafting.first_stage import first_stage_of, fitting_images
 from advcli.crafting.run import Run
+from advcli.crafting.trust import model_checks
 from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
@@ -24,6 +25,7 @@ from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 from advcli.search.job import UNBOUNDED, Job
+from advcli.search.probe import probe_of
 from advcli.search.procedure import procedure_of
 from advcli.workspace import outputs
 
@@ -120,6 +122,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         "tolerance": tolerance(max(one.value for one in wanted)) if texts else 0.0,
         "access": spec.traits.access,
         "repeated": spec.has("stops"),
+        "checks": model_checks(probe_of(job, images), spec.traits.access),
         "victim": {
             "digest": victim.digest,
             "weights": victim.bare_weights,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from advcli.catalog.requests import AttackRequest
+from advcli.crafting import trust
 from advcli.crafting.first_stage import Groundwork
 from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.files import atomic, imageset_reader, imageset_writer
@@ -68,6 +69,7 @@ def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, talk: Talk
         Parts.of(path).remove()
         if asked.perturbations:
             derive(path, beside)
+    trust.say(run.about["checks"], talk)
     return path
 
 

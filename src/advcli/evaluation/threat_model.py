@@ -14,7 +14,7 @@ from advcli.networks.model_file import ModelFile
 WORST = "worst of the sets"
 UNKNOWN = "unknown origin: imported images, which may be adversarial; their accuracy is not counted as clean"
 OF_CLEAN = ("attack", "knowledge", "pixels", "notes")
-LATE = ("filtered", "filter", "defenses", "queries")  # in the JSON where there is something to say
+LATE = ("filtered", "filter", "defenses", "queries", "checks")  # in the JSON where there is something to say
 OF_WORST = ("attack", "norm", "epsilon", "knowledge", "access", "pixels", "notes")
 
 
@@ -40,6 +40,7 @@ class ThreatModel:
     defenses: tuple[str, ...] = ()  # of the evaluated model, with their parameters
     queries: int | None = None  # what an image may cost, where that was limited
     certificate: Certificate | None = None
+    checks: tuple[str, ...] = ()  # trust checks that are not PASS
 
     def proved(self, certificate: Certificate) -> "ThreatModel":
         """The same line of a figure that is proved."""

@@ -125,6 +125,7 @@ def _worst(sets: list[Standing]) -> Standing | None:
         pixels=ROUNDED if any(one.threat.pixels == ROUNDED for one in sets) else None,
         notes=tuple(notes),
         defenses=sets[0].threat.defenses,
+        checks=tuple(dict.fromkeys(each for one in sets for each in one.threat.checks)),
     )
     names = " + ".join(one.set for one in sets)
     start = sets[0].of(images)[1]

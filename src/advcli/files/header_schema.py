@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any
 
 from advcli.errors import InputError
+from advcli.files import check_results
 from advcli.files.header import Header
 from advcli.numerics.quantities import as_float32, fraction
 
@@ -130,6 +131,7 @@ def image_set(header: Header, where: str) -> None:
             fields(header["source"], VICTIM, where, "source")
             defenses(header["source"]["defenses"], where)
         fields(header["made"]["options"], OPTIONS, where, "made.options")
+        need(check_results.valid(header.get("checks", [])), where, "list of checks")
     if kind == "filtered":
         need(isinstance(header["of"], dict) and header["of"].get("kind") not in SIGNED, where, "of")
         need(header.get("epsilon") == header["of"].get("epsilon"), where, "epsilon")

@@ -67,6 +67,7 @@ class Purpose(StrEnum):
     FILTER = "filter"
     PROBE = "probe"  # a faster copy of a model against the model itself
     TRIAL = "trial"  # whether a model answers at all
+    CHECK = "check"  # what the trust checks ask a model
 
 
 @dataclass(frozen=True, slots=True)

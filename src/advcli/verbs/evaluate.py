@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from advcli.evaluation.comparison import comparisons
 from advcli.evaluation.judge import Facts, Judge
 from advcli.evaluation.rows import Row
 from advcli.evaluation.sets import Subject, check_fit, from_data, from_file, without_perturbations
+from advcli.evaluation.trust import Checked, stored
 from advcli.evaluation.within import budgets_at, is_minimal, within
 from advcli.evaluation.within import check as check_eps
 from advcli.evaluation.worst_case import Standing, Worst, standing
@@ -34,11 +35,12 @@ class Report:
     """The table: one row for every model, set, budget and metric."""
 
     rows: list[Row]
+    checks: list[Checked] = field(default_factory=list)
     passed: bool = True
     wide: bool = False
 
     def document(self) -> dict[str, Any]:
-        return {"rows": [one.document() for one in self.rows]}
+        return {"rows": [one.document() for one in self.rows], "checks": [one.document() for one in self.checks]}
 
 
 def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT) -> Report:
@@ -53,6 +55,7 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
     if asked.compare and len(models) < 2:
         raise CommandError("--compare: needs two models; give --model twice, the one to compare with first")
     rows: list[Row] = []
+    checks: list[Checked] = []
     standings: list[Standing] = []
     worst, facts, needs = (
         Worst(both=asked.pixels == "both"),
@@ -70,6 +73,7 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
                 check_fit(subject, one)
                 if few := missing_classes(subject.name, subject.labels, subject.header["classes"], one.classes):
                     talk.warn(few)
+                checks += stored(subject, str(one.path))
                 for seen in judge.see(subject, needs, facts, talk):
                     rows += seen.rows(metrics)
                     silent = [bound for bound in silent if not seen.heard(bound)]
@@ -92,7 +96,8 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
             talk.warn("--compare: the models saw no image in common; give both the same --data or files")
         rows += found
     failed = [name for name, bar in bars if not _passes(name, bar, rows, talk)]  # every bar is looked at, and said
-    return Report(rows, passed=not failed, wide=asked.wide)
+    untrusted = asked.strict and any(one.result.status == "FAIL" for one in checks)
+    return Report(rows, checks, passed=not failed and not untrusted, wide=asked.wide)
 
 
 def as_asked(subjects: list[Subject], pixels: str) -> list[Subject]:

@@ -1,0 +1,1 @@
+"""Trust checks: one file, one check."""

@@ -1,0 +1,27 @@
+"""Whether the model answers the same images alike when it is asked twice.
+
+max over images of ||z - z'||_inf / ||z||_inf, with the same draws for every declared defense. A model that draws numbers
+which nobody declared is searched through one draw and judged by another: its gradients are of no model that decides, and a
+success that was found is lost again by chance (Athalye et al. 2018, section 3). Declared randomness is attacked through
+several draws (EOT).
+"""
+
+from advcli.extend import Probe, Result, check, judged
+
+SAME = 1e-6  # of the largest logit; equal calls of one program are equal to the bit on a processor
+OTHER = 1e-4  # more than rounding
+
+
+@check(of="model", paper="arXiv:1802.00420")
+def repeated_answers(probe: Probe) -> Result:
+    apart = (probe.logits - probe.again).abs().amax(1) / probe.logits.abs().amax(1).clamp_min(1e-12)
+    other = int((apart > OTHER).sum())
+    return judged(
+        float(apart.max()),
+        len(apart),
+        warn=SAME,
+        fail=OTHER,
+        found=f"{other} of {len(apart)} images are answered otherwise when they are asked again",
+        advice="the model draws numbers that nobody declared, so that no attack sees the model that decides; let it draw "
+        "nothing in evaluation, or declare it: @defense(..., random=True) is attacked through several draws",
+    )

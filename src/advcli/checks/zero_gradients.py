@@ -1,0 +1,29 @@
+"""How many of the attacked images have a gradient that is zero or not finite: there is nothing to climb.
+
+The share of images whose cross-entropy gradient to the image is exactly zero, or holds NaN or infinity (the first sign of
+masking of Athalye et al. 2018; Carlini et al. 2019, section 4.10; the indicator "unavailable gradients" of Pintor et al.
+2022, arXiv:2106.09947). Steps along such a gradient go nowhere, and an image that stands says nothing.
+"""
+
+from torch import isfinite
+
+from advcli.extend import Probe, Result, check, judged
+
+
+@check(of="model", access=("gradient",), paper="arXiv:1902.06705")
+def zero_gradients(probe: Probe) -> Result | None:
+    slopes = probe.gradients["xent"][probe.attacked].flatten(1)
+    if not len(slopes):
+        return None
+    broken = ~isfinite(slopes).all(1)
+    flat = (slopes == 0).all(1)
+    count = int((flat | broken).sum())
+    words = f"{int(flat.sum())} zero" + (f", {int(broken.sum())} not finite" if bool(broken.any()) else "")
+    return judged(
+        count / len(slopes),
+        len(slopes),
+        warn=0.05,
+        fail=0.25,
+        found=f"{count} of {len(slopes)} gradients lead nowhere ({words})",
+        advice="what stands was hardly attacked; attack without gradients: --method square, hopskipjump or substitute",
+    )

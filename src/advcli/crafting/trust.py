@@ -1,0 +1,26 @@
+"""The model checks of an attack command: run once, when the command is resolved, and kept in the header of its set."""
+
+import torch
+
+from advcli.catalog import discovery
+from advcli.files.check_results import of_document
+from advcli.files.header import Header
+from advcli.runtime.reporter import Talk
+from advcli.search.probe import Probe
+
+
+def model_checks(probe: Probe, access: str) -> list[Header]:
+    """What every check of a model finds that concerns attacks with this access; nothing where nobody asks the model."""
+    specs = [one for one in discovery.specs("check") if one.traits.of == "model" and access in one.traits.access]
+    forked = [probe.job.device] if probe.job.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=forked):  # a network may draw what nobody declared
+        found = [(one.name, one.bind({})(probe)) for one in specs]
+    return [result.document(name) for name, result in found if result is not None]
+
+
+def say(checks: list[Header], talk: Talk) -> None:
+    """Warn of what is not PASS."""
+    for entry in checks:
+        name, result = of_document(entry)
+        if result.status != "PASS":
+            talk.warn(f"{result.status} {name}: {result.found}; {result.advice}")

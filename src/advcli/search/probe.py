@@ -1,0 +1,86 @@
+"""A few of the images that are to be attacked, and what the model says of them: what model checks look at.
+
+The images are chosen by a rule and every class has its share, so that the same command looks at the same ones. Whatever
+several checks need is asked once. Decisions are the plain model's; gradients go the way that the search goes, through a
+defense's draws and surrogates, and are those of the search's own copy of the model.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from advcli.images.dataset import Dataset, spread
+from advcli.numerics.rng import Purpose, SampleRNG
+from advcli.search.goal import Goal
+from advcli.search.job import Job
+from advcli.search.victim import Tally, Victim
+
+COUNT = 24  # images: enough to tell a share of a tenth from none
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Some images before a job's model; `labels` are -1 where nobody knows them."""
+
+    job: Job
+    x: Tensor
+    labels: Tensor
+    ids: Tensor
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """(N, K) what the model answers; of one that can reject, one more."""
+        return self.job.verdict(self.x, self.ids)
+
+    @cached_property
+    def again(self) -> Tensor:
+        """The same images asked once more, with the same draws."""
+        return self.job.verdict(self.x, self.ids)
+
+    @cached_property
+    def in_other_company(self) -> Tensor:
+        """The same images asked in two batches, in another order."""
+        found, order = torch.empty_like(self.logits), torch.arange(len(self.x), device=self.x.device).flip(0)
+        for part in (order[::2], order[1::2]):
+            if len(part):
+                found[part] = self.job.verdict(self.x[part], self.ids[part])
+        return found
+
+    @cached_property
+    def decided(self) -> Tensor:
+        """(N,) the model's classes; -1 for a rejection."""
+        return self.job.decide(self.logits)
+
+    @cached_property
+    def attacked(self) -> Tensor:
+        """(N,) whether an attack would work on the image: the model has it right, or nobody knows what is right."""
+        return (self.decided >= 0) & ((self.labels < 0) | (self.labels == self.decided))
+
+    @cached_property
+    def goal(self) -> Goal:
+        """To leave the class that the model sees."""
+        return Goal(self.decided.clamp_min(0), rejects=self.job.rejects)
+
+    @cached_property
+    def victim(self) -> Victim:
+        """The model as the search asks it."""
+        count, job = len(self.x), self.job
+        draws = SampleRNG(job.seed, self.ids, (Purpose.CHECK,)) if job.random_model else None
+        return Victim(job.searched, Tally(count), torch.arange(count), draws, job.eot, job.half, job.rejects)
+
+    @cached_property
+    def gradients(self) -> dict[str, Tensor]:
+        """The gradients of the cross-entropy and of the margin, by one forward pass."""
+        names = ("xent", "margin")
+        found, _ = self.victim.gradients(self.x, lambda logits: [self.goal.loss(name)(logits) for name in names])
+        return dict(zip(names, found, strict=True))
+
+
+def probe_of(job: Job, data: Dataset) -> Probe:
+    """The images of a probe: spread over the classes, in their order."""
+    some = data.rows(spread(data.labels, COUNT))
+    x, labels = some.batch(0, COUNT)
+    ids = torch.from_numpy(some.index)
+    return Probe(job, x.to(job.device), labels.to(job.device), ids.to(job.device))

@@ -1,0 +1,125 @@
+"""What becomes of a check's result: it stands in the set's header, is warned of, and never leaves the figure's side."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from advcli.errors import InputError
+from advcli.files import check_results
+from advcli.files.check_results import Result, judged
+from advcli.files.imageset_reader import ImageSet
+from attacked_set import write
+from masked_networks import disguised
+from small_networks import pictures
+
+
+def header(path: str) -> dict:
+    with ImageSet(Path(path)) as opened:
+        return opened.header
+
+
+@pytest.fixture
+def masked(model):
+    """A model that no cross-entropy sees through, and a set that was made against it."""
+    disguised("saturated", model, Path("masked.safetensors"))
+    return "masked.safetensors"
+
+
+def test_an_attack_keeps_its_checks_and_warns_of_them_however_often_it_is_run(run, masked):
+    first = run("attack", "--model", masked, "--limit", "30")
+    assert first.code == 0, first.err
+    kept = {one["check"]: one for one in header("adversarial.h5")["checks"]}
+    assert kept["zero-gradients"]["status"] == "FAIL"
+    assert kept["zero-gradients"]["figure"] > kept["zero-gradients"]["threshold"]
+    assert kept["repeated-answers"]["status"] == "PASS"
+    assert "warning: FAIL zero-gradients" in first.err
+    assert "PASS" not in first.err
+    again = run("attack", "--model", masked, "--limit", "30")
+    assert "made by the same command" in again.err
+    assert "warning: FAIL zero-gradients" in again.err
+
+
+def test_evaluate_shows_them_beside_the_figure_and_below_it(run, masked):
+    run("attack", "--model", masked, "--limit", "30")
+    run("attack", "--model", masked, "--limit", "30", "--method", "fgsm", "-o", "fgsm.h5")
+    shown = run("evaluate", "--model", masked, "adversarial.h5", "fgsm.h5")
+    threats = [line for line in shown.out.split("\n\n")[0].splitlines() if masked in line]
+    assert len(threats) >= 3
+    assert all("FAIL zero-gradients" in line for line in threats), shown.out
+    below = " ".join(shown.out.split())
+    assert below.count("FAIL zero-gradients (adversarial.h5, fgsm.h5): ") == 1, "one finding on two sets is told once"
+    assert "--method square" in below
+
+
+def test_json_carries_every_check_also_those_that_pass(run, masked):
+    run("attack", "--model", masked, "--limit", "30")
+    found = json.loads(run("evaluate", "--model", masked, "adversarial.h5", "--json").out)
+    assert {(one["set"], one["model"]) for one in found["checks"]} == {("adversarial.h5", masked)}
+    assert {one["check"]: one["status"] for one in found["checks"]}["repeated-answers"] == "PASS"
+    assert all(found["rows"][0]["threat"]["checks"])
+    assert [
+        {key: value for key, value in one.items() if key not in ("model", "set", "epsilon")} for one in found["checks"]
+    ] == header("adversarial.h5")["checks"]
+
+
+def test_strict_turns_a_fail_into_an_answer_of_no(run, masked):
+    run("attack", "--model", masked, "--limit", "30", "-o", "masked.h5")
+    run("attack", "--limit", "30", "-o", "plain.h5")
+    assert run("evaluate", "--model", masked, "masked.h5").code == 0
+    assert run("evaluate", "--model", masked, "masked.h5", "--strict").code == 1
+    assert run("evaluate", "plain.h5", "--strict").code == 0
+
+
+def test_an_attack_that_asks_nothing_checks_nothing(run, model):
+    run("attack", "--method", "noise", "--limit", "20")
+    assert header("adversarial.h5")["checks"] == []
+
+
+def test_checks_do_not_change_the_images_nor_the_draws(run, model, monkeypatch):
+    run("attack", "--limit", "20", "-o", "with.h5")
+    monkeypatch.setattr("advcli.crafting.resolve.model_checks", lambda *_: [])
+    run("attack", "--limit", "20", "-o", "without.h5")
+    with ImageSet(Path("with.h5")) as one, ImageSet(Path("without.h5")) as other:
+        for name in ("images", "success", "prediction", "queries", "gradients"):
+            assert (one.column(name) == other.column(name)).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": "GOOD"},
+        {"figure": "many"},
+        {"figure": float("1e999")},
+        {"n": True},
+        {"advice": "up\x1b[2J"},
+        {"more": 1},
+    ],
+)
+def test_a_header_whose_checks_are_none_is_refused(folder, wrong):
+    entry = {**Result("FAIL", 1.0, 0.1, 24, "found", "advice").document("zero-gradients"), **wrong}
+    assert not check_results.valid([entry])
+    assert check_results.valid([{**entry, **Result("FAIL", 1.0, 0.1, 24, "found", "advice").document("x")}]) is (
+        "more" not in entry
+    )
+    if entry["figure"] != float("inf"):  # JSON has no such number
+        columns = {"images": pictures((1, 4, 4)).numpy(), "labels": [0, 1, 2, 0, 1]}
+        columns["labels"] = columns["images"][:, 0, 0, 0].astype("int64") * 0
+        with pytest.raises(InputError, match="checks"), ImageSet(write("set.h5", columns, checks=[entry])):
+            pass
+
+
+def test_a_figure_is_judged_by_the_worse_of_two_thresholds():
+    def status(figure):
+        return judged(figure, 10, warn=0.1, fail=0.5, found="", advice="do").status
+
+    assert [status(one) for one in (0.1, 0.10004, 0.2, 0.5, 0.6, float("nan"))] == [
+        "PASS",
+        "PASS",
+        "WARN",
+        "WARN",
+        "FAIL",
+        "FAIL",
+    ]
+    assert judged(0.6, 10, warn=0.1, fail=0.5, found="", advice="do").threshold == 0.5
+    assert judged(0.05, 10, warn=0.1, fail=0.5, found="", advice="do").advice == ""
