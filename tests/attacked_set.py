@@ -6,7 +6,7 @@ import numpy as np
 
 from advcli.files import imageset_writer
 
-VICTIM = {"digest": "0" * 64, "weights": "0" * 64, "defenses": [], "static": False}
+VICTIM = {"digest": "0" * 64, "network": "0" * 64, "defenses": [], "static": False}
 OPTIONS = {"early_stop": True, "restarts": 1, "label": "true", "quantize": False, "seed": 0}
 MADE = {"verb": "attack", "method": None, "parameters": {}, "parents": [], "environment": {}, "options": OPTIONS,
         "data": {"name": "digits", "split": "test"}}  # fmt: skip

@@ -141,14 +141,14 @@ def test_an_attack_that_never_saw_a_gradient_is_not_called_white_box(run, model)
 
 
 def test_fail_under_takes_the_worst_of_sets_models_and_budgets(run, inside):
-    words = ["evaluate", "model.h5", "mlp.h5", *given("lr", "tree")]
+    words = ["evaluate", "model.h5", "mlp.h5", "lr.h5", *given("model"), "--bar", "estimate"]
     lowest = min(row["value"] for row in rows(run(*words, "--json")) if row["metric"] == "robust_accuracy")
     by_sets = [row["value"] for row in rows(run(*words, "--json")) if row["metric"] == "accuracy"]
     assert lowest < min(by_sets), "else the worst case over the sets is not what decides"
     assert run(*words, "--fail-under", f"robust_accuracy={lowest}").code == 0
     ran = run(*words, "--fail-under", f"robust_accuracy={min(by_sets)}")
     assert ran.code == 1
-    assert "robust_accuracy is" in ran.err
+    assert "robust_accuracy of model.safetensors is" in ran.err
     assert run(*words, "--metric", "top", "--fail-under", f"robust_accuracy={min(by_sets)}").code == 1
 
 

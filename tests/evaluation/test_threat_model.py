@@ -17,12 +17,13 @@ FILTERED = "static: filtered after the attack, no robustness claim"
 SQUEEZE, JPEG = {"name": "squeeze", "parameters": {"bits": 1}}, {"name": "jpeg", "parameters": {}}
 
 
-def model(*defenses, weights="w"):
-    return SimpleNamespace(path=Path("m.safetensors"), bare_weights=weights, defenses=list(defenses))
+def model(*defenses, network="w", digest="d", members=()):
+    found = {"path": Path("m.safetensors"), "network": network, "digest": digest, "recipe": {"members": [*members]}}
+    return SimpleNamespace(**found, defenses=list(defenses))
 
 
-def header(*defenses, weights="w", static=False, stop=True, repeated=True, data="digits", access="gradient", **more):
-    victim = {"digest": "d", "weights": weights, "defenses": list(defenses), "static": static}
+def header(*defenses, network="w", static=False, stop=True, repeated=True, data="digits", access="gradient", **more):
+    victim = {"digest": "d", "network": network, "defenses": list(defenses), "static": static}
     options = {"early_stop": stop, "restarts": 1, "label": "true", "quantize": False, "seed": 0}
     made = {"method": "pgd", "options": options, "parameters": {"steps": 10}, "data": {"name": data}}
     return {"kind": "adversarial", "norm": "linf", "access": access, "repeated": repeated, "victim": victim, "made": made, **more}
@@ -35,10 +36,12 @@ CASES = {
     "static for a defense put on later": (header(), model(SQUEEZE), "static", (STATIC, STOPPED)),
     "static at full strength": (header(stop=False), model(SQUEEZE), "static", (STATIC,)),
     "static in one step": (header(repeated=False), model(SQUEEZE), "static", (STATIC,)),
-    "other weights": (header(weights="v"), model(), "transfer", (STOPPED,)),
-    "other weights at full strength": (header(weights="v", stop=False), model(), "transfer", ()),
+    "another network": (header(network="v"), model(), "transfer", (STOPPED,)),
+    "another network at full strength": (header(network="v", stop=False), model(), "transfer", ()),
     "another defense": (header(SQUEEZE), model(JPEG), "transfer", (STOPPED,)),
     "a defense less": (header(SQUEEZE), model(), "transfer", (STOPPED,)),
+    "the same members": (header(SQUEEZE), model(SQUEEZE, members=["a"]), "adaptive", ()),
+    "other members": (header(SQUEEZE), model(SQUEEZE, members=["b"], digest="e"), "transfer", (STOPPED,)),
     "nothing seen": (header(access="none"), model(SQUEEZE), "none", ()),
     "from a file": (header(data="file"), model(), "white-box", ("starts from a file: distances are to its images",)),
     "no 8-bit picture": (header(unrepresentable=3), model(), "white-box",
@@ -76,9 +79,9 @@ def test_a_limit_of_queries_stands_where_it_ends_the_search():
 
 
 def test_a_substitute_is_seen_through_by_its_own_attack():
-    of = header(access="labels", source={"digest": "s", "weights": "pupil", "defenses": [], "static": False})
+    of = header(access="labels", source={"digest": "s", "network": "pupil", "defenses": [], "static": False})
     of["made"]["parameters"] = {"attack": "pgd:steps=5"}
-    own, victim = (threat(of, model(weights=one), "0.1", "float") for one in ("pupil", "w"))
+    own, victim = (threat(of, model(network=one), "0.1", "float") for one in ("pupil", "w"))
     assert (own.knowledge, own.access) == ("white-box", "gradient")
     assert (victim.knowledge, victim.access) == ("transfer", "labels")
     assert "decisions only" not in cells.threat(own)

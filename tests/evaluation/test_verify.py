@@ -27,7 +27,7 @@ def test_what_was_checked_is_said_and_what_was_not(run, made):
     assert lines.startswith("adversarial.h5: nothing wrong found")
     for words in (
         "digest", "30 rows, each once, none missing", "linf distances within the budgets", "predictions and successes",
-        "digest, weights and defenses of model.safetensors",
+        "digest, network and defenses of model.safetensors",
         "split, places, labels and pictures of 30 images of digits:test, as its header says: 30 of 500",
         "not checked how the attack ran (method, steps, queries, seed)",
     ):  # fmt: skip
@@ -179,15 +179,15 @@ def call_it_bare(header, found):
     header["victim"]["defenses"] = []
 
 
-def other_weights(header, found):
-    header["victim"]["weights"] = "0" * 64
+def another_network(header, found):
+    header["victim"]["network"] = "0" * 64
 
 
 VICTIMS = {
     call_it_adaptive: "header: victim.static is not what made.options says",
     call_it_defended: "header: victim.defenses (jpeg) are not those of defended.safetensors (squeeze)",
     call_it_bare: "header: victim.defenses (none) are not those of defended.safetensors (squeeze)",
-    other_weights: "header: victim.weights are not those of defended.safetensors",
+    another_network: "header: victim.network is not that of defended.safetensors",
 }
 
 
@@ -234,11 +234,11 @@ def test_a_substitute_is_compared_with_its_file(run, model):
     assert any("sub.substitute.safetensors" in one for one in finding(run("verify", "sub.h5", "--json"))["checked"])
 
     def lie(header, found):
-        header["source"]["weights"] = header["victim"]["weights"]
+        header["source"]["network"] = header["victim"]["network"]
 
     forge("sub.h5", lie)
     wrong = finding(run("verify", "forged.h5", "--json"))["wrong"]
-    assert wrong == ["header: source.weights are not those of sub.substitute.safetensors"]
+    assert wrong == ["header: source.network is not that of sub.substitute.safetensors"]
 
 
 def test_an_attack_that_never_moved_is_reported(run, made):

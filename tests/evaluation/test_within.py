@@ -69,10 +69,10 @@ def test_the_default_budget_is_the_norms_and_those_of_the_other_sets(run, made):
 
 def test_fail_under_takes_minimal_norm_sets(run, made):
     share = truth(made, 2.0)[0].mean()
-    assert run("evaluate", made, "--fail-under", f"robust_accuracy={share}").code == 0
-    ran = run("evaluate", made, "--fail-under", f"robust_accuracy={share + 0.01}")
+    assert run("evaluate", made, "--bar", "estimate", "--fail-under", f"robust_accuracy={share}").code == 0
+    ran = run("evaluate", made, "--bar", "estimate", "--fail-under", f"robust_accuracy={share + 0.01}")
     assert ran.code == 1
-    assert "robust_accuracy is" in ran.err
+    assert "robust_accuracy of model.safetensors is" in ran.err
     assert run("evaluate", made, "--eps", "0.01", "--fail-under", "robust_accuracy=0.8").code == 0
 
 

@@ -126,8 +126,13 @@ class EvaluateRequest(Allowing, Running, SplitSelection):
     compare: Annotated[bool, Param("Test every further model against the first on the same images (McNemar).")] = False
     wide: Annotated[bool, Param("Print one line for each model, set and budget, with the metrics side by side.")] = False
     fail_under: Annotated[
-        tuple[str, ...], Param("Exit 1 below this: accuracy=0.9 or robust_accuracy=0.45.", form="METRIC=X")
-    ] = ()
+        tuple[str, ...],
+        Param("Exit 1 below this: accuracy=0.9, robust_accuracy=0.45 or robust_accuracy@8/255=0.45; also where nobody attacked "
+              "the model itself.", form="METRIC=X"),
+    ] = ()  # fmt: skip
+    bar: Annotated[
+        Literal["low", "estimate"], Param("What --fail-under looks at: the lower end of the 95 % interval, or the figure itself.")
+    ] = "low"
     strict: Annotated[bool, Param("Exit 1 where a trust check says FAIL.")] = False
     draws: Annotated[int, Param("Fresh draws of a random defense; the spread is shown.", low=1)] = 3
     seed: Seed = 1

@@ -188,6 +188,8 @@ def execute(verb: str, given: dict[str, Any]) -> int:
         raise CommandError(f"name the files to {verb}: advcli {verb} FILE ...")
     result = call(verb, given, talk)
     output.result(_document(result) if as_json else _text(verb, result))
+    for reason in getattr(result, "failures", ()):
+        output.complain(reason)
     return 0 if getattr(result, "passed", True) else 1
 
 

@@ -10,7 +10,7 @@ from advcli.catalog.registry import Bound, Spec
 from advcli.catalog.requests import AttackRequest
 from advcli.crafting.first_stage import first_stage_of, fitting_images
 from advcli.crafting.run import Run
-from advcli.crafting.trust import model_checks
+from advcli.crafting.trust import model_checks, refuse_without_gradient
 from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
@@ -87,6 +87,9 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         store_bytes=asked.quantize and images.eight_bit,
         search=quicker(model, images, acting, asked, device),
     )
+    probe = probe_of(job, images)
+    if spec.traits.access == "gradient":
+        refuse_without_gradient(probe, spec.name, str(victim.path), defended=bool(victim.defenses) and not asked.static)
     plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
     named = victim.classes[int(target)] if target and plain else target
     chosen: Header = {
@@ -122,10 +125,10 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         "tolerance": tolerance(max(one.value for one in wanted)) if texts else 0.0,
         "access": spec.traits.access,
         "repeated": spec.has("stops"),
-        "checks": model_checks(probe_of(job, images), spec.traits.access),
+        "checks": model_checks(probe, spec.traits.access),
         "victim": {
             "digest": victim.digest,
-            "weights": victim.bare_weights,
+            "network": victim.network,
             "defenses": victim.defenses,
             "static": asked.static,
         },

@@ -74,7 +74,7 @@ def groundwork(path: Path, oracle: ModelFile, method: Bound, run: Run, seeds: Da
 def instead(path: Path, job: Job) -> tuple[Job, Header]:
     """The same job with the stand-in before the attack; the model itself is asked no more."""
     found = model_file.read(path)
-    source = {"digest": found.digest, "weights": found.bare_weights, "defenses": found.defenses, "static": False}
+    source = {"digest": found.digest, "network": found.network, "defenses": found.defenses, "static": False}
     module = placed(found.module(), job.device).requires_grad_(False)
     return replace(job, stand_in=module), {"source": source, "fitted": found.recipe["fitted"]}
 

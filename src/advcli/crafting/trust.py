@@ -3,6 +3,7 @@
 import torch
 
 from advcli.catalog import discovery
+from advcli.errors import InputError
 from advcli.files.check_results import of_document
 from advcli.files.header import Header
 from advcli.runtime.reporter import Talk
@@ -16,6 +17,17 @@ def model_checks(probe: Probe, access: str) -> list[Header]:
     with torch.random.fork_rng(devices=forked):  # a network may draw what nobody declared
         found = [(one.name, one.bind({})(probe)) for one in specs]
     return [result.document(name) for name, result in found if result is not None]
+
+
+def refuse_without_gradient(probe: Probe, method: str, model: str, *, defended: bool) -> None:
+    """Refuse an attack along gradients where there is none: nothing would move, and what stands would look robust."""
+    if why := probe.no_gradient:
+        around = "; --static attacks the model without its defenses" * defended
+        raise InputError(
+            f"{method}: {model} gives no gradient: {why};\n"
+            "attack its answers with --method square, its decisions with --method hopskipjump or boundary, or a model that\n"
+            f"learns from them with --method substitute{around}"
+        )
 
 
 def say(checks: list[Header], talk: Talk) -> None:

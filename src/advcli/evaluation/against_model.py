@@ -24,8 +24,8 @@ def contradictions(header: Header, key: str, model: ModelFile) -> list[str]:
     """What the header says of a model (its `victim`, or the `source` that stood in for it) and the model's file denies."""
     said: dict[str, Any] = header[key]
     found = []
-    if said["weights"] != model.bare_weights:
-        found.append(f"header: {key}.weights are not those of {model.path}")
+    if said["network"] != model.network:
+        found.append(f"header: {key}.network is not that of {model.path}")
     if said["defenses"] != model.defenses:
         names = [", ".join(str(one.get("name")) for one in each) or "none" for each in (said["defenses"], model.defenses)]
         found.append(f"header: {key}.defenses ({names[0]}) are not those of {model.path} ({names[1]})")
@@ -49,7 +49,7 @@ def own_words(header: Header) -> list[str]:
 def check(opened: ImageSet, model: ModelFile, device_name: str, finding: Finding) -> None:
     """Predictions and successes by a fresh forward pass; flips within the margin are ties."""
     finding.wrong += contradictions(opened.header, "victim", model)
-    finding.checked.append(f"what the header says of its model: digest, weights and defenses of {model.path.name}")
+    finding.checked.append(f"what the header says of its model: digest, network and defenses of {model.path.name}")
     if opened.shape != model.shape:
         finding.wrong.append(f"its pictures have another shape than {model.path} takes")
         return

@@ -129,12 +129,14 @@ def known(victim: dict[str, Any], model: ModelFile) -> str:
     """What the attacker knew of the evaluated model.
 
     white-box: made against this very model, which has no defense. adaptive: made against this very model, through its
-    defenses. static: made against the same weights with less in front of them. transfer: made against other weights,
-    or through another stack.
+    defenses. static: made against the same network with less in front of it. transfer: made against another network (other
+    weights, normalisation, classes or architecture), through another stack, or beside other members.
     """
     attacked = [] if victim["static"] else victim["defenses"]
-    if victim["weights"] != model.bare_weights:
+    if victim["network"] != model.network:
         return "transfer"
     if attacked == model.defenses:
+        if model.recipe.get("members") and victim["digest"] != model.digest:
+            return "transfer"
         return "adaptive" if attacked else "white-box"
     return "static" if attacked == model.defenses[: len(attacked)] else "transfer"

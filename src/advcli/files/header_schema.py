@@ -15,7 +15,7 @@ KINDS = {"clean": (), "unknown": (), "perturbation": ("of", "norm", "epsilon"), 
          "adversarial": ("norm", "epsilon", "tolerance", "access", "repeated", "victim"),
          "universal": ("norm", "epsilon", "tolerance", "access", "victim", "fitted")}  # fmt: skip
 MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}
-VICTIM: Fields = {"digest": str, "weights": str, "defenses": list, "static": bool}
+VICTIM: Fields = {"digest": str, "network": str, "defenses": list, "static": bool}
 OPTIONS: Fields = {"early_stop": bool, "restarts": int, "label": str, "quantize": bool, "seed": int}
 FOUND: Fields = {"threshold": float, "unit": float, "n": int, "rejected": int}
 LONGEST_NAME = 255  # bytes of a class name, which may be the name of a folder

@@ -53,9 +53,12 @@ class ModelFile:
         return list(self.recipe["defenses"])
 
     @property
-    def bare_weights(self) -> str:
-        """The digest of the network's own weights, without what its defenses brought."""
-        return weights_digest({n: t for n, t in self.tensors.items() if not n.startswith((build.MEMBER, build.DEFENSE))})
+    def network(self) -> str:
+        """The digest of what decides where there is no defense: architecture, input, classes, normalisation and own weights."""
+        bare = {name: tensor for name, tensor in self.tensors.items() if not name.startswith((build.MEMBER, build.DEFENSE))}
+        normalize = {name: [float(one) for one in values] for name, values in self.recipe["normalize"].items()}
+        parts = [self.recipe["arch"], self.recipe["input"], list(self.classes), normalize, weights_digest(bare)]
+        return sha256(canonical(parts))
 
     def is_random(self, *, static: bool = False) -> bool:
         """Whether the model, or a member of it, draws random numbers."""

@@ -71,6 +71,26 @@ class Probe:
         return Victim(job.searched, Tally(count), torch.arange(count), draws, job.eot, job.half, job.rejects)
 
     @cached_property
+    def no_gradient(self) -> str:
+        """Why no gradient leads from the model's answers to the image; empty where one does.
+
+        None does where nothing connects the two, where the network fails as soon as a gradient is asked for, or where the
+        margin's gradient is exactly zero at all images and at as many pictures of noise.
+        """
+        try:
+            if bool(self.gradients["margin"].any()):
+                return ""
+            noise = SampleRNG(self.job.seed, self.ids, (Purpose.CHECK, "noise")).uniform(*self.x.shape[1:])
+            slope, logits = self.victim.gradient(noise.to(self.x), self.goal.loss("margin"))
+        except RuntimeError as error:
+            if "memory" in str(error).lower():
+                raise
+            return f"the network fails when it is asked for one ({' '.join(str(error).split())[:120]})"
+        if bool(slope.any()) or not bool(torch.isfinite(logits).all()):
+            return ""
+        return f"it is exactly zero at all {len(self.x)} images that were tried, and at noise"
+
+    @cached_property
     def gradients(self) -> dict[str, Tensor]:
         """The gradients of the cross-entropy and of the margin, by one forward pass."""
         names = ("xent", "margin")

@@ -11,6 +11,7 @@ from advcli.catalog.registry import Bound
 from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import CommandError, InputError
 from advcli.evaluation import noise_votes
+from advcli.evaluation.claims import Verdict, bar, verdict
 from advcli.evaluation.comparison import comparisons
 from advcli.evaluation.judge import Facts, Judge
 from advcli.evaluation.rows import Row
@@ -22,12 +23,10 @@ from advcli.evaluation.worst_case import Standing, Worst, standing
 from advcli.files.imageset_reader import ImageSet
 from advcli.images.dataset import missing_classes
 from advcli.networks.model_file import ModelFile, read
-from advcli.numerics.quantities import fraction
 from advcli.runtime.reporter import SILENT, Once, Talk
 from advcli.workspace import inputs
 
 CHOOSING = ("classes", "limit", "per_class", "image_size", "resize", "data_dir", "split")  # options that choose from --data
-ANSWERS = ("accuracy", "robust_accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +35,38 @@ class Report:
 
     rows: list[Row]
     checks: list[Checked] = field(default_factory=list)
-    passed: bool = True
+    verdicts: list[Verdict] = field(default_factory=list)
+    strict: bool = False
     wide: bool = False
 
+    @property
+    def failures(self) -> list[str]:
+        """Why the answer is no."""
+        failed = dict.fromkeys(one.label for one in self.checks if one.result.status == "FAIL")
+        return [one.reason for one in self.verdicts if not one.passed] + [f"--strict: {', '.join(failed)}"] * bool(
+            self.strict and failed
+        )
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
     def document(self) -> dict[str, Any]:
-        return {"rows": [one.document() for one in self.rows], "checks": [one.document() for one in self.checks]}
+        return {
+            "rows": [one.document() for one in self.rows],
+            "checks": [one.document() for one in self.checks],
+            "verdicts": [one.document() for one in self.verdicts],
+            "passed": self.passed,
+        }
 
 
 def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT) -> Report:
     """Measure models on clean and adversarial images."""
     discovery.allow(asked.allow)
     talk = Once(talk)
-    bars = [_bar(text) for text in asked.fail_under]
+    bars = [bar(text) for text in asked.fail_under]
     metrics = chosen(asked.metric, own)
-    if any(name == "accuracy" for name, _ in bars) and not any(one.spec.name == "accuracy" for one in metrics):
+    if any(one.metric == "accuracy" for one in bars) and not any(one.spec.name == "accuracy" for one in metrics):
         raise CommandError("--fail-under accuracy: needs --metric accuracy among the metrics")
     models = [read(path) for path in dict.fromkeys(asked.model)] or _default_models(talk)
     if asked.compare and len(models) < 2:
@@ -87,17 +104,16 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
     for bound in silent:
         what = "models that can reject" if "score" in bound.spec.traits.needs else f"{bound.spec.traits.of} sets"
         talk.warn(f"{bound.spec.name}: speaks of {what} only, and there is none here")
-    bar = any(name == "robust_accuracy" for name, _ in bars)
-    if bar or any(bound.spec.name == "accuracy" for bound in metrics):
-        rows += worst.rows(asked=bar)
+    claimed = any(one.metric == "robust_accuracy" for one in bars)
+    if claimed or any(bound.spec.name == "accuracy" for bound in metrics):
+        rows += worst.rows(asked=claimed)
     if asked.compare:
         found = comparisons([*standings, *(one for one, _ in worst.standings())], str(models[0].path))
         if not found:
             talk.warn("--compare: the models saw no image in common; give both the same --data or files")
         rows += found
-    failed = [name for name, bar in bars if not _passes(name, bar, rows, talk)]  # every bar is looked at, and said
-    untrusted = asked.strict and any(one.result.status == "FAIL" for one in checks)
-    return Report(rows, checks, passed=not failed and not untrusted, wide=asked.wide)
+    verdicts = [verdict(one, rows, standings, asked.bar) for one in bars]
+    return Report(rows, checks, verdicts, strict=asked.strict, wide=asked.wide)
 
 
 def as_asked(subjects: list[Subject], pixels: str) -> list[Subject]:
@@ -156,28 +172,3 @@ def _subjects(
     if len(splits) > 1:
         raise InputError(f"the files come from different splits ({', '.join(sorted(splits))}); evaluate them apart")
     return clean, sets
-
-
-def _bar(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    if name not in ANSWERS:
-        raise CommandError(f"--fail-under {text}: takes {' or '.join(f'{one}=X' for one in ANSWERS)}")
-    try:
-        bar = float(fraction(value))
-    except ValueError:
-        raise CommandError(f"--fail-under {text}: {value!r} is not a number") from None
-    if not 0 <= bar <= 1:
-        raise CommandError(f"--fail-under {text}: a rate lies between 0 and 1")
-    return name, bar
-
-
-def _passes(name: str, bar: float, rows: list[Row], talk: Talk) -> bool:
-    kind = "clean" if name == "accuracy" else "worst case"
-    values = [row.value for row in rows if row.metric == name and row.kind == kind]
-    if not values:
-        raise CommandError(
-            f"--fail-under {name}: this run computes none; give it {'clean data' if kind == 'clean' else 'an adversarial set'}"
-        )
-    if min(values) < bar:
-        talk.warn(f"{name} is {min(values):.1%}, below {bar:.1%}")
-    return bool(min(values) >= bar)

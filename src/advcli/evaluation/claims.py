@@ -1,0 +1,116 @@
+"""`--fail-under`: whether a run supports a claim, and why not; what nobody tried to break is not called robust.
+
+A bar on accuracy looks at clean images; one on robust accuracy at the worst case per image of every model and budget. It
+fails closed: each model needs a set that was made against this very model, through its defenses, by an attack that asks
+it (knowledge white-box or adaptive), and on which no trust check says FAIL. Noise, transfer and static sets only lower the
+figure. Of a random model the lowest draw counts, and of every figure the lower end of its interval.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from advcli.errors import CommandError
+from advcli.evaluation.rows import Row
+from advcli.evaluation.worst_case import STRONG, Standing
+from advcli.numerics.intervals import exact_interval
+from advcli.numerics.quantities import as_float32, fraction
+
+METRICS = {"accuracy": "clean", "robust_accuracy": "worst case"}  # and the kind of row that they look at
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a figure has to reach: `robust_accuracy=0.45`, or at one budget `robust_accuracy@8/255=0.45`."""
+
+    metric: str
+    budget: str | None
+    least: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric}@{self.budget}" if self.budget else self.metric
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a bar is reached, by the lowest of the figures that it looks at; `reason` where it is not."""
+
+    metric: str
+    budget: str | None
+    least: float
+    of: str
+    found: float
+    passed: bool
+    reason: str
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def bar(text: str) -> Bar:
+    """The bar that a text spells."""
+    name, _, value = text.partition("=")
+    metric, at, budget = name.partition("@")
+    if metric not in METRICS or (at and metric == "accuracy"):
+        raise CommandError(f"--fail-under {text}: takes accuracy=X, robust_accuracy=X or robust_accuracy@EPS=X")
+    least = _number(text, value)
+    if not 0 <= least <= 1:
+        raise CommandError(f"--fail-under {text}: a rate lies between 0 and 1")
+    if at:
+        _number(text, budget)
+    return Bar(metric, budget if at else None, least)
+
+
+def _number(text: str, value: str) -> float:
+    try:
+        return float(fraction(value))
+    except (ValueError, OverflowError):
+        raise CommandError(f"--fail-under {text}: {value!r} is not a number") from None
+
+
+def verdict(asked: Bar, rows: Iterable[Row], standings: Sequence[Standing], of: str) -> Verdict:
+    """Whether all models reach a bar."""
+    kind = METRICS[asked.metric]
+    looked = [row for row in rows if row.metric == asked.metric and row.kind == kind and _at(asked, row.threat.epsilon)]
+    if not looked:
+        what = "clean data" if kind == "clean" else "an adversarial set" + (f" at {asked.budget}" if asked.budget else "")
+        raise CommandError(f"--fail-under {asked.name}: this run computes none; give it {what}")
+    lowest = min(looked, key=lambda row: _figure(row, of))
+    found = _figure(lowest, of)
+    reason = ""
+    if found < asked.least:
+        what = f"{asked.name} of {lowest.model} is {_figure(lowest, 'estimate'):.1%}"
+        what += f", at least {found:.1%} with 95 % confidence" if of == "low" else ""
+        reason = f"{what}; below {asked.least:.1%}"
+    elif asked.metric == "robust_accuracy":
+        reason = next(filter(None, (_unsupported(asked, model, standings) for model in {row.model: None for row in looked})), "")
+    return Verdict(asked.metric, asked.budget, asked.least, of, found, not reason, reason)
+
+
+def _at(asked: Bar, budget: str | None) -> bool:
+    return asked.budget is None or (budget is not None and as_float32(fraction(budget)) == as_float32(fraction(asked.budget)))
+
+
+def _figure(row: Row, of: str) -> float:
+    """The figure of the lowest draw, or the lower end of its interval."""
+    value = row.spread.min if row.spread else row.value
+    return value if of == "estimate" else exact_interval(round(value * row.n), row.n)[0]
+
+
+def _unsupported(asked: Bar, model: str, standings: Sequence[Standing]) -> str:
+    """Why no set supports the claim that this model is robust; empty where one does."""
+    sets = [one for one in standings if one.model == model and one.kind == "adversarial" and _at(asked, one.budget)]
+    made_against_it = [one for one in sets if one.threat.knowledge in STRONG]
+    if not made_against_it:
+        known = ", ".join(dict.fromkeys(_words(one) for one in sets))
+        return f"{asked.name}: nobody attacked {model} itself ({known}); attack it through its defenses, if it has any"
+    doubted: Callable[[Standing], list[str]] = lambda one: [each for each in one.threat.checks if each.startswith("FAIL")]  # noqa: E731
+    if all(doubted(one) for one in made_against_it):
+        why = ", ".join(dict.fromkeys(each for one in made_against_it for each in doubted(one)))
+        return f"{asked.name}: every set made against {model} is in doubt ({why}); the lines below the table say what to do"
+    return ""
+
+
+def _words(one: Standing) -> str:
+    return f"{one.threat.attack}: {'noise' if one.threat.knowledge == 'none' else one.threat.knowledge}"
