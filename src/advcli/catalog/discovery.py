@@ -97,12 +97,18 @@ def chosen(verb: str, role: str, names: Iterable[str], own: Mapping[str, object]
     return [one.bind({name: value for name, value in own.items() if one.option(name)}) for one in found]
 
 
-def spelled(role: str, text: str) -> tuple[Spec, dict[str, object]]:
-    """A method and its options in one word: NAME, or NAME:option=value,..., or module:function:option=value,..."""
+def split_spelling(role: str, text: str) -> tuple[str, str]:
+    """NAME and what follows it of NAME:option=value,...; nothing is imported."""
     name, _, rest = text.partition(":")
     if rest and name not in names(role) and "=" not in rest.partition(":")[0]:
         function, _, rest = rest.partition(":")
         name = f"{name}:{function}"
+    return name, rest
+
+
+def spelled(role: str, text: str) -> tuple[Spec, dict[str, object]]:
+    """A method and its options in one word: NAME, or NAME:option=value,..., or module:function:option=value,..."""
+    name, rest = split_spelling(role, text)
     found, typed = spec(role, name), dict[str, object]()
     for piece in rest.split(",") if rest else ():
         key, equals, value = piece.partition("=")

@@ -109,9 +109,8 @@ def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -
 def compact(name: str, parameters: Mapping[str, Any]) -> str:
     """A defense with those of its parameters that are not the defaults, as one writes it: gaussian:sigma=2."""
     defaults: dict[str, Any] = {}
-    if ":" not in name:  # a file's word alone must not load code of a user's own
-        with contextlib.suppress(AdvcliError):
-            defaults = {one.name: one.default for one in discovery.spec("defense", name).options}
+    with contextlib.suppress(AdvcliError):  # code of a user's own that was not named here: every parameter is shown
+        defaults = {one.name: one.default for one in discovery.from_file("defense", name).options}
     given = [f"{key}={value}" for key, value in parameters.items() if key not in defaults or value != defaults[key]]
     return f"{name}:{','.join(given)}" if given else name
 
@@ -121,7 +120,7 @@ def _access(header: Header, knowledge: str) -> str:
     inner = header["made"]["parameters"].get("attack")
     if "source" in header and isinstance(inner, str) and knowledge in ("white-box", "adaptive", "static"):
         with contextlib.suppress(AdvcliError):
-            return str(discovery.spelled("attack", inner)[0].traits.access)
+            return str(discovery.from_file("attack", discovery.split_spelling("attack", inner)[0]).traits.access)
     return str(header["access"])
 
 
