@@ -208,14 +208,14 @@ BOMBS = {
         lambda: image_set(instead("images", shape=(3, 1, 8, 1 << 22), dtype="<f4", chunks=(1, 1, 8, 1 << 22))), SET, "chunks|declares"),
     "set: deep JSON": Case(lambda: image_set(lambda f: None, b'{"a":' * 300_000), SET, "not JSON"),
     "set: header of 8 MiB": Case(lambda: image_set(lambda f: None, b" " * (1 << 23)), SET, "declares"),
-    "set: ten gigabytes of holes": Case(lambda: sparse("x.h5", 10**10, b"sha256: "), SET, "holes"),
+    "set: ten gigabytes of holes": Case(lambda: sparse("x.h5", 10**10, b"sha256: "), SET, "sparse file"),
     "set: many links": Case(lambda: image_set(lambda f: [f.create_group(f"g{k}") for k in range(20_000)]), SET, "no dataset"),
     "model: a header of exabytes": Case(lambda: safe(b"{}", size=1 << 60), MODEL, "not a safetensors"),
     "model: deep JSON": Case(lambda: safe(b'{"a":' * 300_000), MODEL, "not JSON"),
     "model: a tensor of terabytes": Case(
         lambda: safe(b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]},"__metadata__":{"advcli":"{}"}}'),
         MODEL, "safetensors|recipe"),
-    "model: holes": Case(lambda: sparse("x.safetensors", 10**10, struct.pack("<Q", 2) + b"{}"), MODEL, "holes"),
+    "model: holes": Case(lambda: sparse("x.safetensors", 10**10, struct.pack("<Q", 2) + b"{}"), MODEL, "sparse file"),
     "model: a layer of 65,536": Case(
         lambda: model(lambda r: r["arch"].update(name="mlp", parameters={"hidden": "65536,65536,65536"})), MODEL,
         "memory|do not fit|fit"),
@@ -225,7 +225,7 @@ BOMBS = {
         lambda: weights((lambda one: {f"w{k}": one for k in range(1000)})(torch.zeros(5_000_000))), WEIGHTS, "declares"),
     "weights: legacy": Case(legacy_flood, WEIGHTS, "memory|damaged"),
     "weights: deep lists": Case(lambda: weights({"state_dict": nested(400)}), WEIGHTS, "no state_dict|damaged"),
-    "weights: holes": Case(lambda: sparse("x.pt", 10**10, b"PK\x03\x04"), WEIGHTS, "holes"),
+    "weights: holes": Case(lambda: sparse("x.pt", 10**10, b"PK\x03\x04"), WEIGHTS, "sparse file"),
     "npz: deflated": Case(npz_bomb, NPZ, "declares"),
     "npz: a shape of terabytes": Case(
         lambda: npz_member("images.npy", b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 3, 1000, 1000), }".ljust(117) + b"\n"),

@@ -50,7 +50,7 @@ Output = Annotated[str | None, Param("Where to write the result.", form="PATH", 
 Allow = Annotated[
     tuple[str, ...], Param("Run this code of your own where a model file names it; may be repeated.", form="MODULE:FUNCTION")
 ]
-Force = Annotated[bool, Param("Replace what stands at the output's name.")]
+Force = Annotated[bool, Param("Overwrite the output if it exists.")]
 DryRun = Annotated[bool, Param("Only say how many rows, bytes and seconds it would take.")]
 
 # Words of defenses.

@@ -70,8 +70,10 @@ def _usage(error: Any) -> str:
     """Typer's own complaints, in one line."""
     text = str(error.format_message() if hasattr(error, "format_message") else error)
     if "unexpected extra argument" in text:
-        what = text.rpartition("(")[2].rstrip(")")
-        text = f"takes no file by itself ({what}); images are given with --data, a model with --model"
+        what, verb = text.rpartition("(")[2].rstrip(")"), error.ctx.info_name
+        way = f"give a model with --model {what}" if what.endswith(".safetensors") else f"give images with --data {what}"
+        one_file = any(one.name == "file" for one in REQUESTS[verb].options())
+        text = f"{verb} takes one file" if one_file else f"{verb} takes no positional file: {way}"
     return text[:1].lower() + " ".join(text.split())[1:]
 
 

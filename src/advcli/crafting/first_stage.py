@@ -71,7 +71,7 @@ def fitting_images(model: ModelFile, attacked: Dataset, enough: int, asked: Atta
         raise InputError(f"{found.name}: holds {found.kind} images; give clean ones to fit on")
     same = all(found.origin.get(key) == attacked.origin.get(key) for key in ("name", "split", "digest"))
     if same or found.split == "test":
-        raise InputError(f"{found.name}:{found.split}: what is fitted may not see images that it is measured on; give --fit-data")
+        raise InputError(f"{found.name}:{found.split}: fitting images and evaluation images overlap; give --fit-data")
     count = min(asked.fit_limit or enough, len(found))
     return found.rows(np.flatnonzero(stratified(found.labels, count, "fit")))
 

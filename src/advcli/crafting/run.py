@@ -11,7 +11,7 @@ import numpy as np
 from advcli.catalog.requests import AttackRequest
 from advcli.crafting import trust
 from advcli.crafting.first_stage import Groundwork
-from advcli.errors import AdvcliError, CommandError, InputError
+from advcli.errors import AdvcliError, InputError
 from advcli.files import atomic, imageset_reader, imageset_writer
 from advcli.files.header import Header, identity
 from advcli.files.parts import Parts
@@ -149,8 +149,8 @@ def refuse_foreign(path: Path, beside: Path, made: Header) -> None:
     except InputError:
         ours = not beside.exists()
     if not ours:
-        raise CommandError(
-            f"{beside}: stands there and is no view of {path}\n--force replaces it, --no-perturbations does without"
+        raise outputs.taken(
+            beside, f" and is not derived from {path}", "use --force to overwrite it, or --no-perturbations to do without"
         )
 
 

@@ -42,7 +42,7 @@ def inner(method: Bound, asked: AttackRequest) -> Bound:
     if not spec.traits.nestable or spec.traits.access == "none":
         raise CommandError(f"--attack {text}: takes attacks that ask a model and stay in a budget; {spec.name} is none")
     if bool(asked.target) > bool(spec.traits.targeted) or (not asked.target and spec.traits.targeted == "only"):
-        raise CommandError(f"--attack {text}: {spec.name} {'knows no' if asked.target else 'needs a'} --target")
+        raise CommandError(f"--attack {text}: {spec.name} {'does not support' if asked.target else 'needs a'} --target")
     return spec.bind(typed)
 
 

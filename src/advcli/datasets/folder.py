@@ -2,7 +2,8 @@
 
 With train/ and test/ (and val/) inside, which hold class folders, it has those splits; where it lies as one split
 beside others it is that split; else every picture goes to train, val or test by the SHA-256 of its relative path,
-80/10/10. Grey pictures stay grey; a set with any colour is colour.
+80/10/10. Grey pictures stay grey; a set with any colour is colour. Pictures that `export` made of an adversarial set are
+known by the note beside them, as long as it is copied with them.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from advcli.errors import Empty, InputError
 from advcli.images.dataset import Dataset, carve
 from advcli.images.decoder import decode, mode_of
 from advcli.images.folder_digest import digests
+from advcli.images.picture_origin import kind_of
 from advcli.images.split_folders import folders_in, is_picture, splits_beside, splits_in
 from advcli.numerics.arrays import Array
 
@@ -113,4 +115,5 @@ def folder(
     origin: dict[str, Any] = {"name": called, "split": split, "image_size": image_size, "resize": resize}
     if called == "folder":
         origin["digest"], origin["listing"] = digests(root)
-    return Dataset(root.name, split, classes, shape, labels[places], places, read, origin, eight_bit=True, notes=tuple(notes))
+    kind, labels = kind_of(root, base), labels[places]
+    return Dataset(root.name, split, classes, shape, labels, places, read, origin, eight_bit=True, kind=kind, notes=tuple(notes))

@@ -1,7 +1,8 @@
 """A NumPy archive: pictures (N, C, H, W) or (N, H, W), bytes or numbers in [0, 1], and labels.
 
 Takes images and labels (what `export` writes), x and y, data and labels, or x_train, y_train, x_test, y_test; `classes`
-names the classes, `index` the places in the source, `split` the split. Objects are pickles and never loaded.
+names the classes, `index` the places in the source, `split` the split, `kind` whether they are clean. Objects are
+pickles and never loaded.
 """
 
 import contextlib
@@ -18,10 +19,12 @@ from advcli.catalog.registry import source
 from advcli.errors import InputError
 from advcli.files import header_schema, sandbox
 from advcli.images.dataset import Dataset, carve
+from advcli.images.picture_origin import KINDS
 from advcli.numerics.arrays import Array
 
 NAMES = (("images", "labels"), ("x", "y"), ("data", "labels"), ("arr_0", "arr_1"))
 ATTACKED = {"original", "clean_prediction", "target", "epsilon"}  # arrays of adversarial sets alone
+WORDS = {"classes", "index", "split", "kind"}
 SMALL, MOST_PACKED = 1 << 26, 20
 
 
@@ -30,12 +33,10 @@ def npz(split: str, path: str) -> Dataset:
     content, names = sandbox.digest_of(path), _listed(path)
     declared = sum(names.values())
     sandbox.first_in_child(path, lambda: _checked(path, split, list(names)), declared, f"{content} {split}")
-    images, labels, index, classes, own = _checked(path, split, list(names))
+    images, labels, index, classes, own, kind = _checked(path, split, list(names))
     places = carve(labels, own, "npz") if own != "test" and "x_train" in names else np.arange(len(labels))
     pixels, shape = torch.from_numpy(images[places]), (images.shape[1], images.shape[2], images.shape[3])
-    origin, kind = {"name": "file", "split": own, "digest": content}, "clean"
-    if names.keys() & ATTACKED:
-        kind = "adversarial"  # what `export` wrote of such a set
+    origin = {"name": "file", "split": own, "digest": content}
     if images.dtype == np.uint8:
         found = Dataset.of_bytes(Path(path).name, own, classes, pixels, labels[places], index[places], origin)
         return replace(found, kind=kind)
@@ -46,8 +47,8 @@ def npz(split: str, path: str) -> Dataset:
     return Dataset(Path(path).name, own, classes, shape, labels[places], index[places], read, origin, kind=kind, pixels=pixels)
 
 
-def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Array, tuple[str, ...], str]:
-    """Images, labels, index, classes and split; InputError names what does not belong there."""
+def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Array, tuple[str, ...], str, str]:
+    """Images, labels, index, classes, split and kind; InputError names what does not belong there."""
     with _explained(path), sandbox.regular(path) as file:
         archive = np.load(file, allow_pickle=False)
         arrays = {name: archive[name] for name in names}
@@ -82,7 +83,10 @@ def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Arr
     index = arrays.get("index", np.arange(len(images)))
     if index.shape != (len(images),) or index.dtype.kind not in "iu":
         raise InputError(f"{path}: index has type {index.dtype} and shape {index.shape}, expected {len(images)} whole numbers")
-    return images, labels, index.astype(np.int64), classes, own
+    said = str(arrays["kind"])[:20] if "kind" in arrays else "clean"
+    if said == "clean" and arrays.keys() & ATTACKED:
+        said = "adversarial"  # what an older `export` wrote of such a set
+    return images, labels, index.astype(np.int64), classes, own, said if said in KINDS else "unknown"
 
 
 @contextlib.contextmanager
@@ -97,7 +101,7 @@ def _explained(path: str) -> Iterator[None]:
 
 def _listed(path: str) -> dict[str, int]:
     """The arrays that are wanted and their sizes, once it is clear that unpacking them floods nothing."""
-    known = {name for pair in NAMES for name in pair} | {"x_train", "y_train", "x_test", "y_test", "classes", "index", "split"}
+    known = {name for pair in NAMES for name in pair} | {"x_train", "y_train", "x_test", "y_test"} | WORDS
     with _explained(path), sandbox.regular(path) as file, zipfile.ZipFile(file) as archive:
         found = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}
         size = file.seek(0, 2)

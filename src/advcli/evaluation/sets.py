@@ -73,7 +73,7 @@ class Subject:
 def from_data(data: Dataset) -> Subject:
     """A data set as one of clean images."""
     if data.kind in ("adversarial", "filtered"):
-        raise InputError(f"{data.name}: holds {data.kind} images; give it as a file, without --data")
+        raise InputError(f"{data.name}: holds {data.kind} images; give their image-set file (.h5) without --data")
     if pair := distinct.twice(data.index):
         raise InputError(
             f"{data.name}: image {pair[1]} is image {pair[0]} once more (index {data.index[pair[0]]}); "

@@ -153,8 +153,24 @@ def write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 def folder(path: Path) -> Iterator[Path]:
     """Build a folder aside; once it is whole it takes the name, and what stood there is gone.
 
-    A reader sees the old folder or the new one, never some of both. One process at a time builds it, and begins by removing
-    what a killed one has left aside.
+    A reader sees the old folder or the new one, never some of both.
+    """
+    with beside(path) as building:
+        yield building
+        with _explained(path):
+            calls.sync_folder(building)
+            if path.exists():
+                calls.exchange(building, path)
+            else:
+                calls.rename(building, path)
+            calls.sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """An empty folder beside an output, gone in the end unless it was renamed.
+
+    One process at a time works in it, and begins by removing what a killed one has left aside.
     """
     building = path.with_name(f".{path.name}.building")
     with locked(path):
@@ -166,13 +182,6 @@ def folder(path: Path) -> Iterator[Path]:
             make_folder(building)
         try:
             yield building
-            with _explained(path):
-                calls.sync_folder(building)
-                if path.exists():
-                    calls.exchange(building, path)
-                else:
-                    calls.rename(building, path)
-                calls.sync_folder(path.parent)
         finally:
             with contextlib.suppress(OSError):
                 remove(building)
@@ -196,7 +205,7 @@ def locked(path: Path) -> Iterator[None]:
     stale when the process that it names is gone.
     """
     lock = path.with_name(f".{path.name}.lock")
-    busy = AdvcliError(f"{path}: another advcli is writing it (lock {lock}); wait for it or choose another -o")
+    busy = AdvcliError(f"{path}: another advcli is writing it (lock {lock}); wait for it, or use -o to choose another name")
     with _explained(lock):
         make_folder(lock.parent)
         handle = calls.open(lock, os.O_RDWR | os.O_CREAT)

@@ -36,7 +36,7 @@ class Parts:
         self.stamp = canonical({"identity": identity(how), "environment": how["environment"], "cpu": devices.processor()})
         there = {p.name for p in self.folder.glob("*")} - {self.note.name}
         if strange := [name for name in there if not PART.fullmatch(name)]:
-            raise CommandError(f"{self.folder}: holds {strange[0]}, no part of advcli's; move it, or choose another -o")
+            raise CommandError(f"{self.folder}: holds {strange[0]}, no part of advcli's; move it, or use -o for another name")
         if not (self.note.exists() and self.note.read_bytes() == self.stamp):
             if there:
                 talk.warn(f"{self.folder}: {len(there)} finished parts of another command are given up")

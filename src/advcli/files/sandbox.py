@@ -41,10 +41,10 @@ def regular(path: str | Path) -> BinaryIO:
     except OSError as error:
         raise InputError(f"{path}: {os.strerror(error.errno or errno.EIO).lower()}") from None
     except ValueError:
-        raise InputError(f"{path!r}: is no name of a file") from None
+        raise InputError(f"{path!r}: not a valid path") from None
     if found.st_size > SMALL and getattr(found, "st_blocks", found.st_size) * 512 * HOLES < found.st_size:
         os.close(handle)
-        raise InputError(f"{path}: claims {found.st_size} bytes and is nearly all holes: refused")
+        raise InputError(f"{path}: sparse file of {found.st_size} bytes refused")
     return os.fdopen(handle, "rb")
 
 

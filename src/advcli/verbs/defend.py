@@ -103,5 +103,5 @@ def _members(base: ModelFile, names: tuple[str, ...]) -> tuple[list[ModelFile], 
         tensors |= {f"{build.MEMBER}{k}/{name}": tensor for name, tensor in one.tensors.items()}
     for one in (base, *members) if members else ():
         if any("found" in each for each in one.defenses):
-            raise InputError(f"{one.path}: may reject, and a member has to decide")
+            raise InputError(f"{one.path}: has a reject option and cannot be a member")
     return members, tensors

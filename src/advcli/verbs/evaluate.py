@@ -102,8 +102,9 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
                             standings.append(standing(near))
                             worst.add(standings[-1])
     for bound in silent:
-        what = "models that can reject" if "score" in bound.spec.traits.needs else f"{bound.spec.traits.of} sets"
-        talk.warn(f"{bound.spec.name}: speaks of {what} only, and there is none here")
+        of = "clean images" if bound.spec.traits.of == "clean" else "an adversarial set"
+        what = "a model with a reject option" if "score" in bound.spec.traits.needs else of
+        talk.warn(f"metric {bound.spec.name} needs {what}; none was given")
     claimed = any(one.metric == "robust_accuracy" for one in bars)
     if claimed or any(bound.spec.name == "accuracy" for bound in metrics):
         rows += worst.rows(asked=claimed)

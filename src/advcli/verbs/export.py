@@ -2,6 +2,8 @@
 
 import io
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,16 @@ from PIL import Image
 
 from advcli.catalog.requests import ExportRequest
 from advcli.errors import CommandError
-from advcli.files import atomic, npz_writer
+from advcli.files import atomic, npz_writer, sandbox
 from advcli.files.imageset_reader import ImageSet
+from advcli.images import picture_origin
 from advcli.networks import model_file
 from advcli.numerics.pixels import as_bytes
 from advcli.runtime.reporter import SILENT, Talk
+from advcli.workspace import outputs
 
 PICTURE = re.compile(r"\d{6,}-\d{6,}\.png")
+Make = Callable[[Path], None]  # write the export under a name
 
 
 def export(asked: ExportRequest, talk: Talk = SILENT) -> Path:
@@ -26,55 +31,74 @@ def export(asked: ExportRequest, talk: Talk = SILENT) -> Path:
         path = Path(asked.output or source.with_suffix(".pt"))
         if path.suffix not in (".pt", ".pth"):
             raise CommandError(f"-o {path}: a model goes to a name.pt")
-        _free(path, force=asked.force)
-        data = io.BytesIO()
-        torch.save(model_file.read(source).tensors, data)
-        with atomic.locked(path):
-            atomic.write(path, [data.getvalue()])
+        tensors = model_file.read(source).tensors
+        _publish(path, partial(_weights, tensors), force=asked.force, talk=talk)
         return path
     path = Path(asked.output or source.with_suffix(".npz"))
     if path.suffix not in ("", ".npz"):
         raise CommandError(f"-o {path}: an image set goes to a name.npz or to a folder of pictures")
-    _free(path, force=asked.force)
+    if not path.suffix:
+        _check_pictures(path)
     with ImageSet(source) as opened:
-        if path.suffix:
-            with atomic.locked(path):
-                _npz(opened, path)
-        else:
-            _check_pictures(path)
-            with atomic.folder(path) as building:
-                _pictures(opened, building, talk)
+        _publish(path, partial(_npz, opened) if path.suffix else partial(_pictures, opened, talk), force=asked.force, talk=talk)
     return path
 
 
-def _free(path: Path, *, force: bool) -> None:
+def _publish(path: Path, make: Make, *, force: bool, talk: Talk) -> None:
+    """Write a file or a folder; what exists is left if it has the same content, and overwritten only by force."""
     if path.exists() and not force:
-        raise CommandError(f"{path}: stands there; --force replaces it, -o names another")
+        with atomic.beside(path) as aside:
+            again = aside / path.name if path.suffix else aside
+            make(again)
+            if _content(again) != _content(path):
+                raise outputs.taken(path)
+        talk.note(f"{path} is there already, with the same content")
+    elif path.suffix:
+        with atomic.locked(path):
+            make(path)
+    else:
+        with atomic.folder(path) as building:
+            make(building)
+
+
+def _content(path: Path) -> dict[str, str]:
+    """Digests of a file, or of all files in a folder by their names there."""
+    files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
+    return {str(one.relative_to(path)): sandbox.digest_of(one) for one in files}
 
 
 def _check_pictures(folder: Path) -> None:
     """Refuse a name under which anything lies that `export` does not write: the folder is replaced as a whole."""
+    other = "use -o to choose another name"
     if folder.name in ("", ".."):
         raise CommandError(f"-o {folder}: name a folder of its own")
     if not folder.exists():
         return
     if folder.is_symlink() or not folder.is_dir():
-        raise CommandError(f"{folder}: stands there and is no folder of pictures; name another with -o")
+        raise outputs.taken(folder, " and is no folder of pictures", other)
     for one in folder.iterdir():
+        if one.name == picture_origin.NOTE:
+            continue
         inner = list(one.iterdir()) if one.is_dir() and not one.is_symlink() else []
         strange = next((path for path in inner if not PICTURE.fullmatch(path.name)), None if inner else one)
         if strange:
-            raise CommandError(f"{folder}: holds {strange.relative_to(folder)}, no picture of advcli's; name another with -o")
+            raise outputs.taken(folder, f" and holds {strange.relative_to(folder)}, no picture of advcli's", other)
+
+
+def _weights(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    data = io.BytesIO()
+    torch.save(tensors, data)
+    atomic.write(path, [data.getvalue()])
 
 
 def _npz(opened: ImageSet, path: Path) -> None:
-    words = {"classes": np.array(opened.classes), "split": np.array(opened.header["split"])}
+    words = {"classes": np.array(opened.classes), "split": np.array(opened.header["split"]), "kind": np.array(opened.kind)}
     arrays = {name: (one.dtype, one.shape, [one]) for name, one in words.items()}
     stored = {name: (*opened.kept(name), opened.pieces(name)) for name in opened.names() if name != "header"}
     npz_writer.write(path, {**arrays, **stored})
 
 
-def _pictures(opened: ImageSet, folder: Path, talk: Talk) -> None:
+def _pictures(opened: ImageSet, talk: Talk, folder: Path) -> None:
     """CLASS/000017-003.png: index and row. Eight bits: what is lost is said."""
     if opened.signed:
         raise CommandError(f"{opened.path}: perturbations are signed and no pictures; take .npz, or: advcli stats")
@@ -87,5 +111,6 @@ def _pictures(opened: ImageSet, folder: Path, talk: Talk) -> None:
         data = io.BytesIO()
         Image.fromarray(byte[0] if len(byte) == 1 else byte.transpose(1, 2, 0)).save(data, "PNG")
         atomic.write(folder / name / f"{index[row]:06d}-{row:06d}.png", [data.getvalue()])
+    atomic.write(folder / picture_origin.NOTE, [picture_origin.note(opened.kind, opened.digest)])
     if lost:
         talk.warn(f"{lost} of {len(opened)} pictures were rounded to 8 bits; attack with --quantize to keep them adversarial")

@@ -94,9 +94,7 @@ def _train(
     if journal.exists() and not path.exists() and not asked.force:
         with sandbox.regular(journal) as file:
             if b'"epoch"' not in file.read(100):
-                raise CommandError(
-                    f"{journal}: stands there and is no log of advcli's; --force replaces it, -o names another model"
-                )
+                raise outputs.taken(journal, " and is no log of advcli's")
     plan = _plan(images, objective, network, asked, options, teacher.module() if teacher else None, where, talk)
     recipe = {**_recipe(plan, network, filters(asked.preprocess)), "figures": {}, "data": images.origin, "made": made}
     rehearse(plan, path, recipe)

@@ -1,4 +1,4 @@
-"""What a verb writes: names, the rules for what stands there already, and the parts that a rerun resumes from."""
+"""What a verb writes: names, and the rules for what exists there already."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +8,13 @@ from advcli.files.header import Header, identity
 from advcli.runtime.reporter import Talk
 from advcli.workspace.lookup import header_of
 from advcli.workspace.replay import command, describe
+
+OVERWRITE = "use --force to overwrite it, or -o to choose another name"
+
+
+def taken(path: Path, what: str = "", advice: str = OVERWRITE) -> CommandError:
+    """The error for an output that exists already: what is known of it, and the way on."""
+    return CommandError(f"{path} already exists{what}; {advice}")
 
 
 def target(output: str | None, default: str | Path) -> Path:
@@ -25,7 +32,7 @@ def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path | None]) ->
     read = {Path(one).resolve() for one in inputs if one}
     for path in outputs:
         if path.resolve() in read:
-            raise CommandError(f"{path}: would replace the file that it is made from; name another with -o")
+            raise CommandError(f"{path}: would overwrite the file that it is made from; use -o to choose another name")
 
 
 def finished(path: Path, how: Header, *, default_name: bool, force: bool, talk: Talk) -> bool:
@@ -35,12 +42,12 @@ def finished(path: Path, how: Header, *, default_name: bool, force: bool, talk: 
     try:
         _, header = header_of(path)
     except AdvcliError as error:
-        raise CommandError(f"{path}: stands there and is not a whole file of advcli's; --force replaces it\n({error})") from None
+        raise taken(path, " and is not a whole file of advcli's", f"{OVERWRITE}\n({error})") from None
     if identity(header["made"]) == identity(how):
         talk.note(f"{path} is there already, made by the same command")
         return True
     trained = header["made"]["verb"] in ("train", "import")
     if not default_name or trained:
-        raise CommandError(f"{path}: holds {describe(header)}; --force replaces it, -o names another file")
+        raise taken(path, f" and holds {describe(header)}")
     talk.note(f"replacing {path}, {describe(header)}; it was made by: {command(header, path)}")
     return False

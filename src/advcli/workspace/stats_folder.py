@@ -13,12 +13,13 @@ from advcli.files.header import Header, canonical, identity, parse
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.provenance import provenance_of
 from advcli.runtime.reporter import Talk
+from advcli.workspace.outputs import taken
 from advcli.workspace.replay import command
 
 NOTE = "stats.json"
 MOST_NOTE = 1 << 20
 MOST_NAME = 60  # characters that tell the options
-ADVICE = "--force replaces all that is in it, -o names another"
+ADVICE = "use --force to overwrite all that is in it, or -o to choose another name"
 OPTIONS = ("figure", "of", "by", "where", "rows")
 
 
@@ -55,7 +56,7 @@ def check_free(folder: Path, made: Header, *, force: bool) -> None:
         known = parse(sandbox.read(folder / NOTE, most=MOST_NOTE), str(folder / NOTE)).get("made")
         header_schema.provenance(known, str(folder / NOTE))
     except InputError:
-        raise CommandError(f"{folder}: stands there and is no folder of statistics; name another with -o") from None
+        raise taken(folder, " and is no folder of statistics", "use -o to choose another name") from None
     assert isinstance(known, dict)  # it was checked
     if not force and (known["verb"] != "stats" or identity(known) != identity(made)):
         raise CommandError(f"{folder}: holds what this command made: {command({'made': known}, folder)}\n{ADVICE}")
