@@ -45,7 +45,7 @@ def test_a_static_set_supports_no_claim_of_a_defended_model(run, model):
 
 
 def test_a_set_of_a_masked_model_supports_no_claim_until_another_attack_does(run, model):
-    disguised("saturated", model, Path("masked.safetensors"))
+    disguised("cut", model, Path("masked.safetensors"))
     run("attack", "--model", "masked.safetensors", "--method", "fgsm", "--limit", "40", "--eps", "0.05", "-o", "fgsm.h5")
     words = ("evaluate", "--model", "masked.safetensors", *CLAIM)
     refused(run(*words, "fgsm.h5"), "in doubt", "FAIL zero-gradients")

@@ -6,6 +6,8 @@ success that was found is lost again by chance (Athalye et al. 2018, section 3).
 several draws (EOT).
 """
 
+import torch
+
 from advcli.extend import Probe, Result, check, judged
 
 SAME = 1e-6  # of the largest logit; equal calls of one program are equal to the bit on a processor
@@ -14,14 +16,14 @@ OTHER = 1e-4  # more than rounding
 
 @check(of="model", paper="arXiv:1802.00420")
 def repeated_answers(probe: Probe) -> Result:
-    apart = (probe.logits - probe.again).abs().amax(1) / probe.logits.abs().amax(1).clamp_min(1e-12)
+    apart = torch.cat([(a - b).abs().amax(1) / a.abs().amax(1).clamp_min(1e-12) for a, b in probe.again])
     other = int((apart > OTHER).sum())
     return judged(
         float(apart.max()),
         len(apart),
         warn=SAME,
         fail=OTHER,
-        found=f"{other} of {len(apart)} images are answered otherwise when they are asked again",
+        found=f"{other} of {len(apart)} answers are others when the same images are asked again",
         advice="the model draws numbers that nobody declared, so that no attack sees the model that decides; let it draw "
         "nothing in evaluation, or declare it: @defense(..., random=True) is attacked through several draws",
     )

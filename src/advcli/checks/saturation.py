@@ -1,26 +1,28 @@
-"""Whether the model answers with probabilities, or with logits so far apart that the cross-entropy no longer sees them.
+"""Whether the model answers with probabilities, or with logits so far apart that a cross-entropy does not see them.
 
-The median gap between the two largest logits. Beyond about 17 the probability of the first class rounds to 1 in single
-precision and half of the cross-entropy's gradient is lost; beyond about 104 all of it is (Carlini and Wagner 2017 on
-defensive distillation, arXiv:1607.04311). Answers that are never negative and sum to 1 are probabilities: a cross-entropy
-takes a softmax of them once more.
+The median gap between the two largest logits. From about 30 on the gradient of the cross-entropy rounds to little or
+nothing, as after defensive distillation (Carlini and Wagner 2017, arXiv:1607.04311); the search then divides the logits by a
+constant, which changes no decision. Answers that are never negative and sum to 1 are probabilities, of which a cross-entropy
+takes a softmax once more.
 """
 
 from advcli.extend import Probe, Result, check, judged
 
-FAR, LOST = 30.0, 104.0
+FAR = 30.0
 
 
 @check(of="model", access=("gradient",), paper="arXiv:1607.04311")
 def saturation(probe: Probe) -> Result:
     scores = probe.logits[:, :-1] if probe.job.rejects else probe.logits
-    top = scores.topk(2, 1).values
-    gap = float((top[:, 0] - top[:, 1]).median())
-    shares = bool((scores >= 0).all()) and bool(((scores.sum(1) - 1).abs() < 1e-3).all())
-    if shares:
+    if bool((scores >= 0).all()) and bool(((scores.sum(1) - 1).abs() < 1e-3).all()):
         advice = "give the logits, without the softmax: the objectives are made for them"
         return Result("WARN", 1.0, 0.0, len(scores), "the model answers with probabilities in place of logits", advice)
-    advice = "a softmax of them is 0 and 1, and the cross-entropy flat; attack with a loss that no scale changes: "
-    advice += "--objective margin or dlr"
-    found = f"the two largest logits lie {gap:.3g} apart (median)"
-    return judged(gap, len(scores), warn=FAR, fail=LOST, found=found, advice=advice)
+    scaled = f", and are divided by {probe.job.scale:g} where a softmax is taken" if probe.job.scale != 1 else ""
+    return judged(
+        probe.gap,
+        len(scores),
+        warn=FAR,
+        found=f"the two largest logits lie {probe.gap:.3g} apart (median){scaled}",
+        advice="a softmax of them is 0 and 1, which hides the gradient of a cross-entropy; see whether --objective margin or dlr "
+        "finds more",
+    )

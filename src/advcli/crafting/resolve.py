@@ -88,6 +88,9 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         search=quicker(model, images, acting, asked, device),
     )
     probe = probe_of(job, images)
+    if (scale := probe.scale) != 1 and spec.traits.access == "gradient":
+        job = replace(job, scale=scale)
+        probe = replace(probe, job=job)
     if spec.traits.access == "gradient":
         refuse_without_gradient(probe, spec.name, str(victim.path), defended=bool(victim.defenses) and not asked.static)
     plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
@@ -133,6 +136,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
             "static": asked.static,
         },
     }
+    if job.scale != 1:
+        about["scale"] = job.scale
     return Run(job, images, made, about, batch_size, asked.part_size)
 
 

@@ -109,9 +109,8 @@ def crowd_of(job: Job, data: Dataset, tally: Tally, budget: int) -> Crowd:
         labels.append(own.clamp_min(0))
         right.append((own == decided) & (decided >= 0) & (own != int(job.target or -1)))
     label, busy = torch.cat(labels), torch.cat(right).cpu().nonzero()[:, 0]
-    goal = Goal(
-        label if job.target is None else torch.full_like(label, int(job.target)), job.target is not None, label, job.rejects
-    )
+    wanted = label if job.target is None else torch.full_like(label, int(job.target))
+    goal = Goal(wanted, job.target is not None, label, job.rejects, job.scale)
     ids, batches = torch.from_numpy(data.index).to(job.device), Batches(data, job.device, AT_ONCE)
 
     def pass_(number: int) -> Iterator[tuple[Victim, Tensor, Goal]]:

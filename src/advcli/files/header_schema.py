@@ -131,6 +131,7 @@ def image_set(header: Header, where: str) -> None:
             fields(header["source"], VICTIM, where, "source")
             defenses(header["source"]["defenses"], where)
         fields(header["made"]["options"], OPTIONS, where, "made.options")
+        need(isinstance(header.get("scale", 1.0), float), where, "scale")
         need(check_results.valid(header.get("checks", [])), where, "list of checks")
     if kind == "filtered":
         need(isinstance(header["of"], dict) and header["of"].get("kind") not in SIGNED, where, "of")

@@ -145,9 +145,14 @@ class Geometry:
 
 def unit(g: Tensor, norm: str) -> Tensor:
     """The direction of g at length one: its sign for linf, g / ||g||_2 for l2; l1 and raw keep g as it is."""
-    if norm == "linf":
-        return g.sign()
-    return g / per_sample(g.flatten(1).norm(dim=1).clamp_min(TINY), g) if norm == "l2" else g
+    if norm != "l2":
+        return g.sign() if norm == "linf" else g
+    length = g.flatten(1).norm(dim=1)
+    if bool((faint := length < TINY).any()):  # of what is fainter, the squares round to nothing
+        peak = g.flatten(1).abs().amax(1).clamp_min(torch.finfo(g.dtype).tiny)
+        g = torch.where(per_sample(faint, g), g / per_sample(peak, g), g)
+        length = g.flatten(1).norm(dim=1)
+    return g / per_sample(length.clamp_min(TINY), g)
 
 
 def _along_unit(norm: str, g: Tensor, x: Tensor, length: Tensor) -> Tensor:

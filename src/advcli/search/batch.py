@@ -51,7 +51,7 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
     wanted = targets(job, label, scores, ids)
     images, success, prediction = [], [], []
     for number, target in enumerate(wanted):
-        goal = Goal(label if target is None else target, target is not None, label, job.rejects)
+        goal = Goal(label if target is None else target, target is not None, label, job.rejects, job.scale)
         busy = right if target is None else right & (free | (target != label))
         points, won, decision = _rows(job, x, goal, busy, decided, ids, tally, number)
         images.append(points)

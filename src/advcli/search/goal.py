@@ -12,6 +12,9 @@ from advcli.numerics.losses import LOSSES, TOWARDS, log_odds, margin
 SURE = 1e-5  # a verdict needs a margin of this share of the largest logit
 
 
+OF_SHARES = ("xent", "prob")  # objectives that see nothing where a softmax is 0 and 1
+
+
 CLEAR, HIDDEN = 1.0, 0.1  # of a model that rejects: the logits' gap, and the excess below zero, that no one climbs on from
 
 
@@ -23,6 +26,7 @@ class Goal:
     targeted: bool = False
     source: Tensor | None = None
     rejects: bool = False
+    scale: float = 1.0  # what the logits are divided by where a softmax is taken of them
 
     def __getitem__(self, mask: Tensor) -> "Goal":
         return replace(self, label=self.label[mask], source=None if self.source is None else self.source[mask])
@@ -36,7 +40,8 @@ class Goal:
         """What to climb: the loss of the label, or minus that of the target; `logit` is then +z_target."""
         sign, losses = (-1, TOWARDS) if self.targeted else (1, LOSSES)
         loss = log_odds if self.rejects and objective == "xent" else losses[objective]
-        return self.climb(lambda scores: sign * loss(scores, self.label))
+        scale = self.scale if objective in OF_SHARES else 1.0
+        return self.climb(lambda scores: sign * loss(scores if scale == 1 else scores / scale, self.label))
 
     def climb(self, loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """A loss of the classes' logits; where the model can reject, until it is won, and less the detector's excess."""

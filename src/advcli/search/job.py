@@ -41,6 +41,7 @@ class Job:
     half: bool = False
     store_bytes: bool = False
     search: nn.Module | None = None
+    scale: float = 1.0  # of the logits, where their softmax is 0 and 1 and the cross-entropy would not see them
     shared: Tensor | None = None  # (budgets, C, H, W) one perturbation for all images
     stand_in: nn.Module | None = None  # searched in the model's place, which is then asked for the verdict alone
 

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from advcli.images.dataset import Dataset, spread
+from advcli.networks.rejection import split
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.search.goal import Goal
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
 
+SEEN, FAR = 8.0, 30.0  # a gap that a softmax sees well, and one from which on it hides what an attack could find
+FEW = 4  # calls with as large a part of the images: one draw for a whole batch may be the same twice
 COUNT = 24  # images: enough to tell a share of a tenth from none
 
 
@@ -35,9 +38,11 @@ class Probe:
         return self.job.verdict(self.x, self.ids)
 
     @cached_property
-    def again(self) -> Tensor:
-        """The same images asked once more, with the same draws."""
-        return self.job.verdict(self.x, self.ids)
+    def again(self) -> list[tuple[Tensor, Tensor]]:
+        """Pairs of answers to the same images and the same draws: to all of them, and several times to a few."""
+        few, ids = self.x[: len(self.x) // FEW + 1], self.ids[: len(self.x) // FEW + 1]
+        first, *others = (self.job.verdict(few, ids) for _ in range(FEW))
+        return [(self.logits, self.job.verdict(self.x, self.ids)), *((first, one) for one in others)]
 
     @cached_property
     def in_other_company(self) -> Tensor:
@@ -61,7 +66,18 @@ class Probe:
     @cached_property
     def goal(self) -> Goal:
         """To leave the class that the model sees."""
-        return Goal(self.decided.clamp_min(0), rejects=self.job.rejects)
+        return Goal(self.decided.clamp_min(0), rejects=self.job.rejects, scale=self.job.scale)
+
+    @cached_property
+    def gap(self) -> float:
+        """How far the two largest logits of the attacked images lie apart, by the median."""
+        top = split(self.logits, self.job.rejects)[0][self.attacked].topk(2, 1).values
+        return float((top[:, 0] - top[:, 1]).median()) if len(top) else 0.0
+
+    @property
+    def scale(self) -> float:
+        """What the search divides logits by where a softmax is taken of them: 1, unless they are too far apart for one."""
+        return float(f"{self.gap / SEEN:.3g}") if self.gap > FAR else 1.0
 
     @cached_property
     def victim(self) -> Victim:
