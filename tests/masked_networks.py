@@ -48,9 +48,15 @@ def saturated(shape, classes):
 
 
 @architecture(family="masked")
+def hot(shape, classes):
+    """A teacher as if it had been trained at a temperature of 20."""
+    return Around(shape, classes, same, lambda z: 20 * z)
+
+
+@architecture(family="masked")
 def sharpened(shape, classes):
     """Probabilities, sharpened, in place of logits."""
-    return Around(shape, classes, same, lambda z: (12 * z).softmax(1))
+    return Around(shape, classes, same, lambda z: (18 * z).softmax(1))
 
 
 @architecture(family="masked")

@@ -87,7 +87,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         store_bytes=asked.quantize and images.eight_bit,
         search=quicker(model, images, acting, asked, device),
     )
-    probe = probe_of(job, images)
+    probe = probe_of(job, images, surrogate=victim.has_surrogate(static=asked.static))
     if (scale := probe.scale) != 1 and spec.traits.access == "gradient":
         job = replace(job, scale=scale)
         probe = replace(probe, job=job)

@@ -139,3 +139,8 @@ def difference(own: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[in
 def is_random(defenses: Sequence[dict[str, Any]]) -> bool:
     """Whether a stack draws random numbers."""
     return any(discovery.from_file("defense", one["name"]).traits.random for one in defenses)
+
+
+def has_surrogate(defenses: Sequence[dict[str, Any]]) -> bool:
+    """Whether a defense of a stack lets another gradient stand in for its own."""
+    return any(discovery.from_file("defense", one["name"]).traits.gradient == "surrogate" for one in defenses)

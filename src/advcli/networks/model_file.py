@@ -65,6 +65,11 @@ class ModelFile:
         beside = [one["defenses"] for one in self.recipe.get("members", [])]
         return not static and any(build.is_random(one) for one in (self.defenses, *beside))
 
+    def has_surrogate(self, *, static: bool = False) -> bool:
+        """Whether a defense of the model, or of a member of it, lets another gradient stand in for its own."""
+        beside = [one["defenses"] for one in self.recipe.get("members", [])]
+        return not static and any(build.has_surrogate(one) for one in (self.defenses, *beside))
+
     def module(self, *, static: bool = False) -> nn.Module:
         """The model under its defenses; without them where a static attack is wanted."""
         try:

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from advcli.images.dataset import Dataset, spread
+from advcli.networks.logits import gradient_of
 from advcli.networks.rejection import split
+from advcli.numerics.quantities import BUDGETS, fraction
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.search.goal import Goal
 from advcli.search.job import Job
@@ -31,6 +33,7 @@ class Probe:
     x: Tensor
     labels: Tensor
     ids: Tensor
+    surrogate: bool = False  # a defense declares that its gradient is not its own (BPDA)
 
     @cached_property
     def logits(self) -> Tensor:
@@ -109,14 +112,54 @@ class Probe:
     @cached_property
     def gradients(self) -> dict[str, Tensor]:
         """The gradients of the cross-entropy and of the margin, by one forward pass."""
+        return self._gradients[0]
+
+    @cached_property
+    def _gradients(self) -> tuple[dict[str, Tensor], Tensor]:
         names = ("xent", "margin")
-        found, _ = self.victim.gradients(self.x, lambda logits: [self.goal.loss(name)(logits) for name in names])
-        return dict(zip(names, found, strict=True))
+        found, logits = self.victim.gradients(self.x, lambda logits: [self.goal.loss(name)(logits) for name in names])
+        return dict(zip(names, found, strict=True)), logits
+
+    def slope(self, length: float) -> tuple[Tensor, Tensor]:
+        """(N,) how the margin grows per unit of a short step to the signs of its gradient, and how the gradient says it does.
+
+        The step stays in the picture's range; a random model is asked with the same draws before and behind it.
+        """
+        margin, draws = self.goal.loss("margin"), SampleRNG(self.job.seed, self.ids, (Purpose.CHECK, "slope"))
+
+        def answer(x: Tensor) -> Tensor:
+            logits: Tensor = self.job.searched(x, draws)
+            return logits
+
+        if self.job.random_model:
+            point = self.x.detach().requires_grad_()
+            before = answer(point)
+            gradient, before = gradient_of(margin(before).sum(), point), before.detach()
+        else:
+            gradient, before = self.gradients["margin"], self._gradients[1]
+        step = ((self.x + length * gradient.sign()).clamp(0, 1) - self.x).detach()
+        with torch.no_grad():
+            grown = margin(answer(self.x + step)) - margin(before)
+        return grown / length, (gradient * step).flatten(1).sum(1) / length
+
+    @cached_property
+    def reach(self) -> float:
+        """A linf step of the size that this attack may take, and no longer than the default budget."""
+        most = float(fraction(BUDGETS["linf"][self.x.shape[1] == 3]))
+        return min([most, *(one.value for one in self.job.budgets if self.job.norm == "linf" and one.value > 0)])
+
+    @cached_property
+    def after_steps(self) -> dict[str, Tensor]:
+        """The verdict's logits one step of that size away: along the gradient of each objective, and in random signs."""
+        rng = SampleRNG(self.job.seed, self.ids, (Purpose.CHECK, "signs"))
+        signs = {name: one.sign() for name, one in self.gradients.items()}
+        signs["random"] = (rng.uniform(*self.x.shape[1:]) - 0.5).sign().to(self.x)
+        return {name: self.job.verdict((self.x + self.reach * one).clamp(0, 1), self.ids) for name, one in signs.items()}
 
 
-def probe_of(job: Job, data: Dataset) -> Probe:
+def probe_of(job: Job, data: Dataset, *, surrogate: bool = False) -> Probe:
     """The images of a probe: spread over the classes, in their order."""
     some = data.rows(spread(data.labels, COUNT))
     x, labels = some.batch(0, COUNT)
     ids = torch.from_numpy(some.index)
-    return Probe(job, x.to(job.device), labels.to(job.device), ids.to(job.device))
+    return Probe(job, x.to(job.device), labels.to(job.device), ids.to(job.device), surrogate)

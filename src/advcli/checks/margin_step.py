@@ -1,0 +1,29 @@
+"""Whether one step along the margin breaks more images than one along the cross-entropy, by more than chance.
+
+Of the images that only one of the two steps breaks, the share that only the margin's does, b of b + c; by chance it is a half
+(one-sided binomial test). A cross-entropy that falls behind is flat where the margin is not: its logits are saturated
+(Carlini and Wagner 2017; Croce and Hein 2020, section 4).
+"""
+
+from scipy.stats import binom
+
+from advcli.extend import Probe, Result, check, judged
+
+CHANCE, SURE = 0.01, 0.001
+
+
+@check(of="model", access=("gradient",), paper="arXiv:2003.01690")
+def margin_step(probe: Probe) -> Result | None:
+    if probe.job.method.parameters.get("objective", "xent") not in ("xent", "prob"):
+        return None
+    by_entropy, by_margin = (probe.attacked & (probe.goal.margin(probe.after_steps[name]) > 0) for name in ("xent", "margin"))
+    b, c = int((by_margin & ~by_entropy).sum()), int((by_entropy & ~by_margin).sum())
+    chance = float(binom.sf(b - 1, b + c, 0.5)) if b + c else 1.0
+    return judged(
+        1 - chance,
+        int(probe.attacked.sum()),
+        warn=1 - CHANCE,
+        fail=1 - SURE,
+        found=f"a step along the margin alone breaks {b} images, one along the cross-entropy alone {c}",
+        advice="the cross-entropy hides what the margin finds; attack with --objective margin or dlr",
+    )

@@ -1,0 +1,26 @@
+"""Whether a step along the gradient does more than a step in random signs.
+
+The share of images whose margin is at least as large after one random step as after one along the margin's gradient, both as
+long as the budget (at most the default one), among those that either step moves. For a useful gradient it is near zero:
+random search must not beat gradients (Carlini et al. 2019, section 4.10; Tramer et al. 2020, arXiv:2002.08347).
+"""
+
+from advcli.extend import Probe, Result, check, judged
+
+
+@check(of="model", access=("gradient",), paper="arXiv:1902.06705")
+def random_step(probe: Probe) -> Result | None:
+    climbed = probe.goal.loss("margin")
+    before, along, at_random = map(climbed, (probe.logits, probe.after_steps["margin"], probe.after_steps["random"]))
+    moved = probe.attacked & ((along != before) | (at_random != before))
+    count, beaten = int(moved.sum()), int((moved & (at_random >= along)).sum())
+    if not count:
+        return None
+    return judged(
+        beaten / count,
+        count,
+        warn=0.25,
+        fail=0.5,
+        found=f"at {beaten} of {count} images a step in random signs does as much as one along the gradient",
+        advice="the gradient says little of the function; compare with attacks that use none: --method square or hopskipjump",
+    )
