@@ -2,7 +2,9 @@
 
 import gzip
 import io
+import json
 import os
+import shlex
 import struct
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from advcli.catalog.request_parts import Selection
 from advcli.datasets import cifar10, fashion_mnist, imagenette, mnist, svhn
 from advcli.datasets.folder import folder as class_folder
 from advcli.errors import InputError
+from advcli.files.imageset_reader import ImageSet
+from advcli.networks import model_file
 from advcli.workspace import inputs
 from photographs import photographs
 
@@ -176,6 +180,31 @@ def test_a_model_finds_its_set_again_with_its_sizes(run, folder):
     ran = run("evaluate", "--json")
     assert ran.code == 0, ran.err
     assert '"n": 24' in ran.out
+
+
+def test_other_photographs_take_the_sizes_of_the_models_own(run, folder):
+    photographs(Path("photos"))
+    photographs(Path("others"), count=9, kind="png")
+    photographs(Path("square"), count=9, kind="png", size=16)
+    sizes = ["--resize", "20", "--image-size", "16"]
+    assert run("train", "--data", "photos", *sizes, "--arch", "softmax", "--epochs", "3").code == 0
+    assert run("evaluate", "--data", "others", "--model", "model.safetensors").code == 0
+    assert run("attack", "--data", "others", "--method", "fgsm").code == 0
+    assert ImageSet("adversarial.h5").header["made"]["data"]["image_size"] == 16
+    defend = ["defend", "--method", "squeeze-detector", "--fpr", "0.5"]
+    for data in ("others:train", "photos:train"):
+        ran = run(*defend, "--data", data, "--force")
+        assert ran.code == 0, ran.err
+        made = model_file.read("defended.safetensors")
+        assert [made.recipe["made"]["data"][key] for key in ("resize", "image_size")] == [20, 16]
+        line = json.loads(run("show", "defended.safetensors", "--json").out)[0]["command"]
+        wanted = Path("defended.safetensors").read_bytes()
+        Path("defended.safetensors").unlink()
+        assert run(*shlex.split(line)[1:]).code == 0
+        assert Path("defended.safetensors").read_bytes() == wanted
+    assert run("evaluate", "--data", "others", "--image-size", "9", "--model", "model.safetensors").code == 3
+    assert run("attack", "--data", "square", "--method", "fgsm").code == 0
+    assert ImageSet("adversarial.h5").header["made"]["data"]["image_size"] is None, "what fits is left as it is"
 
 
 def test_accuracy_on_training_images_is_measured_only_when_asked_and_says_so(run, model):

@@ -58,9 +58,13 @@ def open_data(
     if not classes and found.origin["name"] != "file":
         classes = found.of_model(known)
     found = found.selected(classes, chosen.limit, chosen.per_class)
-    for text in found.notes:
-        talk.note(text)
+    _tell(found, talk)
     return found
+
+
+def _tell(data: Dataset, talk: Talk) -> None:
+    for text in data.notes:
+        talk.note(text)
 
 
 def known_sets() -> list[str]:
@@ -98,6 +102,7 @@ def data_of(
 ) -> Dataset:
     """The data for a model: as typed, or the test split of what the model was trained on.
 
+    A model's own folder, and pictures of another shape than it takes, are sized as in its training, unless sizes are typed.
     `can_choose` says whether the verb has the option --classes.
     """
     if text is None:
@@ -120,7 +125,14 @@ def data_of(
         )
     name, tail = spelled(text)
     split = split or ("" if tail or Path(name).is_file() else "test")
-    data = open_data(text, split or None, chosen, known=model.classes, talk=talk)
+    data = open_data(text, split or None, chosen, known=model.classes)
+    if "image_size" in data.origin and not (chosen.image_size or chosen.resize):
+        origin = model.recipe["data"] or {}
+        own = all(origin.get(key) == data.origin.get(key) for key in ("name", "digest"))
+        sized = replace(chosen, image_size=origin.get("image_size"), resize=origin.get("resize"))
+        if sized != chosen and (own or data.shape != model.shape):
+            data = open_data(text, split or None, sized, known=model.classes)
+    _tell(data, talk)
     data = data.for_classes(model.classes, str(model.path), _advice(data, model, can_choose=can_choose))
     if data.shape != model.shape:
         have, want = ("x".join(map(str, shape)) for shape in (data.shape, model.shape))

@@ -92,11 +92,10 @@ def _spelled(data: Header, where: Path) -> str:
 
 
 def _data_words(data: Header | None, takes: set[str], where: Path) -> list[str]:
-    """A data set and which of its images were chosen; a verb that cannot say so takes them as its model does."""
+    """A data set and which of its images were chosen; a verb that cannot say their sizes takes those of its model."""
     if not data or data["name"] == NOTHING:
         return []
-    by_model = any(data.get(key) for key in SIZES if key not in takes)
-    words = [] if by_model else _typed("--data", _spelled(data, where))
+    words = _typed("--data", _spelled(data, where))
     for key in ("classes", "limit", "per_class", *SIZES):
         if data.get(key) is not None and key in takes:
             words += _typed(flag_of(key), str(data[key]))
