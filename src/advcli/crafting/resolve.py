@@ -1,6 +1,7 @@
 """Every default of an attack command made explicit: the job, and the header that tells of it."""
 
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from advcli.networks.memory_format import placed
 from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import rejects
 from advcli.numerics.balls import tolerance
-from advcli.numerics.quantities import BUDGETS, Budget, budgets
+from advcli.numerics.quantities import BUDGETS, Budget, budgets, diameter, refuse_beyond
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
@@ -51,6 +52,9 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         if asked.eps is None:
             talk.note(f"budget: {norm} {BUDGETS[norm][colour]}, the default of {'colour' if colour else 'grey'} images")
         wanted = budgets(asked.eps or BUDGETS[norm][colour])
+        refuse_beyond(norm, wanted, prod(images.shape))
+        if over := next((one.text for one in wanted if one.value == diameter(norm, prod(images.shape))), None):
+            talk.warn(f"eps {over}: every image there is lies within {norm} {over} of every other")
     random_model = victim.is_random(static=asked.static)
     if asked.static and not victim.defenses:
         raise CommandError(f"--static: {victim.path} has no defenses to leave out")

@@ -15,7 +15,7 @@ from advcli.evaluation.rows import Seen
 from advcli.evaluation.sets import Subject
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, tolerance
-from advcli.numerics.quantities import BUDGETS, Budget, as_float32, budgets, fraction
+from advcli.numerics.quantities import BUDGETS, Budget, as_float32, budgets, fraction, refuse_beyond
 
 NOTE = "by the distances of a minimal-norm attack: an upper bound on robust accuracy at this budget"
 
@@ -30,6 +30,7 @@ def budgets_at(subject: Subject, others: Iterable[Subject], eps: str | None) -> 
     """Where a set is looked at: at --eps; else at its norm's default budget and at those of the other sets of its norm."""
     norm = subject.header["norm"]
     if eps is not None:
+        refuse_beyond(norm, budgets(eps), subject.pictures(0, 1)[0].numel())
         return budgets(eps)
     texts = [BUDGETS[norm][subject.pictures(0, 1).shape[1] == 3]] if norm in BUDGETS else []
     texts += [text for one in others if one.header.get("norm") == norm for text in one.header.get("epsilon") or []]

@@ -2,8 +2,12 @@
 
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import inf, sqrt
+
+from advcli.errors import CommandError
 
 BUDGETS = {"linf": ("0.3", "8/255"), "l2": ("2.0", "0.5"), "l1": ("20", "12"), "raw": ("1", "1")}  # of grey and colour images
 MOST_BUDGETS = 1000
@@ -84,6 +88,21 @@ def budget(text: str) -> Budget:
     if len(found) > 1:
         raise ValueError(f"{text!r}: names {len(found)} budgets; there can be one only")
     return found[0]
+
+
+def diameter(norm: str, pixels: int) -> float:
+    """The distance of two images that are as far apart as can be."""
+    return {"linf": 1.0, "l2": sqrt(pixels), "l1": float(pixels)}.get(norm, inf)
+
+
+def refuse_beyond(norm: str, wanted: Iterable[Budget], pixels: int) -> None:
+    """Refuse a budget beyond the diameter of the images: it was most likely meant for pixels from 0 to 255."""
+    widest = diameter(norm, pixels)
+    if over := next((one for one in wanted if one.value > widest), None):
+        meant = f"; did you mean {over.text}/255?" if "/" not in over.text and over.value / 255 <= widest else ""
+        raise CommandError(
+            f"eps {over.text}: no two images are further apart than {norm} {widest:.4g}, pixels lie in [0, 1]{meant}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from advcli.catalog.params import Param
 from advcli.catalog.registry import recipe
 from advcli.numerics.balls import Ball
 from advcli.numerics.losses import cross_entropy, divergence
-from advcli.numerics.quantities import BUDGETS, budget
+from advcli.numerics.quantities import BUDGETS, budget, refuse_beyond
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import lengths
 from advcli.training.inner_attack import sparring
@@ -35,7 +35,9 @@ def trades(
     steps: Steps = 10,
     step_size: StepSize = "2.5*eps/steps",
 ) -> Tensor:
-    radius = x.new_full((len(x),), budget(eps or BUDGETS[norm][x.shape[1] == 3]).value)
+    wanted = budget(eps or BUDGETS[norm][x.shape[1] == 3])
+    refuse_beyond(norm, (wanted,), x[0].numel())
+    radius = x.new_full((len(x),), wanted.value)
     ball, step = Ball(x, radius, norm), lengths(step_size, radius, steps)
     with sparring(model, x, rng) as victim:
         calm = victim(x)

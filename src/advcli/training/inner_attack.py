@@ -26,7 +26,7 @@ from advcli.catalog.registry import Bound, Spec, refuse_unknown
 from advcli.errors import CommandError
 from advcli.networks.classifier import frozen
 from advcli.numerics.balls import Ball
-from advcli.numerics.quantities import BUDGETS, Budget, budget
+from advcli.numerics.quantities import BUDGETS, Budget, budget, refuse_beyond
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
 from advcli.search.call import aim, settled
@@ -63,6 +63,7 @@ class Opponent:
 
     def attacked(self, model: nn.Module, x: Tensor, label: Tensor, rng: SampleRNG, *, share: float = 1.0) -> Tensor:
         """Adversarial images of x at a share of the budget; the model is as before, and no gradient leads back to it."""
+        refuse_beyond(self.norm, (self.eps,), x[0].numel())
         eps = self.eps.value * share
         with sparring(model, x, rng) as victim:
             goal, busy = self._goal(victim, x, label, rng.fork("target"))
