@@ -9,9 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from advcli.files import sandbox
+from advcli.errors import AdvcliError, InputError
+from advcli.files import header_schema, sandbox
 from advcli.files.header import canonical, digest
 from advcli.networks import model_file
+from advcli.workspace import replay
 
 READERS = (("show",), ("show", "--json"), ("verify",), ("stats", "--force"), ("evaluate", "--limit", "2"))
 MAKE = {
@@ -103,7 +105,7 @@ def test_no_reader_trips_over_a_key(name, how, made, run, folder):
     else:
         with h5py.File(source) as file:
             header = json.loads(bytes(file["header"][:]))
-    every = [place for place in places(header) if place != ("digest",)]
+    every = [place for place in places(header) if place != ("digest",) and not ("classes" in place and place[-1] in range(1, 10))]
     for number, place in list(enumerate(every))[HOWS.index(how) :: len(HOWS)]:
         try:
             with_(source, target, damaged(header, place, how))
@@ -117,3 +119,28 @@ def test_no_reader_trips_over_a_key(name, how, made, run, folder):
         ran = run(*words, target)
         assert "internal error" not in ran.err, (place, words, ran.err)
         assert ran.code in (0, 1, 3) or (words[0] == "evaluate" and ran.code == 2), (place, words, ran.err)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_what_the_schema_believes_can_be_described(name, made, tmp_path):
+    """Every key of a header gone or of another type: refused by its name, or `show` has all that it asks for."""
+    path = made / name
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            header, check = json.loads(bytes(file["header"][:])), header_schema.image_set
+    else:
+        header, check = model_file.read(path).recipe, header_schema.model
+    for place in places(header):
+        for how in ("gone", "null", "number", "text", "list", "object"):
+            other = damaged(header, place, how)
+            try:
+                check(other, str(path))
+            except InputError:
+                continue
+            try:
+                replay.describe(other)
+                replay.command(other, path, tmp_path)
+            except AdvcliError:
+                pass
+            except Exception as error:
+                pytest.fail(f"{place} {how}: {error!r}")

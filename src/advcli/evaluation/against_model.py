@@ -24,7 +24,7 @@ def contradictions(header: Header, key: str, model: ModelFile) -> list[str]:
     """What the header says of a model (its `victim`, or the `source` that stood in for it) and the model's file denies."""
     said: dict[str, Any] = header[key]
     found = []
-    if said["network"] != model.network:
+    if said.get("network", model.network) != model.network:  # older sets name the file alone
         found.append(f"header: {key}.network is not that of {model.path}")
     if said["defenses"] != model.defenses:
         names = [", ".join(str(one.get("name")) for one in each) or "none" for each in (said["defenses"], model.defenses)]

@@ -129,10 +129,11 @@ def known(victim: dict[str, Any], model: ModelFile) -> str:
 
     white-box: made against this very model, which has no defense. adaptive: made against this very model, through its
     defenses. static: made against the same network with less in front of it. transfer: made against another network (other
-    weights, normalisation, classes or architecture), through another stack, or beside other members.
+    weights, normalisation, classes or architecture), through another stack, or beside other members. An older set names no
+    network: it was made against this model where that is the very file, and else nobody knows.
     """
     attacked = [] if victim["static"] else victim["defenses"]
-    if victim["network"] != model.network:
+    if victim["network"] != model.network if "network" in victim else victim["digest"] != model.digest:
         return "transfer"
     if attacked == model.defenses:
         if model.recipe.get("members") and victim["digest"] != model.digest:

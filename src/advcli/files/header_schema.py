@@ -7,15 +7,19 @@ from typing import Any
 
 from advcli.errors import InputError
 from advcli.files import check_results
-from advcli.files.header import Header
+from advcli.files.header import Header, from_nothing
 from advcli.numerics.quantities import as_float32, fraction
 
 Fields = Mapping[str, type]
 KINDS = {"clean": (), "unknown": (), "perturbation": ("of", "norm", "epsilon"), "filtered": ("of",),
          "adversarial": ("norm", "epsilon", "tolerance", "access", "repeated", "victim"),
          "universal": ("norm", "epsilon", "tolerance", "access", "victim", "fitted")}  # fmt: skip
+EVERYWHERE = ("kind", "classes", "split", "range", "made")
+SOMETIMES = {"adversarial": ("source", "fitted", "unrepresentable", "scale", "checks")}  # older sets lack some of them
 MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}
-VICTIM: Fields = {"digest": str, "network": str, "defenses": list, "static": bool}
+FITTED: Fields = {"images": int, "queries": int, "gradients": int}
+ACCESS = ("gradient", "scores", "labels", "none")
+VICTIM: Fields = {"digest": str, "defenses": list, "static": bool}
 OPTIONS: Fields = {"early_stop": bool, "restarts": int, "label": str, "quantize": bool, "seed": int}
 FOUND: Fields = {"threshold": float, "unit": float, "n": int, "rejected": int}
 LONGEST_NAME = 255  # bytes of a class name, which may be the name of a folder
@@ -106,6 +110,13 @@ def defenses(found: Any, where: str) -> None:
             need(one["found"]["unit"] > 0 and all(map(isfinite, (one["found"][key] for key in FOUND))), where, "defenses.found")
 
 
+def victim(found: Any, where: str, what: str) -> None:
+    """What a set says of a model; older sets have the digest of its weights alone in place of that of its network."""
+    fields(found, VICTIM, where, what)
+    need(isinstance(found.get("network", found.get("weights")), str), where, f"{what}.network")
+    defenses(found["defenses"], where)
+
+
 def image_set(header: Header, where: str) -> None:
     """The header of an image set."""
     kind = header.get("kind")
@@ -121,21 +132,24 @@ def image_set(header: Header, where: str) -> None:
         budgets(header["epsilon"], where)
     if kind in ("adversarial", "perturbation"):
         need(isinstance(header["made"]["data"], dict), where, "made.data")
+        need(not from_nothing(header) or isinstance(header["made"]["options"].get("init"), str), where, "made.options.init")
     if kind in ("adversarial", "universal"):
-        fields(header["victim"], VICTIM, where, "victim")
-        defenses(header["victim"]["defenses"], where)
-    if kind == "universal":
-        fields(header["fitted"], {"images": int, "queries": int, "gradients": int}, where, "fitted")
+        victim(header["victim"], where, "victim")
+        need(header["access"] in ACCESS, where, "access")
+    if "fitted" in header and kind in ("adversarial", "universal"):
+        fields(header["fitted"], FITTED, where, "fitted")
     if kind == "adversarial":
         if "source" in header:
-            fields(header["source"], VICTIM, where, "source")
-            defenses(header["source"]["defenses"], where)
+            victim(header["source"], where, "source")
         fields(header["made"]["options"], OPTIONS, where, "made.options")
+        need(isinstance(header["repeated"], bool), where, "repeated")
+        need(isinstance(header.get("unrepresentable", 0), int), where, "unrepresentable")
         need(isinstance(header.get("scale", 1.0), float), where, "scale")
         need(check_results.valid(header.get("checks", [])), where, "list of checks")
     if kind == "filtered":
         need(isinstance(header["of"], dict) and header["of"].get("kind") not in SIGNED, where, "of")
-        need(header.get("epsilon") == header["of"].get("epsilon"), where, "epsilon")
+        for name in ("norm", "epsilon"):
+            need(header.get(name) == header["of"].get(name), where, name)
         image_set(header["of"], where)
 
 

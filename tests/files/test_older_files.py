@@ -1,0 +1,81 @@
+"""Files of the first version: their headers had fewer keys, and every verb reads them as it reads today's."""
+
+import json
+import shutil
+
+import pytest
+
+from forged import forge
+
+HEADER = {"access", "classes", "epsilon", "kind", "made", "norm", "range", "repeated", "split", "tolerance", "victim"}
+MADE = {"data", "environment", "method", "options", "parameters", "parents", "program", "verb"}
+OPTIONS = {"early_stop", "eps", "label", "limit", "precision", "quantize", "restarts", "rounding", "seed", "static"}
+COLUMNS = {"images", "labels", "index", "originals", "original", "target", "epsilon", "success", "prediction",
+           "clean_prediction", "queries", "gradients"}  # fmt: skip
+
+
+def first(header, columns):
+    """A set as the first version wrote it: the victim was named by the digest of its weights alone."""
+    header = {key: value for key, value in header.items() if key in HEADER}
+    header["made"] = {key: value for key, value in header["made"].items() if key in MADE}
+    header["made"]["options"] = {key: value for key, value in header["made"]["options"].items() if key in OPTIONS}
+    header["victim"] = {**header["victim"], "weights": "5" * 64}
+    del header["victim"]["network"]
+    return header, {name: values for name, values in columns.items() if name in COLUMNS}
+
+
+@pytest.fixture
+def old(run, model):
+    assert run("attack", "--method", "fgsm", "--eps", "0.1,0.2", "--per-class", "2", "-o", "today.h5").code == 0
+    return forge("today.h5", first, "old.h5")
+
+
+def rows(ran):
+    assert ran.code == 0, ran.err
+    return json.loads(ran.out)["rows"]
+
+
+def test_every_verb_reads_a_set_of_the_first_version(run, old):
+    for words in (["show"], ["show", "--json"], ["verify"], ["stats"], ["evaluate"], ["defend"]):
+        ran = run(*words, old)
+        assert ran.code == 0, (words, ran.err)
+    assert run("verify", "old.filtered.h5").code == 0
+    assert run("export", old, "-o", "old.npz").code == 0
+    assert run("attack", "--method", "fgsm", "--data", old, "-o", "next.h5").code == 0
+
+
+def test_what_it_says_of_its_model_counts_where_that_is_the_very_file(run, old):
+    mine, today = (rows(run("evaluate", name, "--json")) for name in (old, "today.h5"))
+    assert [(row["k"], row["n"], row["threat"]["knowledge"]) for row in mine] == [
+        (row["k"], row["n"], row["threat"]["knowledge"]) for row in today
+    ]
+    assert {row["threat"]["knowledge"] for row in mine} == {"white-box"}
+
+
+def test_of_any_other_model_it_claims_no_knowledge(run, old):
+    """The same network under a defense is static to a set of today; an older one cannot tell it from another network."""
+    assert run("defend", "--bits", "2").code == 0
+    knowledge = [
+        {row["threat"]["knowledge"] for row in rows(run("evaluate", name, "--model", "defended.safetensors", "--json"))}
+        for name in (old, "today.h5")
+    ]
+    assert knowledge == [{"transfer"}, {"static"}]
+
+
+def test_a_lie_about_its_model_is_found_as_in_a_set_of_today(run, old):
+    def change(header, columns):
+        header["victim"]["defenses"] = [{"name": "jpeg", "parameters": {}}]
+
+    shutil.copy(old, "kept.h5")
+    ran = run("verify", forge("kept.h5", change))
+    assert ran.code == 1
+    assert "victim.defenses" in ran.out
+
+
+def test_a_victim_without_network_and_weights_is_refused(run, old):
+    def change(header, columns):
+        del header["victim"]["weights"]
+
+    ran = run("show", forge(old, change))
+    assert ran.code == 3
+    assert "victim.network" in ran.err
