@@ -65,6 +65,12 @@ def replays(session: nox.Session) -> None:
     python(session, "tests/replays.py", *session.posargs)
 
 
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Two hundred random changes of one token in src/, of which the tests must find 95 %; `-- --count 50 --seed 2` for others."""
+    python(session, "tests/mutants.py", *session.posargs)
+
+
 @nox.session(venv_backend="venv")
 def lowest(session: nox.Session) -> None:
     """The tests on the oldest torch that we accept."""

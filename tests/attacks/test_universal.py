@@ -170,3 +170,22 @@ def many(crowd, eps, *, rng):
     ran = run("attack", "--method", "veils:many", "-o", "m.h5")
     assert ran.code == 2
     assert "veils:many returned" in ran.err
+
+
+def test_the_slope_is_taken_where_the_perturbation_has_led():
+    """In the second pass the model is asked at the images with what the first pass found."""
+
+    class Asked(Halfspace):
+        def forward(self, x, draws=None):
+            if x.requires_grad:
+                seen.append(x.detach().clone())
+            return super().forward(x)
+
+    x = near_the_plane(8)
+    label = Halfspace()(x).argmax(1)
+    once = attacked("universal", Halfspace().requires_grad_(False), x, label, "0.02", options={"epochs": 1})
+    seen: list[torch.Tensor] = []
+    attacked("universal", Asked().requires_grad_(False), x, label, "0.02", options={"epochs": 2})
+    v = torch.from_numpy(once["images"] - once["originals"])[:1]
+    assert v.abs().max() > 0.001
+    torch.testing.assert_close(seen[-1].mean(0) - x.mean(0), v[0], atol=1e-6, rtol=0)  # the order of the images is drawn
