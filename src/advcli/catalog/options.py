@@ -16,7 +16,9 @@ Models = Annotated[
     tuple[str, ...], Param("A model file; may be repeated. [default: model.safetensors and defended.safetensors]",
                            form="FILE")
 ]  # fmt: skip
-Model = Annotated[str | None, Param("The model file. [default: model.safetensors]", form="FILE")]
+Model = Annotated[
+    str | None, Param("The model file. [default: model.safetensors, trained first where there is none]", form="FILE")
+]
 Data = Annotated[
     str | None,
     Param("A data set (digits, mnist, cifar10, ...), a folder of class folders, .npz, or an image-set file; NAME:SPLIT "

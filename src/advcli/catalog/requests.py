@@ -13,7 +13,6 @@ from advcli.catalog.options import (
     DataDir,
     Device,
     Files,
-    FitData,
     FitSome,
     Init,
     Members,
@@ -77,7 +76,10 @@ class AttackRequest(Rehearsal, Destination, Allowing, Running, Strength, SplitSe
     method: Annotated[
         str, Param("The method: one of those listed, or package.module:function of your own.", form="NAME", chooses="attack")
     ] = "pgd"
-    fit_data: FitData = None
+    fit_data: Annotated[
+        str | None,
+        Param("What it is fitted on. [default: the train split of what the model was trained on]", form="DATA", needs="fits"),
+    ] = None
     fit_limit: FitSome = None
     apply: Applied = None
     init: Init = "noise"
@@ -99,6 +101,9 @@ class DefendRequest(Rehearsal, Destination, Allowing, Running, Fitting):
         str, Param("The method: one of those listed, or package.module:function of your own.", form="NAME", chooses="defense")
     ] = "squeeze"
     member: Members = ()
+    batch_size: Annotated[
+        int | None, Param("Images at a time. [default: 64, of files to filter on a GPU 512]", low=1, form="N")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

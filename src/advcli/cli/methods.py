@@ -4,7 +4,9 @@ Attacks, defenses, recipes, architectures, data sets, metrics, figures and check
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +14,10 @@ import typer
 from advcli.catalog import discovery
 from advcli.catalog.requests import REQUESTS
 from advcli.cli.output import result
-from advcli.cli.text_tables import table
+from advcli.cli.text_tables import columns_of, definitions, table, widest, wrapped
 
+NARROW, WIDEST = 80, 100  # columns where there is no terminal; columns of a help screen
+TRAITS = ("family", "kind", "norms", "access", "targeted", "gradient", "paper")
 LISTS = {
     "attacks": "attack",
     "defenses": "defense",
@@ -31,7 +35,8 @@ def methods(json: Annotated[bool, typer.Option("--json", help="Print one JSON do
     if json:
         result(document())
     else:
-        result("\n\n".join(f"{title}\n{_table(role)}" for title, role in LISTS.items()))
+        columns = columns_of(NARROW)
+        result("\n\n".join(f"{title}\n{_table(role, columns)}" for title, role in LISTS.items()))
 
 
 def entry(role: str, name: str) -> dict[str, Any]:
@@ -48,22 +53,36 @@ def document() -> str:
     return json.dumps({title: [entry(role, name) for name in discovery.names(role)] for title, role in LISTS.items()})
 
 
-def _table(role: str) -> str:
-    rows = []
-    for name in discovery.names(role):
-        one = entry(role, name)
-        rows.append({
-            "  name": f"  {name}",
-            "family": one.get("family", ""),
-            "kind": one.get("kind", ""),
-            "norms": " ".join(one.get("norms", ())),
-            "access": one.get("access", ""),
-            "targeted": {True: "yes", False: "no"}.get(one.get("targeted", ""), ""),
-            "gradient": one.get("gradient", ""),
-            "paper": one.get("paper", ""),
-            "summary": one["summary"],
-        })  # fmt: skip
-    return table(rows)
+def _table(role: str, width: int) -> str:
+    """Every method of a role with its traits, as a table where that fits."""
+    rows = [_row(entry(role, name)) for name in discovery.names(role)]
+    text = table([{"  name": f"  {row.pop('name')}", **row} for row in map(dict, rows)])
+    if widest(text) <= width:
+        return text
+    return definitions([(row["name"], [row["summary"], _traits(row)]) for row in rows], width)
+
+
+def _row(one: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": one["name"],
+        "family": one.get("family", ""),
+        "kind": one.get("kind", ""),
+        "norms": _words(one.get("norms", ())),
+        "access": _words(one.get("access", "")),
+        "targeted": {True: "yes", False: "no"}.get(one.get("targeted", ""), one.get("targeted", "")),
+        "gradient": one.get("gradient", ""),
+        "paper": one.get("paper", ""),
+        "summary": one["summary"],
+    }
+
+
+def _words(value: str | Sequence[str]) -> str:
+    return value if isinstance(value, str) else " ".join(value)
+
+
+def _traits(row: dict[str, str]) -> str:
+    """The traits of a method in one line, each by its name."""
+    return ", ".join(f"{name} {row[name]}" for name in TRAITS if row[name])
 
 
 def by_family(verb: str) -> str:
@@ -73,6 +92,11 @@ def by_family(verb: str) -> str:
         rows = sorted(
             ((getattr(s.traits, "family", ""), s) for s in discovery.specs(role)), key=lambda pair: (pair[0], pair[1].name)
         )
-        lines = [{f"--{option}": f"  {s.name}", "family": family, "": s.summary} for family, s in rows]
-        blocks.append(table(lines))
-    return "\n\n".join(blocks) + f"\n\nThe options of one of them: advcli {verb} --{next(iter(choices))} NAME --help"
+        columns = min(columns_of(NARROW), WIDEST)
+        lines = [f"--{option}"]
+        for family, group in groupby(rows, key=lambda pair: pair[0]):
+            lines += [f"  {family}"] if family else []
+            lines.append(definitions([(one.name, [one.summary]) for _, one in group], columns, "    " if family else "  "))
+        blocks.append("\n".join(lines))
+    last = wrapped(f"The options of one of them: advcli {verb} --{next(iter(choices))} NAME --help", columns_of(NARROW))
+    return "\n\n".join([*blocks, "\n".join(last)])

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 import sys
 import textwrap
 import time
@@ -12,9 +11,9 @@ from typing import Any
 
 from advcli.cli.output import say, visible
 from advcli.cli.report import WIDTH
+from advcli.cli.text_tables import columns_of
 from advcli.runtime.reporter import Talk, unheard
 
-NARROWEST = 40  # columns that a table needs
 QUIET_SECONDS = 30.0  # between two lines of progress where there is no terminal
 
 
@@ -78,7 +77,7 @@ class Console(Talk):
 
 def width() -> int:
     """Columns of the terminal that reads the results; where none does, those of COLUMNS or a fixed number."""
-    return max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns)
+    return columns_of(WIDTH)
 
 
 def stories(found: Sequence[Any]) -> str:

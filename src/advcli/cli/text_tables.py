@@ -4,13 +4,20 @@ Where a table would be wider than the terminal, what many of its lines share bec
 enough; then long texts are shortened in the middle.
 """
 
+import shutil
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 Line = dict[str, str]  # a column's title -> a cell, of one line or several
 HEADINGS = (("model", "against"), ("model", "against", "threat model"), ("model", "against", "set", "threat model"))
 KEYS = ("model", "against", "set", "threat model", "eps", "epsilon", "label", "target", "prediction", "metric", "rows", "of")
+NARROWEST = 40  # columns that a table needs
 READABLE, LEAST = 24, 12  # characters that a shortened text keeps, if it can, and anyway
+
+
+def columns_of(otherwise: int) -> int:
+    """Columns of the terminal, or of COLUMNS; another number where neither is there."""
+    return max(NARROWEST, shutil.get_terminal_size((otherwise, 24)).columns)
 
 
 def table(lines: Sequence[Line]) -> str:
@@ -90,6 +97,20 @@ def _under_headings(lines: Sequence[Line], shared: Iterable[str], width: int) ->
             last = heading
             found += wrapped(" | ".join(word for word in heading if word), width)
         found += [f"  {text}" for text in block]
+    return "\n".join(found)
+
+
+def definitions(entries: Sequence[tuple[str, Sequence[str]]], width: int, indent: str = "  ") -> str:
+    """Names, and beside each what there is to say of it in lines that fit; below the name where there is little room."""
+    column = len(indent) + max((len(name) for name, _ in entries), default=0) + 2
+    below = width - column < READABLE
+    margin = indent * 2 if below else " " * column
+    found: list[str] = []
+    for name, texts in entries:
+        lines = [line for text in texts if text for line in textwrap.wrap(text, width - len(margin), break_on_hyphens=False)]
+        head = f"{indent}{name}"
+        first = [head] if below or not lines else [f"{head:{column}}{lines.pop(0)}"]
+        found += [*first, *(margin + line for line in lines)]
     return "\n".join(found)
 
 

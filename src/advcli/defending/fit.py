@@ -106,7 +106,7 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, talk: Talk) ->
             epochs=find_epochs(asked.epochs, len(data)),
             lr=asked.lr or RATES["adam"],
             seed=asked.seed,
-            batch_size=asked.batch_size or BATCHES[0],
+            batch_size=batch_size(asked),
         )
         lessons = Lessons(data, [opponent(one, base.shape[0]) for one in asked.against], options, device, talk)
     if traits.rejects:
@@ -115,9 +115,13 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, talk: Talk) ->
         if data.kind not in ("clean", "unknown") or data.split == "test":
             what = f"the {data.split} split" if data.kind in ("clean", "unknown") else f"{data.kind} images"
             raise InputError(f"{data.name}: holds {what}; a threshold is set on natural images of the train or val split")
-        size = devices.default_batch(asked.batch_size, device)
-        calibration = Calibration(data, bound.parameters["fpr"], asked.seed, device, size, talk)
+        calibration = Calibration(data, bound.parameters["fpr"], asked.seed, device, batch_size(asked), talk)
     return Fit(lessons, calibration)
+
+
+def batch_size(asked: DefendRequest) -> int:
+    """Images at a time, in a step and in a pass: the same on every device, for weights and thresholds depend on it."""
+    return asked.batch_size or BATCHES[0]
 
 
 def named_set(text: str | None) -> str | None:

@@ -61,7 +61,7 @@ def _wrap(bound: Bound, asked: DefendRequest, talk: Talk) -> list[Path] | Estima
         options=fitted.options if fitted else {},
         parents=[{"role": role, "digest": one.digest} for role, one in [("model", base), *(("member", one) for one in members)]],
         data=fitted.origin if fitted else None,
-        environment=devices.environment(devices.find_device(asked.device), asked.batch_size or 64) if fitted else {},
+        environment=devices.environment(devices.find_device(asked.device), fit.batch_size(asked)) if fitted else {},
     )
     with atomic.locked(path):
         default = asked.output is None
