@@ -1,6 +1,7 @@
 """What can go wrong, as a small tree; every branch has its exit code.
 
     AdvcliError          4  the run could not go on
+    ├── Busy             4  another process writes the same file
     ├── CommandError     2  the command line is wrong
     └── InputError       3  a file or data set is missing, damaged, refused or does not fit
         ├── Damaged      3  its bytes are not what its digest says: for `verify` an answer
@@ -35,3 +36,7 @@ class Damaged(InputError):
 
 class Empty(InputError):
     """No image falls into the split or the selection that was asked for."""
+
+
+class Busy(AdvcliError):
+    """Another process writes the same file."""

@@ -12,10 +12,11 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, Busy
 
 if sys.platform != "win32":
     import fcntl
@@ -65,6 +66,7 @@ class Calls:
 
 
 calls = Calls()
+PAUSE = 0.2  # seconds between two looks at a lock
 HERE, SWAP = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
@@ -205,7 +207,7 @@ def locked(path: Path) -> Iterator[None]:
     stale when the process that it names is gone.
     """
     lock = path.with_name(f".{path.name}.lock")
-    busy = AdvcliError(f"{path}: another advcli is writing it (lock {lock}); wait for it, or use -o to choose another name")
+    busy = Busy(f"{path}: another advcli is writing it (lock {lock}); wait for it, or use -o to choose another name")
     with _explained(lock):
         make_folder(lock.parent)
         handle = calls.open(lock, os.O_RDWR | os.O_CREAT)
@@ -233,7 +235,17 @@ def locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _exclusive(owner: Path, busy: AdvcliError) -> None:
+def wait_for(path: Path) -> None:
+    """Return when nobody is writing `path`."""
+    while True:
+        try:
+            with locked(path):
+                return
+        except Busy:
+            time.sleep(PAUSE)
+
+
+def _exclusive(owner: Path, busy: Busy) -> None:
     """Create the owner file, which only one can; one whose process is gone is moved away first."""
     me = json.dumps({"host": os.uname().nodename, "pid": os.getpid(), "started": _started(os.getpid())}).encode()
     for _ in range(2):

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from advcli.catalog.requests import TrainRequest
-from advcli.errors import InputError
+from advcli.errors import Busy, InputError
+from advcli.files import atomic
 from advcli.networks import model_file
 from advcli.networks.model_file import ModelFile
 from advcli.runtime.reporter import Talk
@@ -12,10 +13,17 @@ from advcli.workspace.inputs import MODEL
 
 
 def open_model(path: str | None, talk: Talk, *, dry_run: bool = False) -> ModelFile:
-    """The given model, or model.safetensors; where that is missing, train the small default first and say so."""
-    if path is None and not Path(MODEL).exists():
+    """The given model, or model.safetensors; where that is missing, train the small default first and say so.
+
+    Of two commands that begin in an empty folder, one trains and the other waits.
+    """
+    while path is None and not Path(MODEL).exists():
         if dry_run:
             raise InputError(f"{MODEL}: not here, and a dry run trains none; make one with: advcli train")
         talk.note(f"no {MODEL} here: training the small default first (advcli train)")
-        train(TrainRequest(), {}, talk)
+        try:
+            train(TrainRequest(), {}, talk)
+        except Busy:
+            talk.note(f"{MODEL}: another advcli is training it; waiting")
+            atomic.wait_for(Path(MODEL))
     return model_file.read(path or MODEL)
