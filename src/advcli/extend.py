@@ -11,6 +11,7 @@ from advcli.catalog.registry import architecture, attack, check, defense, figure
 from advcli.evaluation.decisions import AttackedVerdicts, Certificate, Figure, Figures, Verdicts, rate
 from advcli.evaluation.drawing import Drawing
 from advcli.evaluation.selected_rows import SelectedRows
+from advcli.evaluation.worst_case import Standing, apart
 from advcli.files.check_results import Result, judged
 from advcli.images.dataset import Dataset
 from advcli.images.downloads import Library
@@ -55,8 +56,10 @@ __all__ = [
     "Result",
     "SampleRNG",
     "SelectedRows",
+    "Standing",
     "Verdicts",
     "Victim",
+    "apart",
     "architecture",
     "attack",
     "check",

@@ -14,7 +14,6 @@ from advcli.evaluation.decisions import AttackedVerdicts, Decisions, Distances, 
 from advcli.evaluation.rows import Seen
 from advcli.evaluation.sets import Subject, budgets_of
 from advcli.evaluation.threat_model import threat
-from advcli.evaluation.trust import labels, stored
 from advcli.files.header import from_nothing
 from advcli.images.passes import passes
 from advcli.networks.classifier import frozen
@@ -64,7 +63,6 @@ class Judge:
         for budget, mask in budgets_of(subject):
             line = threat(subject.header, self.file, budget, subject.pixels)
             line = replace(line, notes=(*line.notes, doubt)) if doubt else line
-            line = replace(line, checks=labels([*stored(subject, str(self.file.path))]))
             yield Seen(self.file, subject, budget, subject.ids[mask], [one[mask] for one in rounds], line)
 
     def _doubt(self, subject: Subject, seen: Verdicts) -> str | None:

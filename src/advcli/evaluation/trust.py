@@ -1,16 +1,27 @@
-"""How far a figure may be trusted: the checks of the sets that it was taken from, found beside its rows."""
+"""How far a figure may be trusted: what the checks say of the sets that it was taken from.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+Three kinds of checks: those of the model were run by the attack and stand in its set's header; those of a set look at how one
+model stands before it at all of its budgets; those of sets compare all that was tried on one model under one norm and budget,
+and concern the sets that were made along gradients.
+"""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from advcli.catalog import discovery
+from advcli.evaluation.rows import Row
 from advcli.evaluation.sets import Subject
+from advcli.evaluation.worst_case import Standing
 from advcli.files.check_results import Result, of_document
+from advcli.numerics.quantities import as_float32, fraction
+
+Placed = TypeVar("Placed", Row, Standing)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One check's finding on a set, as it stands beside the figures of a model on it."""
+    """One check's finding on a set, as it stands beside the figures of a model on it; at one budget, or at all."""
 
     model: str
     set: str
@@ -35,6 +46,45 @@ def stored(subject: Subject, model: str) -> Iterator[Checked]:
         yield Checked(model, subject.name, None, *of_document(entry))
 
 
-def labels(found: list[Checked]) -> tuple[str, ...]:
-    """The findings that are not PASS, each once, in short."""
-    return tuple(dict.fromkeys(one.label for one in found if one.result.status != "PASS"))
+def compared(standings: Iterable[Standing]) -> Iterator[Checked]:
+    """What the checks of a set, and of all sets together, find in how the models stand."""
+    attacked = [one for one in standings if one.kind == "adversarial" and len(one.images)]
+    for sets in _grouped(attacked, lambda one: (one.model, one.set, one.threat.pixels)):
+        for name, result in _results("set", sets):
+            yield Checked(sets[0].model, sets[0].set, None, name, result)
+    for sets in _grouped([one for one in attacked if one.budget is not None], _together):
+        for name, result in _results("sets", sets):
+            yield from (Checked(one.model, one.set, one.budget, name, result) for one in sets if one.by_gradient)
+
+
+def _together(one: Standing) -> tuple[Any, ...]:
+    """What sets share that are compared: the model, the norm, the budget, the pixels, the source."""
+    return one.model, one.threat.norm, as_float32(fraction(one.budget or "0")), one.threat.pixels, one.source
+
+
+def _grouped(standings: Sequence[Standing], key: Callable[[Standing], tuple[Any, ...]]) -> list[list[Standing]]:
+    found: dict[tuple[Any, ...], list[Standing]] = {}
+    for one in standings:
+        found.setdefault(key(one), []).append(one)
+    return list(found.values())
+
+
+def _results(of: str, sets: list[Standing]) -> Iterator[tuple[str, Result]]:
+    for spec in discovery.specs("check"):
+        if spec.traits.of == of and (result := spec.bind({})(sets)) is not None:
+            yield spec.name, result
+
+
+def marked(placed: Iterable[Placed], checks: Sequence[Checked]) -> list[Placed]:
+    """The same rows or standings, whose threat models say every finding that is not PASS."""
+    doubts = [one for one in checks if one.result.status != "PASS"]
+
+    def mark(one: Placed) -> Placed:
+        mine = [
+            each.label
+            for each in doubts
+            if (each.model, each.set) == (one.model, one.set) and each.epsilon in (None, one.threat.epsilon)
+        ]
+        return replace(one, threat=replace(one.threat, checks=tuple(dict.fromkeys(mine)))) if mine else one
+
+    return [mark(one) for one in placed]

@@ -39,6 +39,22 @@ class Standing:
     right: Array  # (draws, images)
     start: Array  # (images,) whether the original was right
 
+    @property
+    def broken(self) -> Array:
+        """(images,) whether the attack turned an image that was right; by the first draw."""
+        found: Array = self.start & ~self.right[0]
+        return found
+
+    @property
+    def by_gradient(self) -> bool:
+        """Whether the set was made along gradients of this very model."""
+        return self.threat.knowledge in STRONG and self.threat.access == "gradient"
+
+    @property
+    def iterated(self) -> bool:
+        """Whether it was made by many steps along gradients of this very model."""
+        return self.by_gradient and self.threat.steps not in (None, 1)
+
     def of(self, images: Array) -> tuple[Array, Array]:
         """`right` and `start` of some of the images."""
         places = np.searchsorted(self.images, images)
@@ -68,9 +84,11 @@ class Worst:
     With `both`, once over the sets as they are stored and once over them in 8 bits; what is stored in 8 bits is in both.
     """
 
-    def __init__(self, *, both: bool) -> None:
+    def __init__(self, standings: Iterable[Standing] = (), *, both: bool) -> None:
         self.both = both
         self._held: dict[Key, list[Standing]] = {}
+        for one in standings:
+            self.add(one)
 
     def add(self, one: Standing) -> None:
         norm, pixels = one.threat.norm, one.threat.pixels
@@ -135,6 +153,17 @@ def _worst(sets: list[Standing]) -> Standing | None:
 def strongest(words: Iterable[str]) -> str:
     """One set made with the model in view is enough for the claim."""
     return max(words, key=KNOWLEDGE.index)
+
+
+def apart(first: list[Standing], second: list[Standing]) -> tuple[int, int, int]:
+    """(n, b, c): of the n images that all sets hold, b are broken by some of the first alone, c by some of the second alone."""
+    images = first[0].images
+    for one in (*first, *second):
+        images = np.intersect1d(images, one.images, assume_unique=True)
+    before, after = (
+        np.logical_or.reduce([one.of(images)[1] & ~one.of(images)[0][0] for one in sets]) for sets in (first, second)
+    )
+    return len(images), int((before & ~after).sum()), int((after & ~before).sum())
 
 
 def _winners(worst: Standing, sets: list[Standing]) -> Iterator[Row]:

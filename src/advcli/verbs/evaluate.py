@@ -16,7 +16,7 @@ from advcli.evaluation.comparison import comparisons
 from advcli.evaluation.judge import Facts, Judge
 from advcli.evaluation.rows import Row
 from advcli.evaluation.sets import Subject, check_fit, from_data, from_file, without_perturbations
-from advcli.evaluation.trust import Checked, stored
+from advcli.evaluation.trust import Checked, compared, marked, stored
 from advcli.evaluation.within import budgets_at, is_minimal, within
 from advcli.evaluation.within import check as check_eps
 from advcli.evaluation.worst_case import Standing, Worst, standing
@@ -74,11 +74,7 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
     rows: list[Row] = []
     checks: list[Checked] = []
     standings: list[Standing] = []
-    worst, facts, needs = (
-        Worst(both=asked.pixels == "both"),
-        Facts(models, asked),
-        {need for one in metrics for need in one.spec.traits.needs},
-    )
+    facts, needs = Facts(models, asked), {need for one in metrics for need in one.spec.traits.needs}
     silent = metrics if asked.metric else []
     with contextlib.ExitStack() as open_files:
         clean, sets = _subjects(asked, open_files, talk)
@@ -95,12 +91,13 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
                     rows += seen.rows(metrics)
                     silent = [bound for bound in silent if not seen.heard(bound)]
                     standings.append(standing(seen))
-                    worst.add(standings[-1])
                     if is_minimal(subject):
                         for near in within(seen, budgets_at(subject, sets, asked.eps), facts.sizes(subject)):
                             rows += near.rows([bound for bound in metrics if bound.spec.traits.default])
                             standings.append(standing(near))
-                            worst.add(standings[-1])
+    checks += compared(standings)
+    rows, standings = marked(rows, checks), marked(standings, checks)
+    worst = Worst(standings, both=asked.pixels == "both")
     for bound in silent:
         of = "clean images" if bound.spec.traits.of == "clean" else "an adversarial set"
         what = "a model with a reject option" if "score" in bound.spec.traits.needs else of

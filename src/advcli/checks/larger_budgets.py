@@ -1,0 +1,31 @@
+"""Whether an image that breaks under a budget stands under a larger one of the same search.
+
+The share of the images broken under some budget of an iterated attack along gradients that stand under the next larger one. A
+larger ball holds all of a smaller one; a search that loses there what it had found is lost in its loss (Carlini et al. 2019,
+section 4.9).
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from advcli.extend import Result, Standing, check, judged
+from advcli.numerics.quantities import fraction
+
+
+@check(of="set", paper="arXiv:1902.06705")
+def larger_budgets(sets: list[Standing]) -> Result | None:
+    found = sorted((one for one in sets if one.iterated and one.budget), key=lambda one: fraction(one.budget or "0"))
+    pairs = list(pairwise(found))
+    broken = sum(int(small.broken.sum()) for small, _ in pairs)
+    if not broken:
+        return None
+    lost = sum(int((small.broken & np.isin(small.images, large.images[~large.broken])).sum()) for small, large in pairs)
+    return judged(
+        lost / broken,
+        broken,
+        warn=0.02,
+        fail=0.2,
+        found=f"{lost} of {broken} images that break under a budget stand under the next larger one",
+        advice="the search loses what it has found; more steps, restarts, or a loss that no scale changes: --objective margin",
+    )
