@@ -106,3 +106,15 @@ def test_a_black_box_that_beats_the_gradient_is_told_and_supports_the_claim_itse
     assert "FAIL without-gradients" in doubts["pgd.h5"]
     assert "FAIL without-gradients" in doubts["pgd.h5 + square.h5"]
     assert doubts["square.h5"] == []
+
+
+def test_successes_that_8_bits_undo_are_counted(run, model):
+    run("attack", "--method", "cw", "--limit", "40", "--steps", "60", "-o", "cw.h5")
+    kept, lost = {}, 0
+    for pixels in ("stored", "8-bit"):
+        rows = json.loads(run("evaluate", "cw.h5", "--pixels", pixels, "--json").out)
+        kept[pixels] = next(row for row in rows["rows"] if row["metric"] == "success" and row["epsilon"] is None)
+        told = [one for one in rows["checks"] if one["check"] == "rounded-pixels"]
+        assert len(told) == (pixels == "stored")
+        lost = round(told[0]["figure"] * told[0]["n"]) if told else lost
+    assert lost == kept["stored"]["k"] - kept["8-bit"]["k"] > 0

@@ -21,10 +21,12 @@ from advcli.networks.memory_format import placed
 from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
+from advcli.numerics.quantize import snap_to_byte
 from advcli.numerics.rng import Purpose
 from advcli.runtime import devices
 from advcli.runtime.reporter import Talk
 
+SOME = 200  # rows that are rounded to 8 bits
 OTHER = 0.01  # share of predictions that another batch size or machine may change
 
 
@@ -63,7 +65,18 @@ class Judge:
         for budget, mask in budgets_of(subject):
             line = threat(subject.header, self.file, budget, subject.pixels)
             line = replace(line, notes=(*line.notes, doubt)) if doubt else line
-            yield Seen(self.file, subject, budget, subject.ids[mask], [one[mask] for one in rounds], line)
+            undone = self._undone(subject, rounds[0], mask)
+            yield Seen(self.file, subject, budget, subject.ids[mask], [one[mask] for one in rounds], line, undone)
+
+    def _undone(self, subject: Subject, seen: Verdicts, mask: Array) -> tuple[int, int] | None:
+        """Of some of the rows that are broken as they are stored, how many the nearest 8-bit picture puts right."""
+        opened = subject.file
+        if opened is None or not isinstance(seen, AttackedVerdicts) or subject.pixels != "float" or self.file.is_random():
+            return None
+        rows = np.flatnonzero(mask & (seen.labels >= 0) & (seen.clean == seen.labels) & (seen.predictions != seen.labels))
+        rows = rows[np.linspace(0, len(rows) - 1, min(SOME, len(rows))).astype(np.int64)]
+        rounded = self.decide(lambda a, b: snap_to_byte(opened.pick("images", rows[a:b])), subject.ids[rows], seen.labels[rows])
+        return int((rounded.predictions == seen.labels[rows]).sum()), len(rows)
 
     def _doubt(self, subject: Subject, seen: Verdicts) -> str | None:
         """A note where the set says that it was made against this very model, and stores the predictions of another."""

@@ -83,6 +83,7 @@ class Seen:
     ids: Array
     rounds: Sequence[Verdicts]
     threat: ThreatModel
+    rounded: tuple[int, int] | None = None  # of so many broken rows, how many are right again in 8 bits
 
     def rows(self, metrics: Sequence[Bound]) -> Iterator[Row]:
         """The figures of every metric that has something to say here."""

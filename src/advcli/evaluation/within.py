@@ -53,7 +53,7 @@ def within(seen: Seen, wanted: Iterable[Budget], size: Array) -> Iterator[Seen]:
         inside = size <= budget.value + tolerance(budget.value)
         rounds = [_clipped(one, inside) for one in seen.rounds if isinstance(one, AttackedVerdicts)]
         line = replace(seen.threat, epsilon=budget.text, notes=(*seen.threat.notes, NOTE))
-        yield replace(seen, budget=budget.text, rounds=rounds, threat=line)
+        yield replace(seen, budget=budget.text, rounds=rounds, threat=line, rounded=None)
 
 
 def _clipped(verdicts: AttackedVerdicts, inside: Array) -> AttackedVerdicts:

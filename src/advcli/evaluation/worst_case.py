@@ -38,6 +38,7 @@ class Standing:
     images: Array  # places in the source, in order
     right: Array  # (draws, images)
     start: Array  # (images,) whether the original was right
+    rounded: tuple[int, int] | None = None  # of so many broken rows, how many are right again in 8 bits
 
     @property
     def broken(self) -> Array:
@@ -75,7 +76,7 @@ def standing(seen: Seen) -> Standing:
     data = header["made"]["data"] if "made" in header else header["data"]
     source = str({k: v for k, v in (data or {}).items() if k in ("name", "split", "digest")})
     found = (str(seen.model.path), seen.subject.name, str(header["kind"]), seen.budget, seen.threat)
-    return Standing(*found, source, images, right, start)
+    return Standing(*found, source, images, right, start, seen.rounded)
 
 
 class Worst:
