@@ -58,9 +58,9 @@ def test_json_carries_every_check_also_those_that_pass(run, masked):
     assert {(one["set"], one["model"]) for one in found["checks"]} == {("adversarial.h5", masked)}
     assert {one["check"]: one["status"] for one in found["checks"]}["repeated-answers"] == "PASS"
     assert all(found["rows"][0]["threat"]["checks"])
-    assert [
-        {key: value for key, value in one.items() if key not in ("model", "set", "epsilon")} for one in found["checks"]
-    ] == header("adversarial.h5")["checks"]
+    bare = [{key: value for key, value in one.items() if key not in ("model", "set", "epsilon")} for one in found["checks"]]
+    kept = header("adversarial.h5")["checks"]
+    assert bare[: len(kept)] == kept, "those of the attack first, then those of the set"
 
 
 def test_strict_turns_a_fail_into_an_answer_of_no(run, masked):
@@ -83,6 +83,36 @@ def test_checks_do_not_change_the_images_nor_the_draws(run, model, monkeypatch):
     with ImageSet(Path("with.h5")) as one, ImageSet(Path("without.h5")) as other:
         for name in ("images", "success", "prediction", "queries", "gradients"):
             assert (one.column(name) == other.column(name)).all()
+
+
+OWN = '''"""Checks of my own."""
+from advcli.extend import Probe, Result, Standing, check, judged
+
+@check(of="model")
+def dark(probe: Probe) -> Result:
+    """Whether the images are dark."""
+    return judged(1 - float(probe.x.mean()), len(probe.x), warn=0.1, found="they are dark", advice="more light")
+
+@check(of="set")
+def broken(sets: list[Standing]) -> Result:
+    """Whether much is broken."""
+    return judged(float(sets[0].broken.mean()), len(sets[0].images), warn=-1, fail=0, found="much is broken", advice="mend it")
+'''
+
+
+def test_a_check_of_ones_own_is_run_beside_the_others(run, model):
+    Path("mine.py").write_text(OWN)
+    ran = run("attack", "--limit", "20", "--check", "mine:dark")
+    assert "warning: WARN mine:dark: they are dark; more light" in ran.err
+    assert "mine:dark" in {one["check"] for one in header("adversarial.h5")["checks"]}
+    assert "--check mine:dark" in run("show", "adversarial.h5").out
+    ran = run("evaluate", "adversarial.h5", "--check", "mine:broken")
+    assert "FAIL mine:broken (adversarial.h5): much is broken; mend it" in " ".join(ran.out.split())
+    assert run("attack", "--limit", "20", "--check", "mine:broken", "-o", "x.h5").code == 2
+    ran = run("evaluate", "adversarial.h5", "--check", "mine:dark")
+    assert ran.code == 2
+    assert "it is for advcli attack" in ran.err
+    assert run("evaluate", "adversarial.h5", "--check", "mine:nothing").code == 2
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,16 @@ def specs(role: str) -> list[Spec]:
     return [spec(role, name) for name in names(role)]
 
 
+def checks(kinds: tuple[str, ...], own: Iterable[str]) -> list[Spec]:
+    """The trust checks that look at such things, and those of a user's own."""
+    mine = [spec("check", name) for name in dict.fromkeys(own)]
+    for one in mine:
+        if one.traits.of not in kinds:
+            where = "attack" if one.traits.of == "model" else "evaluate"
+            raise CommandError(f"--check {one.name}: looks at a {one.traits.of}; it is for advcli {where}")
+    return [one for one in specs("check") if one.traits.of in kinds] + [one for one in mine if ":" in one.name]
+
+
 def allow(names: Iterable[str]) -> None:
     """The user names this code: a file may ask for it from now on."""
     PERMITTED.update(names)

@@ -145,6 +145,10 @@ Against = Annotated[
 ]
 Steps = Annotated[int, Param("Gradient steps.", low=1)]
 StepSize = Annotated[str, Param("Length of a step: 0.01, 2/255, eps/10, 2.5*eps/steps.", form="LENGTH")]
+OwnChecks = Annotated[
+    tuple[str, ...],
+    Param("A trust check of your own beside those that are always run: package.module:function; may be repeated.", form="NAME"),
+]
 Objective = Annotated[
     Literal["xent", "logit", "prob", "margin", "dlr"],
     Param(

@@ -18,6 +18,7 @@ from advcli.catalog.options import (
     Members,
     Model,
     Models,
+    OwnChecks,
     PartSize,
     Perturbations,
     Seed,
@@ -85,6 +86,7 @@ class AttackRequest(Rehearsal, Destination, Allowing, Running, Strength, SplitSe
     init: Init = "noise"
     count: Count = 1
     part_size: PartSize = 4
+    check: OwnChecks = ()
     perturbations: Perturbations = True
 
 
@@ -138,6 +140,7 @@ class EvaluateRequest(Allowing, Running, SplitSelection):
     bar: Annotated[
         Literal["low", "estimate"], Param("What --fail-under looks at: the lower end of the 95 % interval, or the figure itself.")
     ] = "low"
+    check: OwnChecks = ()
     strict: Annotated[bool, Param("Exit 1 where a trust check says FAIL.")] = False
     draws: Annotated[int, Param("Fresh draws of a random defense; the spread is shown.", low=1)] = 3
     seed: Seed = 1

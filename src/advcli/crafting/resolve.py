@@ -112,6 +112,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
     }
     if spec.traits.has("start"):
         chosen |= {"init": asked.init, "count": asked.count}
+    if asked.check:
+        chosen |= {"check": list(asked.check)}
     if spec.traits.has("fits"):
         chosen |= {"fit_limit": asked.fit_limit}
     texts = [one.text for one in wanted] if spec.traits.budgeted else []
@@ -132,7 +134,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         "tolerance": tolerance(max(one.value for one in wanted)) if texts else 0.0,
         "access": spec.traits.access,
         "repeated": spec.has("stops"),
-        "checks": model_checks(probe, spec.traits.access),
+        "checks": model_checks(probe, spec.traits.access, asked.check),
         "victim": {
             "digest": victim.digest,
             "network": victim.network,

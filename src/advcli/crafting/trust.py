@@ -1,5 +1,7 @@
 """The model checks of an attack command: run once, when the command is resolved, and kept in the header of its set."""
 
+from collections.abc import Iterable
+
 import torch
 
 from advcli.catalog import discovery
@@ -10,9 +12,9 @@ from advcli.runtime.reporter import Talk
 from advcli.search.probe import Probe
 
 
-def model_checks(probe: Probe, access: str) -> list[Header]:
+def model_checks(probe: Probe, access: str, own: Iterable[str] = ()) -> list[Header]:
     """What every check of a model finds that concerns attacks with this access; nothing where nobody asks the model."""
-    specs = [one for one in discovery.specs("check") if one.traits.of == "model" and access in one.traits.access]
+    specs = [one for one in discovery.checks(("model",), own) if access in one.traits.access]
     forked = [probe.job.device] if probe.job.device.type == "cuda" else []
     with torch.random.fork_rng(devices=forked):  # a network may draw what nobody declared
         found = [(one.name, one.bind({})(probe)) for one in specs]

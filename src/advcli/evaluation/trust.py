@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from advcli.catalog import discovery
+from advcli.catalog.registry import Spec
 from advcli.evaluation.rows import Row
 from advcli.evaluation.sets import Subject
 from advcli.evaluation.worst_case import Standing
@@ -46,14 +47,15 @@ def stored(subject: Subject, model: str) -> Iterator[Checked]:
         yield Checked(model, subject.name, None, *of_document(entry))
 
 
-def compared(standings: Iterable[Standing]) -> Iterator[Checked]:
+def compared(standings: Iterable[Standing], own: Iterable[str] = ()) -> Iterator[Checked]:
     """What the checks of a set, and of all sets together, find in how the models stand."""
+    specs = discovery.checks(("set", "sets"), own)
     attacked = [one for one in standings if one.kind == "adversarial" and len(one.images)]
     for sets in _grouped(attacked, lambda one: (one.model, one.set, one.threat.pixels)):
-        for name, result in _results("set", sets):
+        for name, result in _results(specs, "set", sets):
             yield Checked(sets[0].model, sets[0].set, None, name, result)
     for sets in _grouped([one for one in attacked if one.budget is not None], _together):
-        for name, result in _results("sets", sets):
+        for name, result in _results(specs, "sets", sets):
             yield from (Checked(one.model, one.set, one.budget, name, result) for one in sets if one.by_gradient)
 
 
@@ -69,8 +71,8 @@ def _grouped(standings: Sequence[Standing], key: Callable[[Standing], tuple[Any,
     return list(found.values())
 
 
-def _results(of: str, sets: list[Standing]) -> Iterator[tuple[str, Result]]:
-    for spec in discovery.specs("check"):
+def _results(specs: list[Spec], of: str, sets: list[Standing]) -> Iterator[tuple[str, Result]]:
+    for spec in specs:
         if spec.traits.of == of and (result := spec.bind({})(sets)) is not None:
             yield spec.name, result
 

@@ -95,7 +95,7 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
                         for near in within(seen, budgets_at(subject, sets, asked.eps), facts.sizes(subject)):
                             rows += near.rows([bound for bound in metrics if bound.spec.traits.default])
                             standings.append(standing(near))
-    checks += compared(standings)
+    checks += compared(standings, asked.check)
     rows, standings = marked(rows, checks), marked(standings, checks)
     worst = Worst(standings, both=asked.pixels == "both")
     for bound in silent:
