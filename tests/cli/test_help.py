@@ -50,3 +50,23 @@ def test_every_verb_of_the_help_can_be_called_from_python(run):
     assert set(listed) == {*VERBS, "methods"}
     for verb in VERBS:
         assert callable(getattr(advcli, call.python_name(verb)))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("attack", "x.h5"), "attack takes no positional file: give images with --data x.h5"),
+        (("attack", "x.safetensors"), "give a model with --model x.safetensors"),
+        (("train", "x.safetensors"), "give a model with --weights x.safetensors"),
+        (("train", "a", "b"), "give images with --data a"),
+        (("methods", "x"), "methods takes options only, not x"),
+        (("export", "a", "b"), "export takes one file, not also b"),
+        (("export",), "name the file to export: advcli export FILE"),
+        (("attack", "--seed", str(10**20)), "is outside 0 to 9223372036854775807"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
+)
+def test_words_that_a_verb_does_not_take_are_refused_with_a_way_on(words, told, run, folder):
+    ran = run(*words)
+    assert ran.code == 2
+    assert told in ran.err

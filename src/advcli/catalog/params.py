@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from advcli.errors import CommandError
 from advcli.numerics.quantities import budget, budgets, fraction, step_length
 
+HUGE = 2**60  # a limit that no help names
+
 
 @dataclass(frozen=True, slots=True)
 class Param:
@@ -103,7 +105,8 @@ class Option:
         if self.type is int and exact.denominator != 1:
             raise ValueError(f"{value!r} is not a whole number")
         if (self.param.low is not None and exact < self.param.low) or (self.param.high is not None and exact > self.param.high):
-            raise ValueError(f"{value} is outside {self.range}")
+            allowed = self.range if (self.param.high or 0) < HUGE else f"{self.param.low or 0:g} to {self.param.high}"
+            raise ValueError(f"{value} is outside {allowed}")
         try:
             return self.type(exact)
         except OverflowError:
@@ -114,7 +117,7 @@ class Option:
         """The range in words, or nothing."""
         low, high = self.param.low, self.param.high
         if low is not None and high is not None:
-            return f"{low:g} to {high:g}" if high < 2**60 else f"{low:g} and up"
+            return f"{low:g} to {high:g}" if high < HUGE else f"{low:g} and up"
         if low is not None:
             return f"{low:g} and up"
         return f"up to {high:g}" if high is not None else ""

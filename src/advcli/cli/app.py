@@ -69,12 +69,26 @@ def explained(error: BaseException) -> tuple[str, int]:
 def _usage(error: Any) -> str:
     """Typer's own complaints, in one line."""
     text = str(error.format_message() if hasattr(error, "format_message") else error)
+    verb = getattr(getattr(error, "ctx", None), "info_name", None) or ""
+    one_file = verb in REQUESTS and any(one.name == "file" for one in REQUESTS[verb].options())
     if "unexpected extra argument" in text:
-        what, verb = text.rpartition("(")[2].rstrip(")"), error.ctx.info_name
-        way = f"give a model with --model {what}" if what.endswith(".safetensors") else f"give images with --data {what}"
-        one_file = any(one.name == "file" for one in REQUESTS[verb].options())
-        text = f"{verb} takes one file" if one_file else f"{verb} takes no positional file: {way}"
-    return text[:1].lower() + " ".join(text.split())[1:]
+        what = text.rpartition("(")[2].rstrip(")")
+        text = f"{verb} takes {_instead(verb, what, one_file=one_file)}"
+    elif "Missing argument" in text and one_file:
+        text = f"name the file to {verb}: advcli {verb} FILE"
+    return text[:1].lower() + " ".join(text.split())[1:].removesuffix(".")
+
+
+def _instead(verb: str, what: str, *, one_file: bool) -> str:
+    """What a verb takes in place of words that it does not."""
+    if one_file:
+        return f"one file, not also {what}"
+    if verb not in REQUESTS:
+        return f"options only, not {what}"
+    known, word = {one.name for one in REQUESTS[verb].options()}, what.partition(" ")[0]
+    model = "model" if "model" in known else "weights"
+    kind, flag = ("a model", model) if word.endswith(".safetensors") else ("images", "data")
+    return f"no positional file: give {kind} with --{flag} {word}"
 
 
 def program(args: list[str]) -> int:

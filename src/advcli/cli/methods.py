@@ -30,7 +30,11 @@ LISTS = {
 }
 
 
-def methods(json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+def methods(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only warnings and errors on stderr.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+) -> None:
     """Print every method, by kind."""
     if json:
         result(document())
