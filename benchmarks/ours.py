@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from advcli.catalog import discovery
 from advcli.catalog.requests import AttackRequest
 from advcli.crafting import resolve
-from advcli.networks.memory_format import placed
+from advcli.networks.memory_format import optimize_for
 from advcli.runtime import devices
 from advcli.runtime.reporter import SILENT
 from advcli.search.batch import craft
@@ -99,8 +99,8 @@ def prepare(cell: Cell, subject: Subject, *, half: bool = False) -> tuple[set[nn
     def some(start: int, stop: int) -> Tensor:
         with devices.threads(subject.data.shape):
             if not start:  # what a command does once with the model that it has loaded is part of every run
-                model = placed(copy.deepcopy(loaded), run.job.device).requires_grad_(False)
-                resolve.quicker(model, run.data, run.job.method, asked, run.job.device)
+                model = optimize_for(copy.deepcopy(loaded), run.job.device).requires_grad_(False)
+                resolve.search_model(model, run.data, run.job.method, asked, run.job.device)
             rows = craft(run.job, run.data, start, stop)["images"]
         budgets = len(run.job.budgets)
         return torch.from_numpy(rows).view(stop - start, budgets, *subject.data.shape).transpose(0, 1)

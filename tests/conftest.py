@@ -148,10 +148,12 @@ def attacked(
 def grounded(job: Job, method: Bound, data: Dataset) -> Job:
     """The job on what its method lays first, here with the very images that are attacked."""
     if method.spec.traits.kind == "universal":
-        return replace(job, shared=torch.cat([universal.fitted(method, job, data, k)[0] for k in range(len(job.budgets))]))
-    job = replace(job, method=substitute.inner(method, AttackRequest(target=job.target)), early_stop=False)
-    school = substitute.taught(method, substitute.network_of(method), job, data, None, SILENT)
-    return replace(job, stand_in=school.pupil)
+        return replace(
+            job, shared=torch.cat([universal.fit_perturbation(method, job, data, k)[0] for k in range(len(job.budgets))])
+        )
+    job = replace(job, method=substitute.inner_attack(method, AttackRequest(target=job.target)), early_stop=False)
+    training = substitute.train_substitute(method, substitute.network_of(method), job, data, None, SILENT)
+    return replace(job, substitute=training.substitute)
 
 
 def near_the_plane(count: int = 6) -> Tensor:

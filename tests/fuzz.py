@@ -184,9 +184,9 @@ FORMATS = {one.name: one for one in (
 )}  # fmt: skip
 
 
-def batch(form: Format, files: list[Path], board: mmap.mmap) -> None:
+def batch(form: Format, files: list[Path], best: mmap.mmap) -> None:
     """Read the files in a child; the board has the outcome of each, and last the one at work."""
-    board[:] = bytes([255]) * len(board)
+    best[:] = bytes([255]) * len(best)
     child = os.fork()
     if child == 0:
         faulthandler.disable()
@@ -197,20 +197,20 @@ def batch(form: Format, files: list[Path], board: mmap.mmap) -> None:
         torch.set_num_threads(1)
         for number, path in enumerate(files):
             signal.alarm(SECONDS)
-            board[-1] = number
+            best[-1] = number
             try:
                 form.read(path)
-                board[number] = 0
+                best[number] = 0
             except AdvcliError:
-                board[number] = 1
+                best[number] = 1
             except MemoryError:
-                board[number] = 3
+                best[number] = 3
             except BaseException:
-                board[number] = 2
+                best[number] = 2
         os._exit(0)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        board[board[-1]] = 5 if os.WTERMSIG(status) == signal.SIGALRM else 4
+        best[best[-1]] = 5 if os.WTERMSIG(status) == signal.SIGALRM else 4
 
 
 def contained(form: Format, path: Path) -> bool:
@@ -230,7 +230,7 @@ def contained(form: Format, path: Path) -> bool:
 def fuzz(form: Format, count: int, seed: int, keep: Path | None = None) -> collections.Counter:
     """Mutate and read `count` files; how many came out how."""
     seeds, draw, found = form.seeds(), random.Random(f"{form.name} {seed}"), collections.Counter()
-    board, folder = mmap.mmap(-1, BATCH + 1), Path(tempfile.mkdtemp(dir="."))
+    best, folder = mmap.mmap(-1, BATCH + 1), Path(tempfile.mkdtemp(dir="."))
     while (done := sum(found.values())) < count:
         files = []
         for number in range(min(BATCH, count - done)):
@@ -239,11 +239,11 @@ def fuzz(form: Format, count: int, seed: int, keep: Path | None = None) -> colle
             path.write_bytes(form.mend(mutated(base, draw), base, draw))
             files.append(path)
         while files:
-            batch(form, files, board)
-            ended = next((k for k in range(len(files)) if board[k] in (4, 5, 255)), len(files) - 1)
+            batch(form, files, best)
+            ended = next((k for k in range(len(files)) if best[k] in (4, 5, 255)), len(files) - 1)
             for k in range(ended + 1):
-                outcome = OUTCOMES[board[k]] if board[k] < 255 else "crash"
-                outcome = "refused by a child" if board[k] > 2 and contained(form, files[k]) else outcome
+                outcome = OUTCOMES[best[k]] if best[k] < 255 else "crash"
+                outcome = "refused by a child" if best[k] > 2 and contained(form, files[k]) else outcome
                 found[outcome] += 1
                 if outcome in OUTCOMES[2:6] and keep is not None:
                     shutil.copy(files[k], keep / f"{outcome.replace(' ', '-')}-{done + k}-{form.name}")

@@ -91,17 +91,17 @@ class Recorder:
 
     def __init__(self, size: int, folder: Path, name: str) -> None:
         with (folder / f"board-{name}").open("r+b") as file:
-            self.board = mmap.mmap(file.fileno(), 0)
+            self.best = mmap.mmap(file.fileno(), 0)
         self.empty, self.log = bytes(size), (folder / f"runs-{name}.jsonl").open("w")
         self.seconds, self.passed = 0.0, True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self.board[:] = self.empty
+        self.best[:] = self.empty
         self.seconds, self.passed = 0.0, True
         result = yield
         if self.passed:
-            ran = [at for at, byte in enumerate(self.board[:]) if byte]
+            ran = [at for at, byte in enumerate(self.best[:]) if byte]
             print(json.dumps([item.nodeid, round(self.seconds, 4), ran]), file=self.log, flush=True)
         return result
 

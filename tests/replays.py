@@ -24,7 +24,7 @@ from pathlib import Path
 
 from advcli.catalog import discovery
 from advcli.catalog.params import Option
-from advcli.cli import options
+from advcli.cli import typer_options
 from advcli.cli.app import main
 from advcli.files import sandbox
 
@@ -130,7 +130,7 @@ def called(words: list[str]) -> tuple[int, str, str]:
     discovery.spec.cache_clear()
     sys.modules.pop("own", None)  # another test may have had a module of that name
     importlib.invalidate_caches()
-    sandbox.known.clear()
+    sandbox.trusted_digests.clear()
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = main(words)
@@ -203,7 +203,7 @@ def line(draw: random.Random) -> list[str]:
     """A command line; most are valid."""
     verb = draw.choices(("attack", "train", "defend", "import"), (6, 2, 3, 1))[0]
     words = choice(verb, draw)
-    known = [one for one, _ in options.signature(verb, options.chosen(verb, words))]
+    known = [one for one, _ in typer_options.signature(verb, typer_options.chosen(verb, words))]
     for one in known:
         likely = 1.0 if one.name in ALWAYS else 0.02 if one.name in RARE else 0.15
         if one.flag in words or one.name in (*LEFT_OUT, *BY_HAND) or draw.random() > likely:

@@ -89,14 +89,14 @@ def test_each_statement_says_that_it_ran_also_in_a_child(tmp_path):
         "        return 2\n    try:\n        y = 3\n    finally:\n        y = 4\n    return y\n"
     )
     lines_run.write_reporting(source, target)
-    board = tmp_path / "board"
-    board.write_bytes(bytes(100))
+    best = tmp_path / "board"
+    best.write_bytes(bytes(100))
     code = "import os, one; child = os.fork(); one.f(None if child else 0); os._exit(0) if not child else os.waitpid(child, 0)"
     subprocess.run(
-        [sys.executable, "-c", code], env={lines_run.BOARD: str(board), "PYTHONPATH": str(target)}, check=True, timeout=60
+        [sys.executable, "-c", code], env={lines_run.BOARD: str(best), "PYTHONPATH": str(target)}, check=True, timeout=60
     )
     first = lines_run.first_places(lines_run.sources(source))["one.py"]
-    assert [at - first for at, byte in enumerate(board.read_bytes()) if byte] == [7, 9, 10, 11, 12, 14, 15]
+    assert [at - first for at, byte in enumerate(best.read_bytes()) if byte] == [7, 9, 10, 11, 12, 14, 15]
 
 
 def test_a_change_is_known_again_when_lines_move():

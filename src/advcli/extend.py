@@ -18,7 +18,7 @@ from advcli.images.downloads import Library
 from advcli.networks.certified import Certified
 from advcli.networks.classifier import Dropout
 from advcli.networks.filtered import Filtered
-from advcli.networks.lesson import Lesson, network_of
+from advcli.networks.fitting_batch import FittingBatch, new_network
 from advcli.networks.rejection import Rejecting
 from advcli.networks.scikit_learn import Fitted
 from advcli.numerics.balls import Ball, distance
@@ -45,9 +45,9 @@ __all__ = [
     "Figures",
     "Filtered",
     "Fitted",
+    "FittingBatch",
     "Goal",
     "Kind",
-    "Lesson",
     "Library",
     "Param",
     "Probe",
@@ -71,7 +71,7 @@ __all__ = [
     "figure",
     "judged",
     "metric",
-    "network_of",
+    "new_network",
     "rate",
     "recipe",
     "searched",

@@ -34,12 +34,12 @@ def test_a_stand_in_is_taught_by_labels_alone_and_each_is_counted():
         label = model(x).argmax(1)
     job = Job(model, discovery.spec("attack", "fgsm").bind({}), "linf", budgets("0.2"), None, "true", 0, torch.device("cpu"))
     bound = discovery.spec("attack", "substitute").bind({"arch": "mlp:hidden=32,16", "rounds": 4, "epochs": 8})
-    school = substitute.taught(bound, substitute.network_of(bound), job, in_memory(x, label, 4), None, SILENT)
-    assert int(school.tally.queries) == school.asked == 40 * 2**3
-    assert [type(one).__name__ for one in school.pupil.network].count("Linear") == 3
+    training = substitute.train_substitute(bound, substitute.network_of(bound), job, in_memory(x, label, 4), None, SILENT)
+    assert int(training.tally.queries) == training.asked == 40 * 2**3
+    assert [type(one).__name__ for one in training.substitute.network].count("Linear") == 3
     fresh = pictures(200, seed=9)
     with torch.no_grad():
-        agreed = school.pupil(fresh).argmax(1) == model(fresh).argmax(1)
+        agreed = training.substitute(fresh).argmax(1) == model(fresh).argmax(1)
     assert agreed.float().mean() > 0.7
     made = attacked("substitute", model, x, label, "0.2", options={"arch": "mlp:hidden=32", "epochs": 5})
     assert made["success"].any()
@@ -84,7 +84,7 @@ def test_a_stand_in_does_not_begin_where_its_model_did(run, folder):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         trained = first(data.shape, 4)
-    assert not torch.equal(substitute.fresh(first, data, job).network[1].weight, trained[1].weight)
+    assert not torch.equal(substitute.new_substitute(first, data, job).network[1].weight, trained[1].weight)
 
 
 TAUGHT = ("attack", "--method", "substitute", "--rounds", "3", "--epochs", "2", "--limit", "40", "--eps", "0.2")

@@ -120,7 +120,7 @@ def test_an_interrupted_fit_goes_on_after_the_last_whole_budget(run, model, monk
             raise KeyboardInterrupt
         return fitted(*args)
 
-    fitted = universal.fitted
+    fitted = universal.fit_perturbation
     monkeypatch.setattr(universal, "fitted", stop)
     assert run(*FITTED).code == 130
     assert run(*FITTED).code == 0

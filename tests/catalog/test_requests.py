@@ -7,7 +7,7 @@ import pytest
 
 import advcli
 from advcli.catalog.requests import REQUESTS, AttackRequest
-from advcli.cli.options import signature
+from advcli.cli.typer_options import signature
 from advcli.errors import CommandError
 from advcli.verbs import call
 
@@ -30,7 +30,7 @@ def test_function_command_line_and_request_name_the_same_options(verb):
     names = [one.name for one in request.options()]
     assert sorted(names) == sorted(one.name for one in fields(request))
     found = inspect.signature(function).parameters
-    assert [n for n, p in found.items() if p.kind is not p.VAR_KEYWORD and n != "talk"] == names
+    assert [n for n, p in found.items() if p.kind is not p.VAR_KEYWORD and n != "reporter"] == names
     assert inspect.getdoc(function) == request.summary()
     for one in request.options():
         assert one.param.help

@@ -17,7 +17,7 @@ from advcli.images.downloads import library
 from advcli.networks import model_file
 from advcli.numerics.quantities import BUDGETS
 from advcli.runtime.devices import default_batch
-from advcli.training.options import BATCHES, MANY, RATES, find_epochs
+from advcli.training.training_options import BATCHES, MANY, RATES, find_epochs
 from advcli.workspace.inputs import DEFENDED, MODEL
 
 CPU, GPU = (default_batch(None, torch.device(name)) for name in ("cpu", "cuda"))

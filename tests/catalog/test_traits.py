@@ -131,7 +131,7 @@ def test_what_votes_is_what_asks_the_model_several_times(spec):
     net = nn.Sequential(nn.Flatten(), Dropout(0.5), nn.Linear(64, 4))
     model = Classifier(net, [0.0], [1.0], shape=(1, 8, 8), classes=4)
     members = [model, model] if spec.traits.members else []
-    whole = build.around(spec.bind({}), model, members, (1, 8, 8), 4)
+    whole = build.wrap(spec.bind({}), model, members, (1, 8, 8), 4)
     alone = spec.traits.members or spec.traits.rejects
     assert spec.traits.votes == (build.forwards(whole) > 1 and not alone)
     assert spec.traits.precedes == (build.forwards(whole) == 1 and not spec.traits.learns)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advcli.catalog.requests import REQUESTS
-from advcli.cli.options import described
 from advcli.cli.output import UNSEEN, cut, visible
+from advcli.cli.typer_options import described
 from advcli.errors import InputError
 from advcli.files import header_schema
 from advcli.files.header_schema import LONGEST_NAME

@@ -26,7 +26,7 @@ def counted() -> tuple[Classifier, list[int]]:
 
 def around(spec, model: nn.Module, **options: object) -> nn.Module:
     members = [counted()[0], counted()[0]] if spec.traits.members else []
-    return build.around(spec.bind(options), model, members, SHAPE, 4).eval()
+    return build.wrap(spec.bind(options), model, members, SHAPE, 4).eval()
 
 
 @pytest.mark.parametrize("spec", SPECS)

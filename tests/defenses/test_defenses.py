@@ -31,7 +31,7 @@ def dropping(shape):
 
 def behind(spec, base, shape):
     """The base behind a defense, with two members where it takes some, and calibrated where it can reject."""
-    model = build.around(spec.bind({}), base, [Small(shape, 4), Small(shape, 4)], shape, 4)
+    model = build.wrap(spec.bind({}), base, [Small(shape, 4), Small(shape, 4)], shape, 4)
     if spec.traits.rejects:
         model.adopt({"threshold": 0.1, "unit": 0.5})
     return model.eval()

@@ -13,7 +13,7 @@ from advcli.defenses.dropout_detector import SPREAD
 from advcli.defenses.dropout_vote import DropoutVoting
 from advcli.errors import CommandError
 from advcli.networks.classifier import Classifier, Dropout
-from advcli.networks.voting import looks
+from advcli.networks.voting import stochastic_logits
 from advcli.numerics.rng import SampleRNG
 
 DRAWS = SampleRNG(0, torch.arange(6))
@@ -148,7 +148,7 @@ def test_the_detector_scores_the_passes_and_leaves_the_decision_to_the_model(sco
     detector = discovery.spec("defense", "dropout-detector").bind({"passes": 40, "score": score})(model)
     found, scores, _ = detector.score(x.requires_grad_(), DRAWS)
     torch.testing.assert_close(scores, model(x))
-    passes = looks(detector.one_pass, x, DRAWS.fork("votes"), 40)
+    passes = stochastic_logits(detector.one_pass, x, DRAWS.fork("votes"), 40)
     for row, each in zip(found.tolist(), passes.argmax(2), strict=True):
         counts = each.bincount().double()
         shares = counts[counts > 0] / 40

@@ -17,7 +17,7 @@ from advcli.evaluation.decisions import Certificate, Decisions, Noise, Verdicts
 from advcli.evaluation.sets import Subject
 from advcli.metrics.certified import certify
 from advcli.networks import voting
-from advcli.networks.voting import elected
+from advcli.networks.voting import majority_logits
 from advcli.numerics.intervals import lower_bound
 from advcli.numerics.rng import SampleRNG
 from advcli.runtime.reporter import SILENT
@@ -218,7 +218,7 @@ def test_a_vote_decides_by_count_and_climbs_by_the_mean():
         [[[0.0, 1.0, -9.0], [0.0, 1.0, -9.0], [50.0, 0.0, -9.0]], [[0.0, 3.0, 0.0], [2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]]
     )
     z.requires_grad_()
-    found = elected(z)
+    found = majority_logits(z)
     assert found.argmax(1).tolist() == [1, 0]
     torch.testing.assert_close(found[0], torch.tensor([-1.0, 1.0, -10.0]))  # the second best leads, of three
     torch.testing.assert_close(found[1], torch.tensor([-1 + 2e-3, -1.0, -2.0]))

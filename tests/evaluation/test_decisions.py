@@ -7,7 +7,7 @@ import torch
 from advcli.attacks.boundary import around
 from advcli.catalog import discovery
 from advcli.numerics.rng import SampleRNG
-from advcli.search.bisection import noise, onto_boundary
+from advcli.search.bisection import bisect_to_boundary, noise
 from advcli.search.goal import Goal
 from advcli.search.victim import Tally, Victim
 from conftest import Halfspace, attacked, near_the_plane
@@ -83,7 +83,7 @@ def test_the_way_back_ends_on_the_boundary():
     other = torch.where((label == 0).view(-1, 1, 1, 1), torch.ones_like(x) * (model.w > 0).view(1, 3, 2, 2), 1 - x)
     other = torch.where((label == 1).view(-1, 1, 1, 1), torch.ones_like(x) * (model.w < 0).view(1, 3, 2, 2), other)
     victim = Victim(model, Tally(len(x)), torch.arange(len(x)), None)
-    point = onto_boundary(victim, Goal(label), x, other, 1e-4)
+    point = bisect_to_boundary(victim, Goal(label), x, other, 1e-4)
     assert (model(point).argmax(1) != label).all()
     share = ((point - x).flatten(1).norm(dim=1) / (other - x).flatten(1).norm(dim=1) - 2e-4).view(-1, 1, 1, 1)
     inside = x + share * (other - x)

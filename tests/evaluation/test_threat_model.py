@@ -9,7 +9,7 @@ from advcli.catalog import discovery
 from advcli.cli import cells, report
 from advcli.evaluation.decisions import rate
 from advcli.evaluation.rows import row
-from advcli.evaluation.threat_model import ThreatModel, threat
+from advcli.evaluation.threat_model import ThreatModel, threat_model
 
 STATIC = "static: made without the defense in view, no robustness claim"
 STOPPED = "stopped at first success: weak for transfer"
@@ -55,23 +55,23 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_knowledge_and_notes_word_by_word(case):
     of, against, knowledge, notes = CASES[case]
-    line = threat(of, against, "0.1", "float")
+    line = threat_model(of, against, "0.1", "float")
     assert (line.knowledge, line.notes) == (knowledge, notes)
 
 
 def test_what_is_filtered_after_the_attack_makes_no_claim():
     made = {"method": "gaussian", "parameters": {}}
-    line = threat({"kind": "filtered", "of": header(), "made": made}, model(), "0.1", "float")
+    line = threat_model({"kind": "filtered", "of": header(), "made": made}, model(), "0.1", "float")
     assert (line.knowledge, line.filtered, line.notes) == ("static", "gaussian", (FILTERED,))
-    clean = threat({"kind": "filtered", "of": {"kind": "clean"}, "made": made}, model(), None, "float")
+    clean = threat_model({"kind": "filtered", "of": {"kind": "clean"}, "made": made}, model(), None, "float")
     assert (clean.attack, clean.knowledge, clean.filtered, clean.notes) == (None, "none", "gaussian", ())
 
 
 def test_a_limit_of_queries_stands_where_it_ends_the_search():
     of = header(access="scores")
-    assert "10 steps" in cells.threat(threat(of, model(), "0.1", "float"))
+    assert "10 steps" in cells.threat(threat_model(of, model(), "0.1", "float"))
     of["made"]["options"]["max_queries"] = 500
-    line = threat(of, model(), "0.1", "float")
+    line = threat_model(of, model(), "0.1", "float")
     assert line.document()["queries"] == 500
     told = cells.threat(line)
     assert "at most 500 queries" in told
@@ -81,7 +81,7 @@ def test_a_limit_of_queries_stands_where_it_ends_the_search():
 def test_a_substitute_is_seen_through_by_its_own_attack():
     of = header(access="labels", source={"digest": "s", "network": "pupil", "defenses": [], "static": False})
     of["made"]["parameters"] = {"attack": "pgd:steps=5"}
-    own, victim = (threat(of, model(network=one), "0.1", "float") for one in ("pupil", "w"))
+    own, victim = (threat_model(of, model(network=one), "0.1", "float") for one in ("pupil", "w"))
     assert (own.knowledge, own.access) == ("white-box", "gradient")
     assert (victim.knowledge, victim.access) == ("transfer", "labels")
     assert "decisions only" not in cells.threat(own)
@@ -93,16 +93,16 @@ def test_filters_and_defenses_stand_with_what_is_not_their_default():
                     for sigma in (0.5, 2.0))  # fmt: skip
     bits = {"name": "squeeze", "parameters": {"bits": 2, "median": None}}
     own = {"name": "mine:blur", "parameters": {"width": 3}}
-    told = [cells.threat(threat(of, model(bits, own), "0.1", "float")) for of in (narrow, wide)]
+    told = [cells.threat(threat_model(of, model(bits, own), "0.1", "float")) for of in (narrow, wide)]
     assert told[0] != told[1]
     assert "filtered by gaussian:sigma=0.5, behind squeeze:bits=2 + mine:blur:width=3" in told[0]
-    clean = threat({"kind": "clean"}, model(bits), None, "float")
+    clean = threat_model({"kind": "clean"}, model(bits), None, "float")
     assert cells.threat(clean) == "clean, behind squeeze:bits=2"
     assert clean.document()["defenses"] == ["squeeze:bits=2"]
-    assert "defenses" not in threat({"kind": "clean"}, model(), None, "float").document()
+    assert "defenses" not in threat_model({"kind": "clean"}, model(), None, "float").document()
     usual = {option.name: option.default for option in discovery.spec("defense", "jpeg").options}
     assert (
-        cells.threat(threat({"kind": "clean"}, model({"name": "jpeg", "parameters": usual}), None, "float"))
+        cells.threat(threat_model({"kind": "clean"}, model({"name": "jpeg", "parameters": usual}), None, "float"))
         == "clean, behind jpeg"
     )
 

@@ -22,7 +22,7 @@ def there() -> dict[str, int]:
 def test_a_hostile_file_is_refused_in_words(name, run, model):
     case = {**BOMBS, **BROKEN}[name]
     case.make()
-    sandbox.known.clear()  # this process has made the file, and would trust it
+    sandbox.trusted_digests.clear()  # this process has made the file, and would trust it
     before = there()
     ran = run(*case.command)
     assert ran.code in case.codes, ran.err

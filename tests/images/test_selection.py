@@ -15,7 +15,7 @@ from advcli.catalog.request_parts import Selection
 from advcli.errors import InputError
 from advcli.images.dataset import ranks, spread
 from advcli.networks import model_file
-from advcli.runtime.reporter import Once, Talk
+from advcli.runtime.reporter import OnceReporter, Reporter
 from advcli.workspace import inputs
 from photographs import photographs
 
@@ -262,7 +262,7 @@ def test_a_model_that_names_no_data_set_says_so(run, model):
         assert "mine.safetensors: this model names no data set; give --data" in ran.err
 
 
-class Heard(Talk):
+class Heard(Reporter):
     def __init__(self) -> None:
         self.said: list[str] = []
 
@@ -275,13 +275,13 @@ class Heard(Talk):
 
 def test_once_says_a_thing_once_and_passes_progress_on():
     heard = Heard()
-    talk = Once(heard)
+    reporter = OnceReporter(heard)
     for _ in range(2):
-        talk.note("a")
-        talk.note("b")
-        talk.warn("c")
+        reporter.note("a")
+        reporter.note("b")
+        reporter.warn("c")
     assert heard.said == ["a", "b", "warning: c"]
-    with talk.progress("x", 1, "images") as tick:
+    with reporter.progress("x", 1, "images") as tick:
         tick(1, "")
 
 

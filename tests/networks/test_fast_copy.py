@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.networks.classifier import Classifier, Dropout
-from advcli.networks.fast_copy import Grey, swift
-from advcli.networks.memory_format import Halving, halve, placed, rectify_late
+from advcli.networks.fast_copy import Grey, fast_copy
+from advcli.networks.memory_format import TwoStepMaxPool, optimize_for, pool_before_relu, two_step_max_pool
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
 from advcli.search.batch import craft
@@ -66,7 +66,7 @@ def slope(model: nn.Module, x: Tensor, draws: SampleRNG | None = None) -> Tensor
 def test_a_rectifier_behind_the_maximum_changes_no_bit():
     model, x = built("cnn", (1, 28, 28), {}), pictures((1, 28, 28))
     other = copy.deepcopy(model)
-    rectify_late(other.network)
+    pool_before_relu(other.network)
     assert [type(one) for one in other.network][1:3] == [nn.MaxPool2d, nn.ReLU]
     assert torch.equal(model(x), other(x))
     torch.testing.assert_close(slope(model, x), slope(other, x), atol=0, rtol=0)
@@ -77,17 +77,17 @@ def test_maxima_in_two_steps_change_no_bit(shape):
     x = pictures((5, *shape[1:]), 20) - 0.5
     for given in (x, x.contiguous(memory_format=torch.channels_last)):
         with torch.no_grad():
-            assert torch.equal(Halving(nn.MaxPool2d(2))(given), nn.functional.max_pool2d(given, 2))
+            assert torch.equal(TwoStepMaxPool(nn.MaxPool2d(2))(given), nn.functional.max_pool2d(given, 2))
     network = nn.Sequential(nn.MaxPool2d(2), nn.MaxPool2d(2, 2, 1), nn.MaxPool2d(3, 2), nn.MaxPool2d(2, 1))
-    halve(network)
-    assert [type(one) for one in network] == [Halving, *[nn.MaxPool2d] * 3]
+    two_step_max_pool(network)
+    assert [type(one) for one in network] == [TwoStepMaxPool, *[nn.MaxPool2d] * 3]
 
 
 @pytest.mark.parametrize(("name", "shape", "options"), NETWORKS)
 def test_a_model_in_its_place_answers_as_before_and_has_the_same_weights(name, shape, options):
     model, x = built(name, shape, options), pictures(shape)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    other = placed(copy.deepcopy(model), torch.device("cpu"))
+    other = optimize_for(copy.deepcopy(model), torch.device("cpu"))
     assert other.layout == torch.channels_last
     assert other.state_dict().keys() == before.keys()
     assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
@@ -100,7 +100,7 @@ def test_the_copy_is_the_same_function(name, shape, options):
     model, x = built(name, shape, options), pictures(shape)
     before = copy.deepcopy(model.state_dict())
     layers = [type(one) for one in model.modules()]
-    made = swift(model, x, DRAWS)
+    made = fast_copy(model, x, DRAWS)
     assert made is not model
     torch.testing.assert_close(made(x), model(x), atol=1e-5, rtol=1e-5)
     wanted = slope(model, x)
@@ -110,12 +110,12 @@ def test_the_copy_is_the_same_function(name, shape, options):
 
 
 def test_what_is_folded_and_moved():
-    net = swift(built("resnet18", (3, 32, 32), {"width": 4}), pictures((3, 32, 32)), DRAWS)
+    net = fast_copy(built("resnet18", (3, 32, 32), {"width": 4}), pictures((3, 32, 32)), DRAWS)
     assert not any(isinstance(one, nn.BatchNorm2d) for one in net.modules())
     assert next(one for one in net.modules() if isinstance(one, nn.Conv2d)).weight.is_contiguous(
         memory_format=torch.channels_last
     )
-    grey = swift(built("cnn", (1, 28, 28), {}), pictures((1, 28, 28)), DRAWS)
+    grey = fast_copy(built("cnn", (1, 28, 28), {}), pictures((1, 28, 28)), DRAWS)
     order = [type(one) for one in grey.modules() if isinstance(one, Grey | nn.ReLU | nn.MaxPool2d)]
     assert order == [Grey, nn.MaxPool2d, nn.ReLU, nn.MaxPool2d, nn.ReLU, nn.ReLU]
 
@@ -157,14 +157,14 @@ class Branching(nn.Module):
 @pytest.mark.parametrize("network", [Twice, Branching])
 def test_a_network_that_cannot_be_rearranged_is_only_laid_out_anew(network):
     model, x = classifier(network(), (3, 8, 8), 4), pictures((3, 8, 8))
-    made = swift(model, x, DRAWS)
+    made = fast_copy(model, x, DRAWS)
     assert made is not model
     assert sum(isinstance(one, nn.BatchNorm2d) for one in made.modules()) > 0
     torch.testing.assert_close(made(x), model(x))
 
 
 def test_a_layer_that_may_drop_stands_between_its_neighbours():
-    made = swift(classifier(nn.Sequential(nn.Conv2d(3, 4, 3), Dropout(0.5), nn.BatchNorm2d(4), nn.Flatten()), (3, 8, 8), 144),
+    made = fast_copy(classifier(nn.Sequential(nn.Conv2d(3, 4, 3), Dropout(0.5), nn.BatchNorm2d(4), nn.Flatten()), (3, 8, 8), 144),
                  pictures((3, 8, 8)), DRAWS)  # fmt: skip
     assert any(isinstance(one, nn.BatchNorm2d) for one in made.modules())
 
@@ -190,7 +190,7 @@ class Peeking(Viewing):
 @pytest.mark.parametrize("network", [Viewing, Peeking])
 def test_a_copy_that_fails_or_differs_is_not_used(network):
     model = classifier(network(), (3, 8, 8), 144)
-    assert swift(model, pictures((3, 8, 8)), DRAWS) is model
+    assert fast_copy(model, pictures((3, 8, 8)), DRAWS) is model
 
 
 def test_gradients_are_only_tried_where_they_are_asked_for():
@@ -200,14 +200,14 @@ def test_gradients_are_only_tried_where_they_are_asked_for():
             return self.conv(x).flatten(1)
 
     model = classifier(Closed(), (3, 8, 8), 144)
-    assert swift(model, pictures((3, 8, 8)), DRAWS, gradients=False) is not model
+    assert fast_copy(model, pictures((3, 8, 8)), DRAWS, gradients=False) is not model
 
 
 def test_dropout_that_votes_goes_on_dropping_in_the_copy():
     network = built("cnn", (1, 28, 28), {})
     model = discovery.spec("defense", "dropout-vote").bind({"passes": 20, "rate": 0.4})(network).eval().requires_grad_(False)
     x = pictures((1, 28, 28))
-    made = swift(model, x, DRAWS, gradients=False)
+    made = fast_copy(model, x, DRAWS, gradients=False)
     assert made is not model
     torch.testing.assert_close(made(x, DRAWS), model(x, DRAWS), atol=1e-4, rtol=1e-4)
     dropped = [made.one_pass(x, DRAWS.fork(k)) for k in range(2)]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import InputError
-from advcli.networks import trial
+from advcli.networks import trial_run
 from advcli.networks.classifier import Classifier, Dropout
 from advcli.networks.logits import logits_of, side_heads
-from advcli.networks.memory_format import Halving, placed
+from advcli.networks.memory_format import TwoStepMaxPool, optimize_for
 from advcli.numerics.rng import SampleRNG
 
 CPU = torch.device("cpu")
@@ -43,9 +43,9 @@ def slope(model: nn.Module, x: Tensor) -> Tensor:
 def test_a_network_that_minds_is_left_as_it_was_written(style):
     """To the bit: other rounding would mean another layout."""
     model, x = styled(style), pictures()
-    other = placed(copy.deepcopy(model), CPU)
+    other = optimize_for(copy.deepcopy(model), CPU)
     assert other.layout == torch.contiguous_format
-    assert not any(isinstance(one, Halving) for one in other.modules())
+    assert not any(isinstance(one, TwoStepMaxPool) for one in other.modules())
     assert torch.equal(model(x), other(x))
     assert torch.equal(slope(model, x), slope(other, x))
 
@@ -53,7 +53,7 @@ def test_a_network_that_minds_is_left_as_it_was_written(style):
 @pytest.mark.parametrize("style", DO_NOT)
 def test_one_that_does_not_mind_is_laid_out(style):
     model, x = styled(style), pictures()
-    other = placed(copy.deepcopy(model), CPU)
+    other = optimize_for(copy.deepcopy(model), CPU)
     assert other.layout == torch.channels_last
     torch.testing.assert_close(model(x), other(x), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(slope(model, x), slope(other, x), atol=1e-4, rtol=1e-2)
@@ -75,13 +75,13 @@ class Hidden(nn.Module):
 
 def test_layers_change_places_only_where_the_answers_stay():
     model, x = classifier(Hidden()), pictures()
-    assert torch.equal(placed(copy.deepcopy(model), CPU)(x), model(x))
+    assert torch.equal(optimize_for(copy.deepcopy(model), CPU)(x), model(x))
 
 
 def test_trying_a_layout_leaves_no_trace():
     model, state = styled("counting"), torch.get_rng_state()
     before = copy.deepcopy(model.state_dict())
-    placed(model, CPU)
+    optimize_for(model, CPU)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert (model.network.seen, model.network.features) == (0, None)
     assert torch.equal(torch.get_rng_state(), state)
@@ -90,7 +90,7 @@ def test_trying_a_layout_leaves_no_trace():
 def test_a_network_that_cannot_be_copied_is_left_as_it_was_written():
     model = styled("reshaping")
     model.network.lock = threading.Lock()
-    assert placed(model, CPU).layout == torch.contiguous_format
+    assert optimize_for(model, CPU).layout == torch.contiguous_format
     assert model(pictures()).shape == (12, 10)
 
 
@@ -104,7 +104,7 @@ def test_a_network_that_draws_in_evaluation_is_refused():
             return self.fc(x.flatten(1)) + 0 * torch.rand(10)
 
     with pytest.raises(InputError, match="draws random numbers"):
-        placed(classifier(Noisy()), CPU)
+        optimize_for(classifier(Noisy()), CPU)
 
 
 @pytest.mark.parametrize("over_the_batch", [lambda x: x / x.std(), nn.BatchNorm2d(3, track_running_stats=False),
@@ -119,7 +119,7 @@ def test_a_network_whose_answers_hang_on_the_batch_is_refused(over_the_batch):
             return self.fc(over_the_batch(x).flatten(1))
 
     with pytest.raises(InputError, match="when another image stands beside one"):
-        placed(classifier(Mixing()), CPU)
+        optimize_for(classifier(Mixing()), CPU)
 
 
 @pytest.mark.parametrize("size", [(6, 4), (4, 6), (8, 8), (5, 6)])
@@ -127,22 +127,22 @@ def test_maxima_in_two_steps_lie_as_torchs_do(size):
     x, pool = torch.rand(9, 5, *size), nn.MaxPool2d(2)
     for given in (x, x.contiguous(memory_format=torch.channels_last)):
         with torch.no_grad():
-            assert Halving(pool)(given).stride() == pool(given).stride()
+            assert TwoStepMaxPool(pool)(given).stride() == pool(given).stride()
 
 
 def test_gradients_are_compared_too():
     x, logits = pictures(), torch.rand(12, 10)
     near, far = torch.ones_like(x), 1.2 * torch.ones_like(x)
-    assert trial.agree((logits, near), (logits * (1 + 1e-5), 1.05 * near))
-    assert not trial.agree((logits, near), (logits, far))
-    assert not trial.agree((logits, near), (logits * (1 + 1e-3), near))
-    assert not trial.agree((logits, torch.zeros_like(x)), (logits, near))
-    assert trial.agree((logits, torch.zeros_like(x)), (logits, torch.zeros_like(x)))
+    assert trial_run.agree((logits, near), (logits * (1 + 1e-5), 1.05 * near))
+    assert not trial_run.agree((logits, near), (logits, far))
+    assert not trial_run.agree((logits, near), (logits * (1 + 1e-3), near))
+    assert not trial_run.agree((logits, torch.zeros_like(x)), (logits, near))
+    assert trial_run.agree((logits, torch.zeros_like(x)), (logits, torch.zeros_like(x)))
 
 
 def test_log_probabilities_have_a_gradient_in_the_trial():
     model = classifier(nn.Sequential(nn.Flatten(), nn.Linear(192, 10), nn.LogSoftmax(1)))
-    _, found = trial.answers(model, pictures(), None, trial.spread)
+    _, found = trial_run.answers(model, pictures(), None, trial_run.weighted_logits)
     assert found.norm() > 1e-2
 
 

@@ -159,7 +159,7 @@ def test_module_and_estimator_agree_on_all_of_mnists_test_split(name, capsys):
 
 @pytest.mark.parametrize("name", [*FAMILIES, "svm:kernel=rbf"])
 def test_a_class_without_images_never_wins(name):
-    spec, typed = discovery.spelled("architecture", name)
+    spec, typed = discovery.parse_method("architecture", name)
     module = spec.bind(typed)((1, 8, 8), 10)
     x, label = flat("train")
     keep = ~np.isin(label, (0, 5, 9))

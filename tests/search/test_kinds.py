@@ -6,7 +6,7 @@ import pytest
 
 from advcli.catalog.kinds import KINDS, loaded
 from advcli.catalog.traits import AttackTraits
-from advcli.crafting.first_stage import FirstStage
+from advcli.crafting.first_stage import FirstStageKind
 from advcli.files.imageset_reader import ImageSet
 from advcli.search.procedure import Procedure
 
@@ -17,13 +17,13 @@ from advcli.extend import KINDS, Kind, Procedure, attack, deepest
 def point(method, victim, ball, goal, rng, *, early_stop):
     return method(victim, ball.center.clone(), goal, ball.radius.clone(), rng=rng)[0]
 
-def every_one(job, board, victim, rng, *, early_stop, refused=False):
+def every_one(job, best, victim, rng, *, early_stop, refused=False):
     for budget in range(len(job.budgets)):
         for number in range(2):
-            todo = board.open(budget, again=refused)
+            todo = best.open(budget, again=refused)
 
             def propose(ball, todo=todo, number=number):
-                found = job.method(victim[todo], ball.center.clone(), board.sought[todo], ball.radius.clone(), rng=rng[todo])
+                found = job.method(victim[todo], ball.center.clone(), best.search_goal[todo], ball.radius.clone(), rng=rng[todo])
                 return found[number]
 
             yield budget, todo, propose
@@ -43,7 +43,7 @@ def test_what_a_kind_names_is_there(name):
     kind = KINDS[name]
     assert isinstance(loaded(kind.procedure), Procedure)
     if kind.first_stage:
-        assert isinstance(loaded(kind.first_stage), FirstStage)
+        assert isinstance(loaded(kind.first_stage), FirstStageKind)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from advcli.catalog import discovery
 from advcli.networks.classifier import Dropout
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.training.inner_attack import opponent
+from advcli.training.inner_attack import inner_attack
 from conftest import Halfspace, near_the_plane
 from recipe_losses import DRAWS, LABEL, QUICK, loss_of, score_of
 
@@ -48,7 +48,7 @@ INSIDE = [spec.name for spec in discovery.specs("attack") if spec.traits.kind in
 @pytest.mark.parametrize("name", INSIDE)
 def test_every_budgeted_attack_stays_in_its_ball_inside_training(name):
     for target in ("", ",target=random")[: 1 + bool(discovery.spec("attack", name).traits.targeted)]:
-        one = opponent(f"{name}:eps=0.1{target}", 3)
+        one = inner_attack(f"{name}:eps=0.1{target}", 3)
         model, x = Halfspace(), torch.rand(6, 3, 2, 2, generator=torch.Generator().manual_seed(0))
         before = x.clone()
         found = one.attacked(model, x, LABEL, DRAWS)
@@ -65,7 +65,7 @@ def test_every_budgeted_attack_stays_in_its_ball_inside_training(name):
 def test_one_step_from_a_random_start_covers_the_ball_and_falls_nowhere_short():
     """R+FGSM: from any start a step of 1.25 eps ends between 0.25 eps and eps along the slope."""
     model, x = Halfspace(), near_the_plane()
-    move = opponent("pgd:eps=0.1,steps=1,step_size=1.25*eps", 1).attacked(model, x, LABEL, DRAWS) - x
+    move = inner_attack("pgd:eps=0.1,steps=1,step_size=1.25*eps", 1).attacked(model, x, LABEL, DRAWS) - x
     uphill = torch.where(LABEL == 1, -1, 1)[:, None] * model.w.detach().sign()
     length = (move.flatten(1) * uphill / 0.1).flatten()
     assert length.min() > 0.25 - 1e-4
@@ -87,7 +87,7 @@ def test_targets_and_labels_of_an_opponent_mean_what_they_mean_to_the_verb():
     rng = SampleRNG(0, torch.arange(2))
 
     def step(words):
-        return ((opponent(f"fgsm:eps=0.1,{words}", 1).attacked(Three(), x, label, rng) - x) / 0.1).round().flatten(1).tolist()
+        return ((inner_attack(f"fgsm:eps=0.1,{words}", 1).attacked(Three(), x, label, rng) - x) / 0.1).round().flatten(1).tolist()
 
     assert step("objective=logit") == [[-1, 0], [-1, 0]]  # leave class 0
     assert step("objective=logit,label=pred") == [[-1, 0], [0, -1]]  # the second one is taken for class 1
@@ -96,7 +96,7 @@ def test_targets_and_labels_of_an_opponent_mean_what_they_mean_to_the_verb():
     assert step("objective=logit,target=next") == [[0, 1], [0, 1]]
     assert step("objective=logit,target=least-likely") == [[0, 0], [0, 0]]  # class 2, whose logit has no slope
     many = torch.full((400, 1, 1, 2), 0.5)
-    one = opponent("fgsm:eps=0.1,objective=logit,target=random", 1)
+    one = inner_attack("fgsm:eps=0.1,objective=logit,target=random", 1)
     drawn = one.attacked(Three(), many, torch.zeros(400, dtype=torch.int64), SampleRNG(0, torch.arange(400))) - many
     assert (drawn[:, 0, 0, 0] == 0).all()  # never its own class
     assert 150 < int((drawn[:, 0, 0, 1] > 0.05).sum()) < 250  # one of the two others
@@ -105,27 +105,27 @@ def test_targets_and_labels_of_an_opponent_mean_what_they_mean_to_the_verb():
 def test_an_early_stop_leaves_an_image_at_the_boundary():
     model, x = Halfspace(), near_the_plane()
     label = (score_of(model, x) > 0).astype(int)
-    full = opponent("pgd:eps=0.2,steps=10,random_start=false", 1).attacked(model, x, torch.tensor(label), DRAWS)
-    stopped = opponent("pgd:eps=0.2,steps=10,random_start=false,early_stop=true", 1)
+    full = inner_attack("pgd:eps=0.2,steps=10,random_start=false", 1).attacked(model, x, torch.tensor(label), DRAWS)
+    stopped = inner_attack("pgd:eps=0.2,steps=10,random_start=false,early_stop=true", 1)
     near = stopped.attacked(model, x, torch.tensor(label), DRAWS)
     assert (np.abs(score_of(model, near)) < np.abs(score_of(model, full))).all()
     assert ((score_of(model, near) > 0) != label).all()
 
 
 def test_an_attack_that_needs_a_target_takes_random_ones():
-    assert opponent("dgsm", 1).target == "random"
-    assert opponent("dgsm:target=next", 1).spelled == "dgsm:eps=0.3,target=next,early_stop=false,steps=40,step_size=eps/10"
+    assert inner_attack("dgsm", 1).target == "random"
+    assert inner_attack("dgsm:target=next", 1).spelled == "dgsm:eps=0.3,target=next,early_stop=false,steps=40,step_size=eps/10"
 
 
 def test_the_word_of_an_opponent_is_written_out_in_full():
-    word = opponent("pgd:steps=7", 3).spelled
+    word = inner_attack("pgd:steps=7", 3).spelled
     assert word.startswith("pgd:eps=8/255,label=true,early_stop=false,")
     assert "steps=7" in word
     assert "random_start=true" in word
-    assert opponent(word, 1).spelled == word
-    assert opponent("pgd", 1).eps.text == "0.3"
+    assert inner_attack(word, 1).spelled == word
+    assert inner_attack("pgd", 1).eps.text == "0.3"
     assert (
-        opponent("bim:eps=0.1,target=3", 1).spelled
+        inner_attack("bim:eps=0.1,target=3", 1).spelled
         == "bim:eps=0.1,target=3,label=true,early_stop=false,step_size=1/255,objective=xent"
     )
 

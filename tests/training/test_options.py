@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 from advcli.catalog.requests import TrainRequest
-from advcli.training.options import TrainingOptions
+from advcli.training.training_options import TrainingOptions
 
 
 def test_the_loops_own_defaults_are_those_of_the_verb():

@@ -13,7 +13,7 @@ from torch import nn
 from advcli.files import atomic
 from advcli.networks import model_file
 from advcli.training import monitor
-from advcli.training.inner_attack import opponent
+from advcli.training.inner_attack import inner_attack
 from conftest import Halfspace, near_the_plane
 from faults import Interrupting
 from plain_loop import ARCHS, everything, network
@@ -26,7 +26,7 @@ from recipe_losses import DRAWS, LABEL, QUICK, entropy, loss_of, score_of
 )
 def test_the_mixed_loss_is_that_of_the_exact_worst_case_on_a_half_space(against, alpha):
     model, x = Halfspace(), near_the_plane()
-    dual = {"linf": 1, "l2": 2, "l1": torch.inf}[opponent(against, 1).norm]
+    dual = {"linf": 1, "l2": 2, "l1": torch.inf}[inner_attack(against, 1).norm]
     reach = 0.1 * float(model.w.detach().norm(dual))
     sign = np.where(LABEL.numpy() == 1, 1, -1)
     score = score_of(model, x)
@@ -37,7 +37,7 @@ def test_the_mixed_loss_is_that_of_the_exact_worst_case_on_a_half_space(against,
 
 def test_no_gradient_flows_through_the_attack():
     model, x = Halfspace(), near_the_plane()
-    attacked = opponent("fgm:eps=0.5", 1).attacked(model, x, LABEL, DRAWS)
+    attacked = inner_attack("fgm:eps=0.5", 1).attacked(model, x, LABEL, DRAWS)
     assert not attacked.requires_grad
     loss_of("adversarial", model, x, LABEL, against="fgm:eps=0.5", alpha=0.0).sum().backward()
     found, model.w.grad = model.w.grad, None
@@ -179,7 +179,7 @@ def test_training_on_one_step_is_caught_overfitting_by_its_own_log(run, folder):
     against = ["--recipe", "adversarial", "--against", "fgsm:eps=0.3", "--alpha", "0"]
     ran = run("train", "--arch", "mlp", *against, "--epochs", "40", "--keep", "best")
     lines = [json.loads(line) for line in Path("model.log.jsonl").read_text().splitlines()]
-    last, kept = lines[-1]["attacked"], lines[monitor.kept(lines, "best")]
+    last, kept = lines[-1]["attacked"], lines[monitor.kept_epoch(lines, "best")]
     assert last["fgsm"] > 40
     assert last["pgd-10"] < 4
     assert f"caught overfitting to one step: after epoch 40 {last['fgsm']} of 130 hold against one step" in ran.err

@@ -13,7 +13,7 @@ from advcli.files import atomic
 from advcli.networks import model_file, torchvision_models
 from advcli.numerics.rng import SampleRNG
 from advcli.training.augmentation import augmented
-from advcli.training.optimizer import course
+from advcli.training.optimizer import lr_factor
 from faults import Interrupting
 from photographs import photographs
 
@@ -161,7 +161,7 @@ def test_augmented_pictures_are_cuts_and_mirrors_of_their_own():
     [("constant", 1, 1, 1), ("step", 1, 0.1, 0.01), ("cosine", 1, 0.5, 0), ("onecycle", 0.04, 0.81, 0.001)],
 )
 def test_the_courses_of_the_learning_rate(schedule, first, middle, last):
-    found = [course(schedule, step, 100) for step in (0, 50, 100)]
+    found = [lr_factor(schedule, step, 100) for step in (0, 50, 100)]
     np.testing.assert_allclose(found, [first, middle, last], atol=0.01)
 
 

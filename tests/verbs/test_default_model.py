@@ -10,12 +10,12 @@ import pytest
 from advcli.errors import Busy
 from advcli.files import atomic
 from advcli.networks.model_file import ModelFile
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.verbs.default_model import open_model
 from advcli.workspace.inputs import MODEL
 
 
-class Notes(Talk):
+class Notes(Reporter):
     def __init__(self) -> None:
         self.lines: list[str] = []
 

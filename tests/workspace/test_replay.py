@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import replays
-from advcli.cli import options
+from advcli.cli import typer_options
 from advcli.cli.app import main
 from advcli.workspace.replay import command
 
@@ -79,7 +79,7 @@ def test_every_option_is_drawn():
     for role, verb, flag in (("attack", "attack", "--method"), ("defense", "defend", "--method"), ("recipe", "train", "--recipe"),
                              ("architecture", "train", "--arch")):  # fmt: skip
         for name in replays.discovery.names(role):
-            for one, _ in options.signature(verb, options.chosen(verb, [flag, name])):
+            for one, _ in typer_options.signature(verb, typer_options.chosen(verb, [flag, name])):
                 if one.name not in (*replays.LEFT_OUT, *replays.BY_HAND) and one.type is not bool:
                     lacking |= {one.name} if replays.value(one, verb, draw) is None else set()
     assert not lacking

@@ -16,7 +16,7 @@ from advcli.catalog.registry import attack
 from advcli.numerics.balls import TINY, per_sample
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
-from advcli.search.bisection import fools, onto_boundary, random_start
+from advcli.search.bisection import bisect_to_boundary, is_adversarial, random_start
 from advcli.search.goal import Goal
 from advcli.search.victim import Victim
 
@@ -59,7 +59,7 @@ def boundary(
     best = torch.where(per_sample(met, x), found, x)
     rows = met.nonzero()[:, 0]
     victim, goal, original, point, rng = take(met, victim, goal, x, found, rng)
-    point = onto_boundary(victim, goal, original, point, FINE)
+    point = bisect_to_boundary(victim, goal, original, point, FINE)
     best[rows] = point
     sphere, closer = Pace(along, 0.2, 0.5, x), Pace(towards, 0.1, 0.25, x)
     for step in range(steps):
@@ -70,8 +70,8 @@ def boundary(
         beside = around(original, point, rng.fork("step", step).coarse(*x.shape[1:]), sphere.length[rows])
         nearer = (beside + per_sample(closer.length[rows], x) * (original - beside)).clamp(0, 1)
         if step % LOOK == 0:
-            sphere.saw(rows, fools(victim, goal, beside.clamp(0, 1)))
-        met = fools(victim, goal, nearer) & (length(nearer - original) < length(point - original))
+            sphere.saw(rows, is_adversarial(victim, goal, beside.clamp(0, 1)))
+        met = is_adversarial(victim, goal, nearer) & (length(nearer - original) < length(point - original))
         closer.saw(rows, met)
         point = torch.where(per_sample(met, x), nearer, point)
         best[rows] = point

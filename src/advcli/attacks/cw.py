@@ -21,7 +21,7 @@ from advcli.numerics.balls import TINY, per_sample, room_to, to_plane
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
 from advcli.search.goal import Goal
-from advcli.search.newton import Walk, approach
+from advcli.search.newton import Walk, nearest_boundary_point
 from advcli.search.victim import Victim
 
 MEAN, SQUARE = 0.9, 0.999  # what Adam keeps of its running means
@@ -42,7 +42,7 @@ def cw(
     refinements: Annotated[int, Param("Steps back behind the boundary before Adam's.", low=0)] = 20,
 ) -> Tensor:
     origin, rows = x, torch.arange(len(x), device=x.device)
-    closest = approach(victim, x, goal, "l2", Walk(steps, refinements, confidence=confidence))
+    closest = nearest_boundary_point(victim, x, goal, "l2", Walk(steps, refinements, confidence=confidence))
     x = closest.x.clone()
     slope, logits = victim.gradient(x, partial(goal.margin, confidence=confidence))
     c, rate = _start(slope, goal.margin(logits, confidence), origin, x, lr)

@@ -17,7 +17,7 @@ from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.rng import SampleRNG
 from advcli.search.goal import Goal
-from advcli.search.newton import Walk, approach
+from advcli.search.newton import Walk, nearest_boundary_point
 from advcli.search.victim import Victim
 
 
@@ -44,4 +44,4 @@ def deepfool(
         int, Param("At most so many steps once the boundary is crossed; with --no-early-stop all.", low=0)
     ] = 10,
 ) -> Tensor:
-    return approach(victim, x, goal, norm, Walk(steps, refinements, early_stop, overshoot, candidates)).x
+    return nearest_boundary_point(victim, x, goal, norm, Walk(steps, refinements, early_stop, overshoot, candidates)).x

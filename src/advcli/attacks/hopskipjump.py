@@ -17,7 +17,7 @@ from advcli.catalog.registry import attack
 from advcli.numerics.balls import per_sample
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
-from advcli.search.bisection import fools, onto_boundary, random_start
+from advcli.search.bisection import bisect_to_boundary, is_adversarial, random_start
 from advcli.search.goal import Goal
 from advcli.search.victim import Victim
 
@@ -42,7 +42,7 @@ def hopskipjump(
     rows = met.nonzero()[:, 0]
     victim, goal, x, point, rng = take(met, victim, goal, x, found, rng)
     for step in range(steps + 1):
-        point = onto_boundary(victim, goal, x, point, fine)
+        point = bisect_to_boundary(victim, goal, x, point, fine)
         best[rows] = point
         live = (victim.left() >= FEWEST).to(x.device)
         victim, goal, x, point, rng, rows = take(live, victim, goal, x, point, rng, rows)
@@ -81,7 +81,7 @@ def stepped(victim: Victim, goal: Goal, point: Tensor, normal: Tensor, length: T
     found, todo = point.clone(), torch.arange(len(point), device=point.device)
     while len(todo):
         further = (point + per_sample(length, point) * normal).clamp(0, 1)
-        met = fools(victim, goal, further)
+        met = is_adversarial(victim, goal, further)
         found[todo[met]] = further[met]
         on = ~met & (victim.left() > 0).to(met.device) & (length > 1e-6)
         victim, goal, point, normal, length, todo = take(on, victim, goal, point, normal, length / 2, todo)

@@ -46,14 +46,14 @@ def substitute(
         if not bool(known.any()):
             raise AdvcliError("the model rejects every image that it is asked about; there is nothing to learn")
         x, label = x[known], label[known]
-        pupil = teach(x, label, epochs)
+        substitute = teach(x, label, epochs)
         if done + 1 < rounds:
             length = -lambda_ if lambda_schedule == "wang-zhang" and done < BACK else lambda_
-            further = (x + length * slope(pupil, x, label).sign()).clamp(0, 1)
+            further = (x + length * slope(substitute, x, label).sign()).clamp(0, 1)
             x, label = torch.cat([x, further]), torch.cat([label, ask(further)])
 
 
-def slope(pupil: Victim, x: Tensor, label: Tensor) -> Tensor:
+def slope(substitute: Victim, x: Tensor, label: Tensor) -> Tensor:
     """dz_y/dx: how the stand-in's score of each image's label grows."""
     pieces = torch.arange(len(x), device=x.device).chunk(-(-len(x) // AT_ONCE))
-    return -torch.cat([pupil[one].gradient(x[one], partial(logit, label=label[one]))[0] for one in pieces])
+    return -torch.cat([substitute[one].gradient(x[one], partial(logit, label=label[one]))[0] for one in pieces])

@@ -22,7 +22,7 @@ from advcli.numerics.balls import GEOMETRY, room_to, unit
 from advcli.numerics.quantities import step_length
 from advcli.numerics.rng import SampleRNG
 from advcli.search.goal import Goal
-from advcli.search.two_stage import Crowd
+from advcli.search.two_stage import FittingImages
 
 BLIND = 1.3  # times the loss of who knows nothing
 DETOUR = 20  # steps that deepfool may take for one image
@@ -42,7 +42,7 @@ class Reach:
 
 @attack(family="universal", kind="universal", norms=("linf", "l2"), access="gradient", within=None, paper="arXiv:1610.08401")
 def universal(
-    crowd: Crowd,
+    images: FittingImages,
     eps: float,
     *,
     rng: SampleRNG,
@@ -54,14 +54,14 @@ def universal(
         float | None, Param("With sgd: the loss beyond which an image pulls no more. [default: 1.3 ln(classes)]", low=0)
     ] = None,
 ) -> Tensor:
-    v = torch.zeros(1, *crowd.shape, device=crowd.device)
-    ball = Reach(v, torch.full((1, 1, 1, 1), eps, device=crowd.device), norm)
+    v = torch.zeros(1, *images.shape, device=images.device)
+    ball = Reach(v, torch.full((1, 1, 1, 1), eps, device=images.device), norm)
     if variant == "deepfool":
-        return one_after_the_other(crowd, ball, epochs, rng)
-    count = epochs * crowd.batches
+        return one_after_the_other(images, ball, epochs, rng)
+    count = epochs * images.batches
     steps = iter([step_length(step_size).at(eps, count) * (1 - done / count) for done in range(count)])
     for epoch in range(epochs):
-        for (victim, x, goal), step in zip(crowd.pass_(epoch), steps, strict=False):
+        for (victim, x, goal), step in zip(images.pass_(epoch), steps, strict=False):
             point = (x + v).clamp(0, 1)
             slope, _ = victim.gradient(point, partial(cut_off, goal=goal, cut=cut))
             pull = (slope * (room_to(slope, point) > 0)).sum(0, keepdim=True)
@@ -74,11 +74,11 @@ def cut_off(logits: Tensor, goal: Goal, cut: float | None) -> Tensor:
     return goal.loss("xent")(logits).clamp_max(BLIND * math.log(logits.shape[1]) if cut is None else cut)
 
 
-def one_after_the_other(crowd: Crowd, ball: Reach, epochs: int, rng: SampleRNG) -> Tensor:
+def one_after_the_other(images: FittingImages, ball: Reach, epochs: int, rng: SampleRNG) -> Tensor:
     """Every image that v does not fool yet adds its own shortest way out."""
     v = ball.zero
     for epoch in range(epochs):
-        for victim, x, goal in crowd.pass_(epoch):
+        for victim, x, goal in images.pass_(epoch):
             if goal.targeted:
                 raise CommandError("--variant deepfool: only leaves classes; --target needs sgd")
             for k in (~goal.reached(victim((x + v).clamp(0, 1)))).nonzero():

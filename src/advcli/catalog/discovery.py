@@ -34,7 +34,7 @@ FOLDERS = {
     "figure": "figures",
     "check": "checks",
 }
-GIVEN = ("rng", "early_stop", "teacher", "epoch")  # what the program hands to a method that asks for it: no options of it
+INJECTED = ("rng", "early_stop", "teacher", "epoch")  # what the program hands to a method that asks for it: no options of it
 PERMITTED: set[str] = set()
 PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "tuple": tuple}
 FORMS: dict[str, Any] = {"Annotated": Annotated, "Literal": Literal}
@@ -95,7 +95,7 @@ def spec(role: str, name: str) -> Spec:
                 if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == role:
                     traits = TRAITS[role](**{k.arg: _value(k.value) for k in mark.keywords if k.arg})
                     module = f"advcli.{FOLDERS[role]}.{stem}"
-                    given = tuple(arg.arg for arg in node.args.kwonlyargs if arg.arg in GIVEN)
+                    given = tuple(arg.arg for arg in node.args.kwonlyargs if arg.arg in INJECTED)
                     return Spec(role, name, ast.get_docstring(tree) or "", traits, _options(node), module, node.name, given)
     raise TypeError(f"{path.name}: no function under @{role}(...)")
 
@@ -116,7 +116,7 @@ def split_spelling(role: str, text: str) -> tuple[str, str]:
     return name, rest
 
 
-def spelled(role: str, text: str) -> tuple[Spec, dict[str, object]]:
+def parse_method(role: str, text: str) -> tuple[Spec, dict[str, object]]:
     """A method and its options in one word: NAME, or NAME:option=value,..., or module:function:option=value,..."""
     name, rest = split_spelling(role, text)
     found, typed = spec(role, name), dict[str, object]()
@@ -138,7 +138,7 @@ def spelled(role: str, text: str) -> tuple[Spec, dict[str, object]]:
 def _options(node: ast.FunctionDef) -> tuple[Option, ...]:
     found = []
     for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-        if arg.arg not in GIVEN:
+        if arg.arg not in INJECTED:
             found.append(option(arg.arg, _annotation(arg.annotation), None if default is None else _value(default)))
     return tuple(found)
 
@@ -198,7 +198,7 @@ def _module(name: str) -> ModuleType:
 def from_function(role: str, name: str, function: Callable[..., Any]) -> Spec:
     """The same entry, read from the living function instead of its source."""
     named = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    mine, given = [p for p in named if p.name not in GIVEN], tuple(p.name for p in named if p.name in GIVEN)
+    mine, given = [p for p in named if p.name not in INJECTED], tuple(p.name for p in named if p.name in INJECTED)
     try:
         options = tuple(option(p.name, p.annotation, None if p.default is p.empty else p.default) for p in mine)
     except TypeError as error:

@@ -104,7 +104,7 @@ class Destination(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rehearsal(Request):
+class DryRunning(Request):
     """Whether anything is done at all."""
 
     heading: ClassVar[str] = "Running"

@@ -29,8 +29,8 @@ from advcli.catalog.request import Request
 from advcli.catalog.request_parts import (
     Allowing,
     Destination,
+    DryRunning,
     Fitting,
-    Rehearsal,
     Running,
     Selection,
     Source,
@@ -41,7 +41,7 @@ from advcli.catalog.request_parts import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRequest(Rehearsal, Destination, Allowing, Running, TrainingLoop, Selection):
+class TrainRequest(DryRunning, Destination, Allowing, Running, TrainingLoop, Selection):
     """Train a classifier.
 
     The result is model.safetensors, with its log beside it.
@@ -67,7 +67,7 @@ class TrainRequest(Rehearsal, Destination, Allowing, Running, TrainingLoop, Sele
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttackRequest(Rehearsal, Destination, Allowing, Running, Strength, SplitSelection):
+class AttackRequest(DryRunning, Destination, Allowing, Running, Strength, SplitSelection):
     """Make adversarial images of a model.
 
     The result is adversarial.h5, with perturbations.h5 beside it.
@@ -91,7 +91,7 @@ class AttackRequest(Rehearsal, Destination, Allowing, Running, Strength, SplitSe
 
 
 @dataclass(frozen=True, kw_only=True)
-class DefendRequest(Rehearsal, Destination, Allowing, Running, Fitting):
+class DefendRequest(DryRunning, Destination, Allowing, Running, Fitting):
     """Put a defense around a model, or filter images.
 
     The result is defended.safetensors, or F.filtered.h5 beside each F.h5.

@@ -14,7 +14,7 @@ import typer
 from advcli.catalog import discovery
 from advcli.catalog.params import Option, Param
 from advcli.catalog.requests import REQUESTS
-from advcli.cli import methods, options, output, render, report
+from advcli.cli import methods, output, render, report, typer_options
 from advcli.cli.help import Command, Group
 from advcli.cli.output import cut
 from advcli.cli.statistics_table import statistics_table
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     output.occupy_closed_streams()
     try:
-        with interrupts.listening():
+        with interrupts.handle_signals():
             return program(args)
     except BrokenPipeError:
         output.forget_stdout()  # the reader has enough
@@ -106,8 +106,8 @@ def program(args: list[str]) -> int:
     except typer.TyperException as error:
         name = getattr(error, "option_name", None)
         if name and type(error).__name__ == "NoSuchOption" and verb in REQUESTS:
-            specs = options.chosen(verb, words)
-            raise options.refusal(name, verb, specs, options.signature(verb, specs)) from None
+            specs = typer_options.chosen(verb, words)
+            raise typer_options.refusal(name, verb, specs, typer_options.signature(verb, specs)) from None
         raise
     if failures:
         raise failures[0]
@@ -159,7 +159,7 @@ def _help(verb: str, args: Sequence[str]) -> str:
     """The verb's help, and that of the method that is named on the line."""
     text = REQUESTS[verb].summary()
     for name, role in REQUESTS[verb].choices().items():
-        for one in options.values_of(f"--{name}", args) if not _completing() else ():
+        for one in typer_options.values_of(f"--{name}", args) if not _completing() else ():
             spec = discovery.spec(role, one)
             paper = getattr(spec.traits, "paper", "")
             text += f"\n\n{one}: {spec.doc}" + (f"\n\npaper: {paper}" if paper else "")
@@ -173,36 +173,36 @@ def _epilog(verb: str, args: Sequence[str]) -> str | None:
 
 def _named(verb: str, args: Sequence[str]) -> bool:
     """Whether the line names a method."""
-    return any(options.values_of(f"--{name}", args) for name in REQUESTS[verb].choices())
+    return any(typer_options.values_of(f"--{name}", args) for name in REQUESTS[verb].choices())
 
 
 def _command(verb: str, args: Sequence[str], answer: list[int], failures: list[BaseException]) -> Callable[..., None]:
     """The function that Typer calls, with the signature that the chosen methods give it."""
     overview = bool({"-h", "--help"} & {*args}) and not _named(verb, args)
-    specs = [] if overview else options.chosen(verb, args, half_typed=bool(_completing()))
-    known = [*options.signature(verb, specs), *SHARED]
+    specs = [] if overview else typer_options.chosen(verb, args, half_typed=bool(_completing()))
+    known = [*typer_options.signature(verb, specs), *SHARED]
 
     def run(**typed: Any) -> None:
         try:
-            options.refuse_repeated(known, args)
-            answer.append(execute(verb, options.read_all(known, typed)))
+            typer_options.refuse_repeated(known, args)
+            answer.append(execute(verb, typer_options.read_all(known, typed)))
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # Typer would turn some of these into exit codes of its own
             failures.append(error)
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads it
-        [options.parameter(one, heading) for one, heading in known]
+        [typer_options.parameter(one, heading) for one, heading in known]
     )
     return run
 
 
 def execute(verb: str, given: dict[str, Any]) -> int:
     """Call the verb, print its result, and say the exit code."""
-    as_json, talk = given.pop("json", False), render.Console(quiet=given.pop("quiet", False))
+    as_json, reporter = given.pop("json", False), render.Console(quiet=given.pop("quiet", False))
     given.pop("debug", None)
     allocator.keep_freed()
     if verb in ("show", "verify") and not given.get("files"):
         raise CommandError(f"name the files to {verb}: advcli {verb} FILE ...")
-    result = call(verb, given, talk)
+    result = call(verb, given, reporter)
     output.result(_document(result) if as_json else _text(verb, result))
     for reason in getattr(result, "failures", ()):
         output.complain(reason)

@@ -12,12 +12,12 @@ from typing import Any
 from advcli.cli.output import say, visible
 from advcli.cli.report import WIDTH
 from advcli.cli.text_tables import columns_of
-from advcli.runtime.reporter import Talk, unheard
+from advcli.runtime.reporter import Reporter, no_progress
 
 QUIET_SECONDS = 30.0  # between two lines of progress where there is no terminal
 
 
-class Console(Talk):
+class Console(Reporter):
     """The voice of the command line, on stderr; `quiet` keeps warnings only."""
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -33,7 +33,7 @@ class Console(Talk):
     @contextmanager
     def progress(self, what: str, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
         if self.quiet:
-            yield unheard
+            yield no_progress
         elif sys.stderr.isatty():
             with self._bar(what, total, unit) as tick:
                 yield tick

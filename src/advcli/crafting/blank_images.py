@@ -14,7 +14,7 @@ from advcli.numerics.rng import Purpose, SampleRNG
 LEVELS = {"black": 0.0, "grey": 0.5, "white": 1.0}
 
 
-def beginnings(model: ModelFile, init: str, count: int, seed: int, target: str) -> Dataset:
+def start_images(model: ModelFile, init: str, count: int, seed: int, target: str) -> Dataset:
     """As many pictures of the model's size as are wanted, without a label: `count` for every class that is a target."""
     if target in ("next", "other", "least-likely"):
         raise CommandError(f"--target {target}: there is no picture yet that has a class; name one, or take all or random")

@@ -21,52 +21,52 @@ from advcli.files.provenance import provenance_of
 from advcli.images.dataset import Dataset, stratified
 from advcli.networks.model_file import ModelFile
 from advcli.runtime import devices
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.search.job import Job
 from advcli.workspace import inputs, outputs
 
 
 @dataclass(frozen=True, slots=True)
-class Groundwork:
+class FirstStage:
     """A file to be laid, and what a job is that builds on it."""
 
     path: Path
     made: Header
-    lay: Callable[[Talk], None]  # publishes the file
-    build: Callable[[Job], tuple[Job, Header]]  # the job with the file at hand, and what its set says of the file
-    sketch: Callable[[Job], Job]  # a job that costs as much, before there is a file
+    fit: Callable[[Reporter], None]  # publishes the file
+    attach: Callable[[Job], tuple[Job, Header]]  # the job with the file at hand, and what its set says of the file
+    placeholder: Callable[[Job], Job]  # a job that costs as much, before there is a file
 
-    def laid(self, job: Job, *, default_name: bool, force: bool, talk: Talk) -> tuple[Job, Header]:
+    def ensure(self, job: Job, *, default_name: bool, force: bool, reporter: Reporter) -> tuple[Job, Header]:
         """Lay it, unless it lies there already; then build on it."""
-        if not outputs.finished(self.path, self.made, default_name=default_name, force=force, talk=talk):
-            self.lay(talk)
+        if not outputs.is_finished(self.path, self.made, default_name=default_name, force=force, reporter=reporter):
+            self.fit(reporter)
         Parts.of(self.path).remove()
-        return self.build(job)
+        return self.attach(job)
 
 
 @dataclass(frozen=True, slots=True)
-class FirstStage:
+class FirstStageKind:
     """What a kind of attack fits before the first image, as `catalog.kinds` names it."""
 
     suffix: str  # of the file beside the set
     images: int  # to fit on, where nothing is said
-    plan: Callable[..., Groundwork]  # (path, victim, method, run, images, asked)
+    plan: Callable[..., FirstStage]  # (path, victim, method, run, images, asked)
     acting: Callable[[Bound, AttackRequest], Bound] = lambda method, asked: method  # the attack that makes the images
 
 
-def first_stage_of(spec: Spec) -> FirstStage | None:
+def first_stage_of(spec: Spec) -> FirstStageKind | None:
     """What a method's kind fits first; None for most."""
     where = KINDS[spec.traits.kind].first_stage
-    found: FirstStage | None = loaded(where) if where else None
+    found: FirstStageKind | None = loaded(where) if where else None
     return found
 
 
-def fitting_images(model: ModelFile, attacked: Dataset, enough: int, asked: AttackRequest, talk: Talk) -> Dataset:
+def fitting_images(model: ModelFile, attacked: Dataset, enough: int, asked: AttackRequest, reporter: Reporter) -> Dataset:
     """The images to fit on: of the training split, every class in its share, and none of those that are attacked."""
     named = asked.fit_data
-    says = named and (inputs.spelled(named)[1] or Path(named).is_file())
+    says = named and (inputs.split_suffix(named)[1] or Path(named).is_file())
     where = Selection(data_dir=asked.data_dir, download=asked.download)
-    found = inputs.data_of(model, named, None if says else "train", where, can_choose=False, talk=talk)
+    found = inputs.data_of(model, named, None if says else "train", where, can_choose=False, reporter=reporter)
     if found.kind not in ("clean", "unknown"):
         raise InputError(f"{found.name}: holds {found.kind} images; give clean ones to fit on")
     same = all(found.origin.get(key) == attacked.origin.get(key) for key in ("name", "split", "digest"))
@@ -76,7 +76,9 @@ def fitting_images(model: ModelFile, attacked: Dataset, enough: int, asked: Atta
     return found.rows(np.flatnonzero(stratified(found.labels, count, "fit")))
 
 
-def recorded(method: str, parameters: Header, options: Header, model: ModelFile, fit: Dataset, asked: AttackRequest) -> Header:
+def provenance_of_fit(
+    method: str, parameters: Header, options: Header, model: ModelFile, fit: Dataset, asked: AttackRequest
+) -> Header:
     """How the file comes about: on what it depends, and no more."""
     device = devices.find_device(asked.device)
     beside = {"seed": asked.seed, "static": asked.static, "fit_limit": asked.fit_limit}
@@ -89,9 +91,9 @@ def recorded(method: str, parameters: Header, options: Header, model: ModelFile,
         data=None,
         environment=devices.environment(device, devices.default_batch(asked.batch_size, device)),
     )
-    return {**made, "fit": fitted_on(fit, asked)}
+    return {**made, "fit": fit_set(fit, asked)}
 
 
-def fitted_on(fit: Dataset, asked: AttackRequest) -> Header:
+def fit_set(fit: Dataset, asked: AttackRequest) -> Header:
     """The images that something was fitted on, as a header names them; `named` where the command did."""
     return {**fit.origin, "named": asked.fit_data is not None}

@@ -16,15 +16,15 @@ from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
 from advcli.images.dataset import Dataset
-from advcli.networks.fast_copy import swift
-from advcli.networks.memory_format import placed
+from advcli.networks.fast_copy import fast_copy
+from advcli.networks.memory_format import optimize_for
 from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import rejects
 from advcli.numerics.balls import tolerance
 from advcli.numerics.quantities import BUDGETS, Budget, budgets, diameter, refuse_beyond
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.search.job import UNBOUNDED, Job
 from advcli.search.probe import probe_of
 from advcli.search.procedure import procedure_of
@@ -39,22 +39,22 @@ EOT = 8
 PROBE = 8  # images
 
 
-def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequest, talk: Talk) -> Run:
+def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequest, reporter: Reporter) -> Run:
     """Every default made explicit: the job, and the header that tells of it."""
     spec, stage = method.spec, first_stage_of(method.spec)
     acting = stage.acting(method, asked) if stage else method
     where = f"from {images.name}" if spec.traits.has("start") else f"on {images.name}:{images.split}"
-    talk.note(f"attack: {spec.name} {where}, {len(images)} images")
+    reporter.note(f"attack: {spec.name} {where}, {len(images)} images")
     norm = str(acting.parameters.get("norm", acting.spec.traits.norms[0]))
     colour = images.shape[0] == 3
     wanted: tuple[Budget, ...] = (UNBOUNDED,)
     if spec.traits.budgeted:
         if asked.eps is None:
-            talk.note(f"budget: {norm} {BUDGETS[norm][colour]}, the default of {'colour' if colour else 'grey'} images")
+            reporter.note(f"budget: {norm} {BUDGETS[norm][colour]}, the default of {'colour' if colour else 'grey'} images")
         wanted = budgets(asked.eps or BUDGETS[norm][colour])
         refuse_beyond(norm, wanted, prod(images.shape))
         if over := next((one.text for one in wanted if one.value == diameter(norm, prod(images.shape))), None):
-            talk.warn(f"eps {over}: every image there is lies within {norm} {over} of every other")
+            reporter.warn(f"eps {over}: every image there is lies within {norm} {over} of every other")
     random_model = victim.is_random(static=asked.static)
     if asked.static and not victim.defenses:
         raise CommandError(f"--static: {victim.path} has no defenses to leave out")
@@ -69,7 +69,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
     device = devices.find_device(asked.device)
     batch_size = devices.default_batch(asked.batch_size, device)
     target = _target(asked.target, victim.classes)
-    model = placed(victim.module(static=asked.static), device).requires_grad_(False)
+    model = optimize_for(victim.module(static=asked.static), device).requires_grad_(False)
     job = Job(
         model=model,
         method=acting,
@@ -89,7 +89,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         rounding=asked.rounding,
         half=asked.precision == "bfloat16",
         store_bytes=asked.quantize and images.eight_bit,
-        search=quicker(model, images, acting, asked, device),
+        search=search_model(model, images, acting, asked, device),
     )
     probe = probe_of(job, images, surrogate=victim.has_surrogate(static=asked.static))
     if (scale := probe.scale) != 1 and spec.traits.access == "gradient":
@@ -147,34 +147,36 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
     return Run(job, images, made, about, batch_size, asked.part_size)
 
 
-def grounded(run: Run, path: Path, victim: ModelFile, method: Bound, asked: AttackRequest, talk: Talk) -> Run:
+def with_first_stage(run: Run, path: Path, victim: ModelFile, method: Bound, asked: AttackRequest, reporter: Reporter) -> Run:
     """The same run on what its method fits first, beside the set; most fit nothing."""
     stage = first_stage_of(method.spec)
     if stage is None:
         return run
-    images = fitting_images(victim, run.data, stage.images, asked, talk)
+    images = fitting_images(victim, run.data, stage.images, asked, reporter)
     ground = stage.plan(path.with_suffix(stage.suffix), victim, method, run, images, asked)
     outputs.keep_inputs([ground.path], [asked.model, asked.fit_data])
-    return replace(run, ground=ground, made={**run.made, "fit": ground.made["fit"]})
+    return replace(run, first_stage=ground, made={**run.made, "fit": ground.made["fit"]})
 
 
-def default_target(spec: Spec, talk: Talk) -> str | None:
+def default_target(spec: Spec, reporter: Reporter) -> str | None:
     """The target of methods that need one, where none is given."""
     if spec.traits.targeted != "only":
         return None
     rule = "all" if spec.traits.has("start") else "random"
-    talk.note(f"target: {rule}, the default of methods that {'start from nothing' if rule == 'all' else 'need one'}")
+    reporter.note(f"target: {rule}, the default of methods that {'start from nothing' if rule == 'all' else 'need one'}")
     return rule
 
 
-def quicker(model: nn.Module, images: Dataset, method: Bound, asked: AttackRequest, device: torch.device) -> nn.Module | None:
+def search_model(
+    model: nn.Module, images: Dataset, method: Bound, asked: AttackRequest, device: torch.device
+) -> nn.Module | None:
     """A copy of the model for the search, compared with it on the first images; None for what asks hardly anything."""
     access = method.spec.traits.access
     if access == "none" or procedure_of(method).few_calls:
         return None
     x, ids = images.batch(0, PROBE)[0].to(device), torch.from_numpy(images.index[:PROBE]).to(device)
     draws, half = SampleRNG(asked.seed, ids, (Purpose.PROBE,)), asked.precision == "bfloat16"
-    return swift(model, x, draws, half=half, gradients=access == "gradient")
+    return fast_copy(model, x, draws, half=half, gradients=access == "gradient")
 
 
 def _target(text: str | None, classes: tuple[str, ...]) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from advcli.catalog.requests import AttackRequest
 from advcli.crafting import trust
-from advcli.crafting.first_stage import Groundwork
+from advcli.crafting.first_stage import FirstStage
 from advcli.errors import AdvcliError, InputError
 from advcli.files import atomic, imageset_reader, imageset_writer
 from advcli.files.header import Header, identity
@@ -19,7 +19,7 @@ from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.search.batch import craft
 from advcli.search.job import Job
 from advcli.workspace import outputs
@@ -38,7 +38,7 @@ class Run:
     about: Header  # what else its header says
     batch_size: int
     part_size: int
-    ground: Groundwork | None = None  # what is laid before the first image
+    first_stage: FirstStage | None = None  # what is laid before the first image
 
     def header(self, **found: object) -> Header:
         """What the set says of itself, with what was found while it was made: every header is made here, at the end."""
@@ -52,36 +52,36 @@ class Run:
         return len(self.job.budgets) * each
 
 
-def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, talk: Talk) -> Path:
+def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, reporter: Reporter) -> Path:
     """The set and its view, unless the same command has made them already."""
     default, force = asked.output is None, asked.force
     with contextlib.ExitStack() as locks:
-        ground = [run.ground.path] if run.ground else []
+        ground = [run.first_stage.path] if run.first_stage else []
         for one in (path, *ground, *([beside] if asked.perturbations else [])):
             locks.enter_context(atomic.locked(one))
         if asked.perturbations and not force:
             refuse_foreign(path, beside, run.made)
-        if run.ground:
-            job, about = run.ground.laid(run.job, default_name=default, force=force, talk=talk)
+        if run.first_stage:
+            job, about = run.first_stage.ensure(run.job, default_name=default, force=force, reporter=reporter)
             run = replace(run, job=job, about={**run.about, **about})
-        if not outputs.finished(path, run.made, default_name=default, force=force, talk=talk):
-            write(path, run, talk)
+        if not outputs.is_finished(path, run.made, default_name=default, force=force, reporter=reporter):
+            write(path, run, reporter)
         Parts.of(path).remove()
         if asked.perturbations:
             derive(path, beside)
-    trust.say(run.about["checks"], talk)
+    trust.say(run.about["checks"], reporter)
     return path
 
 
-def write(path: Path, run: Run, talk: Talk) -> None:
+def write(path: Path, run: Run, reporter: Reporter) -> None:
     """Work part by part, assemble, publish. Who is asked to leave finishes the batch and publishes it."""
     parts = Parts.of(path)
-    parts.begin(run.made, talk)
+    parts.begin(run.made, reporter)
     done = parts.finished()
     if done:
-        talk.note(f"going on after {sum(map(len, done))} of {len(run.data)} images in {parts.folder}")
+        reporter.note(f"going on after {sum(map(len, done))} of {len(run.data)} images in {parts.folder}")
     won = seen = 0
-    with talk.progress(run.job.method.spec.name, len(run.data), "images") as tick, interrupts.patiently() as asked:
+    with reporter.progress(run.job.method.spec.name, len(run.data), "images") as tick, interrupts.finish_batch_first() as asked:
         tick(sum(map(len, done)), "")
         for group in _groups(run, done):
             batches = []
@@ -100,7 +100,7 @@ def write(path: Path, run: Run, talk: Talk) -> None:
     if layout["originals"][1][0] != len(run.data) or layout["images"][1][0] != len(run.data) * run.per_image:
         raise AdvcliError(f"{parts.folder}: its parts do not add up to the set; remove the folder and run again")
     found = {}
-    if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, talk)):
+    if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, reporter)):
         found["unrepresentable"] = count
     imageset_writer.write(path, run.header(**found), layout, {name: _column(parts, name) for name in layout})
 
@@ -126,7 +126,7 @@ def _column(parts: Parts, name: str) -> imageset_writer.Pieces:
     return lambda: parts.column(name)
 
 
-def count_unrepresentable(parts: Parts, talk: Talk) -> int:
+def count_unrepresentable(parts: Parts, reporter: Reporter) -> int:
     """Attacked rows that have no 8-bit picture inside their budget."""
     count = total = 0
     columns = [parts.column(name) for name in ("images", "labels", "clean_prediction", "target")]
@@ -136,7 +136,7 @@ def count_unrepresentable(parts: Parts, talk: Talk) -> int:
         attacked = ((clean == labels) | (labels < 0)) & (target != clean)
         count, total = count + int((off & attacked).sum()), total + int(attacked.sum())
     if count:
-        talk.warn(f"{count} of {total} attacked rows have no 8-bit picture inside their budget; they hold the original")
+        reporter.warn(f"{count} of {total} attacked rows have no 8-bit picture inside their budget; they hold the original")
     return count
 
 
@@ -191,7 +191,7 @@ def estimate(run: Run, perturbations: bool) -> Estimate:
     pixels = int(np.prod(run.data.shape))
     size = rows * pixels * (1 if run.job.store_bytes else 4) + len(run.data) * pixels * (1 if run.data.eight_bit else 4)
     size += rows * (8 * 7 + 4 + 1) + (rows * (pixels * 4 + 8 * 5 + 5) if perturbations else 0)
-    job = run.ground.sketch(run.job) if run.ground else run.job
+    job = run.first_stage.placeholder(run.job) if run.first_stage else run.job
     craft(job, run.data, 0, 2)  # warms up what is only slow the first time
     count, begin = min(PROBE, len(run.data)), time.perf_counter()
     craft(job, run.data, 0, count)

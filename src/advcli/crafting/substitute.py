@@ -11,34 +11,34 @@ from torch import Tensor
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.catalog.requests import AttackRequest
-from advcli.crafting.first_stage import FirstStage, Groundwork, recorded
+from advcli.crafting.first_stage import FirstStage, FirstStageKind, provenance_of_fit
 from advcli.crafting.run import Run
 from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
 from advcli.networks import architecture, model_file
-from advcli.networks.build import load_weights, starting
+from advcli.networks.build import load_weights, with_prefix
 from advcli.networks.classifier import Classifier
-from advcli.networks.memory_format import placed
+from advcli.networks.memory_format import optimize_for
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import Purpose, SampleRNG
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Reporter
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
 from advcli.training import scikit_fit
 from advcli.training.loop import Trainer
-from advcli.training.options import TrainingOptions
 from advcli.training.plan import Plan
+from advcli.training.training_options import TrainingOptions
 
 AT_ONCE = 256  # images that are asked about
 BATCH = 32  # images of a step: few, for there are few images
 
 
-def inner(method: Bound, asked: AttackRequest) -> Bound:
+def inner_attack(method: Bound, asked: AttackRequest) -> Bound:
     """What the stand-in is attacked with: it asks a model, and stays in a budget."""
     text = str(method.parameters["attack"])
-    spec, typed = discovery.spelled("attack", text)
+    spec, typed = discovery.parse_method("attack", text)
     if not spec.traits.nestable or spec.traits.access == "none":
         raise CommandError(f"--attack {text}: takes attacks that ask a model and stay in a budget; {spec.name} is none")
     if bool(asked.target) > bool(spec.traits.targeted) or (not asked.target and spec.traits.targeted == "only"):
@@ -48,7 +48,7 @@ def inner(method: Bound, asked: AttackRequest) -> Bound:
 
 def network_of(method: Bound) -> Bound:
     """The architecture of the stand-in."""
-    spec, typed = discovery.spelled("architecture", str(method.parameters["arch"]))
+    spec, typed = discovery.parse_method("architecture", str(method.parameters["arch"]))
     if not spec.traits.differentiable:
         reason = "no gradient leads from its answers to the image, and by gradients new images are made and attacked"
         raise CommandError(f"--arch {spec.name}: {reason}")
@@ -58,33 +58,33 @@ def network_of(method: Bound) -> Bound:
     return spec.bind(typed)
 
 
-def groundwork(path: Path, oracle: ModelFile, method: Bound, run: Run, seeds: Dataset, asked: AttackRequest) -> Groundwork:
+def first_stage(path: Path, oracle: ModelFile, method: Bound, run: Run, seeds: Dataset, asked: AttackRequest) -> FirstStage:
     """The stand-in's file, how it is taught, and the job that attacks it."""
     own = {name: value for name, value in method.parameters.items() if name != "attack"}
-    made, network = recorded(method.spec.name, own, {"eot": asked.eot}, oracle, seeds, asked), network_of(method)
-    return Groundwork(
+    made, network = provenance_of_fit(method.spec.name, own, {"eot": asked.eot}, oracle, seeds, asked), network_of(method)
+    return FirstStage(
         path,
         made,
-        lay=partial(lay, path, made, method, network, run.job, seeds),
-        build=partial(instead, path),
-        sketch=lambda job: replace(job, stand_in=fresh(network, seeds, job).requires_grad_(False)),
+        fit=partial(fit_file, path, made, method, network, run.job, seeds),
+        attach=partial(use_substitute, path),
+        placeholder=lambda job: replace(job, substitute=new_substitute(network, seeds, job).requires_grad_(False)),
     )
 
 
-def instead(path: Path, job: Job) -> tuple[Job, Header]:
+def use_substitute(path: Path, job: Job) -> tuple[Job, Header]:
     """The same job with the stand-in before the attack; the model itself is asked no more."""
     found = model_file.read(path)
     source = {"digest": found.digest, "network": found.network, "defenses": found.defenses, "static": False}
-    module = placed(found.module(), job.device).requires_grad_(False)
-    return replace(job, stand_in=module), {"source": source, "fitted": found.recipe["fitted"]}
+    module = optimize_for(found.module(), job.device).requires_grad_(False)
+    return replace(job, substitute=module), {"source": source, "fitted": found.recipe["fitted"]}
 
 
-def lay(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds: Dataset, talk: Talk) -> None:
+def fit_file(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds: Dataset, reporter: Reporter) -> None:
     """Teach a stand-in, or go on after the last round that was finished, and publish it."""
     parts = Parts.of(path)
-    parts.begin(made, talk)
-    school = taught(method, network, job, seeds, parts, talk)
-    cost = {"images": len(seeds), "queries": int(school.tally.queries), "gradients": 0}
+    parts.begin(made, reporter)
+    training = train_substitute(method, network, job, seeds, parts, reporter)
+    cost = {"images": len(seeds), "queries": int(training.tally.queries), "gradients": 0}
     recipe = {
         "format": "advcli/model/1",
         "arch": {"name": network.spec.name, "parameters": network.parameters},
@@ -97,19 +97,21 @@ def lay(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds
         "data": seeds.origin,
         "made": made,
     }
-    model_file.write(path, recipe, school.pupil.network.state_dict())
-    talk.note(f"{path}: taught by {cost['queries']} answers of the model")
+    model_file.write(path, recipe, training.substitute.network.state_dict())
+    reporter.note(f"{path}: taught by {cost['queries']} answers of the model")
 
 
-def taught(method: Bound, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, talk: Talk) -> "School":
-    """The school after the last lesson."""
-    school = School(network, job, seeds, parts, talk)
+def train_substitute(
+    method: Bound, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, reporter: Reporter
+) -> "SubstituteTraining":
+    """The training after the last lesson."""
+    training = SubstituteTraining(network, job, seeds, parts, reporter)
     x, ids = seeds.pictures(0, len(seeds)).to(job.device), torch.from_numpy(seeds.index).to(job.device)
-    method(school.ask, x, school.teach, rng=SampleRNG(job.seed, ids, (Purpose.SUBSTITUTE,)))
-    return school
+    method(training.ask, x, training.teach, rng=SampleRNG(job.seed, ids, (Purpose.SUBSTITUTE,)))
+    return training
 
 
-def fresh(network: Bound, seeds: Dataset, job: Job) -> Classifier:
+def new_substitute(network: Bound, seeds: Dataset, job: Job) -> Classifier:
     """The stand-in before its first lesson; it does not begin where `train` would with the same seed."""
     own = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64), (Purpose.SUBSTITUTE,))
     with torch.random.fork_rng(devices=[]):
@@ -119,13 +121,13 @@ def fresh(network: Bound, seeds: Dataset, job: Job) -> Classifier:
     return Classifier(net, mean, std, shape=seeds.shape, classes=len(seeds.classes)).to(job.device).eval()
 
 
-class School:
+class SubstituteTraining:
     """Where the stand-in learns. It knows the model by its answers, which are counted."""
 
-    def __init__(self, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, talk: Talk) -> None:
-        self.network, self.job, self.seeds, self.parts, self.talk = network, job, seeds, parts, talk
+    def __init__(self, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, reporter: Reporter) -> None:
+        self.network, self.job, self.seeds, self.parts, self.reporter = network, job, seeds, parts, reporter
         self.tally, self.asked = Tally(1), 0
-        self.pupil = fresh(network, seeds, job)
+        self.substitute = new_substitute(network, seeds, job)
         self.rounds: list[dict[str, Tensor]] = []
         self.finished = _finished(parts) if parts else []
 
@@ -145,17 +147,17 @@ class School:
         """One more round of the training loop, or what it came to before this command was interrupted."""
         number = len(self.rounds)
         if number < len(self.finished):
-            load_weights(self.pupil, starting(self.finished[number], "network."), f"round {number + 1}")
+            load_weights(self.substitute, with_prefix(self.finished[number], "network."), f"round {number + 1}")
         else:
-            self.talk.note(f"stand-in: round {number + 1}, {len(x)} images")
+            self.reporter.note(f"stand-in: round {number + 1}, {len(x)} images")
             self._learn(self._plan(x, label, epochs))
-        self.pupil.eval().requires_grad_(False)
-        self.rounds.append({name: tensor.detach().clone() for name, tensor in self.pupil.state_dict().items()})
+        self.substitute.eval().requires_grad_(False)
+        self.rounds.append({name: tensor.detach().clone() for name, tensor in self.substitute.state_dict().items()})
         if self.parts and number >= len(self.finished):
             arrays = {f"{k}/{n}": t.cpu().numpy() for k, one in enumerate(self.rounds) for n, t in one.items()}
             self.parts.save(0, number + 1, arrays)
             self.parts.keep_only(number + 1)
-        return Victim(self.pupil, Tally(len(x)), torch.arange(len(x)), None)
+        return Victim(self.substitute, Tally(len(x)), torch.arange(len(x)), None)
 
     def _learn(self, plan: Plan) -> None:
         """By the training loop, or by scikit-learn, which begins anew on all images of the round."""
@@ -166,7 +168,7 @@ class School:
 
     def _plan(self, x: Tensor, label: Tensor, epochs: int) -> Plan:
         """What the training loop needs: the images, their labels, and the defaults of `train`."""
-        pixels, self.pupil = x.cpu(), self.pupil.requires_grad_(True)
+        pixels, self.substitute = x.cpu(), self.substitute.requires_grad_(True)
         images = Dataset(
             name="answers",
             split="train",
@@ -181,7 +183,7 @@ class School:
         recipe = discovery.spec("recipe", "standard")
         options = TrainingOptions(epochs=epochs, batch_size=BATCH, seed=self.job.seed)
         loss = partial(recipe.load(), **recipe.bind({}).parameters)
-        return Plan(images, None, loss, recipe.given, self.pupil, [], options, self.job.device)
+        return Plan(images, None, loss, recipe.given, self.substitute, [], options, self.job.device)
 
 
 def _finished(parts: Parts) -> list[dict[str, Tensor]]:
@@ -194,4 +196,4 @@ def _finished(parts: Parts) -> list[dict[str, Tensor]]:
     return rounds
 
 
-STAGE = FirstStage(".substitute.safetensors", images=150, plan=groundwork, acting=inner)
+STAGE = FirstStageKind(".substitute.safetensors", images=150, plan=first_stage, acting=inner_attack)

@@ -8,7 +8,7 @@ from advcli.catalog import discovery
 from advcli.errors import InputError
 from advcli.files.check_results import of_document
 from advcli.files.header import Header
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.search.probe import Probe
 
 
@@ -32,9 +32,9 @@ def refuse_without_gradient(probe: Probe, method: str, model: str, *, defended: 
         )
 
 
-def say(checks: list[Header], talk: Talk) -> None:
+def say(checks: list[Header], reporter: Reporter) -> None:
     """Warn of what is not PASS."""
     for entry in checks:
         name, result = of_document(entry)
         if result.status != "PASS":
-            talk.warn(f"{result.status} {name}: {result.found}; {result.advice}")
+            reporter.warn(f"{result.status} {name}: {result.found}; {result.advice}")

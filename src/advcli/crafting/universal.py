@@ -1,4 +1,4 @@
-"""One perturbation for every budget: fitted on a crowd of training images, a file of its own, added to any images."""
+"""One perturbation for every budget: fitted on a images of training images, a file of its own, added to any images."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from advcli.catalog.registry import Bound
 from advcli.catalog.requests import AttackRequest
-from advcli.crafting.first_stage import FirstStage, Groundwork, recorded
+from advcli.crafting.first_stage import FirstStage, FirstStageKind, provenance_of_fit
 from advcli.crafting.run import Run
 from advcli.errors import CommandError
 from advcli.files import imageset_writer
@@ -24,51 +24,51 @@ from advcli.networks.model_file import ModelFile
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import distance
 from advcli.numerics.rng import Purpose, SampleRNG
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.search.goal import Goal
 from advcli.search.job import Job
-from advcli.search.two_stage import Crowd
+from advcli.search.two_stage import FittingImages
 from advcli.search.victim import Tally, Victim
 from advcli.training.loader import Batches
 
 AT_ONCE = 64  # images that pull together
 
 
-def groundwork(path: Path, model: ModelFile, method: Bound, run: Run, crowd: Dataset, asked: AttackRequest) -> Groundwork:
+def first_stage(path: Path, model: ModelFile, method: Bound, run: Run, images: Dataset, asked: AttackRequest) -> FirstStage:
     """The perturbations' file, how they are fitted, and the job that adds them."""
     job = run.job
     if job.target is not None and not job.target.isdecimal():
         raise CommandError(f"--target {asked.target}: one perturbation for all images has one class to reach; name it")
     beside = {name: run.made["options"].get(name) for name in ("eps", "target", "label", "eot", "precision")}
-    made = recorded(method.spec.name, method.parameters, beside, model, crowd, asked)
+    made = provenance_of_fit(method.spec.name, method.parameters, beside, model, images, asked)
     kept = ("classes", "norm", "epsilon", "tolerance", "access", "victim")
-    own = {**{name: run.about[name] for name in kept}, "kind": "universal", "split": crowd.split, "range": [-1, 1], "made": made}
-    return Groundwork(
+    own = {**{name: run.about[name] for name in kept}, "kind": "universal", "split": images.split, "range": [-1, 1], "made": made}
+    return FirstStage(
         path,
         made,
-        lay=partial(lay, path, own, method, job, crowd),
-        build=partial(added, path),
-        sketch=lambda job: replace(job, shared=torch.zeros(len(job.budgets), *crowd.shape, device=job.device)),
+        fit=partial(fit_file, path, own, method, job, images),
+        attach=partial(use_perturbations, path),
+        placeholder=lambda job: replace(job, shared=torch.zeros(len(job.budgets), *images.shape, device=job.device)),
     )
 
 
-def added(path: Path, job: Job) -> tuple[Job, Header]:
+def use_perturbations(path: Path, job: Job) -> tuple[Job, Header]:
     """The same job with the perturbations of the file at hand."""
     with ImageSet(path) as opened:
         shared = opened.rows("images", 0, len(opened)).to(job.device)
         return replace(job, shared=shared), {"fitted": opened.header["fitted"]}
 
 
-def lay(path: Path, header: Header, method: Bound, job: Job, data: Dataset, talk: Talk) -> None:
+def fit_file(path: Path, header: Header, method: Bound, job: Job, data: Dataset, reporter: Reporter) -> None:
     """Fit one perturbation for every budget, going on after those that were finished, and publish them."""
     parts = Parts.of(path)
-    parts.begin(header["made"], talk)
+    parts.begin(header["made"], reporter)
     done = {one.start for one in parts.finished()}
     todo = [budget for budget in range(len(job.budgets)) if budget not in done]
-    with talk.progress(f"fitting {method.spec.name}", len(job.budgets), "budgets") as tick:
+    with reporter.progress(f"fitting {method.spec.name}", len(job.budgets), "budgets") as tick:
         tick(len(done), "")
         for budget in todo:
-            v, cost = fitted(method, job, data, budget)
+            v, cost = fit_perturbation(method, job, data, budget)
             parts.save(budget, budget + 1, {"images": v.cpu().numpy(), "cost": np.array([cost], np.int64)})
             tick(1, "")
     images, costs = (np.concatenate(list(parts.column(name))) for name in ("images", "cost"))
@@ -85,13 +85,13 @@ def lay(path: Path, header: Header, method: Bound, job: Job, data: Dataset, talk
     imageset_writer.write_rows(path, {**header, "fitted": total}, columns)
 
 
-def fitted(method: Bound, job: Job, data: Dataset, budget: int) -> tuple[Tensor, tuple[int, int]]:
+def fit_perturbation(method: Bound, job: Job, data: Dataset, budget: int) -> tuple[Tensor, tuple[int, int]]:
     """(1, C, H, W) the perturbation of a budget, and the queries and gradients that it cost."""
     eps, tally = job.budgets[budget].value, Tally(len(data))
     rng = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64, device=job.device), (Purpose.UNIVERSAL, str(budget)))
     if not eps:
         return torch.zeros(1, *data.shape), (0, 0)
-    found = method(crowd_of(job, data, tally, budget), eps, rng=rng)
+    found = method(fitting_images(job, data, tally, budget), eps, rng=rng)
     if not isinstance(found, Tensor) or tuple(found.shape) != (1, *data.shape) or not found.is_floating_point():
         has = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise CommandError(f"{method.spec.name} returned {has}, expected one float perturbation of shape {(1, *data.shape)}")
@@ -100,7 +100,7 @@ def fitted(method: Bound, job: Job, data: Dataset, budget: int) -> tuple[Tensor,
     return found * min(1.0, eps / max(size, eps)), (int(tally.queries.sum()), int(tally.gradients.sum()))
 
 
-def crowd_of(job: Job, data: Dataset, tally: Tally, budget: int) -> Crowd:
+def fitting_images(job: Job, data: Dataset, tally: Tally, budget: int) -> FittingImages:
     """The images that the model has right, for whom there is something to fit."""
     labels, right = [], []
     for part in passes(data.pictures, data.index, AT_ONCE, job.device, job.seed, (Purpose.VERDICT,)):
@@ -120,7 +120,7 @@ def crowd_of(job: Job, data: Dataset, tally: Tally, budget: int) -> Crowd:
             draws = SampleRNG(job.seed, ids[places], (Purpose.DEFENSE, "universal", str(budget))) if job.random_model else None
             yield Victim(job.model, tally, places.cpu(), draws, job.eot, job.half, job.rejects), x, goal[places]
 
-    return Crowd(data.shape, -(-len(busy) // AT_ONCE), job.device, pass_)
+    return FittingImages(data.shape, -(-len(busy) // AT_ONCE), job.device, pass_)
 
 
-STAGE = FirstStage(".universal.h5", images=2000, plan=groundwork)
+STAGE = FirstStageKind(".universal.h5", images=2000, plan=first_stage)

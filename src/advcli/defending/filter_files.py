@@ -20,13 +20,13 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.rng import Purpose
 from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.workspace import outputs
 
 
-def filtered(source: Path, bound: Bound, asked: DefendRequest, talk: Talk) -> Path:
+def filtered(source: Path, bound: Bound, asked: DefendRequest, reporter: Reporter) -> Path:
     """The set beside its source, every picture filtered."""
-    path = outputs.target(asked.output, source.with_suffix(".filtered.h5"))
+    path = outputs.output_path(asked.output, source.with_suffix(".filtered.h5"))
     outputs.keep_inputs([path], [source])
     device = devices.find_device(asked.device)
     with ImageSet(source) as opened:
@@ -50,14 +50,14 @@ def filtered(source: Path, bound: Bound, asked: DefendRequest, talk: Talk) -> Pa
         layout["images"] = (np.dtype("<f4"), (len(opened), *opened.shape))
 
         def pictures() -> Iterator[Array]:
-            with talk.progress(f"filtering {source}", len(opened), "images") as tick, torch.no_grad():
+            with reporter.progress(f"filtering {source}", len(opened), "images") as tick, torch.no_grad():
                 for part in passes(read, opened.column("index"), batch, device, asked.seed, (Purpose.FILTER,)):
                     yield rule.filter(part.x, part.draws).cpu().numpy()
                     tick(len(part.x), "")
 
         with atomic.locked(path):
             default = asked.output is None
-            if not outputs.finished(path, made, default_name=default, force=asked.force, talk=talk):
+            if not outputs.is_finished(path, made, default_name=default, force=asked.force, reporter=reporter):
                 fill = {name: (lambda name=name: opened.pieces(name)) for name in names}
                 imageset_writer.write(path, header, layout, {**fill, "images": pictures})
     return path

@@ -1,4 +1,4 @@
-"""What a defense has to be fitted with: lessons for its network, in the one training loop, and a threshold."""
+"""What a defense has to be fitted with: network_fit for its network, in the one training loop, and a threshold."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,58 +16,58 @@ from advcli.files.header import Header
 from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
 from advcli.networks import build
-from advcli.networks.lesson import Lesson
+from advcli.networks.fitting_batch import FittingBatch
 from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import SampleRNG
 from advcli.runtime import devices
-from advcli.runtime.reporter import Talk
-from advcli.training.inner_attack import Opponent, opponent
+from advcli.runtime.reporter import Reporter
+from advcli.training.inner_attack import InnerAttack, inner_attack
 from advcli.training.loop import Trainer
-from advcli.training.options import BATCHES, RATES, TrainingOptions, find_epochs
 from advcli.training.plan import Plan
+from advcli.training.training_options import BATCHES, RATES, TrainingOptions, find_epochs
 from advcli.workspace import inputs
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class NetworkFit:
     """Training images, and the attacks that a defense learns from."""
 
     data: Dataset
-    opponents: Sequence[Opponent]
+    attacks: Sequence[InnerAttack]
     options: TrainingOptions
     device: torch.device
-    talk: Talk
+    reporter: Reporter
 
     def fit(self, model: nn.Module, parts: Parts) -> None:
         """Train the network that the defense has of its own; the model under it stays as it is."""
         model.requires_grad_(False)
-        for one in build.learned(model).values():
+        for one in build.learned_networks(model).values():
             own = one
         own.requires_grad_(True)
         asleep = [one for one in model.children() if one is not own]
-        against = [one.attacked for one in self.opponents]
+        against = [one.attacked for one in self.attacks]
 
-        def lesson(whole: nn.Module, x: Tensor, label: Tensor, *, rng: SampleRNG) -> Tensor:
-            taught: Callable[[Tensor, Lesson], Tensor] = whole.lesson  # type: ignore[assignment]  # its traits say that it learns
-            return taught(x, Lesson(x, label, rng, against))
+        def loss(whole: nn.Module, x: Tensor, label: Tensor, *, rng: SampleRNG) -> Tensor:
+            taught: Callable[[Tensor, FittingBatch], Tensor] = whole.fitting_loss  # type: ignore[assignment]  # its traits say that it learns
+            return taught(x, FittingBatch(x, label, rng, against))
 
-        plan = Plan(self.data, None, lesson, ("rng",), model, asleep, self.options, self.device)
+        plan = Plan(self.data, None, loss, ("rng",), model, asleep, self.options, self.device)
         with devices.threads(self.data.shape):
-            Trainer(plan).fit(parts, lambda log: None, self.talk)
+            Trainer(plan).fit(parts, lambda log: None, self.reporter)
         model.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Lessons, a threshold, or both."""
+    """NetworkFit, a threshold, or both."""
 
-    lessons: Lessons | None
+    network_fit: NetworkFit | None
     calibration: Calibration | None
 
     @property
     def origin(self) -> Header:
         """The images that it is fitted on, as the header names them."""
-        return (self.lessons or self._threshold).data.origin
+        return (self.network_fit or self._threshold).data.origin
 
     @property
     def _threshold(self) -> Calibration:
@@ -77,27 +77,32 @@ class Fit:
     @property
     def options(self) -> Header:
         """What the fit depends on, every default resolved."""
-        if self.lessons is None:
+        if self.network_fit is None:
             return {"seed": self._threshold.seed}
-        how = self.lessons.options
-        return {"seed": how.seed, "epochs": how.epochs, "lr": how.lr, "against": [one.spelled for one in self.lessons.opponents]}
+        how = self.network_fit.options
+        return {
+            "seed": how.seed,
+            "epochs": how.epochs,
+            "lr": how.lr,
+            "against": [one.spelled for one in self.network_fit.attacks],
+        }
 
     def fit(self, model: nn.Module, parts: Parts, made: Header) -> Header:
         """Fit, or go on where a fit was interrupted; returns what goes into the recipe."""
-        if self.lessons:
-            parts.begin(made, self.lessons.talk)
-            self.lessons.fit(model, parts)
+        if self.network_fit:
+            parts.begin(made, self.network_fit.reporter)
+            self.network_fit.fit(model, parts)
         return self.calibration.fit(model) if self.calibration else {}
 
 
-def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, talk: Talk) -> Fit | None:
+def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, reporter: Reporter) -> Fit | None:
     """All that a defense needs before it can stand around the model; None where that is nothing."""
-    traits, lessons, calibration = bound.spec.traits, None, None
+    traits, network_fit, calibration = bound.spec.traits, None, None
     if not traits.has("fits"):
         return None
     device = devices.find_device(asked.device)
     if traits.learns:
-        data = fit_data(base, "train", asked, talk)
+        data = fit_data(base, "train", asked, reporter)
         if data.kind not in ("clean", "unknown") or data.split != "train":
             raise InputError(
                 f"{data.name}:{data.split}: holds {data.kind} images; a defense learns from clean ones of the train split"
@@ -108,15 +113,15 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, talk: Talk) ->
             seed=asked.seed,
             batch_size=batch_size(asked),
         )
-        lessons = Lessons(data, [opponent(one, base.shape[0]) for one in asked.against], options, device, talk)
+        network_fit = NetworkFit(data, [inner_attack(one, base.shape[0]) for one in asked.against], options, device, reporter)
     if traits.rejects:
         named = replace(asked, data=named_set(asked.data), limit=None) if traits.learns else asked
-        data = fit_data(base, "val", named, talk)
+        data = fit_data(base, "val", named, reporter)
         if data.kind not in ("clean", "unknown") or data.split == "test":
             what = f"the {data.split} split" if data.kind in ("clean", "unknown") else f"{data.kind} images"
             raise InputError(f"{data.name}: holds {what}; a threshold is set on natural images of the train or val split")
-        calibration = Calibration(data, bound.parameters["fpr"], asked.seed, device, batch_size(asked), talk)
-    return Fit(lessons, calibration)
+        calibration = Calibration(data, bound.parameters["fpr"], asked.seed, device, batch_size(asked), reporter)
+    return Fit(network_fit, calibration)
 
 
 def batch_size(asked: DefendRequest) -> int:
@@ -130,12 +135,12 @@ def named_set(text: str | None) -> str | None:
         return None
     if Path(text).is_file():
         raise InputError(f"{text}: is one split; what learns and rejects needs a data set with train and val")
-    return inputs.spelled(text)[0]
+    return inputs.split_suffix(text)[0]
 
 
-def fit_data(base: ModelFile, split: str, asked: DefendRequest, talk: Talk) -> Dataset:
+def fit_data(base: ModelFile, split: str, asked: DefendRequest, reporter: Reporter) -> Dataset:
     """The images that something is fitted on: a split of what the model was trained on, or what was named."""
     named = asked.data
-    says = named and (inputs.spelled(named)[1] or Path(named).is_file())
+    says = named and (inputs.split_suffix(named)[1] or Path(named).is_file())
     chosen = Selection(limit=asked.limit, data_dir=asked.data_dir)
-    return inputs.data_of(base, named, None if says else split, chosen, can_choose=False, talk=talk)
+    return inputs.data_of(base, named, None if says else split, chosen, can_choose=False, reporter=reporter)

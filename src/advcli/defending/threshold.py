@@ -15,12 +15,12 @@ from advcli.errors import InputError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
 from advcli.images.passes import passes
-from advcli.networks.memory_format import placed
+from advcli.networks.memory_format import optimize_for
 from advcli.networks.rejection import Rejecting
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import Purpose
 from advcli.runtime import devices
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 
 FINEST = 1e-6  # the unit of scores that do not spread
 
@@ -34,19 +34,21 @@ class Calibration:
     seed: int
     device: torch.device
     batch_size: int
-    talk: Talk
+    reporter: Reporter
 
     def fit(self, model: nn.Module) -> Header:
         """What goes into the recipe: the threshold, its unit, and on how many images it was set."""
         assert isinstance(model, Rejecting)  # its traits say so
-        scores = np.sort(self._scores(placed(model, self.device)))
+        scores = np.sort(self._scores(optimize_for(model, self.device)))
         place = threshold_place(len(scores), self.fpr)
         if place >= len(scores):
             few = f"{len(scores)} images are too few for a false-positive rate of {self.fpr:g}"
             raise InputError(f"{self.data.name}:{self.data.split}: {few}; it needs {ceil(1 / self.fpr) - 1}")
         found = {"threshold": float(scores[place]), "unit": float(max(scores.std(), FINEST)), "n": len(scores),
                  "rejected": int((scores > scores[place]).sum())}  # fmt: skip
-        self.talk.note(f"threshold {found['threshold']:.4g}: {found['rejected']} of {len(scores)} natural images lie beyond it")
+        self.reporter.note(
+            f"threshold {found['threshold']:.4g}: {found['rejected']} of {len(scores)} natural images lie beyond it"
+        )
         return {"found": found}
 
     def _scores(self, model: Rejecting) -> Array:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
-from advcli.networks.lesson import Lesson
+from advcli.networks.fitting_batch import FittingBatch
 from advcli.numerics.rng import SampleRNG
 
 functional = nn.functional
@@ -50,16 +50,16 @@ class Cleaned(nn.Module):
     def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
         return cast(Tensor, self.model(self.clean(x), draws))
 
-    def lesson(self, x: Tensor, lesson: Lesson) -> Tensor:
+    def fitting_loss(self, x: Tensor, batch: FittingBatch) -> Tensor:
         """(N,) what is to fall: the distance of the cleaned pictures from the natural one."""
         found = torch.zeros(len(x), device=x.device)
-        for k, one in enumerate([x, *lesson.against(self.model)]):
+        for k, one in enumerate([x, *batch.against(self.model)]):
             cleaned = one + self.learned(one)  # not clipped: a clipped pixel would teach nothing
             loss = (cleaned - x).square().flatten(1).sum(1)
             if self.guidance:
-                answer = self.model(cleaned.clamp(0, 1), lesson.rng.fork("guide", k))
-                loss = loss + self.guidance * functional.cross_entropy(answer, lesson.label, reduction="none")
-            found = found + loss / (1 if k == 0 else len(lesson.opponents))
+                answer = self.model(cleaned.clamp(0, 1), batch.rng.fork("guide", k))
+                loss = loss + self.guidance * functional.cross_entropy(answer, batch.label, reduction="none")
+            found = found + loss / (1 if k == 0 else len(batch.attacks))
         return found
 
 

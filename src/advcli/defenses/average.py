@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
-from advcli.networks.voting import elected
+from advcli.networks.voting import majority_logits
 from advcli.numerics.rng import SampleRNG
 
 
@@ -24,7 +24,7 @@ def together(logits: Tensor, how: str) -> Tensor:
         return logits.logsumexp(1)
     if how == "mean-logit":
         return logits.mean(1)
-    return logits.log_softmax(2).logsumexp(1) - math.log(logits.shape[1]) if how == "mean-prob" else elected(logits)
+    return logits.log_softmax(2).logsumexp(1) - math.log(logits.shape[1]) if how == "mean-prob" else majority_logits(logits)
 
 
 class Averaged(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from advcli.catalog.options import Fpr
 from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
-from advcli.networks.lesson import Lesson, network_of
+from advcli.networks.fitting_batch import FittingBatch, new_network
 from advcli.networks.rejection import Rejecting
 from advcli.numerics.rng import SampleRNG
 
@@ -36,10 +36,10 @@ class Watched(Rejecting):
         both: Tensor = self.learned(x, draws)
         return both[:, 1] - both[:, 0]
 
-    def lesson(self, x: Tensor, lesson: Lesson) -> Tensor:
+    def fitting_loss(self, x: Tensor, batch: FittingBatch) -> Tensor:
         """(N,) what is to fall: natural pictures taken for attacked ones, and the reverse."""
-        attacked = [softplus(-self.look(one, lesson.rng.fork("attacked", k))) for k, one in enumerate(lesson.against(self.model))]
-        return softplus(self.look(x, lesson.rng.fork("natural"))) + torch.stack(attacked).mean(0)
+        attacked = [softplus(-self.look(one, batch.rng.fork("attacked", k))) for k, one in enumerate(batch.against(self.model))]
+        return softplus(self.look(x, batch.rng.fork("natural"))) + torch.stack(attacked).mean(0)
 
 
 @defense(family="detector", gradient="exact", learns=True, rejects=True, paper="arXiv:1702.04267")
@@ -54,4 +54,4 @@ def detector(
     ] = None,
     fpr: Fpr = 0.05,
 ) -> nn.Module:
-    return Watched(model, network_of(network or ("cnn" if min(shape[1:]) >= SMALL else "mlp"), shape, 2))
+    return Watched(model, new_network(network or ("cnn" if min(shape[1:]) >= SMALL else "mlp"), shape, 2))

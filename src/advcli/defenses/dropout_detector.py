@@ -16,7 +16,7 @@ from advcli.catalog.registry import defense
 from advcli.defenses.dropout_vote import droppers, dropping
 from advcli.networks.filtered import straight_through
 from advcli.networks.rejection import Rejecting
-from advcli.networks.voting import looks
+from advcli.networks.voting import stochastic_logits
 from advcli.numerics.rng import SampleRNG
 
 TINY = 1e-12
@@ -57,7 +57,7 @@ class Divided(Rejecting):
 
     def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
         assert draws is not None  # the traits say that it draws
-        logits = looks(self.one_pass, x, draws.fork("votes"), self.passes)[:, :, : scores.shape[1]]
+        logits = stochastic_logits(self.one_pass, x, draws.fork("votes"), self.passes)[:, :, : scores.shape[1]]
         votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).to(logits.dtype).mean(1)
         counted, climbed = self.spread
         return straight_through(counted(votes), climbed(logits.softmax(2).mean(1)))

@@ -15,7 +15,7 @@ from advcli.catalog.options import DropRate, Passes
 from advcli.catalog.registry import defense
 from advcli.errors import CommandError
 from advcli.networks.classifier import Dropout
-from advcli.networks.voting import elected, looks
+from advcli.networks.voting import majority_logits, stochastic_logits
 from advcli.numerics.rng import SampleRNG
 
 
@@ -51,7 +51,7 @@ class DropoutVoting(nn.Module):
         self.layers = droppers(model, "dropout-vote")
 
     def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:
-        return elected(looks(self.one_pass, x, draws, self.passes))
+        return majority_logits(stochastic_logits(self.one_pass, x, draws, self.passes))
 
     def one_pass(self, x: Tensor, draws: SampleRNG) -> Tensor:
         with dropping(self.layers, self.rate):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
 from advcli.networks.certified import Certified
-from advcli.networks.voting import elected, looks, tally
+from advcli.networks.voting import majority_logits, stochastic_logits, vote_counts
 from advcli.numerics.rng import SampleRNG
 
 
@@ -29,7 +29,7 @@ class Smoothed(Certified):
         self.copies = samples
 
     def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:
-        return elected(looks(self.noisy, x, draws, self.samples))
+        return majority_logits(stochastic_logits(self.noisy, x, draws, self.samples))
 
     def noisy(self, x: Tensor, draws: SampleRNG) -> Tensor:
         """The model's answer to each picture under noise of its own."""
@@ -39,7 +39,7 @@ class Smoothed(Certified):
     def votes(self, x: Tensor, draws: SampleRNG, copies: int) -> Tensor:
         """(N, K) how often each class is decided on so many noisy copies: what a certificate is made of."""
         with torch.no_grad():
-            return tally(self.noisy, x, draws, copies)
+            return vote_counts(self.noisy, x, draws, copies)
 
 
 @defense(family="averaging", gradient="surrogate", random=True, votes=True, filters=False, paper="arXiv:1902.02918")

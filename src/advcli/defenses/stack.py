@@ -16,7 +16,7 @@ from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
 from advcli.defenses.vote import answers
 from advcli.errors import CommandError
-from advcli.networks.lesson import Lesson
+from advcli.networks.fitting_batch import FittingBatch
 from advcli.numerics.rng import SampleRNG
 
 
@@ -31,11 +31,11 @@ class Stacked(nn.Module):
         found: Tensor = self.learned(answers(self.model, self.members, x, draws).flatten(1))
         return found
 
-    def lesson(self, x: Tensor, lesson: Lesson) -> Tensor:
+    def fitting_loss(self, x: Tensor, batch: FittingBatch) -> Tensor:
         """(N,) the cross-entropy on natural pictures, and the mean of that on those made against each model."""
-        made = [one for each in (self.model, *self.members) for one in lesson.against(each)]
+        made = [one for each in (self.model, *self.members) for one in batch.against(each)]
         losses = [
-            nn.functional.cross_entropy(self(one, lesson.rng.fork("stack", k)), lesson.label, reduction="none")
+            nn.functional.cross_entropy(self(one, batch.rng.fork("stack", k)), batch.label, reduction="none")
             for k, one in enumerate([x, *made])
         ]
         return losses[0] + torch.stack(losses[1:]).mean(0)

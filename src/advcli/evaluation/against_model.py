@@ -8,7 +8,7 @@ import torch
 from advcli.evaluation.finding import Finding
 from advcli.files.header import Header, from_nothing
 from advcli.files.imageset_reader import ImageSet
-from advcli.networks.memory_format import placed
+from advcli.networks.memory_format import optimize_for
 from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import decision
 from advcli.networks.rejection import rejects as can_reject
@@ -55,7 +55,7 @@ def check(opened: ImageSet, model: ModelFile, device_name: str, finding: Finding
         return
     device = devices.find_device(device_name)
     batch = devices.default_batch(None, device)
-    module = placed(model.module(static=opened.header["victim"]["static"]), device)
+    module = optimize_for(model.module(static=opened.header["victim"]["static"]), device)
     rejects = can_reject(module)
     seed, origin = int(opened.header["made"]["options"]["seed"]), opened.column("original")
     ids = opened.column("index")

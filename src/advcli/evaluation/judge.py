@@ -11,20 +11,20 @@ from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import AdvcliError
 from advcli.evaluation import noise_votes
 from advcli.evaluation.decisions import AttackedVerdicts, Decisions, Distances, Verdicts
-from advcli.evaluation.rows import Seen
+from advcli.evaluation.rows import JudgedSet
 from advcli.evaluation.sets import Subject, budgets_of
-from advcli.evaluation.threat_model import threat
+from advcli.evaluation.threat_model import threat_model
 from advcli.files.header import from_nothing
 from advcli.images.passes import passes
 from advcli.networks.classifier import frozen
-from advcli.networks.memory_format import placed
+from advcli.networks.memory_format import optimize_for
 from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.quantize import snap_to_byte
 from advcli.numerics.rng import Purpose
 from advcli.runtime import devices
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 
 SOME = 200  # rows that are rounded to 8 bits
 OTHER = 0.01  # share of predictions that another batch size or machine may change
@@ -37,7 +37,7 @@ class Judge:
         self.file, self.seed = model, asked.seed
         self.device = devices.find_device(asked.device)
         self.batch = devices.default_batch(asked.batch_size, self.device)
-        self.module: nn.Module = placed(model.module(static=static), self.device)
+        self.module: nn.Module = optimize_for(model.module(static=static), self.device)
         self.rounds = asked.draws if model.is_random(static=static) else 1
 
     def decide(self, pictures: Callable[[int, int], Tensor], ids: Array, labels: Array, turn: int = 0) -> Decisions:
@@ -51,22 +51,22 @@ class Judge:
                 pieces.append(said(logits, torch.from_numpy(labels[part.places]), len(self.file.classes)))
         return joined(pieces)
 
-    def see(self, subject: Subject, needs: set[str], facts: "Facts", talk: Talk) -> Iterator[Seen]:
+    def see(self, subject: Subject, needs: set[str], facts: "Facts", reporter: Reporter) -> Iterator[JudgedSet]:
         """Its verdicts on a set, budget by budget."""
         rounds, turns = [], self.rounds
-        with talk.progress(f"{self.file.path} on {subject.name}", turns, "draws" if turns > 1 else "pass") as tick:
+        with reporter.progress(f"{self.file.path} on {subject.name}", turns, "draws" if turns > 1 else "pass") as tick:
             for turn in range(turns):
                 rounds.append(self._verdicts(subject, turn, needs, facts))
                 tick(1, "")
         if "noise" in needs:
-            found = noise_votes.noise(self.file, self.module, subject, self.seed, self.device, talk)
+            found = noise_votes.noise(self.file, self.module, subject, self.seed, self.device, reporter)
             rounds[0] = replace(rounds[0], asked_noise=found)
         doubt = self._doubt(subject, rounds[0])
         for budget, mask in budgets_of(subject):
-            line = threat(subject.header, self.file, budget, subject.pixels)
+            line = threat_model(subject.header, self.file, budget, subject.pixels)
             line = replace(line, notes=(*line.notes, doubt)) if doubt else line
             undone = self._undone(subject, rounds[0], mask)
-            yield Seen(self.file, subject, budget, subject.ids[mask], [one[mask] for one in rounds], line, undone)
+            yield JudgedSet(self.file, subject, budget, subject.ids[mask], [one[mask] for one in rounds], line, undone)
 
     def _undone(self, subject: Subject, seen: Verdicts, mask: Array) -> tuple[int, int] | None:
         """Of some of the rows that are broken as they are stored, how many the nearest 8-bit picture puts right."""

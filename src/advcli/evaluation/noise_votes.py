@@ -18,7 +18,7 @@ from advcli.networks.voting import MOST
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import Purpose
 from advcli.runtime import devices
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 
 
 def check(metrics: Iterable[Bound], model: ModelFile, module: nn.Module) -> None:
@@ -31,7 +31,7 @@ def check(metrics: Iterable[Bound], model: ModelFile, module: nn.Module) -> None
             )
 
 
-def noise(model: ModelFile, module: nn.Module, subject: Subject, seed: int, device: torch.device, talk: Talk) -> Noise:
+def noise(model: ModelFile, module: nn.Module, subject: Subject, seed: int, device: torch.device, reporter: Reporter) -> Noise:
     """Votes on noisy copies, image by image, as soon as a metric asks for them."""
     assert isinstance(module, Certified)  # checked before anything was judged
 
@@ -40,7 +40,11 @@ def noise(model: ModelFile, module: nn.Module, subject: Subject, seed: int, devi
             return torch.cat([subject.pictures(row, row + 1) for row in rows[start:stop].tolist()])
 
         found, ids, step = [], subject.ids[rows], max(1, MOST // copies)
-        with devices.threads(model.shape), frozen(module), talk.progress(f"{copies} noisy copies", len(rows), "images") as tick:
+        with (
+            devices.threads(model.shape),
+            frozen(module),
+            reporter.progress(f"{copies} noisy copies", len(rows), "images") as tick,
+        ):
             for part in passes(pictures, ids, step, device, seed, (Purpose.CERTIFY, purpose)):
                 found.append(module.votes(part.x, part.draws, copies))
                 tick(len(part.x), "")

@@ -74,7 +74,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class JudgedSet:
     """A model's verdicts, once for each draw of a random model; `ids` are the images' places in their source."""
 
     model: ModelFile
@@ -88,14 +88,14 @@ class Seen:
     def rows(self, metrics: Sequence[Bound]) -> Iterator[Row]:
         """The figures of every metric that has something to say here."""
         for bound in metrics:
-            if self.heard(bound):
+            if self.applies(bound):
                 once = "noise" in bound.spec.traits.needs  # a certificate has draws of its own
                 rounds = self.rounds[:1] if once else self.rounds
                 for each in zip(*[list(bound(verdicts)) for verdicts in rounds], strict=True):
                     kind = str(self.subject.header["kind"])
                     yield row(str(self.model.path), self.subject.name, kind, self.budget, each, self.threat)
 
-    def heard(self, bound: Bound) -> bool:
+    def applies(self, bound: Bound) -> bool:
         """Whether a metric has something to say of this model on this set."""
         traits, verdicts = bound.spec.traits, self.rounds[0]
         unattacked = not isinstance(verdicts, AttackedVerdicts)

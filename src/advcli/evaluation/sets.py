@@ -17,7 +17,7 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, distance, tolerance
 from advcli.numerics.quantities import fraction
 from advcli.numerics.quantize import snap_to_byte
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 
 ROUNDED = "8-bit (rounded)"
 STEP = 1024
@@ -92,13 +92,13 @@ def from_data(data: Dataset) -> Subject:
     )
 
 
-def without_perturbations(opened: dict[str, ImageSet], *, others: bool, talk: Talk) -> dict[str, ImageSet]:
+def without_perturbations(opened: dict[str, ImageSet], *, others: bool, reporter: Reporter) -> dict[str, ImageSet]:
     """The sets of images among files, by name; perturbations are left out, and stay where nothing else would be measured."""
     found = {name: one for name, one in opened.items() if not one.signed}
     if not found and not others:
         return opened
     for name in sorted(opened.keys() - found.keys()):
-        talk.note(f"{name}: holds perturbations, not images: left out")
+        reporter.note(f"{name}: holds perturbations, not images: left out")
     return found
 
 

@@ -58,11 +58,11 @@ class ThreatModel:
         return found | ({**self.certificate.document(), "certified": True} if self.certificate else {})
 
 
-def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -> ThreatModel:
+def threat_model(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -> ThreatModel:
     """The threat model of one set at one budget."""
     stack = tuple(compact(one["name"], one["parameters"]) for one in model.defenses)
     if header["kind"] == "filtered":
-        inner = threat(header["of"], model, epsilon, pixels)
+        inner = threat_model(header["of"], model, epsilon, pixels)
         made = header["made"]
         filtered = replace(inner, filtered=made["method"], filter=compact(str(made["method"]), made["parameters"]))
         if inner.attack is None:
@@ -77,7 +77,7 @@ def threat(header: Header, model: ModelFile, epsilon: str | None, pixels: str) -
     notes: list[str] = []
     options, parameters = how["options"], how["parameters"]
     source = header.get("source")  # another model that it was made on
-    knowledge = known(source or header["victim"], model) if source or header["access"] != "none" else "none"
+    knowledge = attacker_knowledge(source or header["victim"], model) if source or header["access"] != "none" else "none"
     stopped = bool(header["repeated"] and options["early_stop"] and knowledge != "none")
     if (how.get("data") or {}).get("name") == "file":
         notes.append("starts from a file: distances are to its images")
@@ -124,7 +124,7 @@ def _access(header: Header, knowledge: str) -> str:
     return str(header["access"])
 
 
-def known(victim: dict[str, Any], model: ModelFile) -> str:
+def attacker_knowledge(victim: dict[str, Any], model: ModelFile) -> str:
     """What the attacker knew of the evaluated model.
 
     white-box: made against this very model, which has no defense. adaptive: made against this very model, through its

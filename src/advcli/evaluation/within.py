@@ -11,7 +11,7 @@ import numpy as np
 
 from advcli.errors import CommandError
 from advcli.evaluation.decisions import AttackedVerdicts, Decisions
-from advcli.evaluation.rows import Seen
+from advcli.evaluation.rows import JudgedSet
 from advcli.evaluation.sets import Subject
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE, tolerance
@@ -47,7 +47,7 @@ def check(eps: str | None, subjects: Iterable[Subject]) -> None:
         raise CommandError(f"--eps: the sets have several norms ({', '.join(sorted(norms))}); evaluate them apart")
 
 
-def within(seen: Seen, wanted: Iterable[Budget], size: Array) -> Iterator[Seen]:
+def within(seen: JudgedSet, wanted: Iterable[Budget], size: Array) -> Iterator[JudgedSet]:
     """What was seen of a minimal-norm set, at every budget; `size` are the distances of its rows."""
     for budget in wanted:
         inside = size <= budget.value + tolerance(budget.value)

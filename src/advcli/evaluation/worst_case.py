@@ -12,7 +12,7 @@ import numpy as np
 
 from advcli.errors import CommandError
 from advcli.evaluation.decisions import AttackedVerdicts, rate
-from advcli.evaluation.rows import Row, Seen, row
+from advcli.evaluation.rows import JudgedSet, Row, row
 from advcli.evaluation.sets import ROUNDED
 from advcli.evaluation.threat_model import WORST, ThreatModel
 from advcli.numerics.arrays import Array
@@ -62,7 +62,7 @@ class Standing:
         return self.right[:, places], self.start[places]
 
 
-def standing(seen: Seen) -> Standing:
+def standing(seen: JudgedSet) -> Standing:
     """Rows gathered to images; those without a label say nothing."""
     known = seen.rounds[0].labels >= 0
     images, place = np.unique(seen.ids[known], return_inverse=True)

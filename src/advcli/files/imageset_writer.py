@@ -45,7 +45,7 @@ def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -
         writer.at(0)
         writer.append(block(content.hexdigest()))
         writer.commit()
-    sandbox.known.add(content.hexdigest())
+    sandbox.trusted_digests.add(content.hexdigest())
     return content.hexdigest()
 
 

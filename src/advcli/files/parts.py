@@ -17,7 +17,7 @@ from advcli.files.header import Header, canonical, digest, identity
 from advcli.files.imageset_writer import Layout
 from advcli.numerics.arrays import Array
 from advcli.runtime import devices
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 
 
 class Parts:
@@ -31,7 +31,7 @@ class Parts:
     def of(cls, output: Path) -> "Parts":
         return cls(output.with_name(f"{output.name}.parts"))
 
-    def begin(self, how: Header, talk: Talk) -> None:
+    def begin(self, how: Header, reporter: Reporter) -> None:
         """Keep the parts of the same command under the same conditions; forget any others."""
         self.stamp = canonical({"identity": identity(how), "environment": how["environment"], "cpu": devices.processor()})
         there = {p.name for p in self.folder.glob("*")} - {self.note.name}
@@ -39,7 +39,7 @@ class Parts:
             raise CommandError(f"{self.folder}: holds {strange[0]}, no part of advcli's; move it, or use -o for another name")
         if not (self.note.exists() and self.note.read_bytes() == self.stamp):
             if there:
-                talk.warn(f"{self.folder}: {len(there)} finished parts of another command are given up")
+                reporter.warn(f"{self.folder}: {len(there)} finished parts of another command are given up")
             self.remove()
 
     def save(self, start: int, stop: int, columns: dict[str, Array]) -> None:

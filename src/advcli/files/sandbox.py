@@ -27,7 +27,7 @@ HOLES = 64  # how much larger than its blocks on disk a file may claim to be
 SMALL = 1 << 26
 KINDS: dict[str, type[AdvcliError]] = {one.__name__: one for one in (AdvcliError, CommandError, InputError, Damaged)}
 
-known: set[str] = set()  # digests of content that this process has written, or has seen pass the child
+trusted_digests: set[str] = set()  # digests of content that this process has written, or has seen pass the child
 
 
 def regular(path: str | Path) -> BinaryIO:
@@ -70,14 +70,14 @@ def first_in_child(where: str | Path, look: Callable[[], object], size: int, dig
 
     Content whose digest is known, because we have just written it or looked at it, needs no child.
     """
-    if digest in known:
+    if digest in trusted_digests:
         return
     if sys.platform in ("win32", "darwin"):
         look()
     else:
         _judge(str(where), *_in_child(look, size))
     if digest:
-        known.add(digest)
+        trusted_digests.add(digest)
 
 
 def _in_child(look: Callable[[], object], size: int) -> tuple[bytes, int]:

@@ -29,13 +29,13 @@ def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Modu
         raise InputError(f"{' and '.join(takers)}: each needs members of its own")
     for bound, one in zip(each, defenses, strict=True):
         beside = [build(member, member["defenses"]) for member in members] if bound.spec.name in takers else []
-        model = around(bound, model, beside, shape, classes)
+        model = wrap(bound, model, beside, shape, classes)
         if "found" in one:
             cast(Rejecting, model).adopt(one["found"])
     return model
 
 
-def around(bound: Bound, model: nn.Module, members: Sequence[nn.Module], shape: tuple[int, ...], classes: int) -> nn.Module:
+def wrap(bound: Bound, model: nn.Module, members: Sequence[nn.Module], shape: tuple[int, ...], classes: int) -> nn.Module:
     """A defense around a model, with all that it takes; refused where an answer would never come."""
     traits = bound.spec.traits
     beside = [*([members] if traits.members else []), *([shape, classes] if traits.learns else [])]
@@ -55,13 +55,13 @@ def forwards(model: nn.Module) -> int:
     return int(getattr(model, "copies", 1)) * (below or 1)
 
 
-def learned(model: nn.Module) -> dict[str, nn.Module]:
+def learned_networks(model: nn.Module) -> dict[str, nn.Module]:
     """The networks that the defenses of a stack have learned, by how their tensors' names begin."""
-    around = []
+    wrap = []
     while isinstance(inner := getattr(model, "model", None), nn.Module):
-        around.append(model)
+        wrap.append(model)
         model = inner
-    own = ((k, getattr(one, "learned", None)) for k, one in enumerate(reversed(around)))
+    own = ((k, getattr(one, "learned", None)) for k, one in enumerate(reversed(wrap)))
     return {f"{DEFENSE}{k}/": one for k, one in own if isinstance(one, nn.Module)}
 
 
@@ -76,7 +76,7 @@ def needs_permission(recipe: Mapping[str, Any]) -> bool:
     return any(":" in name and name not in discovery.PERMITTED for _, name in methods(recipe))
 
 
-def imported(recipe: Mapping[str, Any]) -> None:
+def import_architectures(recipe: Mapping[str, Any]) -> None:
     """Import what a checked recipe will be built with: our own, and what the user has named."""
     for role, name in methods(recipe):
         if role == "architecture":
@@ -86,7 +86,7 @@ def imported(recipe: Mapping[str, Any]) -> None:
 MEMBER, DEFENSE = "member/", "defense/"
 
 
-def starting(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
+def with_prefix(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
     """The tensors whose names begin so, without that beginning."""
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
@@ -100,11 +100,11 @@ def load_all(model: nn.Module, tensors: dict[str, Tensor], where: str, *, static
     found = (getattr(module, "members", None) for module in model.modules())
     members: Iterable[nn.Module] = next((one for one in found if one is not None), ())
     beside = {f"{MEMBER}{k}/": one for k, one in enumerate(members)}
-    for start, network in learned(model).items():
-        _load(network, starting(tensors, start), where)
+    for start, network in learned_networks(model).items():
+        _load(network, with_prefix(tensors, start), where)
     for start, member in beside.items():
-        load_all(member, starting(tensors, start), where)
-    known = (*learned(model), *beside)
+        load_all(member, with_prefix(tensors, start), where)
+    known = (*learned_networks(model), *beside)
     extra = [name for name in tensors if name.startswith((MEMBER, DEFENSE)) and not name.startswith(known)]
     if extra and not static:
         raise InputError(f"{where}: the weights do not fit the architecture: first unexpected {extra[0]!r}")

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcli.networks import trial
+from advcli.networks import trial_run
 from advcli.networks.classifier import Classifier
-from advcli.networks.memory_format import neighbours, rectify_late, side_by_side
+from advcli.networks.memory_format import adjacent_layers, pool_before_relu, to_channels_last
 from advcli.numerics.rng import SampleRNG
 
 
@@ -48,7 +48,7 @@ class Grey(nn.Module):
         return found
 
 
-def swift(model: nn.Module, x: Tensor, draws: SampleRNG, *, half: bool = False, gradients: bool = True) -> nn.Module:
+def fast_copy(model: nn.Module, x: Tensor, draws: SampleRNG, *, half: bool = False, gradients: bool = True) -> nn.Module:
     """A faster model that answers as this one does on `x`; the model itself where there is none."""
     if not any(isinstance(one, nn.Conv2d) for one in model.modules()):
         return model
@@ -56,21 +56,21 @@ def swift(model: nn.Module, x: Tensor, draws: SampleRNG, *, half: bool = False, 
         made = copy.deepcopy(model)
         for one in [one for one in made.modules() if isinstance(one, Classifier)]:
             fold_norms(one.network)
-            rectify_late(one.network)
+            pool_before_relu(one.network)
             if half or x.device.type == "cpu":  # float32 on a GPU gains nothing by it
-                side_by_side(one)
+                to_channels_last(one)
             if x.device.type == "cpu":
                 _grey(one.network)
         climb = partial(torch.logsumexp, dim=1) if gradients else None
-        ours, others = (trial.answers(one, x, draws, climb) for one in (model, made))
-        return made if trial.agree(ours, others) else model
+        ours, others = (trial_run.answers(one, x, draws, climb) for one in (model, made))
+        return made if trial_run.agree(ours, others) else model
     except Exception:  # a network is anybody's code: whatever it raises here, it is searched as it is
         return model
 
 
 def fold_norms(network: nn.Module) -> None:
     """Fold batch norms into the convolutions before them."""
-    for before, after in neighbours(network, nn.Conv2d, nn.BatchNorm2d):
+    for before, after in adjacent_layers(network, nn.Conv2d, nn.BatchNorm2d):
         conv, norm = attrgetter(before)(network), attrgetter(after)(network)
         if norm.running_var is not None and not norm.training:
             _fold(conv, norm)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from advcli.numerics.rng import SampleRNG
 
 
-def straight_through(value: Tensor, stand_in: Tensor) -> Tensor:
+def straight_through(value: Tensor, substitute: Tensor) -> Tensor:
     """The value going forward, the gradient of the stand-in going back (BPDA, arXiv:1802.00420)."""
-    return stand_in + (value - stand_in).detach()
+    return substitute + (value - substitute).detach()
 
 
 class Filtered(nn.Module):

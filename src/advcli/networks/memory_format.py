@@ -16,7 +16,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, fx, nn
 
-from advcli.networks import trial
+from advcli.networks import trial_run
 from advcli.networks.classifier import Classifier, Dropout
 
 SEVERAL = 8  # pictures from which on two steps are faster than one
@@ -24,14 +24,14 @@ Model = TypeVar("Model", bound=nn.Module)
 Pairs = list[tuple[str, str]]  # names of layers
 
 
-class Reader(fx.Tracer):
+class LayerTracer(fx.Tracer):
     """Reads how a network's layers follow one another; nothing is computed."""
 
     def is_leaf_module(self, m: nn.Module, qualified_name: str) -> bool:
-        return isinstance(m, Dropout | Halving) or super().is_leaf_module(m, qualified_name)
+        return isinstance(m, Dropout | TwoStepMaxPool) or super().is_leaf_module(m, qualified_name)
 
 
-class Halving(nn.Module):
+class TwoStepMaxPool(nn.Module):
     """Maxima of two by two."""
 
     def __init__(self, pool: nn.MaxPool2d) -> None:
@@ -49,48 +49,48 @@ class Halving(nn.Module):
         return torch.maximum(pairs[:, :, :, 0], pairs[:, :, :, 1]).permute(0, 3, 1, 2)
 
 
-def placed(model: Model, device: torch.device) -> Model:
+def optimize_for(model: Model, device: torch.device) -> Model:
     """The model on its device, where it stands; on a processor laid out for it, as far as its networks do not mind."""
     model.to(device)
     for one in [one for one in model.modules() if isinstance(one, Classifier)]:
-        as_written = trial.tried(one, device)
+        as_written = trial_run.answers_or_none(one, device)
         if device.type == "cpu" and as_written is not None:
             lay_out(one, as_written)
     return model
 
 
-def lay_out(classifier: Classifier, as_written: trial.Answers) -> None:
+def lay_out(classifier: Classifier, as_written: trial_run.Answers) -> None:
     """Lay out a classifier whose answers are known, if it answers alike then."""
     if not any(isinstance(one, nn.Conv2d | nn.MaxPool2d) for one in classifier.network.modules()):
         return
     other = copy.deepcopy(classifier)
     try:
-        pairs = neighbours(other.network, nn.ReLU, nn.MaxPool2d)
-        arrange(other, pairs)
-        laid_out = trial.answers_alone(other, torch.device("cpu"))
+        pairs = adjacent_layers(other.network, nn.ReLU, nn.MaxPool2d)
+        apply_layout(other, pairs)
+        laid_out = trial_run.checked_answers(other, torch.device("cpu"))
     except Exception:
         return
-    if trial.agree(as_written, laid_out):
-        arrange(classifier, pairs)
+    if trial_run.agree(as_written, laid_out):
+        apply_layout(classifier, pairs)
 
 
-def arrange(classifier: Classifier, pairs: Pairs) -> None:
+def apply_layout(classifier: Classifier, pairs: Pairs) -> None:
     """Put the second layer of each pair before the first, take maxima in two steps, and lay the channels side by side."""
     swap(classifier.network, pairs)
-    halve(classifier.network)
-    side_by_side(classifier)
+    two_step_max_pool(classifier.network)
+    to_channels_last(classifier)
 
 
-def side_by_side(classifier: Classifier) -> None:
+def to_channels_last(classifier: Classifier) -> None:
     """Lay the channels side by side, where there are convolutions that gain by it."""
     if any(isinstance(one, nn.Conv2d) for one in classifier.network.modules()):
         classifier.network.to(memory_format=torch.channels_last)
         classifier.layout = torch.channels_last
 
 
-def rectify_late(network: nn.Module) -> None:
+def pool_before_relu(network: nn.Module) -> None:
     """Put rectifiers behind the maxima that follow them."""
-    swap(network, neighbours(network, nn.ReLU, nn.MaxPool2d))
+    swap(network, adjacent_layers(network, nn.ReLU, nn.MaxPool2d))
 
 
 def swap(network: nn.Module, pairs: Pairs) -> None:
@@ -101,15 +101,15 @@ def swap(network: nn.Module, pairs: Pairs) -> None:
         network.set_submodule(after, first)
 
 
-def halve(network: nn.Module) -> None:
+def two_step_max_pool(network: nn.Module) -> None:
     """Take maxima of two by two in two steps."""
     for name, one in list(network.named_modules()):
         plain = type(one) is nn.MaxPool2d and not (one.ceil_mode or one.return_indices)
         if plain and [one.kernel_size, one.stride, one.padding, one.dilation] in ([2, 2, 0, 1], [(2, 2), (2, 2), (0, 0), (1, 1)]):
-            network.set_submodule(name, Halving(one))
+            network.set_submodule(name, TwoStepMaxPool(one))
 
 
-def neighbours(network: nn.Module, kind: type[nn.Module], then: type[nn.Module]) -> Pairs:
+def adjacent_layers(network: nn.Module, kind: type[nn.Module], then: type[nn.Module]) -> Pairs:
     """Layers of one kind that another kind follows, each used once and seen by nothing else.
 
     None where a network cannot be read; and it is not read, which takes as long as a look at a few pictures, where it has
@@ -119,7 +119,7 @@ def neighbours(network: nn.Module, kind: type[nn.Module], then: type[nn.Module])
     if not {kind, then} <= kinds:
         return []
     try:
-        calls = [node for node in Reader().trace(network).nodes if node.op == "call_module"]
+        calls = [node for node in LayerTracer().trace(network).nodes if node.op == "call_module"]
     except Exception:  # branches on values, loops on shapes: a network is anybody's code
         return []
     names, found = [node.target for node in calls], []

@@ -104,7 +104,7 @@ def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
     if sandbox.digest_of(path) != sha256(data):
         path.unlink()
         raise AdvcliError(f"{path}: what stands on the disk is not what was written there; run the same command again")
-    sandbox.known.add(sha256(data))
+    sandbox.trusted_digests.add(sha256(data))
     return found.digest
 
 
@@ -160,7 +160,7 @@ def read(path: str | Path) -> ModelFile:
     with contextlib.suppress(Exception):  # whatever is wrong with it, the child will say
         recipe = recipe_in(_head(data, str(path)), str(path))
         header_schema.model(recipe, str(path))
-        build.imported(recipe)  # before the limits of the child count what it takes
+        build.import_architectures(recipe)  # before the limits of the child count what it takes
 
     def look() -> None:
         found = checked(path, data)
@@ -170,7 +170,7 @@ def read(path: str | Path) -> ModelFile:
     digest = sha256(data)
     sandbox.first_in_child(path, look, len(data), digest)
     if build.needs_permission((found := checked(path, data)).recipe):
-        sandbox.known.discard(digest)
+        sandbox.trusted_digests.discard(digest)
     return found
 
 

@@ -20,16 +20,16 @@ LEAD = 1e-3  # of the winner before the next, relative, where most votes are no 
 Answer = Callable[[Tensor, SampleRNG], Tensor]
 
 
-def looks(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:
+def stochastic_logits(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:
     """(N, count, K) logits of `count` copies of each picture, each with draws of its own."""
-    some = pieces(x, count)
-    take = partial(_some, answer, x, draws, count)
+    some = chunks(x, count)
+    take = partial(_chunk_logits, answer, x, draws, count)
     if len(some) > 1 and torch.is_grad_enabled() and x.requires_grad:
         take = partial(checkpoint, take, use_reentrant=False, preserve_rng_state=False)
     return torch.cat([take(piece) for piece in some], 1)
 
 
-def elected(logits: Tensor) -> Tensor:
+def majority_logits(logits: Tensor) -> Tensor:
     """(N, count, K) logits -> (N, K) by the vote: positive for the class that most of the looks decide on.
 
     A class has the lead over the next best of the look that would complete its majority, so that who sees scores sees how
@@ -44,22 +44,22 @@ def elected(logits: Tensor) -> Tensor:
     return straight_through(last.scatter(1, winner, ahead), logits.mean(1))
 
 
-def tally(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:
+def vote_counts(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:
     """(N, K) how often each class was the answer; the logits are not kept."""
     found = torch.zeros((), dtype=torch.int64, device=x.device)
-    for piece in pieces(x, count):
-        decided = _some(answer, x, draws, count, piece)
+    for piece in chunks(x, count):
+        decided = _chunk_logits(answer, x, draws, count, piece)
         found = found + nn.functional.one_hot(decided.argmax(2), decided.shape[2]).sum(1)
     return found
 
 
-def pieces(x: Tensor, count: int) -> list[slice]:
+def chunks(x: Tensor, count: int) -> list[slice]:
     """Which copies are taken at once."""
     step = max(1, MOST // max(1, len(x)))
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
-def _some(answer: Answer, x: Tensor, draws: SampleRNG, count: int, piece: slice) -> Tensor:
+def _chunk_logits(answer: Answer, x: Tensor, draws: SampleRNG, count: int, piece: slice) -> Tensor:
     number = piece.stop - piece.start
     logits = answer(x.repeat_interleave(number, 0), draws.copies(count, piece))
     return logits.view(len(x), number, logits.shape[1])

@@ -17,7 +17,7 @@ from advcli.catalog.params import Param
 from advcli.catalog.registry import recipe
 from advcli.numerics.losses import cross_entropy
 from advcli.numerics.rng import SampleRNG
-from advcli.training.inner_attack import opponent
+from advcli.training.inner_attack import inner_attack
 
 
 @recipe(family="adversarial", paper="arXiv:1412.6572")
@@ -35,7 +35,7 @@ def adversarial(
     if alpha == 1:
         return cross_entropy(model(x, rng), label)
     share = min(1.0, epoch / warmup) if warmup else 1.0
-    attacked = opponent(against, x.shape[1]).attacked(model, x, label, rng.fork("opponent"), share=share)
+    attacked = inner_attack(against, x.shape[1]).attacked(model, x, label, rng.fork("opponent"), share=share)
     if alpha == 0:
         return cross_entropy(model(attacked, rng), label)
     return alpha * cross_entropy(model(x, rng), label) + (1 - alpha) * cross_entropy(model(attacked, rng), label)

@@ -17,7 +17,7 @@ from advcli.numerics.losses import cross_entropy, divergence
 from advcli.numerics.quantities import BUDGETS, budget, refuse_beyond
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import lengths
-from advcli.training.inner_attack import sparring
+from advcli.training.inner_attack import eval_mode_victim
 
 NOISE = 0.001
 
@@ -39,7 +39,7 @@ def trades(
     refuse_beyond(norm, (wanted,), x[0].numel())
     radius = x.new_full((len(x),), wanted.value)
     ball, step = Ball(x, radius, norm), lengths(step_size, radius, steps)
-    with sparring(model, x, rng) as victim:
+    with eval_mode_victim(model, x, rng) as victim:
         calm = victim(x)
         attacked = ball.project(x + NOISE * rng.fork("noise").normal(*x.shape[1:]))
         for _ in range(steps):

@@ -14,7 +14,7 @@ _state = {"patient": False, "asked": False}
 
 
 @contextmanager
-def patiently() -> Iterator[Callable[[], bool]]:
+def finish_batch_first() -> Iterator[Callable[[], bool]]:
     """Work that is asked rather than torn away; the function tells whether it was."""
     _state.update(patient=True, asked=False)
     try:
@@ -24,7 +24,7 @@ def patiently() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def listening() -> Iterator[None]:
+def handle_signals() -> Iterator[None]:
     """Hear the signals, as a program does; a library leaves them to its host."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -32,7 +32,7 @@ def listening() -> Iterator[None]:
     before = {one: signal.getsignal(one) for one in SIGNALS}
     for one, handler in before.items():
         if handler in (signal.default_int_handler, signal.SIG_DFL):  # a job in the background is told to ignore them
-            signal.signal(one, _heard)
+            signal.signal(one, _on_signal)
     try:
         yield
     finally:
@@ -40,7 +40,7 @@ def listening() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _heard(number: int, frame: object) -> None:
+def _on_signal(number: int, frame: object) -> None:
     if not _state["patient"] or _state["asked"]:
         raise KeyboardInterrupt
     _state["asked"] = True

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Talk:
+class Reporter:
     """Says nothing. The command line gives it a voice."""
 
     def note(self, text: str) -> None:
@@ -16,33 +16,33 @@ class Talk:
     @contextmanager
     def progress(self, what: str, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
         """A bar; the function that it gives takes how much was done more, and a word about it."""
-        yield unheard
+        yield no_progress
 
 
-class Once(Talk):
+class OnceReporter(Reporter):
     """Says every note and every warning once, however many models it concerns."""
 
-    def __init__(self, talk: Talk) -> None:
-        self._talk, self._said = talk, set[str]()
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter, self._said = reporter, set[str]()
 
     def note(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            self._talk.note(text)
+            self._reporter.note(text)
 
     def warn(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            self._talk.warn(text)
+            self._reporter.warn(text)
 
     @contextmanager
     def progress(self, what: str, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
-        with self._talk.progress(what, total, unit) as tick:
+        with self._reporter.progress(what, total, unit) as tick:
             yield tick
 
 
-def unheard(done: int, word: str = "") -> None:
+def no_progress(done: int, word: str = "") -> None:
     """Progress that nobody watches."""
 
 
-SILENT = Talk()
+SILENT = Reporter()

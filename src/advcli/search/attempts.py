@@ -13,27 +13,27 @@ from advcli.search.job import Job
 CLOSE = 2e-4  # a margin below this share of the largest logit may have looked like a success to the search
 
 
-class Board:
+class BestAttempts:
     """(budgets, images) points, decisions and successes."""
 
     def __init__(self, job: Job, x: Tensor, goal: Goal, ids: Tensor, decided: Tensor) -> None:
         self.job, self.x, self.goal, self.ids = job, x, goal, ids
         shape = (len(job.budgets), len(x))
         self.points = x.expand(len(job.budgets), *x.shape).clone()
-        self.worth = torch.full(shape, -torch.inf, dtype=torch.float64, device=x.device)
-        self.won = torch.zeros(shape, dtype=torch.bool, device=x.device)
+        self.score = torch.full(shape, -torch.inf, dtype=torch.float64, device=x.device)
+        self.success = torch.zeros(shape, dtype=torch.bool, device=x.device)
         self.decision = decided.expand(shape).clone()
         self.close = torch.zeros(shape, dtype=torch.bool, device=x.device)  # to the boundary, on either side
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
 
     @property
-    def sought(self) -> Goal:
+    def search_goal(self) -> Goal:
         """The goal as the search knows it: a stand-in rejects nothing."""
-        return self.goal if self.job.stand_in is None else replace(self.goal, rejects=False)
+        return self.goal if self.job.substitute is None else replace(self.goal, rejects=False)
 
     def open(self, budget: int, *, again: bool = False) -> Tensor:
         """(images) who is still to be worked on, and may still ask; `again` those whose success the verdict refused."""
-        todo = ~self.won[budget] if self.job.stops or again else torch.ones_like(self.won[budget])
+        todo = ~self.success[budget] if self.job.stops or again else torch.ones_like(self.success[budget])
         if again and not self.job.search_differs:
             todo = todo & self.close[budget]
         if self.job.max_queries is None:
@@ -53,7 +53,7 @@ class Board:
         point = self.job.settle(ball, propose(ball))
         self._judge(budget, todo, ball, point)
         for share in self.job.procedure.outwards:
-            left = ~self.won[budget, todo] & (point != ball.center).flatten(1).any(1)
+            left = ~self.success[budget, todo] & (point != ball.center).flatten(1).any(1)
             if not bool(left.any()):
                 break
             further = torch.full((len(point),), share, device=point.device)
@@ -67,9 +67,9 @@ class Board:
         logits = self.job.verdict(point, self.ids[todo])
         reached, rows = goal.reached(logits), todo.nonzero()[:, 0]
         worth = self.job.procedure.worth(goal, logits, ball, point)
-        better = (worth > self.worth[budget, rows]) & ~(self.won[budget, rows] & ~reached)
+        better = (worth > self.score[budget, rows]) & ~(self.success[budget, rows] & ~reached)
         kept = rows[better]
-        self.points[budget, kept], self.worth[budget, kept] = point[better], worth[better]
+        self.points[budget, kept], self.score[budget, kept] = point[better], worth[better]
         self.decision[budget, kept] = self.job.decide(logits)[better]
-        self.won[budget, kept] = reached[better]
+        self.success[budget, kept] = reached[better]
         self.close[budget, kept] = (goal.margin(logits).abs() <= CLOSE * logits.abs().amax(1))[better]

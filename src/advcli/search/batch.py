@@ -16,8 +16,8 @@ from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.pixels import as_bytes
 from advcli.numerics.rng import Purpose, SampleRNG
-from advcli.search.attempts import Board
-from advcli.search.call import aim
+from advcli.search.attempts import BestAttempts
+from advcli.search.call import target_classes
 from advcli.search.goal import Goal
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
@@ -34,7 +34,7 @@ def targets(job: Job, label: Tensor, logits: Tensor, ids: Tensor) -> list[Tensor
         return [ids % classes]  # one class for each picture, all classes in one batch
     if rule == "all":
         return [torch.full_like(label, k) for k in range(classes)]
-    return [aim(rule, label, logits, SampleRNG(job.seed, ids, (Purpose.TARGET,)))]
+    return [target_classes(rule, label, logits, SampleRNG(job.seed, ids, (Purpose.TARGET,)))]
 
 
 def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
@@ -106,22 +106,22 @@ def _rows(
     everyone = busy.nonzero()[:, 0]
     draws = SampleRNG(job.seed, ids[everyone], (Purpose.DEFENSE, str(number))) if job.random_model else None
     victim = Victim(job.searched, tally, everyone.cpu(), draws, job.eot, job.half, job.rejects)
-    if job.stand_in is not None:
-        victim = Victim(job.stand_in, Tally(len(x)), everyone.cpu(), None)  # what it costs, the model does not pay
-    board = Board(job, x[everyone], goal[everyone], ids[everyone], decided[everyone])
+    if job.substitute is not None:
+        victim = Victim(job.substitute, Tally(len(x)), everyone.cpu(), None)  # what it costs, the model does not pay
+    best = BestAttempts(job, x[everyone], goal[everyone], ids[everyone], decided[everyone])
     rng = SampleRNG(job.seed, ids[everyone], (Purpose.ATTACK, str(number)))
     attempts = job.procedure.attempts
     for restart in range(job.restarts):
         own = rng.fork("restart", restart)
-        for budget, todo, propose in attempts(job, board, victim, own, early_stop=job.early_stop):
-            board.offer(budget, todo, propose)
+        for budget, todo, propose in attempts(job, best, victim, own, early_stop=job.early_stop):
+            best.offer(budget, todo, propose)
     if job.retries:
         exact = replace(victim, half=False)
-        for budget, todo, propose in attempts(job, board, exact, rng.fork("again"), early_stop=False, refused=True):
-            board.offer(budget, todo, propose)
+        for budget, todo, propose in attempts(job, best, exact, rng.fork("again"), early_stop=False, refused=True):
+            best.offer(budget, todo, propose)
     shape = (len(job.budgets), len(x))
     points = x.expand(len(job.budgets), *x.shape).clone()
     won = torch.zeros(shape, dtype=torch.bool, device=x.device)
     decision = decided.expand(shape).clone()
-    points[:, everyone], won[:, everyone], decision[:, everyone] = board.points, board.won, board.decision
+    points[:, everyone], won[:, everyone], decision[:, everyone] = best.points, best.success, best.decision
     return points, won, decision

@@ -15,7 +15,7 @@ TRIES = 60
 GRAINS = (1, 2, 4, 7, 1000)  # pixels of one colour, side by side
 
 
-def fools(victim: Victim, goal: Goal, x: Tensor) -> Tensor:
+def is_adversarial(victim: Victim, goal: Goal, x: Tensor) -> Tensor:
     """(N,) whether the decision meets the goal; where no query is left it is not asked, and does not."""
     may = (victim.left() > 0).to(x.device)
     found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -34,7 +34,7 @@ def random_start(victim: Victim, goal: Goal, x: Tensor, rng: SampleRNG) -> tuple
             break
         who, aim, original, draws = take(open_, victim, goal, x, rng)
         picture = noise(original, draws.fork("try", number), number)
-        met[open_] = fools(who, aim, picture)
+        met[open_] = is_adversarial(who, aim, picture)
         found[open_] = picture
     return found, met
 
@@ -47,12 +47,12 @@ def noise(x: Tensor, rng: SampleRNG, number: int) -> Tensor:
     return (drawn > 0.5).to(x.dtype) if number // len(GRAINS) % 2 else drawn
 
 
-def onto_boundary(victim: Victim, goal: Goal, x: Tensor, point: Tensor, fine: float) -> Tensor:
+def bisect_to_boundary(victim: Victim, goal: Goal, x: Tensor, point: Tensor, fine: float) -> Tensor:
     """The nearest point on the way from each image to a point that meets its goal, by halving, that meets it too."""
     near, far = torch.zeros(len(x), device=x.device), torch.ones(len(x), device=x.device)
     for _ in range(math.ceil(math.log2(1 / fine))):
         middle = (near + far) / 2
-        met = fools(victim, goal, x + per_sample(middle, x) * (point - x))
+        met = is_adversarial(victim, goal, x + per_sample(middle, x) * (point - x))
         may = (victim.left() > 0).to(x.device)
         far, near = torch.where(met, middle, far), torch.where(met | ~may, near, middle)
     return torch.where(per_sample(far < 1, x), x + per_sample(far, x) * (point - x), point)

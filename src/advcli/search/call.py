@@ -15,7 +15,7 @@ from advcli.numerics.balls import FREE, Ball
 from advcli.numerics.rng import SampleRNG
 
 
-def aim(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> Tensor:
+def target_classes(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> Tensor:
     """(N,) the class that each image is to reach: random, next, least-likely, or a class by its number."""
     classes = logits.shape[1]
     if rule == "next":
@@ -29,7 +29,7 @@ def aim(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> Tensor:
     return torch.full_like(label, int(rule))
 
 
-def checked(method: Bound, found: Any, like: Tensor) -> Tensor:
+def checked_points(method: Bound, found: Any, like: Tensor) -> Tensor:
     """What a method returned, if it is what a method returns."""
     if not isinstance(found, Tensor) or found.shape != like.shape or not found.is_floating_point():
         has = f"a {found.dtype} of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
@@ -37,7 +37,7 @@ def checked(method: Bound, found: Any, like: Tensor) -> Tensor:
     return found.detach().to(like)
 
 
-def settled(ball: Ball, point: Tensor) -> Tensor:
+def into_ball(ball: Ball, point: Tensor) -> Tensor:
     """A proposal as it counts: finite, and in the ball."""
     bad = ~torch.isfinite(point).flatten(1).all(1).view(-1, *[1] * (point.ndim - 1))
     point = torch.where(bad, ball.center, point).clamp(0, 1)

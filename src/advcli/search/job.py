@@ -12,7 +12,7 @@ from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import Budget
 from advcli.numerics.quantize import quantize
 from advcli.numerics.rng import Purpose, SampleRNG
-from advcli.search.call import settled
+from advcli.search.call import into_ball
 from advcli.search.procedure import Procedure, procedure_of
 
 UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget
@@ -43,7 +43,7 @@ class Job:
     search: nn.Module | None = None
     scale: float = 1.0  # of the logits, where their softmax is 0 and 1 and the cross-entropy would not see them
     shared: Tensor | None = None  # (budgets, C, H, W) one perturbation for all images
-    stand_in: nn.Module | None = None  # searched in the model's place, which is then asked for the verdict alone
+    substitute: nn.Module | None = None  # searched in the model's place, which is then asked for the verdict alone
 
     @property
     def searched(self) -> nn.Module:
@@ -63,7 +63,7 @@ class Job:
     @property
     def retries(self) -> bool:
         """Whether an image whose success the verdict refused is worked on again; a substitute knows of no verdict."""
-        return self.early_stop and self.stand_in is None and self.procedure.retries
+        return self.early_stop and self.substitute is None and self.procedure.retries
 
     @property
     def stops(self) -> bool:
@@ -90,5 +90,5 @@ class Job:
 
     def settle(self, ball: Ball, point: Tensor) -> Tensor:
         """A proposal as it will be stored: finite, in the ball, and on the 8-bit grid where that was asked for."""
-        point = settled(ball, point)
+        point = into_ball(ball, point)
         return quantize(ball, point, self.rounding)[0] if self.quantize else point

@@ -13,8 +13,8 @@ from torch import Tensor
 from advcli.catalog.registry import Bound
 from advcli.numerics.balls import Ball, distance
 from advcli.numerics.rng import SampleRNG
-from advcli.search.attempts import Board
-from advcli.search.call import checked
+from advcli.search.attempts import BestAttempts
+from advcli.search.call import checked_points
 from advcli.search.goal import Goal
 from advcli.search.job import Job
 from advcli.search.procedure import Attempt, Procedure
@@ -35,7 +35,7 @@ def closest(goal: Goal, logits: Tensor, ball: Ball, point: Tensor) -> Tensor:
 
 def direction_of(method: Bound, victim: Victim, x: Tensor, goal: Goal, rng: SampleRNG) -> Tensor:
     """What a one-step attack found: a direction, which serves every budget."""
-    return checked(method, method(victim, x.clone(), goal, rng=rng), x)
+    return checked_points(method, method(victim, x.clone(), goal, rng=rng), x)
 
 
 def one_step(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
@@ -46,14 +46,14 @@ def one_step(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleR
 def searched(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
     """What a search without a budget found, as it returned it."""
     found = method(victim, ball.center.clone(), goal, rng=rng, **_stops(method, early_stop=early_stop))
-    return checked(method, found, ball.center)
+    return checked_points(method, found, ball.center)
 
 
 def searched_within(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
     """What a search found that is told how far each image may go."""
     stops = _stops(method, early_stop=early_stop)
     found = method(victim, ball.center.clone(), goal, ball.radius.clone(), rng=rng, **stops)
-    return checked(method, found, ball.center)
+    return checked_points(method, found, ball.center)
 
 
 def _stops(method: Bound, *, early_stop: bool) -> dict[str, bool]:
@@ -61,50 +61,50 @@ def _stops(method: Bound, *, early_stop: bool) -> dict[str, bool]:
 
 
 def along(
-    job: Job, board: Board, victim: Victim, rng: SampleRNG, *, early_stop: bool, refused: bool = False
+    job: Job, best: BestAttempts, victim: Victim, rng: SampleRNG, *, early_stop: bool, refused: bool = False
 ) -> Iterator[Attempt]:
     """One direction serves all budgets, and is paid for once."""
-    todo = torch.stack([board.open(budget, again=refused) for budget in range(len(job.budgets))]).any(0)
+    todo = torch.stack([best.open(budget, again=refused) for budget in range(len(job.budgets))]).any(0)
     if bool(todo.any()):
-        found = direction_of(job.method, victim[todo], board.x[todo], board.sought[todo], rng[todo])
+        found = direction_of(job.method, victim[todo], best.x[todo], best.search_goal[todo], rng[todo])
         for budget in range(len(job.budgets)):
             yield budget, todo, lambda ball: ball.step(found)
 
 
 def each_budget(
-    job: Job, board: Board, victim: Victim, rng: SampleRNG, *, early_stop: bool, refused: bool = False
+    job: Job, best: BestAttempts, victim: Victim, rng: SampleRNG, *, early_stop: bool, refused: bool = False
 ) -> Iterator[Attempt]:
     """One call for every budget, or one at all where there is none."""
     for budget, one in enumerate(job.budgets):
-        todo = board.open(budget, again=refused)
+        todo = best.open(budget, again=refused)
         if one.value == 0:
             yield budget, todo, lambda ball: ball.center
             continue
 
         def run(ball: Ball, todo: Tensor = todo, budget: int = budget) -> Tensor:
-            asked = _within(job, board, victim[todo], budget, todo)
+            asked = _within(job, best, victim[todo], budget, todo)
             before = victim.tally.queries[asked.rows]
-            found = job.procedure.point(job.method, asked, ball, board.sought[todo], rng[todo], early_stop=early_stop)
-            board.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
+            found = job.procedure.point(job.method, asked, ball, best.search_goal[todo], rng[todo], early_stop=early_stop)
+            best.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
             return found
 
         yield budget, todo, run
 
 
-def _within(job: Job, board: Board, victim: Victim, budget: int, todo: Tensor) -> Victim:
+def _within(job: Job, best: BestAttempts, victim: Victim, budget: int, todo: Tensor) -> Victim:
     """The victim that answers as often as --max-queries leaves."""
     if job.max_queries is None:
         return victim
-    return replace(victim, limit=victim.tally.queries[victim.rows] + job.max_queries - board.spent[budget, todo.cpu()])
+    return replace(victim, limit=victim.tally.queries[victim.rows] + job.max_queries - best.spent[budget, todo.cpu()])
 
 
 def added(
-    job: Job, board: Board, victim: Victim, rng: SampleRNG, *, early_stop: bool, refused: bool = False
+    job: Job, best: BestAttempts, victim: Victim, rng: SampleRNG, *, early_stop: bool, refused: bool = False
 ) -> Iterator[Attempt]:
     """The one perturbation of every budget."""
     assert job.shared is not None  # its first stage, or its file
     for budget, v in enumerate(job.shared):
-        yield budget, board.open(budget, again=refused), lambda ball, v=v: ball.center + v  # type: ignore[misc]  # mypy infers no default
+        yield budget, best.open(budget, again=refused), lambda ball, v=v: ball.center + v  # type: ignore[misc]  # mypy infers no default
 
 
 DIRECTION = Procedure(one_step, along, deepest, retries=False, few_calls=True)

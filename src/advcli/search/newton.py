@@ -39,7 +39,7 @@ class Walk:
     confidence: float = 0.0
 
 
-def approach(victim: Victim, x: Tensor, goal: Goal, norm: str, walk: Walk) -> Closest:
+def nearest_boundary_point(victim: Victim, x: Tensor, goal: Goal, norm: str, walk: Walk) -> Closest:
     """The closest point that a walk finds."""
     confidence, overshoot = walk.confidence, walk.overshoot
     closest, logits = Closest(x, norm), victim(x)

@@ -14,7 +14,7 @@ Teach = Callable[[Tensor, Tensor, int], Victim]  # images, labels, epochs -> the
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class FittingImages:
     """Images that are to share one perturbation; they come in batches, in another order at every pass."""
 
     shape: tuple[int, int, int]

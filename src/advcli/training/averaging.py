@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from torch import nn
 
 
-class Average:
+class MovingAverage:
     """An exponential running average of weights and statistics: what is evaluated and kept, where it is wanted."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:

@@ -11,12 +11,12 @@ from advcli.errors import CommandError, InputError
 from advcli.images.dataset import Dataset
 from advcli.networks import foreign_weights, model_file, torchvision_models
 from advcli.networks.model_file import ModelFile
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 
 Normalize = dict[str, list[float]]  # mean and std of each channel
 
 
-def start_weights(network: nn.Module, asked: TrainRequest, talk: Talk) -> Normalize:
+def start_weights(network: nn.Module, asked: TrainRequest, reporter: Reporter) -> Normalize:
     """Load what --weights or --pretrained says; a last layer for another number of classes starts fresh.
 
     Returns the normalisation that the weights were trained behind, where it is known.
@@ -25,11 +25,11 @@ def start_weights(network: nn.Module, asked: TrainRequest, talk: Talk) -> Normal
         raise CommandError("--weights and --pretrained both say where to start; give one of them")
     if asked.weights:
         tensors, known = _of_file(Path(asked.weights))
-        adopt(network, tensors, asked.weights, talk)
+        adopt(network, tensors, asked.weights, reporter)
         return known
     if asked.pretrained:
         path = torchvision_models.pretrained(asked.arch, download=asked.download)
-        adopt(network, foreign_weights.state_dict(path)[0], path.name, talk)
+        adopt(network, foreign_weights.state_dict(path)[0], path.name, reporter)
         return torchvision_models.normalize(asked.arch)
     return {}
 
@@ -55,7 +55,7 @@ def _of_file(path: Path) -> tuple[dict[str, Tensor], Normalize]:
     return foreign_weights.state_dict(path)[0], {}
 
 
-def adopt(network: nn.Module, tensors: dict[str, Tensor], where: str, talk: Talk) -> None:
+def adopt(network: nn.Module, tensors: dict[str, Tensor], where: str, reporter: Reporter) -> None:
     """Every tensor that fits by name and shape; only last layers may differ, and side heads may be missing."""
     own = network.state_dict()
     fits = {name: tensor for name, tensor in tensors.items() if name in own and own[name].shape == tensor.shape}
@@ -67,4 +67,4 @@ def adopt(network: nn.Module, tensors: dict[str, Tensor], where: str, talk: Talk
         raise InputError(f"{where}: the weights do not fit the architecture: {sorted(heads)[0]} has another shape")
     with torch.no_grad():
         network.load_state_dict({**own, **fits})
-    talk.note(f"{where}: {len(fits)} tensors" + (f"; fresh: {', '.join(sorted(heads))}" if heads else ""))
+    reporter.note(f"{where}: {len(fits)} tensors" + (f"; fresh: {', '.join(sorted(heads))}" if heads else ""))

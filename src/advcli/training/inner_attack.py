@@ -29,7 +29,7 @@ from advcli.numerics.balls import Ball
 from advcli.numerics.quantities import BUDGETS, Budget, budget, refuse_beyond
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
-from advcli.search.call import aim, settled
+from advcli.search.call import into_ball, target_classes
 from advcli.search.goal import Goal
 from advcli.search.procedure import procedure_of
 from advcli.search.victim import Tally, Victim
@@ -40,7 +40,7 @@ WORDS = (option("eps", OneEps, None), option("target", Target, None), option("la
 
 
 @dataclass(frozen=True, slots=True)
-class Opponent:
+class InnerAttack:
     """An attack with its budget; what it is given besides its own options."""
 
     method: Bound
@@ -57,7 +57,7 @@ class Opponent:
     def spelled(self) -> str:
         """The word that makes it again, with every default in it."""
         own = {"eps": self.eps.text, "target": self.target, "label": self.label, "early_stop": self.early_stop}
-        kept = {one.name: own[one.name] for one in words(self.method.spec)} | self.method.parameters
+        kept = {one.name: own[one.name] for one in extra_options(self.method.spec)} | self.method.parameters
         pairs = [f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in kept.items()]
         return f"{self.method.spec.name}:{','.join(one for one in pairs if not one.endswith('=None'))}"
 
@@ -65,7 +65,7 @@ class Opponent:
         """Adversarial images of x at a share of the budget; the model is as before, and no gradient leads back to it."""
         refuse_beyond(self.norm, (self.eps,), x[0].numel())
         eps = self.eps.value * share
-        with sparring(model, x, rng) as victim:
+        with eval_mode_victim(model, x, rng) as victim:
             goal, busy = self._goal(victim, x, label, rng.fork("target"))
             found = x.clone()
             if eps and bool(busy.any()):
@@ -82,35 +82,35 @@ class Opponent:
             return Goal(logits.argmax(1)), torch.ones_like(label, dtype=torch.bool)
         if self.target not in RULES and int(self.target) >= logits.shape[1]:
             raise CommandError(f"target={self.target}: the classes are numbered 0 to {logits.shape[1] - 1}")
-        target = aim(self.target, label, logits, rng)
+        target = target_classes(self.target, label, logits, rng)
         return Goal(target, targeted=True, source=label), target != label
 
     def _best(self, victim: Victim, x: Tensor, goal: Goal, rng: SampleRNG, eps: float) -> Tensor:
         ball = Ball(x, torch.full((len(x),), eps, device=x.device), self.norm)
         point = procedure_of(self.method).point
-        return settled(ball, point(self.method, victim, ball, goal, rng, early_stop=self.early_stop))
+        return into_ball(ball, point(self.method, victim, ball, goal, rng, early_stop=self.early_stop))
 
 
 @contextmanager
-def sparring(model: nn.Module, x: Tensor, rng: SampleRNG) -> Iterator[Victim]:
+def eval_mode_victim(model: nn.Module, x: Tensor, rng: SampleRNG) -> Iterator[Victim]:
     """The network as an attack inside training sees it; its modes and its weights' gradients are as before afterwards."""
     half = torch.is_autocast_enabled(x.device.type)
     with frozen(model):
         yield Victim(model, Tally(len(x)), torch.arange(len(x)), rng.fork("defense"), half=half)
 
 
-def words(spec: Spec) -> tuple[Option, ...]:
+def extra_options(spec: Spec) -> tuple[Option, ...]:
     """What may be said of an attack besides its own options."""
     return tuple(one for one in WORDS if spec.has(one.param.needs) and (one.name != "early_stop" or one.name in spec.given))
 
 
 @cache
-def opponent(text: str, channels: int) -> Opponent:
+def inner_attack(text: str, channels: int) -> InnerAttack:
     """The attack of a word such as pgd:eps=0.3,steps=10; the default budget is that of grey or of colour images."""
-    spec, typed = discovery.spelled("attack", text)
+    spec, typed = discovery.parse_method("attack", text)
     if not spec.traits.nestable:
         raise CommandError(f"{text}: {spec.name} has no budget to stay in; training takes budgeted and one-step attacks")
-    refuse_unknown(f"--against {spec.name}", typed, (*words(spec), *spec.options))
+    refuse_unknown(f"--against {spec.name}", typed, (*extra_options(spec), *spec.options))
     given = {one.name: one.read(typed.pop(one.name)) if one.name in typed else one.default for one in WORDS}
     method = spec.bind(typed)
     norm = str(method.parameters.get("norm", spec.traits.norms[0]))
@@ -120,4 +120,4 @@ def opponent(text: str, channels: int) -> Opponent:
         raise CommandError(f"{text}: target is {', '.join(RULES)} or the number of a class")
     if target and given["label"] == "pred":
         raise CommandError(f"{text}: label says which class to leave and target which to reach; give one of them")
-    return Opponent(method, eps, target, given["label"], given["early_stop"])
+    return InnerAttack(method, eps, target, given["label"], given["early_stop"])

@@ -23,9 +23,9 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.rng import Purpose, SampleRNG, Table, torch_draws
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.training import augmentation, monitor, optimizer
-from advcli.training.averaging import Average
+from advcli.training.averaging import MovingAverage
 from advcli.training.loader import Batches
 from advcli.training.monitor import Log
 from advcli.training.plan import Plan
@@ -53,18 +53,21 @@ class Trainer:
         self.teacher = plan.teacher.to(plan.device).requires_grad_(False) if plan.teacher else None
         self.seed, self.words = self.options.seed, augmentation.augmentations(self.options.augment)
         self.optimizer = optimizer.optimizer(self.options, self.model.parameters())
-        self.average = Average(self.model, self.options.ema) if self.options.ema else None
+        self.average = MovingAverage(self.model, self.options.ema) if self.options.ema else None
         self.batches = Batches(plan.data, plan.device, self.options.batch_size)
         self.ids = torch.from_numpy(plan.data.index).to(plan.device)
         self.draws = Table(self.ids, {})
         self.steps = -(-len(plan.data) // self.options.batch_size)
 
-    def fit(self, parts: Parts | None, publish_log: Callable[[Log], None], talk: Talk) -> Log:
+    def fit(self, parts: Parts | None, publish_log: Callable[[Log], None], reporter: Reporter) -> Log:
         """Train, epoch by epoch; the log has a line for each. Without parts, an interrupted training starts anew."""
         state, plan = self.resume(parts) if parts else State(), self.plan
         if parts and state.log:
-            talk.note(f"going on after epoch {len(state.log)} of {plan.options.epochs}, from {parts.folder}")
-        with talk.progress("training", plan.options.epochs * len(plan.data), "images") as tick, interrupts.patiently() as asked:
+            reporter.note(f"going on after epoch {len(state.log)} of {plan.options.epochs}, from {parts.folder}")
+        with (
+            reporter.progress("training", plan.options.epochs * len(plan.data), "images") as tick,
+            interrupts.finish_batch_first() as asked,
+        ):
             tick(len(state.log) * len(plan.data), "")
             for epoch in range(len(state.log), plan.options.epochs):
                 if state.done:
@@ -74,7 +77,7 @@ class Trainer:
                     self.publish(parts, state)
                 publish_log(state.log)
         self._finish(state)
-        monitor.say(state.log, self.options.keep, talk)
+        monitor.report_figures(state.log, self.options.keep, reporter)
         return state.log
 
     def _epoch(self, epoch: int, state: State, tick: Callable[[int, str], None], asked: Callable[[], bool]) -> None:
@@ -101,7 +104,7 @@ class Trainer:
         seconds = round(time.perf_counter() - begin, 3)
         line = {"epoch": epoch + 1, "loss": float(total) / seen, "images": seen, "seconds": seconds, "lr": self._rate(epoch)}
         state.log.append({**line, **self._validated()})
-        age = len(state.log) - 1 - monitor.kept(state.log, "best")
+        age = len(state.log) - 1 - monitor.kept_epoch(state.log, "best")
         if age == 0 and self.options.keep == "best":
             with self._averaged():
                 state.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -115,7 +118,9 @@ class Trainer:
         found: dict[str, Any] = {"val": {"k": k, "n": n}}
         if plan.val and plan.threat:
             with self._averaged():
-                found["attacked"] = monitor.look(self.model, plan.threat, plan.val, plan.device, self.seed, plan.draws)
+                found["attacked"] = monitor.validate_under_attack(
+                    self.model, plan.threat, plan.val, plan.device, self.seed, plan.draws
+                )
         return found
 
     def _train_mode(self) -> None:
@@ -143,7 +148,7 @@ class Trainer:
 
     def _rate(self, epoch: int) -> float:
         return float(
-            self.options.lr * optimizer.course(self.options.schedule, epoch * self.steps, self.options.epochs * self.steps)
+            self.options.lr * optimizer.lr_factor(self.options.schedule, epoch * self.steps, self.options.epochs * self.steps)
         )
 
     def _order(self, epoch: int) -> list[Array]:
@@ -157,7 +162,7 @@ class Trainer:
     def _step(self, number: int, epoch: int, x: Tensor, label: Tensor, places: Tensor) -> Tensor:
         """Forward, backward, update; returns the mean loss, which stays on the device."""
         rng = SampleRNG(self.seed, self.ids[places], (Purpose.TRAINING, str(epoch)), table=self.draws.at(places))
-        factor = optimizer.course(self.options.schedule, number, self.options.epochs * self.steps)
+        factor = optimizer.lr_factor(self.options.schedule, number, self.options.epochs * self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.lr * factor
         self.optimizer.zero_grad(set_to_none=True)

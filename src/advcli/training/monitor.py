@@ -21,10 +21,10 @@ from advcli.networks.classifier import frozen
 from advcli.numerics.intervals import exact_interval
 from advcli.numerics.quantities import BUDGETS, Budget, budget
 from advcli.numerics.rng import Purpose
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.search.batch import craft
 from advcli.search.job import Job
-from advcli.training.inner_attack import opponent
+from advcli.training.inner_attack import inner_attack
 
 Log = list[dict[str, Any]]
 SEEN = 500  # the first validation images
@@ -34,7 +34,7 @@ MANY = f"pgd-{STEPS}"
 
 
 @dataclass(frozen=True, slots=True)
-class Threat:
+class TrainingBudget:
     """The ball that a recipe trains against."""
 
     norm: str
@@ -71,19 +71,19 @@ def resolved(objective: Bound, channels: int) -> Bound:
     """The recipe with its budget written out: that of grey or of colour images where none was given."""
     more = {}
     if "against" in objective.parameters:
-        more["against"] = opponent(objective.parameters["against"], channels).spelled
+        more["against"] = inner_attack(objective.parameters["against"], channels).spelled
     elif objective.parameters.get("eps", "") is None:
         more["eps"] = BUDGETS[norm_of(objective)][channels == 3]
     return Bound(objective.spec, objective.parameters | more)
 
 
-def threat(objective: Bound, channels: int) -> Threat | None:
+def training_budget(objective: Bound, channels: int) -> TrainingBudget | None:
     """What a recipe trains against: its opponent's ball, or that of its own eps and norm."""
     if "against" in objective.parameters:
-        one = opponent(objective.parameters["against"], channels)
-        return Threat(one.norm, one.eps)
+        one = inner_attack(objective.parameters["against"], channels)
+        return TrainingBudget(one.norm, one.eps)
     if "eps" in objective.parameters:
-        return Threat(norm_of(objective), budget(str(objective.parameters["eps"])))
+        return TrainingBudget(norm_of(objective), budget(str(objective.parameters["eps"])))
     return None
 
 
@@ -91,13 +91,15 @@ def norm_of(objective: Bound) -> str:
     return str(objective.parameters.get("norm", "linf"))
 
 
-def look(model: nn.Module, threat: Threat, val: Dataset, device: torch.device, seed: int, draws: bool) -> dict[str, Any]:
+def validate_under_attack(
+    model: nn.Module, training_budget: TrainingBudget, val: Dataset, device: torch.device, seed: int, draws: bool
+) -> dict[str, Any]:
     """How many of the first validation images are right as they are and under each attack; the seconds that it took."""
     begin, seen, step = time.perf_counter(), val.selected(None, SEEN, None), at_once(val)
-    found: dict[str, Any] = {"norm": threat.norm, "eps": threat.eps.text, "n": len(seen)}
+    found: dict[str, Any] = {"norm": training_budget.norm, "eps": training_budget.eps.text, "n": len(seen)}
     with frozen(model):
-        for name, method in threat.attacks.items():
-            job = Job(model, method, threat.norm, (threat.eps,), None, "true", seed, device, random_model=draws)
+        for name, method in training_budget.attacks.items():
+            job = Job(model, method, training_budget.norm, (training_budget.eps,), None, "true", seed, device, random_model=draws)
             right = {"clean": 0, name: 0}
             for start in range(0, len(seen), step):
                 columns = craft(job, seen, start, min(start + step, len(seen)))
@@ -112,7 +114,7 @@ def rank(line: dict[str, Any]) -> tuple[int, ...]:
     return line.get("attacked", {}).get(MANY, 0), line["val"]["k"]
 
 
-def kept(log: Log, keep: str) -> int:
+def kept_epoch(log: Log, keep: str) -> int:
     """The place in the log of the epoch whose weights are kept: the last, or the first of the best."""
     ranks = [rank(line) for line in log]
     return ranks.index(max(ranks)) if keep == "best" else len(log) - 1
@@ -128,24 +130,24 @@ def one_step(under: dict[str, Any]) -> str:
     return "fgsm" if "fgsm" in under else "fgm"
 
 
-def say(log: Log, keep: str, talk: Talk) -> None:
+def report_figures(log: Log, keep: str, reporter: Reporter) -> None:
     """The figures of the weights that are kept, and the warning where a training was caught overfitting."""
-    line, last = log[kept(log, keep)], log[-1]
+    line, last = log[kept_epoch(log, keep)], log[-1]
     k, n = line["val"]["k"], line["val"]["n"]
     if n:
-        talk.note(f"validation accuracy {share(k, n)}")
+        reporter.note(f"validation accuracy {accuracy_text(k, n)}")
     if "attacked" in line:
         under = line["attacked"]
         for name in (one for one in (one_step(under), MANY) if one in under):
-            talk.note(f"under {name} at {under['norm']} {under['eps']} {share(under[name], under['n'])}")
+            reporter.note(f"under {name} at {under['norm']} {under['eps']} {accuracy_text(under[name], under['n'])}")
     if is_blinded(last):
         under = last["attacked"]
         held = f"{under[one_step(under)]} of {under['n']} hold against one step, {under[MANY]} against {STEPS}"
         advice = "take more steps (--against pgd:steps=10), or the best epoch (--keep best)"
         advice = advice if is_blinded(line) else f"kept is epoch {line['epoch']}, the best under {MANY}"
-        talk.warn(f"caught overfitting to one step: after epoch {last['epoch']} {held}\n{advice}")
+        reporter.warn(f"caught overfitting to one step: after epoch {last['epoch']} {held}\n{advice}")
 
 
-def share(k: int, n: int) -> str:
+def accuracy_text(k: int, n: int) -> str:
     low, high = exact_interval(k, n)
     return f"{k / n:.1%} ({k} of {n}; 95 % interval {low:.1%} to {high:.1%})"

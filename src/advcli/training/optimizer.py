@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from advcli.errors import CommandError
-from advcli.training.options import TrainingOptions
+from advcli.training.training_options import TrainingOptions
 
 WARM, COLD = 0.3, 1e-3  # of one-cycle: the share that warms up, and where it ends
 
@@ -24,7 +24,7 @@ def optimizer(options: TrainingOptions, parameters: Iterable[nn.Parameter]) -> t
     return made(wanted, rate, weight_decay=decay, fused=True)
 
 
-def course(schedule: str, step: int, total: int) -> float:
+def lr_factor(schedule: str, step: int, total: int) -> float:
     """What the learning rate is multiplied with at a step."""
     done = step / max(1, total)
     if schedule == "step":

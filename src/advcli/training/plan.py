@@ -10,8 +10,8 @@ from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.images.dataset import Dataset
-from advcli.training.monitor import Threat
-from advcli.training.options import TrainingOptions
+from advcli.training.monitor import TrainingBudget
+from advcli.training.training_options import TrainingOptions
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Plan:
     options: TrainingOptions
     device: torch.device
     teacher: nn.Module | None = None
-    threat: Threat | None = None  # what the recipe trains against
+    threat: TrainingBudget | None = None  # what the recipe trains against
     draws: bool = False  # whether its filters are random
 
 
@@ -35,7 +35,7 @@ def filters(text: str | None) -> list[Bound]:
     """The defense of --preprocess, NAME or NAME:option=value,..."""
     if text is None:
         return []
-    spec, typed = discovery.spelled("defense", text)
+    spec, typed = discovery.parse_method("defense", text)
     if not spec.traits.precedes:
         raise CommandError(
             f"--preprocess {spec.name}: is no filter before a model; put it around a trained one with: advcli defend"

@@ -13,7 +13,7 @@ from advcli.networks import classifier
 from advcli.networks.scikit_learn import Fitted
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import Purpose
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.training import monitor
 from advcli.training.monitor import Log
 from advcli.training.plan import Plan
@@ -34,17 +34,17 @@ def refuse_loop_options(asked: TrainRequest) -> None:
             raise CommandError(f"{asked.arch} has no option {one.flag}: scikit-learn fits it, no loop trains it")
 
 
-def fit(plan: Plan, name: str, publish_log: Callable[[Log], None], talk: Talk) -> Log:
+def fit(plan: Plan, name: str, publish_log: Callable[[Log], None], reporter: Reporter) -> Log:
     """Fit what the classifier sees behind its filters and its normalisation; the log has one line."""
     begin, network = time.perf_counter(), classifier.classifier_of(plan.model).network
     assert isinstance(network, Fitted)  # is_fitted said so
-    talk.note(f"{name}: scikit-learn fits {len(plan.data)} images")
+    reporter.note(f"{name}: scikit-learn fits {len(plan.data)} images")
     network.fit(_seen(plan, network), plan.data.labels, plan.options.seed)
     plan.model.to(plan.device)
     k, n = monitor.accuracy(plan.model, plan.val, plan.device, plan.options.seed) if plan.val else (0, 0)
     log = [{"epoch": 1, "images": len(plan.data), "seconds": round(time.perf_counter() - begin, 3), "val": {"k": k, "n": n}}]
     publish_log(log)
-    monitor.say(log, "last", talk)
+    monitor.report_figures(log, "last", reporter)
     return log
 
 

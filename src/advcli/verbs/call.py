@@ -8,16 +8,16 @@ from typing import Any
 
 from advcli.catalog.request import POSITIONAL
 from advcli.catalog.requests import REQUESTS
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Reporter
 
 
-def call(verb: str, given: Mapping[str, object], talk: Talk = SILENT) -> Any:
+def call(verb: str, given: Mapping[str, object], reporter: Reporter = SILENT) -> Any:
     """Run a verb with what was given; only now is its module imported."""
     request = REQUESTS[verb]
     asked, own = request.read(verb, given)
     name = python_name(verb)
     run: Callable[..., Any] = getattr(importlib.import_module(f"advcli.verbs.{name}"), name)
-    return run(asked, own, talk) if request.choices() else run(asked, talk)
+    return run(asked, own, reporter) if request.choices() else run(asked, reporter)
 
 
 def python_name(verb: str) -> str:
@@ -31,10 +31,10 @@ def function(verb: str) -> Callable[..., Any]:
     request = REQUESTS[verb]
     first = [one.name for one in request.options() if one.name in POSITIONAL]
 
-    def run(*files: object, talk: Talk = SILENT, **given: object) -> Any:
+    def run(*files: object, reporter: Reporter = SILENT, **given: object) -> Any:
         if len(files) > len(first):
             raise TypeError(f"{run.__name__}() takes {len(first)} positional arguments but {len(files)} were given")
-        return call(verb, {**dict(zip(first, files, strict=False)), **given}, talk)
+        return call(verb, {**dict(zip(first, files, strict=False)), **given}, reporter)
 
     run.__name__ = run.__qualname__ = python_name(verb)
     run.__module__, run.__doc__ = "advcli", request.summary()
@@ -49,7 +49,7 @@ def signature(request: type[Any]) -> inspect.Signature:
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if one.name in POSITIONAL else inspect.Parameter.KEYWORD_ONLY
         default = required if one.name == "file" else one.default
         found.append(inspect.Parameter(one.name, kind, default=default, annotation=one.python_type))
-    found.append(inspect.Parameter("talk", inspect.Parameter.KEYWORD_ONLY, default=SILENT, annotation=Talk))
+    found.append(inspect.Parameter("reporter", inspect.Parameter.KEYWORD_ONLY, default=SILENT, annotation=Reporter))
     if request.choices():
         found.append(inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=object))
     return inspect.Signature(found)

@@ -7,12 +7,12 @@ from advcli.errors import Busy, InputError
 from advcli.files import atomic
 from advcli.networks import model_file
 from advcli.networks.model_file import ModelFile
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.verbs.train import train
 from advcli.workspace.inputs import MODEL
 
 
-def open_model(path: str | None, talk: Talk, *, dry_run: bool = False) -> ModelFile:
+def open_model(path: str | None, reporter: Reporter, *, dry_run: bool = False) -> ModelFile:
     """The given model, or model.safetensors; where that is missing, train the small default first and say so.
 
     Of two commands that begin in an empty folder, one trains and the other waits.
@@ -20,10 +20,10 @@ def open_model(path: str | None, talk: Talk, *, dry_run: bool = False) -> ModelF
     while path is None and not Path(MODEL).exists():
         if dry_run:
             raise InputError(f"{MODEL}: not here, and a dry run trains none; make one with: advcli train")
-        talk.note(f"no {MODEL} here: training the small default first (advcli train)")
+        reporter.note(f"no {MODEL} here: training the small default first (advcli train)")
         try:
-            train(TrainRequest(), {}, talk)
+            train(TrainRequest(), {}, reporter)
         except Busy:
-            talk.note(f"{MODEL}: another advcli is training it; waiting")
+            reporter.note(f"{MODEL}: another advcli is training it; waiting")
             atomic.wait_for(Path(MODEL))
     return model_file.read(path or MODEL)

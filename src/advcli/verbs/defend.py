@@ -19,12 +19,12 @@ from advcli.networks.model_file import ModelFile
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Reporter
 from advcli.verbs.default_model import open_model
 from advcli.workspace import inputs, outputs
 
 
-def defend(asked: DefendRequest, own: dict[str, object], talk: Talk = SILENT) -> list[Path] | Estimate:
+def defend(asked: DefendRequest, own: dict[str, object], reporter: Reporter = SILENT) -> list[Path] | Estimate:
     """Put a defense around a model, or filter images."""
     bound = discovery.spec("defense", asked.method).bind(own)
     traits = bound.spec.traits
@@ -40,20 +40,20 @@ def defend(asked: DefendRequest, own: dict[str, object], talk: Talk = SILENT) ->
     if asked.files:
         if asked.dry_run:
             return filter_files.estimate(asked.files)
-        return [filter_files.filtered(Path(file), bound, asked, talk) for file in asked.files]
-    return _wrap(bound, asked, talk)
+        return [filter_files.filtered(Path(file), bound, asked, reporter) for file in asked.files]
+    return _wrap(bound, asked, reporter)
 
 
-def _wrap(bound: Bound, asked: DefendRequest, talk: Talk) -> list[Path] | Estimate:
+def _wrap(bound: Bound, asked: DefendRequest, reporter: Reporter) -> list[Path] | Estimate:
     discovery.allow(asked.allow)
-    base = open_model(asked.model, talk, dry_run=asked.dry_run)
-    path = outputs.target(asked.output, inputs.DEFENDED)
+    base = open_model(asked.model, reporter, dry_run=asked.dry_run)
+    path = outputs.output_path(asked.output, inputs.DEFENDED)
     if asked.dry_run:
         return Estimate(0, base.path.stat().st_size, 0.0)
     outputs.keep_inputs([path], [base.path, *asked.member, asked.data])
     members, brought = _members(base, asked.member)
     whole = _whole(bound, base, members, asked.seed)
-    fitted = fit.prepared(bound, base, asked, talk)
+    fitted = fit.prepared(bound, base, asked, reporter)
     made = provenance_of(
         "defend",
         method=bound.spec.name,
@@ -65,9 +65,11 @@ def _wrap(bound: Bound, asked: DefendRequest, talk: Talk) -> list[Path] | Estima
     )
     with atomic.locked(path):
         default = asked.output is None
-        if not outputs.finished(path, made, default_name=default, force=asked.force, talk=talk):
+        if not outputs.is_finished(path, made, default_name=default, force=asked.force, reporter=reporter):
             found = fitted.fit(whole, Parts.of(path), made) if fitted else {}
-            brought |= {f"{start}{n}": t for start, net in build.learned(whole).items() for n, t in net.state_dict().items()}
+            brought |= {
+                f"{start}{n}": t for start, net in build.learned_networks(whole).items() for n, t in net.state_dict().items()
+            }
             content = {"weights": model_file.weights_digest(brought)} if brought else {}
             entry = {"name": bound.spec.name, "parameters": bound.parameters, **found, **content}
             model_file.write(path, _recipe(base, members, entry, made), {**base.tensors, **brought})
@@ -79,7 +81,7 @@ def _whole(bound: Bound, base: ModelFile, members: list[ModelFile], seed: int) -
     """The model behind its new defense; one that does not fit the images says so now."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(seed)
-        whole = build.around(bound, base.module(), [one.module() for one in members], base.shape, len(base.classes))
+        whole = build.wrap(bound, base.module(), [one.module() for one in members], base.shape, len(base.classes))
         whole.eval()(torch.zeros(1, *base.shape), SampleRNG(0, torch.zeros(1, dtype=torch.int64), (Purpose.TRIAL,)))
     return whole
 

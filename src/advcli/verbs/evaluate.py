@@ -23,7 +23,7 @@ from advcli.evaluation.worst_case import Standing, Worst, standing
 from advcli.files.imageset_reader import ImageSet
 from advcli.images.dataset import missing_classes
 from advcli.networks.model_file import ModelFile, read
-from advcli.runtime.reporter import SILENT, Once, Talk
+from advcli.runtime.reporter import SILENT, OnceReporter, Reporter
 from advcli.workspace import inputs
 
 CHOOSING = ("classes", "limit", "per_class", "image_size", "resize", "data_dir", "split")  # options that choose from --data
@@ -60,15 +60,15 @@ class Report:
         }
 
 
-def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT) -> Report:
+def evaluate(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Report:
     """Measure models on clean and adversarial images."""
     discovery.allow(asked.allow)
-    talk = Once(talk)
+    reporter = OnceReporter(reporter)
     bars = [bar(text) for text in asked.fail_under]
     metrics = chosen(asked.metric, own)
     if any(one.metric == "accuracy" for one in bars) and not any(one.spec.name == "accuracy" for one in metrics):
         raise CommandError("--fail-under accuracy: needs --metric accuracy among the metrics")
-    models = [read(path) for path in dict.fromkeys(asked.model)] or _default_models(talk)
+    models = [read(path) for path in dict.fromkeys(asked.model)] or _default_models(reporter)
     if asked.compare and len(models) < 2:
         raise CommandError("--compare: needs two models; give --model twice, the one to compare with first")
     rows: list[Row] = []
@@ -77,7 +77,7 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
     facts, needs = Facts(models, asked), {need for one in metrics for need in one.spec.traits.needs}
     silent = metrics if asked.metric else []
     with contextlib.ExitStack() as open_files:
-        clean, sets = _subjects(asked, open_files, talk)
+        clean, sets = _subjects(asked, open_files, reporter)
         check_eps(asked.eps, sets)
         for one in models:
             judge = Judge(one, asked)
@@ -85,11 +85,11 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
             for subject in as_asked([*clean(one), *sets], asked.pixels):
                 check_fit(subject, one)
                 if few := missing_classes(subject.name, subject.labels, subject.header["classes"], one.classes):
-                    talk.warn(few)
+                    reporter.warn(few)
                 checks += stored(subject, str(one.path))
-                for seen in judge.see(subject, needs, facts, talk):
+                for seen in judge.see(subject, needs, facts, reporter):
                     rows += seen.rows(metrics)
-                    silent = [bound for bound in silent if not seen.heard(bound)]
+                    silent = [bound for bound in silent if not seen.applies(bound)]
                     standings.append(standing(seen))
                     if is_minimal(subject):
                         for near in within(seen, budgets_at(subject, sets, asked.eps), facts.sizes(subject)):
@@ -101,14 +101,14 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], talk: Talk = SILENT
     for bound in silent:
         of = "clean images" if bound.spec.traits.of == "clean" else "an adversarial set"
         what = "a model with a reject option" if "score" in bound.spec.traits.needs else of
-        talk.warn(f"metric {bound.spec.name} needs {what}; none was given")
+        reporter.warn(f"metric {bound.spec.name} needs {what}; none was given")
     claimed = any(one.metric == "robust_accuracy" for one in bars)
     if claimed or any(bound.spec.name == "accuracy" for bound in metrics):
         rows += worst.rows(asked=claimed)
     if asked.compare:
         found = comparisons([*standings, *(one for one, _ in worst.standings())], str(models[0].path))
         if not found:
-            talk.warn("--compare: the models saw no image in common; give both the same --data or files")
+            reporter.warn("--compare: the models saw no image in common; give both the same --data or files")
         rows += found
     verdicts = [verdict(one, rows, standings, asked.bar) for one in bars]
     return Report(rows, checks, verdicts, strict=asked.strict, wide=asked.wide)
@@ -131,38 +131,38 @@ def chosen(names: tuple[str, ...], options: dict[str, object]) -> list[Bound]:
     return discovery.chosen("evaluate", "metric", names or default, options)
 
 
-def _default_models(talk: Talk) -> list[ModelFile]:
+def _default_models(reporter: Reporter) -> list[ModelFile]:
     there = [name for name in (inputs.MODEL, inputs.DEFENDED) if Path(name).exists()]
     if not there:
         raise InputError(f"no {inputs.MODEL} or {inputs.DEFENDED} here; give --model, or make one with: advcli train")
-    talk.note(f"models: {', '.join(there)}")
+    reporter.note(f"models: {', '.join(there)}")
     return [read(name) for name in there]
 
 
 def _subjects(
-    asked: EvaluateRequest, files: contextlib.ExitStack, talk: Talk
+    asked: EvaluateRequest, files: contextlib.ExitStack, reporter: Reporter
 ) -> tuple[Callable[[ModelFile], list[Subject]], list[Subject]]:
     """The clean data (which depends on the model) and the files; a FILE or --data replaces all default sets."""
     names = list(dict.fromkeys(asked.files))
     default = not names and asked.data is None
     if default and Path(inputs.ADVERSARIAL).exists():
         names = [inputs.ADVERSARIAL]
-        talk.note(f"sets: the clean test split, {inputs.ADVERSARIAL}")
+        reporter.note(f"sets: the clean test split, {inputs.ADVERSARIAL}")
     chosen = [name for name in CHOOSING if getattr(asked, name) is not None]
     if asked.files and chosen and asked.data is None:
         raise CommandError(f"--{chosen[0].replace('_', '-')} chooses from --data, not from a file")
     opened = {name: files.enter_context(ImageSet(name)) for name in names}
-    opened = without_perturbations(opened, others=asked.data is not None, talk=talk)
+    opened = without_perturbations(opened, others=asked.data is not None, reporter=reporter)
     splits = {one.header["split"] for one in opened.values()}
     sets = [from_file(one, name) for name, one in opened.items()]
 
     def clean(model: ModelFile) -> list[Subject]:
         if not default and asked.data is None:
             return []
-        found = inputs.data_of(model, asked.data, asked.split, asked, talk=talk)
+        found = inputs.data_of(model, asked.data, asked.split, asked, reporter=reporter)
         splits.add(found.split)
         if found.split == "train":
-            talk.warn(f"{found.name}: these are training images; what is measured on them says little about new ones")
+            reporter.warn(f"{found.name}: these are training images; what is measured on them says little about new ones")
         if len(splits) > 1:
             raise InputError(f"the sets come from different splits ({', '.join(sorted(splits))}); evaluate them apart")
         return [from_data(found)]

@@ -17,14 +17,14 @@ from advcli.files.imageset_reader import ImageSet
 from advcli.images import picture_origin
 from advcli.networks import model_file
 from advcli.numerics.pixels import as_bytes
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Reporter
 from advcli.workspace import outputs
 
 PICTURE = re.compile(r"\d{6,}-\d{6,}\.png")
 Make = Callable[[Path], None]  # write the export under a name
 
 
-def export(asked: ExportRequest, talk: Talk = SILENT) -> Path:
+def export(asked: ExportRequest, reporter: Reporter = SILENT) -> Path:
     """Write files for other tools."""
     source = Path(asked.file)
     if source.suffix == ".safetensors":
@@ -32,7 +32,7 @@ def export(asked: ExportRequest, talk: Talk = SILENT) -> Path:
         if path.suffix not in (".pt", ".pth"):
             raise CommandError(f"-o {path}: a model goes to a name.pt")
         tensors = model_file.read(source).tensors
-        _publish(path, partial(_weights, tensors), force=asked.force, talk=talk)
+        _publish(path, partial(_weights, tensors), force=asked.force, reporter=reporter)
         return path
     path = Path(asked.output or source.with_suffix(".npz"))
     if path.suffix not in ("", ".npz"):
@@ -40,11 +40,16 @@ def export(asked: ExportRequest, talk: Talk = SILENT) -> Path:
     if not path.suffix:
         _check_pictures(path)
     with ImageSet(source) as opened:
-        _publish(path, partial(_npz, opened) if path.suffix else partial(_pictures, opened, talk), force=asked.force, talk=talk)
+        _publish(
+            path,
+            partial(_npz, opened) if path.suffix else partial(_pictures, opened, reporter),
+            force=asked.force,
+            reporter=reporter,
+        )
     return path
 
 
-def _publish(path: Path, make: Make, *, force: bool, talk: Talk) -> None:
+def _publish(path: Path, make: Make, *, force: bool, reporter: Reporter) -> None:
     """Write a file or a folder; what exists is left if it has the same content, and overwritten only by force."""
     if path.exists() and not force:
         with atomic.beside(path) as aside:
@@ -52,7 +57,7 @@ def _publish(path: Path, make: Make, *, force: bool, talk: Talk) -> None:
             make(again)
             if _content(again) != _content(path):
                 raise outputs.taken(path)
-        talk.note(f"{path} is there already, with the same content")
+        reporter.note(f"{path} is there already, with the same content")
     elif path.suffix:
         with atomic.locked(path):
             make(path)
@@ -98,7 +103,7 @@ def _npz(opened: ImageSet, path: Path) -> None:
     npz_writer.write(path, {**arrays, **stored})
 
 
-def _pictures(opened: ImageSet, talk: Talk, folder: Path) -> None:
+def _pictures(opened: ImageSet, reporter: Reporter, folder: Path) -> None:
     """CLASS/000017-003.png: index and row. Eight bits: what is lost is said."""
     if opened.signed:
         raise CommandError(f"{opened.path}: perturbations are signed and no pictures; take .npz, or: advcli stats")
@@ -113,4 +118,4 @@ def _pictures(opened: ImageSet, talk: Talk, folder: Path) -> None:
         atomic.write(folder / name / f"{index[row]:06d}-{row:06d}.png", [data.getvalue()])
     atomic.write(folder / picture_origin.NOTE, [picture_origin.note(opened.kind, opened.digest)])
     if lost:
-        talk.warn(f"{lost} of {len(opened)} pictures were rounded to 8 bits; attack with --quantize to keep them adversarial")
+        reporter.warn(f"{lost} of {len(opened)} pictures were rounded to 8 bits; attack with --quantize to keep them adversarial")

@@ -17,7 +17,7 @@ from advcli.files.provenance import provenance_of
 from advcli.networks import build, foreign_weights, model_file
 from advcli.networks.input_shape import find_fit
 from advcli.numerics.arrays import Array
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Reporter
 from advcli.training.channels import numbers
 from advcli.workspace import inputs, outputs
 
@@ -25,23 +25,23 @@ FOR_WEIGHTS = ("arch", "input", "mean", "std", "data")
 BATCH = 256
 
 
-def import_(asked: ImportRequest, own: dict[str, object], talk: Talk = SILENT) -> Path:
+def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Path:
     """Turn foreign weights into a model file, or foreign pictures into an image set."""
     if Path(asked.file).is_dir() or Path(asked.file).suffix == ".npz":
         if idle := [name for name in FOR_WEIGHTS if getattr(asked, name) is not None]:
             raise CommandError(f"--{idle[0]}: is for weights; {asked.file} holds pictures")
-        return _pictures(asked, talk)
+        return _pictures(asked, reporter)
     for name in ("split", "image_size", "resize"):
         if getattr(asked, name) is not None:
             raise CommandError(f"--{name.replace('_', '-')}: is for pictures; {asked.file} holds weights")
     if asked.arch is None:
         raise CommandError(f"--arch: name the architecture; there are {', '.join(discovery.names('architecture'))}")
-    return _weights(asked, discovery.spec("architecture", asked.arch).bind(own), talk)
+    return _weights(asked, discovery.spec("architecture", asked.arch).bind(own), reporter)
 
 
-def _weights(asked: ImportRequest, network: Bound, talk: Talk) -> Path:
+def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
     """A model file from somebody's state_dict."""
-    file, path = asked.file, outputs.target(asked.output, inputs.MODEL)
+    file, path = asked.file, outputs.output_path(asked.output, inputs.MODEL)
     outputs.keep_inputs([path], [file])
     tensors, digest = foreign_weights.state_dict(Path(file))
     where = Selection(data_dir=asked.data_dir, download=asked.download)
@@ -52,7 +52,7 @@ def _weights(asked: ImportRequest, network: Bound, talk: Talk) -> Path:
     elif source:
         names = list(source.classes)
     else:
-        talk.warn(f"classes are called 0 to {count - 1}, matched by position; name them with --classes or --data")
+        reporter.warn(f"classes are called 0 to {count - 1}, matched by position; name them with --classes or --data")
         names = [str(k) for k in range(count)]
     if wrong := header_schema.wrong_classes(names):
         raise CommandError(f"--classes: no valid {wrong}; a class is named like a folder")
@@ -81,14 +81,14 @@ def _weights(asked: ImportRequest, network: Bound, talk: Talk) -> Path:
         environment={},
     )
     with atomic.locked(path):
-        if not outputs.finished(path, recipe["made"], default_name=asked.output is None, force=asked.force, talk=talk):
+        if not outputs.is_finished(path, recipe["made"], default_name=asked.output is None, force=asked.force, reporter=reporter):
             model_file.write(path, recipe, tensors)
     return path
 
 
-def _pictures(asked: ImportRequest, talk: Talk) -> Path:
+def _pictures(asked: ImportRequest, reporter: Reporter) -> Path:
     """An image set from a .npz or a folder, its pictures as they are: bytes stay bytes."""
-    path = outputs.target(asked.output, inputs.IMAGES)
+    path = outputs.output_path(asked.output, inputs.IMAGES)
     outputs.keep_inputs([path], [asked.file])
     chosen = Selection(classes=asked.classes, image_size=asked.image_size, resize=asked.resize)
     data = inputs.open_data(asked.file, asked.split or "test", chosen)
@@ -107,13 +107,13 @@ def _pictures(asked: ImportRequest, talk: Talk) -> Path:
     layout["images"] = (np.dtype("u1" if data.eight_bit else "<f4"), (len(data), *data.shape))
 
     def pictures() -> Iterator[Array]:
-        with talk.progress(f"reading {data.name}", len(data), "images") as tick:
+        with reporter.progress(f"reading {data.name}", len(data), "images") as tick:
             for start in range(0, len(data), BATCH):
                 x, _ = data.batch(start, start + BATCH)
                 tick(len(x), "")
                 yield (x * 255).round().to(torch.uint8).numpy() if data.eight_bit else x.numpy()
 
     with atomic.locked(path):
-        if not outputs.finished(path, made, default_name=asked.output is None, force=asked.force, talk=talk):
+        if not outputs.is_finished(path, made, default_name=asked.output is None, force=asked.force, reporter=reporter):
             imageset_writer.write(path, {**header, "made": made}, layout, {**fill, "images": pictures})
     return path

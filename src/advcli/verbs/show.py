@@ -8,7 +8,7 @@ from advcli.catalog.requests import ShowRequest
 from advcli.errors import InputError
 from advcli.files import header_schema, sandbox
 from advcli.files.header import Header, parse
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Reporter
 from advcli.workspace import lookup
 from advcli.workspace.replay import command, describe
 
@@ -27,7 +27,7 @@ class Story:
         return {"path": self.path, "digest": self.digest, "what": self.what, "command": self.command, "header": self.header}
 
 
-def show(asked: ShowRequest, talk: Talk = SILENT) -> list[Story]:
+def show(asked: ShowRequest, reporter: Reporter = SILENT) -> list[Story]:
     """Tell how files were made."""
     if not Path(asked.in_).is_dir():
         raise InputError(f"{asked.in_}: no such folder")

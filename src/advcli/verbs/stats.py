@@ -17,7 +17,7 @@ from advcli.evaluation import set_tables
 from advcli.evaluation.drawing import drawn
 from advcli.evaluation.selected_rows import SelectedRows, select
 from advcli.files.imageset_reader import ImageSet
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Reporter
 from advcli.workspace import inputs, stats_folder
 
 TOGETHER = "sets.stats"  # where figures of several sets go
@@ -36,12 +36,12 @@ class Statistics:
         return {"rows": self.rows, "counts": self.counts, "folders": [str(folder) for folder in self.folders]}
 
 
-def stats(asked: StatsRequest, own: dict[str, object], talk: Talk = SILENT) -> Statistics:
+def stats(asked: StatsRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Statistics:
     """Look at images and perturbations."""
     figures = discovery.chosen("stats", "figure", asked.figure, own)
     names = asked.files or (inputs.PERTURBATIONS,)
     if not asked.files:
-        talk.note(f"set: {inputs.PERTURBATIONS}")
+        reporter.note(f"set: {inputs.PERTURBATIONS}")
     each, together = figures, list[Bound]()
     if len(names) > 1:
         each = [one for one in figures if one.spec.traits.sets == "each"]
@@ -50,15 +50,15 @@ def stats(asked: StatsRequest, own: dict[str, object], talk: Talk = SILENT) -> S
         raise CommandError("-o names one folder; without it every set's figures lie beside it")
     found = Statistics()
     with contextlib.ExitStack() as open_files:
-        sets = [_selected(open_files.enter_context(ImageSet(name)), asked, figures, talk) for name in names]
+        sets = [_selected(open_files.enter_context(ImageSet(name)), asked, figures, reporter) for name in names]
         for rows in sets:
             own_name = asked.output if len(sets) == 1 else None
             folder = Path(own_name) if own_name else stats_folder.beside(rows.opened.path, asked, figures)
-            _write(folder, asked, each, [rows], partial(_tables, found, rows, asked), talk)
+            _write(folder, asked, each, [rows], partial(_tables, found, rows, asked), reporter)
             found.folders.append(folder)
         if together:
             folder = Path(asked.output or TOGETHER)
-            _write(folder, asked, together, sets, dict, talk)
+            _write(folder, asked, together, sets, dict, reporter)
             found.folders.append(folder)
     return found
 
@@ -69,22 +69,22 @@ def _write(
     figures: Sequence[Bound],
     sets: list[SelectedRows],
     tables: Callable[[], dict[str, bytes]],
-    talk: Talk,
+    reporter: Reporter,
 ) -> None:
     """Tables and figures in their folder; what stands in the way is found before anything slow is done."""
     made = stats_folder.how(asked, figures, [rows.opened for rows in sets])
     stats_folder.check_free(folder, made, force=asked.force)
-    stats_folder.publish(folder, tables() | _figures(figures, sets), made, force=asked.force, talk=talk)
+    stats_folder.publish(folder, tables() | _figures(figures, sets), made, force=asked.force, reporter=reporter)
 
 
-def _selected(opened: ImageSet, asked: StatsRequest, figures: Sequence[Bound], talk: Talk) -> SelectedRows:
+def _selected(opened: ImageSet, asked: StatsRequest, figures: Sequence[Bound], reporter: Reporter) -> SelectedRows:
     """The rows of one file; what was left out is said."""
     for one in figures:
         if lacking := [name for name in one.spec.traits.needs if name not in opened]:
             raise CommandError(f"--figure {one.spec.name}: {opened.path} has no {', '.join(lacking)}")
     rows = select(opened, of=asked.of, by=asked.by, where=asked.where, rows=asked.rows)
     if len(rows) < len(rows.considered):
-        talk.note(f"{opened.path}: norms, values and figures are of {len(rows)} of {len(rows.considered)} rows ({rows.rows})")
+        reporter.note(f"{opened.path}: norms, values and figures are of {len(rows)} of {len(rows.considered)} rows ({rows.rows})")
     return rows
 
 

@@ -22,21 +22,21 @@ from advcli.networks import architecture, model_file
 from advcli.networks.classifier import Classifier, classifier_of
 from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Reporter
 from advcli.training import monitor
+from advcli.training.before_training import check_before_training
 from advcli.training.channels import numbers
 from advcli.training.initial_weights import open_teacher, start_weights
 from advcli.training.loop import Trainer
 from advcli.training.monitor import Log
 from advcli.training.optimizer import freeze
-from advcli.training.options import TrainingOptions
 from advcli.training.plan import Plan, filters
-from advcli.training.rehearsal import rehearse
 from advcli.training.scikit_fit import fit, is_fitted, refuse_loop_options
+from advcli.training.training_options import TrainingOptions
 from advcli.workspace import inputs, outputs
 
 
-def train(asked: TrainRequest, own: dict[str, object], talk: Talk = SILENT) -> Path | Estimate:
+def train(asked: TrainRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Path | Estimate:
     """Train a classifier."""
     discovery.allow(asked.allow)
     objective, network = split_options(asked.recipe, asked.arch, own)
@@ -47,7 +47,7 @@ def train(asked: TrainRequest, own: dict[str, object], talk: Talk = SILENT) -> P
         raise CommandError(f"{asked.recipe}: needs a model to learn from; give --teacher FILE")
     monitor.resolved(objective, 1)  # refuses what it cannot train against before anything is read
     TrainingOptions.resolved(asked, 1)  # refuses what does not go together
-    images = inputs.open_data(asked.data, None, asked, talk=talk)
+    images = inputs.open_data(asked.data, None, asked, reporter=reporter)
     if images.split != "train":
         raise InputError(f"{images.name}: holds the {images.split} split; only training images may enter training")
     if (images.labels < 0).any():
@@ -56,20 +56,20 @@ def train(asked: TrainRequest, own: dict[str, object], talk: Talk = SILENT) -> P
         only = images.classes[int(images.labels[0])]
         raise InputError(f"{images.name}: has images of one class only ({only}); a classifier needs two")
     if few := missing_classes(f"{images.name}:{images.split}", images.labels, images.classes, images.classes):
-        talk.warn(few)
+        reporter.warn(few)
     if images.origin["name"] == "file":
         refuse_repeats(images)
     options = TrainingOptions.resolved(asked, len(images))
     objective = monitor.resolved(objective, images.shape[0])
     with devices.threads(images.shape):
-        return _train(images, objective, network, asked, options, talk)
+        return _train(images, objective, network, asked, options, reporter)
 
 
 RECORDED = ("arch", "preprocess", "pretrained", "freeze_until", "mean", "std")
 
 
 def _train(
-    images: Dataset, objective: Bound, network: Bound, asked: TrainRequest, options: TrainingOptions, talk: Talk
+    images: Dataset, objective: Bound, network: Bound, asked: TrainRequest, options: TrainingOptions, reporter: Reporter
 ) -> Path | Estimate:
     """Train with everything resolved."""
     where = devices.find_device(asked.device)
@@ -88,24 +88,28 @@ def _train(
         data=images.origin,
         environment=devices.environment(where, options.batch_size),
     )
-    path = outputs.target(asked.output, inputs.MODEL)
+    path = outputs.output_path(asked.output, inputs.MODEL)
     outputs.keep_inputs([path], [asked.weights, asked.teacher, asked.data])
     journal = path.with_suffix(".log.jsonl")
     if journal.exists() and not path.exists() and not asked.force:
         with sandbox.regular(journal) as file:
             if b'"epoch"' not in file.read(100):
                 raise outputs.taken(journal, " and is no log of advcli's")
-    plan = _plan(images, objective, network, asked, options, teacher.module() if teacher else None, where, talk)
+    plan = _plan(images, objective, network, asked, options, teacher.module() if teacher else None, where, reporter)
     recipe = {**_recipe(plan, network, filters(asked.preprocess)), "figures": {}, "data": images.origin, "made": made}
-    rehearse(plan, path, recipe)
+    check_before_training(plan, path, recipe)
     if asked.dry_run:
         return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
     with atomic.locked(path), atomic.locked(journal):
         parts = Parts.of(path)
-        if not outputs.finished(path, made, default_name=asked.output is None, force=asked.force, talk=talk):
-            parts.begin(made, talk)
+        if not outputs.is_finished(path, made, default_name=asked.output is None, force=asked.force, reporter=reporter):
+            parts.begin(made, reporter)
             keep_log = partial(log_lines, journal)
-            log = fit(plan, network.spec.name, keep_log, talk) if is_fitted(plan) else Trainer(plan).fit(parts, keep_log, talk)
+            log = (
+                fit(plan, network.spec.name, keep_log, reporter)
+                if is_fitted(plan)
+                else Trainer(plan).fit(parts, keep_log, reporter)
+            )
             weights = classifier_of(plan.model).network.state_dict()
             model_file.write(path, {**recipe, "figures": figures(plan, log)}, weights)
         parts.remove()
@@ -120,7 +124,7 @@ def _plan(
     options: TrainingOptions,
     teacher: nn.Module | None,
     where: torch.device,
-    talk: Talk,
+    reporter: Reporter,
 ) -> Plan:
     """The model as it starts, behind its filters, and what it is trained on."""
     val = validation(images, asked)
@@ -132,16 +136,16 @@ def _plan(
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(options.seed)  # inside the fork: the caller's random state stays as it is
         net = architecture.network(network, images.shape, len(images.classes))
-    known = start_weights(net, asked, talk)
+    known = start_weights(net, asked, reporter)
     mean = numbers(asked.mean, images.shape[0], known.get("mean", 0.0), "mean")
     std = numbers(asked.std, images.shape[0], known.get("std", 1.0), "std")
     model: nn.Module = Classifier(net, mean, std, shape=images.shape, classes=len(images.classes))
     before = filters(asked.preprocess)
     for one in before:
         model = one(model)
-    still, threat = freeze(net, asked.freeze_until), monitor.threat(objective, images.shape[0])
+    still, threat = freeze(net, asked.freeze_until), monitor.training_budget(objective, images.shape[0])
     if threat and val is None:
-        talk.warn(f"{images.name} has no validation images: nothing tells whether the network overfits the attack")
+        reporter.warn(f"{images.name} has no validation images: nothing tells whether the network overfits the attack")
     draws = any(one.spec.traits.random for one in before)
     loss = partial(objective.spec.load(), **objective.parameters)
     return Plan(images, val, loss, objective.spec.given, model, still, options, where, teacher, threat, draws)
@@ -164,7 +168,7 @@ def figures(plan: Plan, log: Log) -> dict[str, Any]:
     """On what the model's accuracy was taken; of chosen weights, that the same images chose them."""
     if plan.val is None:
         return {}
-    kept = log[monitor.kept(log, plan.options.keep)]
+    kept = log[monitor.kept_epoch(log, plan.options.keep)]
     by = "best epoch" if plan.options.keep == "best" else "stop-at" if plan.options.stop_at is not None else None
     whose = {"split": "val", "data": plan.val.name}
     found = {"accuracy": {**whose, **kept["val"], "chosen_by": by}}

@@ -19,7 +19,7 @@ from advcli.files.imageset_schema import DERIVED
 from advcli.images.dataset import Dataset
 from advcli.networks import model_file
 from advcli.networks.model_file import ModelFile
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Reporter
 from advcli.workspace import inputs, lookup
 
 
@@ -37,7 +37,7 @@ class Verification:
         return {"passed": self.passed, "files": [one.document() for one in self.findings]}
 
 
-def verify(asked: VerifyRequest, talk: Talk = SILENT) -> Verification:
+def verify(asked: VerifyRequest, reporter: Reporter = SILENT) -> Verification:
     """Check files against themselves, their model and their data."""
     discovery.allow(asked.allow)
     return Verification([_one(Path(name), asked) for name in asked.files])
@@ -148,7 +148,7 @@ def _source(said: Header, opened: ImageSet, asked: VerifyRequest) -> Dataset:
     sizes = {key: said[key] for key in ("image_size", "resize") if isinstance(said.get(key), int)}
     chosen = Selection(data_dir=asked.data_dir, **sizes)
     if asked.data is not None:
-        given = inputs.open_data(asked.data, None if inputs.spelled(asked.data)[1] else split, chosen)
+        given = inputs.open_data(asked.data, None if inputs.split_suffix(asked.data)[1] else split, chosen)
         if said and given.origin["name"] != name:
             raise InputError(f"{opened.path}: was made of {name}, not of {asked.data}")
         return given

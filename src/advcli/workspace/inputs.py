@@ -12,7 +12,7 @@ from advcli.errors import CommandError, InputError
 from advcli.images.dataset import Dataset, missing_classes
 from advcli.images.downloads import Library, library
 from advcli.networks.model_file import ModelFile
-from advcli.runtime.reporter import SILENT, Talk
+from advcli.runtime.reporter import SILENT, Reporter
 from advcli.workspace.lookup import find_folder
 
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
@@ -20,7 +20,7 @@ ADVERSARIAL, PERTURBATIONS, IMAGES = "adversarial.h5", "perturbations.h5", "imag
 SPLITS = ("train", "val", "test")
 
 
-def spelled(text: str) -> tuple[str, str]:
+def split_suffix(text: str) -> tuple[str, str]:
     """(NAME, SPLIT) of NAME:SPLIT; the split is empty where none is written."""
     name, _, tail = text.rpartition(":")
     return (name, tail) if name and tail in SPLITS else (text, "")
@@ -30,13 +30,13 @@ WHOLE = Selection()
 
 
 def open_data(
-    text: str | None, split: str | None, chosen: Selection = WHOLE, *, known: tuple[str, ...] = (), talk: Talk = SILENT
+    text: str | None, split: str | None, chosen: Selection = WHOLE, *, known: tuple[str, ...] = (), reporter: Reporter = SILENT
 ) -> Dataset:
     """A data set by what was typed: a name, NAME:SPLIT, a folder, a .npz or an image-set file.
 
     `known` are the classes of the model that it is for: a set that has them all and more gives these alone.
     """
-    name, tail = spelled(text or "digits")
+    name, tail = split_suffix(text or "digits")
     if tail and split and tail != split:
         raise CommandError(f"--data {text} and --split {split} name two splits")
     if chosen.resize and (chosen.image_size or 0) > chosen.resize:
@@ -58,13 +58,13 @@ def open_data(
     if not classes and found.origin["name"] != "file":
         classes = found.of_model(known)
     found = found.selected(classes, chosen.limit, chosen.per_class)
-    _tell(found, talk)
+    _tell(found, reporter)
     return found
 
 
-def _tell(data: Dataset, talk: Talk) -> None:
+def _tell(data: Dataset, reporter: Reporter) -> None:
     for text in data.notes:
-        talk.note(text)
+        reporter.note(text)
 
 
 def known_sets() -> list[str]:
@@ -98,7 +98,7 @@ def data_of(
     chosen: Selection = WHOLE,
     *,
     can_choose: bool = True,
-    talk: Talk = SILENT,
+    reporter: Reporter = SILENT,
 ) -> Dataset:
     """The data for a model: as typed, or the test split of what the model was trained on.
 
@@ -123,7 +123,7 @@ def data_of(
             image_size=chosen.image_size or origin.get("image_size"),
             resize=chosen.resize or origin.get("resize"),
         )
-    name, tail = spelled(text)
+    name, tail = split_suffix(text)
     split = split or ("" if tail or Path(name).is_file() else "test")
     data = open_data(text, split or None, chosen, known=model.classes)
     if "image_size" in data.origin and not (chosen.image_size or chosen.resize):
@@ -132,13 +132,13 @@ def data_of(
         sized = replace(chosen, image_size=origin.get("image_size"), resize=origin.get("resize"))
         if sized != chosen and (own or data.shape != model.shape):
             data = open_data(text, split or None, sized, known=model.classes)
-    _tell(data, talk)
+    _tell(data, reporter)
     data = data.for_classes(model.classes, str(model.path), _advice(data, model, can_choose=can_choose))
     if data.shape != model.shape:
         have, want = ("x".join(map(str, shape)) for shape in (data.shape, model.shape))
         raise InputError(f"{data.name}: images are {have} (channels, height, width), {model.path} takes {want}")
     if few := missing_classes(f"{data.name}:{data.split}", data.labels, data.classes, model.classes):
-        talk.warn(few)
+        reporter.warn(few)
     return data
 
 

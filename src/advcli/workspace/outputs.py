@@ -5,7 +5,7 @@ from pathlib import Path
 
 from advcli.errors import AdvcliError, CommandError
 from advcli.files.header import Header, identity
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.workspace.lookup import header_of
 from advcli.workspace.replay import command, describe
 
@@ -17,7 +17,7 @@ def taken(path: Path, what: str = "", advice: str = OVERWRITE) -> CommandError:
     return CommandError(f"{path} already exists{what}; {advice}")
 
 
-def target(output: str | None, default: str | Path) -> Path:
+def output_path(output: str | None, default: str | Path) -> Path:
     """The file that a verb writes; it ends as its kind does, for by that it is known."""
     path, ending = Path(output or default), Path(default).suffix
     if path.is_dir() or not path.name:
@@ -35,7 +35,7 @@ def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path | None]) ->
             raise CommandError(f"{path}: would overwrite the file that it is made from; use -o to choose another name")
 
 
-def finished(path: Path, how: Header, *, default_name: bool, force: bool, talk: Talk) -> bool:
+def is_finished(path: Path, how: Header, *, default_name: bool, force: bool, reporter: Reporter) -> bool:
     """Whether the same command has already written `path`; refuses to replace what is not ours to replace."""
     if not path.exists() or force:
         return False
@@ -44,10 +44,10 @@ def finished(path: Path, how: Header, *, default_name: bool, force: bool, talk: 
     except AdvcliError as error:
         raise taken(path, " and is not a whole file of advcli's", f"{OVERWRITE}\n({error})") from None
     if identity(header["made"]) == identity(how):
-        talk.note(f"{path} is there already, made by the same command")
+        reporter.note(f"{path} is there already, made by the same command")
         return True
     trained = header["made"]["verb"] in ("train", "import")
     if not default_name or trained:
         raise taken(path, f" and holds {describe(header)}")
-    talk.note(f"replacing {path}, {describe(header)}; it was made by: {command(header, path)}")
+    reporter.note(f"replacing {path}, {describe(header)}; it was made by: {command(header, path)}")
     return False

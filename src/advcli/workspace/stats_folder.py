@@ -12,7 +12,7 @@ from advcli.files import atomic, header_schema, sandbox
 from advcli.files.header import Header, canonical, identity, parse
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.provenance import provenance_of
-from advcli.runtime.reporter import Talk
+from advcli.runtime.reporter import Reporter
 from advcli.workspace.outputs import taken
 from advcli.workspace.replay import command
 
@@ -62,20 +62,20 @@ def check_free(folder: Path, made: Header, *, force: bool) -> None:
         raise CommandError(f"{folder}: holds what this command made: {command({'made': known}, folder)}\n{ADVICE}")
 
 
-def publish(folder: Path, content: dict[str, bytes], made: Header, *, force: bool, talk: Talk) -> None:
+def publish(folder: Path, content: dict[str, bytes], made: Header, *, force: bool, reporter: Reporter) -> None:
     """Write the folder, whole or not at all."""
     check_free(folder, made, force=force)
     content = {NOTE: canonical({"made": made}), **content}
     if folder.exists():
         if all(_holds(folder / name, data) for name, data in content.items()):
-            talk.note(f"{folder} is there already, made by the same command")
+            reporter.note(f"{folder} is there already, made by the same command")
             return
         if not force and (strange := sorted({path.name for path in folder.iterdir()} - content.keys())):
             raise CommandError(f"{folder}: holds {strange[0]}, which does not come from this command\n{ADVICE}")
     with atomic.folder(folder) as building:
         for name, data in content.items():
             atomic.write(building / name, [data])
-    talk.note(f"{folder}: {', '.join(name for name in content if name != NOTE)}")
+    reporter.note(f"{folder}: {', '.join(name for name in content if name != NOTE)}")
 
 
 def _holds(path: Path, data: bytes) -> bool:

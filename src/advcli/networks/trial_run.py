@@ -22,27 +22,27 @@ ALIKE = 0.1  # and gradients by this share of their length, for a rectifier near
 Answers = tuple[Tensor, Tensor]  # logits, and a gradient to the pictures
 
 
-def tried(classifier: Classifier, device: torch.device) -> Answers | None:
+def answers_or_none(classifier: Classifier, device: torch.device) -> Answers | None:
     """What a copy of the classifier answers in evaluation; None where it fails, and will say so itself.
 
     InputError where its answers are no logits, or are drawn.
     """
     try:
-        return answers_alone(copy.deepcopy(classifier), device)
+        return checked_answers(copy.deepcopy(classifier), device)
     except InputError:
         raise
     except Exception:  # also where it holds what cannot be copied
         return None
 
 
-def answers_alone(other: Classifier, device: torch.device) -> Answers:
+def checked_answers(other: Classifier, device: torch.device) -> Answers:
     """What a classifier that nobody else needs answers to the pictures of a trial; raises whatever it raises."""
     other.to(device).eval()
     first, second = (SampleRNG(0, torch.arange(COUNT) + k, (Purpose.TRIAL,)).uniform(*other.shape).to(device) for k in (0, COUNT))
     forked = [device] if device.type == "cuda" else []
     with devices.threads(other.shape), torch.random.fork_rng(devices=forked):
         before = _state(device)
-        found = answers(other, first, None, spread)
+        found = answers(other, first, None, weighted_logits)
         if not torch.equal(before, _state(device)):
             raise InputError(
                 "the network draws random numbers when it is evaluated, so that its answers could not be made again;\n"
@@ -66,7 +66,7 @@ def answers(model: nn.Module, x: Tensor, draws: SampleRNG | None, climb: Callabl
     return logits.detach(), slope
 
 
-def spread(logits: Tensor) -> Tensor:
+def weighted_logits(logits: Tensor) -> Tensor:
     """A sum of the logits that none of them drops out of, also where they are log-probabilities."""
     return logits / (1 + torch.arange(logits.shape[1], device=logits.device))
 

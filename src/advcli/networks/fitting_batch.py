@@ -12,21 +12,21 @@ from advcli.numerics.rng import SampleRNG
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class FittingBatch:
     """What a defense that learns is shown with a batch: the labels, its draws, and attacks on any model, one by one."""
 
     x: Tensor
     label: Tensor
     rng: SampleRNG
-    opponents: Sequence[Callable[[nn.Module, Tensor, Tensor, SampleRNG], Tensor]]
+    attacks: Sequence[Callable[[nn.Module, Tensor, Tensor, SampleRNG], Tensor]]
 
     def against(self, model: nn.Module) -> list[Tensor]:
         """The batch attacked by every opponent."""
-        return [one(model, self.x, self.label, self.rng.fork("against", k)) for k, one in enumerate(self.opponents)]
+        return [one(model, self.x, self.label, self.rng.fork("against", k)) for k, one in enumerate(self.attacks)]
 
 
-def network_of(text: str, shape: tuple[int, ...], classes: int) -> Classifier:
+def new_network(text: str, shape: tuple[int, ...], classes: int) -> Classifier:
     """A fresh network of an architecture of the list, spelled as in cnn:width=16."""
-    spec, typed = discovery.spelled("architecture", text)
+    spec, typed = discovery.parse_method("architecture", text)
     made = network(spec.bind(typed), shape, classes)
     return Classifier(made, [0.0] * shape[0], [1.0] * shape[0], shape=shape, classes=classes)

@@ -9,22 +9,22 @@ from torch import Tensor
 from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.files import header_schema
 from advcli.files.header import Header
-from advcli.networks import model_file, trial
+from advcli.networks import model_file, trial_run
 from advcli.networks.classifier import classifier_of
 from advcli.networks.scikit_learn import Fitted
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.training.plan import Plan
 
 
-def rehearse(plan: Plan, path: Path, recipe: Header) -> None:
+def check_before_training(plan: Plan, path: Path, recipe: Header) -> None:
     """Refuse what would end in a file that its reader refuses, and a network that cannot be evaluated or trained."""
     header_schema.refuse_names(list(plan.data.classes), plan.data.name)
-    read_back(plan, path, recipe)
-    evaluate(plan, recipe["arch"]["name"])
-    train(plan)
+    check_file(plan, path, recipe)
+    check_evaluation(plan, recipe["arch"]["name"])
+    check_training(plan)
 
 
-def read_back(plan: Plan, path: Path, recipe: Header) -> None:
+def check_file(plan: Plan, path: Path, recipe: Header) -> None:
     """Read what would be written now, with the weights as they are."""
     network = classifier_of(plan.model).network
     try:
@@ -38,14 +38,14 @@ def read_back(plan: Plan, path: Path, recipe: Header) -> None:
         raise InputError(f"{path}: the training would end in a file that cannot be opened: {reason}") from None
 
 
-def evaluate(plan: Plan, name: str) -> None:
+def check_evaluation(plan: Plan, name: str) -> None:
     """Ask the network about two pictures: whether it answers at all, with logits, and draws nothing."""
     try:
         other = copy.deepcopy(classifier_of(plan.model))
     except Exception:
         return  # it holds what cannot be copied
     try:
-        trial.answers_alone(other, plan.device)
+        trial_run.checked_answers(other, plan.device)
     except AdvcliError:
         raise
     except Exception as error:  # a network is anybody's code
@@ -53,7 +53,7 @@ def evaluate(plan: Plan, name: str) -> None:
         raise CommandError(f"{name}: fails on images of {shape} ({said})") from error
 
 
-def train(plan: Plan) -> None:
+def check_training(plan: Plan) -> None:
     """Ask it in training: whether a gradient leads back to its weights, and whether it takes the last batch of an epoch."""
     logits, _ = _in_training(plan, 2)
     if logits is not None and not logits.requires_grad and any(one.requires_grad for one in plan.model.parameters()):
