@@ -28,7 +28,7 @@ def copy(tmp_path_factory):
 
 
 def test_there_is_one_file_of_every_kind_and_commands_for_each():
-    assert {Path(name).parent.name for name in FILES} == {"attacks", "defenses", "metrics", "figures", "datasets"}
+    assert {Path(name).parent.name for name in FILES} == {"attacks", "defenses", "metrics", "figures", "datasets", "checks"}
     assert len(COMMANDS) >= 8
 
 
