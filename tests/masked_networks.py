@@ -125,6 +125,16 @@ def shifted(shape, classes):
 
 
 @architecture(family="masked")
+def rescaled(shape, classes):
+    """Pictures of a random brightness, drawn by Python's own generator for every image."""
+
+    def before(x: Tensor) -> Tensor:
+        return x * torch.tensor([random.uniform(0.5, 1.0) for _ in x]).view(-1, 1, 1, 1)
+
+    return Around(shape, classes, before, same)
+
+
+@architecture(family="masked")
 def levelled(shape, classes):
     """Digits less the mean over their batch, as batch norm in training mode does."""
 

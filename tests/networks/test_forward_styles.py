@@ -54,24 +54,30 @@ def test_every_verb_takes_it(style, run, module):
         assert ran.code == 0, f"{words[0]} {words[1:]}: {ran.err}"
         return ran.out
 
+    def climbs(*words: object) -> list[str]:
+        """The set of an attack along gradients; where there is none, it is refused and says how to go on."""
+        if style not in FLAT:
+            works(*words, *allow)
+            return [str(words[-1])]
+        ran = run(*words, *allow)
+        assert (ran.code, "gives no gradient" in ran.err, "--method square" in ran.err) == (3, True, True), ran.err
+        return []
+
     works("train", "--arch", own, *QUICK, "--weight-decay", "0.01")
     works("train", "--arch", own, *QUICK, "--recipe", "adversarial", "--against", "pgd:steps=2", "-o", "robust.safetensors")
-    for method, more in {
-        "pgd": ["--steps", "3", "--limit", "9", "--early-stop"],
-        "deepfool": ["--limit", "2"],
-        "square": ["--steps", "5", "--limit", "9"],
-        "hopskipjump": ["--steps", "1", "--evaluations", "20", "--limit", "2"],
-    }.items():
-        works("attack", "--model", "model.safetensors", "--method", method, *more, "-o", f"{method}.h5", *allow)
+    attack, sets = ("attack", "--model", "model.safetensors", "--method"), ["square.h5", "hopskipjump.h5"]
+    works(*attack, "square", "--steps", "5", "--limit", "9", "-o", "square.h5", *allow)
+    works(*attack, "hopskipjump", "--steps", "1", "--evaluations", "20", "--limit", "2", "-o", "hopskipjump.h5", *allow)
+    sets += climbs(*attack, "pgd", "--steps", "3", "--limit", "9", "--early-stop", "-o", "pgd.h5")
+    sets += climbs(*attack, "deepfool", "--limit", "2", "-o", "deepfool.h5")
     works("defend", "--model", "model.safetensors", "--method", "smoothing", "--samples", "5", "-o", "smooth.safetensors", *allow)
-    works("attack", "--model", "smooth.safetensors", "--method", "pgd", "--steps", "2", "--limit", "3", "-o", "s.h5", *allow)
+    smooth = climbs("attack", "--model", "smooth.safetensors", "--steps", "2", "--limit", "3", "-o", "s.h5")
     works("defend", "--model", "model.safetensors", "--method", "squeeze-detector", "-o", "sure.safetensors", *allow)
     works("defend", "--model", "model.safetensors", "--method", "autoencoder", *QUICK, "-o", "clean.safetensors", *allow)
-    sets = ["pgd.h5", "deepfool.h5", "square.h5", "hopskipjump.h5"]
     works(
         "evaluate", *sets, "--model", "model.safetensors", "--model", "sure.safetensors", "--model", "clean.safetensors", *allow
     )
-    works("verify", "model.safetensors", "robust.safetensors", "clean.safetensors", *sets, "s.h5", *allow)
+    works("verify", "model.safetensors", "robust.safetensors", "clean.safetensors", *sets, *smooth, *allow)
     works("export", "model.safetensors", "-o", "weights.pt")
     works("import", "weights.pt", "--arch", own, "--input", "1x8x8", "-o", "back.safetensors")
     whole = ["evaluate", "--data", "digits", "--json", *allow, "--model"]
@@ -85,8 +91,6 @@ def test_every_verb_takes_it(style, run, module):
             originals = opened.pick("originals", opened.column("original"))
             assert decided(network, x) == opened.column("prediction").tolist()
             assert decided(network, originals) == opened.column("clean_prediction").tolist()
-            if name == "deepfool.h5" and style in FLAT:
-                assert torch.equal(x, originals), "no gradient leads anywhere"
 
 
 def test_the_corpus_is_as_large_as_it_says():

@@ -43,13 +43,15 @@ def checked_answers(other: Classifier, device: torch.device) -> Answers:
     with devices.threads(other.shape), torch.random.fork_rng(devices=forked):
         before = _state(device)
         found = answers(other, first, None, weighted_logits)
-        if not torch.equal(before, _state(device)):
+        again, _ = answers(other, first, None, None)
+        finite = bool(torch.isfinite(found[0]).all())
+        if not torch.equal(before, _state(device)) or (finite and not _near(found[0], again)):
             raise InputError(
                 "the network draws random numbers when it is evaluated, so that its answers could not be made again;\n"
                 "give functional dropout training=self.training; what is meant to draw is a defense"
             )
         beside, _ = answers(other, torch.cat([first[:1], second[1:]]), None, None)
-        if bool(torch.isfinite(found[0]).all()) and not _near(found[0][:1], beside[:1]):
+        if finite and not _near(found[0][:1], beside[:1]):
             raise InputError(
                 "the network answers otherwise when another image stands beside one, so that decisions would hang on the batch;\n"
                 "let nothing be taken over the batch when it is evaluated (batch norm: track_running_stats=True)"
