@@ -63,15 +63,7 @@ MODELS = ("model", "mlp", "two", "own", "sized", "squeezed", "blurred", "random"
 SETS = ("digits", "digits:val", "digits:test", "digits:train", "pictures", "pictures:test", "split", "split:train", "photos",
         "images.npz", "both.npz", "both.npz:train", "pictures.h5", "pgd.h5", "-dashed.h5", "./mnist")  # fmt: skip
 METHODS = {"attack": ("own:shift",), "defense": ("own:blur",), "architecture": ("own:net",)}
-LEFT_OUT = (
-    "force",
-    "dry_run",
-    "download",
-    "data_dir",
-    "device",
-    "pretrained",
-    "freeze_until",
-)  # change no byte, or need more than is here
+LEFT_OUT = ("force", "dry_run", "download", "data_dir", "device", "pretrained", "freeze_until")  # no byte, or not here
 BY_HAND = ("files", "file", "allow", "output", "teacher", "image_size", "resize", "method", "recipe", "arch", "input")
 BIG = ("googlenet-small", "resnet18", "wrn", "wrn-10-2", "wrn-16-2", "lenet", "lenet-pool")  # for larger pictures, or slow
 ALWAYS = ("steps", "evaluations", "rounds", "epochs", "passes", "samples", "limit", "fit_limit", "count")  # they cost
@@ -221,6 +213,17 @@ def line(draw: random.Random) -> list[str]:
     return words + typed("--output", f"{draw.choice(NAMES)}.{'h5' if images else 'safetensors'}") if named else words
 
 
+def copied(given: Path, target: Path) -> Path:
+    """What lines are drawn over, once more; folders of pictures, which nobody writes into, as links."""
+    target.mkdir()
+    for one in given.iterdir():
+        if one.is_dir():
+            Path(target, one.name).symlink_to(one)
+        else:
+            shutil.copy(one, target)
+    return target
+
+
 def files() -> dict[str, bytes]:
     """The files of ours in the current folder."""
     return {one.name: one.read_bytes() for one in Path().iterdir() if one.suffix in (".h5", ".safetensors")}
@@ -232,7 +235,7 @@ def replayed(words: list[str], given: Path, *, beside: bool) -> list[str] | None
     They are made again beside the same parents, or in a folder of its own that finds them in another.
     """
     with tempfile.TemporaryDirectory() as top:
-        here, again = Path(shutil.copytree(given, Path(top, "here"))), Path(top, "again")
+        here, again = copied(given, Path(top, "here")), Path(top, "again")
         Path(top, "given").symlink_to(given)
         with chdir(here):
             before = files()
@@ -246,7 +249,7 @@ def replayed(words: list[str], given: Path, *, beside: bool) -> list[str] | None
             shown = {name: json.loads(done(["show", "--json", "--in", where, "--", name]))[0]["command"] for name in made}
         found = []
         for command in dict.fromkeys(shown.values()):
-            shutil.copytree(given, again) if beside else again.mkdir()
+            copied(given, again) if beside else again.mkdir()
             shutil.copy(given / "own.py", again)
             with chdir(again):
                 code, _, err = called([*shlex.split(command)[1:], "--quiet"])

@@ -13,6 +13,7 @@ from PIL import Image
 
 import attacked_set
 from advcli.evaluation.selected_rows import select
+from advcli.figures import histograms as histogram_module
 from advcli.figures.histograms import histograms
 from advcli.figures.sheet import sheet
 from advcli.files.imageset_reader import ImageSet
@@ -202,3 +203,31 @@ def test_names_of_classes_are_text_whatever_they_say(run, folder):
     with ImageSet("sweep.h5") as opened:
         captions = [text.get_text() for text in sheet(chosen(opened)).figure.axes[0].texts]
     assert max(len(line) for caption in captions for line in caption.split("\n")) == 14
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "first", "last"),
+    [
+        (0.5, 0.5, 0, 1),
+        (0.0, 0.0, -0.5, 0.5),
+        (-2.0, -2.0, -2.5, -1.5),
+        (-1, 3, -1, 3),
+        (np.nan, np.nan, 0, 1),
+        (0, np.inf, 0, 1),
+    ],
+)
+def test_a_single_value_lies_in_the_middle_of_its_bins(low, high, first, last):
+    np.testing.assert_allclose(histogram_module._edges(low, high, 4), np.linspace(first, last, 5))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bins", "edges"),
+    [
+        (0, 3, 4, [-0.5, 0.5, 1.5, 2.5, 3.5]),
+        (0, 4, 4, [-0.5, 1.5, 3.5, 5.5]),
+        (5, 5, 4, [4.5, 5.5]),
+        (np.nan, np.nan, 4, [-0.5, 0.5, 1.5]),
+    ],
+)
+def test_bins_of_counts_hold_as_many_whole_numbers_each(low, high, bins, edges):
+    np.testing.assert_allclose(histogram_module._edges_of_counts(low, high, bins), edges)
