@@ -36,8 +36,8 @@ ROOT = Path(__file__).parent.parent
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 LEFT_OUT = (  # tests that take long, start the program again and again, or measure time and memory
     "tests/test_packaging.py", "tests/test_contributing.py", "tests/test_benchmarks.py", "tests/test_same_bytes.py",
-    "tests/test_fuzz.py", "tests/test_architecture.py", "tests/test_mutants.py", "tests/files/test_hostile.py", "tests/files/test_streaming.py",
-    "tests/workspace/test_replay.py", "tests/networks/test_forward_styles.py", "tests/evaluation/test_digits_catalogue.py",
+    "tests/test_fuzz.py", "tests/test_architecture.py", "tests/test_mutants.py", "tests/files/test_hostile.py::test_a_bomb", "tests/files/test_streaming.py",
+    "tests/workspace/test_replay.py", "tests/networks/test_forward_styles.py::test_every_verb", "tests/evaluation/test_digits_catalogue.py",
     "tests/cli/test_cli.py::test_a_run_killed", "tests/cli/test_cli.py::test_who_is_asked",
     "tests/cli/test_cli.py::test_a_classifier_of_torchvisions", "tests/cli/test_cli.py::test_pictures_exported",
     "tests/training/test_recipes.py::test_fgsm_training", "tests/training/test_training.py::test_large",

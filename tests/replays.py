@@ -64,7 +64,7 @@ SETS = ("digits", "digits:val", "digits:test", "digits:train", "pictures", "pict
         "images.npz", "both.npz", "both.npz:train", "pictures.h5", "pgd.h5", "-dashed.h5", "./mnist")  # fmt: skip
 METHODS = {"attack": ("own:shift",), "defense": ("own:blur",), "architecture": ("own:net",)}
 LEFT_OUT = ("force", "dry_run", "download", "data_dir", "device", "pretrained", "freeze_until")  # no byte, or not here
-BY_HAND = ("files", "file", "allow", "output", "teacher", "image_size", "resize", "method", "recipe", "arch", "input")
+BY_HAND = ("files", "file", "allow", "check", "output", "teacher", "image_size", "resize", "method", "recipe", "arch", "input")
 BIG = ("googlenet-small", "resnet18", "wrn", "wrn-10-2", "wrn-16-2", "lenet", "lenet-pool")  # for larger pictures, or slow
 ALWAYS = ("steps", "evaluations", "rounds", "epochs", "passes", "samples", "limit", "fit_limit", "count")  # they cost
 WHOLE = {

@@ -2,10 +2,12 @@
 
 import math
 
+import h5py
+import numpy as np
 import pytest
 
 from advcli.errors import InputError
-from advcli.files import header_schema
+from advcli.files import header_schema, imageset_schema
 
 FOUND = {"threshold": 0.5, "unit": 0.1, "n": 60, "rejected": 2}
 
@@ -196,3 +198,20 @@ def test_budgets_are_believed(found):
 def test_budgets_that_are_none_or_equal_are_refused(found):
     with pytest.raises(InputError, match="no valid epsilon"):
         header_schema.budgets(found, "x")
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "hint"),
+    [
+        ((2, 1, 2, 2), "<f8", "; store float32"),
+        ((2, 2, 2), "<f4", "(N, C, H, W)"),
+        ((2, 1, 2, 2), "<i4", "set\n"),
+        ((4, 4), "<f4", "set\n"),
+    ],
+)
+def test_pictures_in_other_tools_form_are_refused_with_a_way_on(shape, kind, hint, tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        data = file.create_dataset("images", data=np.zeros(shape, kind))
+        with pytest.raises(InputError) as refused:
+            imageset_schema._dataset("images", data, tmp_path, 4096)
+    assert hint in f"{refused.value}\n"

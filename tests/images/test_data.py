@@ -241,3 +241,10 @@ def test_mnist_equals_torchvisions_reading():
     found = inputs.open_data("mnist", "test", Selection(data_dir=os.environ["ADVCLI_TEST_SHARED"]))
     assert torch.equal(found.pixels[:, 0], wanted.data)
     assert torch.equal(torch.from_numpy(found.labels), wanted.targets)
+
+
+def test_a_download_goes_into_a_folder_that_is_there_or_not_yet(folder, monkeypatch):
+    monkeypatch.setattr(mnist, "fetch", lambda where: small_mnist(where, mnist, "MNIST/raw", monkeypatch))
+    Path("shelf").mkdir()
+    for place in ("shelf", "over/there"):
+        assert len(inputs.open_data("mnist", "test", Selection(data_dir=place, download=True))) == 50

@@ -195,3 +195,12 @@ def test_the_canaries_sing_where_they_are_let(folder):
     CANARIES["canary.pt"]("canary.pt")
     torch.load("canary.pt", weights_only=False)["a"].close()
     assert SPRUNG.exists()
+
+
+def test_a_cut_file_is_called_damaged_and_no_program(run, folder, network):
+    torch.save(network.state_dict(), "whole.pt", _use_new_zipfile_serialization=False)
+    Path("cut.pt").write_bytes(Path("whole.pt").read_bytes()[:-40])
+    ran = run("import", "cut.pt", "--arch", "mlp")
+    assert ran.code == 3
+    assert "not a state_dict, or a damaged one" in ran.err
+    assert "module" not in ran.err

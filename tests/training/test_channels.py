@@ -1,0 +1,46 @@
+"""One number for each channel, as --mean and --std spell them."""
+
+import pytest
+
+from advcli.errors import CommandError
+from advcli.training.channels import numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "found"),
+    [
+        ("0.5", 3, [0.5, 0.5, 0.5]),
+        ("0.5", 1, [0.5]),
+        ("0.1,1/5,0.3", 3, [0.1, 0.2, 0.3]),
+        ("999999", 1, [999999.0]),
+        (None, 2, [0.25, 0.25]),
+    ],
+)
+def test_one_number_stands_for_every_channel(text, count, found):
+    assert numbers(text, count, 0.25, "mean") == pytest.approx(found)
+
+
+def test_what_is_known_already_stays():
+    assert numbers(None, 3, [0.1, 0.2, 0.3], "mean") == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "complaint"),
+    [
+        ("0.1,0.2", "mean", "takes 3 positive numbers"),
+        ("", "mean", "--mean"),
+        ("x", "std", "--std"),
+        ("0", "std", "takes 3 positive numbers"),
+        ("1,-1,1", "std", "takes 3 positive numbers"),
+        ("1e-12", "std", "takes 3 positive numbers"),
+        ("1000000", "std", "below 1,000,000"),
+        ("-1000000", "mean", "below 1,000,000"),
+    ],
+)
+def test_what_is_no_list_of_channels_is_refused(text, name, complaint):
+    with pytest.raises(CommandError, match=complaint):
+        numbers(text, 3, 0.0, name)
+
+
+def test_a_mean_may_be_negative_or_nothing():
+    assert numbers("-1,0,1", 3, 0.0, "mean") == [-1, 0, 1]
