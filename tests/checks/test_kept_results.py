@@ -1,6 +1,9 @@
 """What becomes of a check's result: it stands in the set's header, is warned of, and never leaves the figure's side."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +156,10 @@ def test_a_figure_is_judged_by_the_worse_of_two_thresholds():
     ]
     assert judged(0.6, 10, warn=0.1, fail=0.5, found="", advice="do").threshold == 0.5
     assert judged(0.05, 10, warn=0.1, fail=0.5, found="", advice="do").advice == ""
+
+
+def test_checks_of_a_model_bring_nothing_that_an_attack_would_wait_for():
+    code = "import sys; from advcli.catalog import discovery; "
+    code += "[one.load() for one in discovery.specs('check') if one.traits.of == 'model']; "
+    code += "sys.exit(bool({'matplotlib', 'scipy'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0

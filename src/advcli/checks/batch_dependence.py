@@ -5,7 +5,9 @@ model that was left in training mode takes its means over the batch: whether an 
 evaluation in another order judges another model.
 """
 
-from advcli.extend import Probe, Result, check, judged
+from advcli.catalog.registry import check
+from advcli.files.check_results import Result, judged
+from advcli.search.probe import Probe
 
 ROUNDING, OTHER = 1e-4, 1e-2  # of the largest logit
 

@@ -4,7 +4,9 @@ The share of images, right at the start, that an iterated attack along gradients
 must reach zero: an attack that fails there fails everywhere (Athalye et al. 2018, section 3.1; Carlini et al. 2019, section 4.8).
 """
 
-from advcli.extend import Result, Standing, check, judged
+from advcli.catalog.registry import check
+from advcli.evaluation.worst_case import Standing
+from advcli.files.check_results import Result, judged
 from advcli.numerics.quantities import fraction
 
 

@@ -4,7 +4,9 @@ The share of the images whose decision is a rejection before anybody has attacke
 most of them: the success of an attack is then counted on the few others (Tramer et al. 2020 on detectors).
 """
 
-from advcli.extend import Probe, Result, check, judged
+from advcli.catalog.registry import check
+from advcli.files.check_results import Result, judged
+from advcli.search.probe import Probe
 
 
 @check(of="model", access=("gradient", "scores", "labels"), paper="arXiv:2002.08347")

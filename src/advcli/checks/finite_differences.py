@@ -5,7 +5,9 @@ layers that are differentiable or have a few kinks. Where r is below 1/2 or abov
 the function (Athalye et al. 2018: shattered gradients). A defense that declares a surrogate gradient is left out: it says so.
 """
 
-from advcli.extend import Probe, Result, check, judged
+from advcli.catalog.registry import check
+from advcli.files.check_results import Result, judged
+from advcli.search.probe import Probe
 
 SHARE = 1 / 30  # of the budget: long enough to rise above rounding, short enough for a tangent
 NOISE = 1e-5  # of the largest logit: a smaller growth says nothing

@@ -9,7 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from advcli.extend import Result, Standing, check, judged
+from advcli.catalog.registry import check
+from advcli.evaluation.worst_case import Standing
+from advcli.files.check_results import Result, judged
 from advcli.numerics.quantities import fraction
 
 

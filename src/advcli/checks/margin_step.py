@@ -5,9 +5,11 @@ Of the images that only one of the two steps breaks, the share that only the mar
 (Carlini and Wagner 2017; Croce and Hein 2020, section 4).
 """
 
-from scipy.stats import binom
+from math import comb
 
-from advcli.extend import Probe, Result, check, judged
+from advcli.catalog.registry import check
+from advcli.files.check_results import Result, judged
+from advcli.search.probe import Probe
 
 CHANCE, SURE = 0.01, 0.001
 
@@ -18,7 +20,7 @@ def margin_step(probe: Probe) -> Result | None:
         return None
     by_entropy, by_margin = (probe.attacked & (probe.goal.margin(probe.after_steps[name]) > 0) for name in ("xent", "margin"))
     b, c = int((by_margin & ~by_entropy).sum()), int((by_entropy & ~by_margin).sum())
-    chance = float(binom.sf(b - 1, b + c, 0.5)) if b + c else 1.0
+    chance = sum(comb(b + c, k) for k in range(b, b + c + 1)) / 2 ** (b + c)
     return judged(
         1 - chance,
         int(probe.attacked.sum()),

@@ -5,7 +5,9 @@ McNemar's exact test. Many steps can take the one step: where they do less, the 
 section 3.1; Carlini et al. 2019, section 4.10).
 """
 
-from advcli.extend import Result, Standing, apart, check, judged
+from advcli.catalog.registry import check
+from advcli.evaluation.worst_case import Standing, apart
+from advcli.files.check_results import Result, judged
 from advcli.numerics.paired_tests import mcnemar
 
 SOME, CHANCE = 0.02, 0.05

@@ -5,7 +5,9 @@ long as the budget (at most the default one), among those that either step moves
 random search must not beat gradients (Carlini et al. 2019, section 4.10; Tramer et al. 2020, arXiv:2002.08347).
 """
 
-from advcli.extend import Probe, Result, check, judged
+from advcli.catalog.registry import check
+from advcli.files.check_results import Result, judged
+from advcli.search.probe import Probe
 
 
 @check(of="model", access=("gradient",), paper="arXiv:1902.06705")

@@ -8,7 +8,9 @@ several draws (EOT).
 
 import torch
 
-from advcli.extend import Probe, Result, check, judged
+from advcli.catalog.registry import check
+from advcli.files.check_results import Result, judged
+from advcli.search.probe import Probe
 
 SAME = 1e-5  # of the largest logit; on a processor equal calls are equal to the bit
 OTHER = 1e-3  # more than any rounding

@@ -5,7 +5,9 @@ Where it is large, the attack lives on less than a grey level: right for a model
 reads pictures.
 """
 
-from advcli.extend import Result, Standing, check, judged
+from advcli.catalog.registry import check
+from advcli.evaluation.worst_case import Standing
+from advcli.files.check_results import Result, judged
 
 
 @check(of="set")

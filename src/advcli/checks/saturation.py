@@ -8,7 +8,9 @@ takes a softmax once more; their figure is how many nines the largest has.
 
 import math
 
-from advcli.extend import Probe, Result, check, judged
+from advcli.catalog.registry import check
+from advcli.files.check_results import Result, judged
+from advcli.search.probe import Probe
 
 FAR, ROUNDED = 30.0, 6.0  # a gap, and nines of a probability
 

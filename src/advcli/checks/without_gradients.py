@@ -5,7 +5,9 @@ iterated ones along it, by McNemar's exact test. Who sees the gradient can do al
 section 3.1; Croce and Hein 2020; "transfer failure" of Pintor et al. 2022, arXiv:2106.09947).
 """
 
-from advcli.extend import Result, Standing, apart, check, judged
+from advcli.catalog.registry import check
+from advcli.evaluation.worst_case import Standing, apart
+from advcli.files.check_results import Result, judged
 from advcli.numerics.paired_tests import mcnemar
 
 SOME, CHANCE = 0.02, 0.05

@@ -7,7 +7,9 @@ masking of Athalye et al. 2018; Carlini et al. 2019, section 4.10; the indicator
 
 from torch import isfinite
 
-from advcli.extend import Probe, Result, check, judged
+from advcli.catalog.registry import check
+from advcli.files.check_results import Result, judged
+from advcli.search.probe import Probe
 
 
 @check(of="model", access=("gradient",), paper="arXiv:1902.06705")
