@@ -38,7 +38,7 @@ def checkpoints(steps: int) -> list[int]:
 
 @dataclass(slots=True)
 class Ascent:
-    """Where every image stands; can be indexed by a mask."""
+    """The state of the ascent of every image; can be indexed by a mask."""
 
     x: Tensor
     before: Tensor

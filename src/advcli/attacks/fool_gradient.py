@@ -56,7 +56,7 @@ def fool_gradient(
 
 
 def sureness(logits: Tensor, goal: Goal) -> Tensor:
-    """What to climb: the logarithm of the probability, less what a detector finds strange."""
+    """The objective to maximize: the log-probability, less a detector's excess."""
     scores, beyond = split(logits, goal.rejects)
     found = -cross_entropy(scores, goal.label)
     return found if beyond is None else found - beyond.clamp_min(0)

@@ -30,7 +30,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """What holds where nothing else is said."""
+    """The defaults of a preset."""
 
     shift: float | None
     turn: float | None

@@ -29,7 +29,7 @@ FINEST = 3  # a bump that is added has 1, 1/2, 1/4 or 1/2^3 of the budget
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How high and how wide the windows of every stage of the schedule are, in pictures of this shape."""
+    """The heights and widths of the windows at every stage of the schedule, for images of this shape."""
 
     shape: tuple[int, int, int]
     sides: tuple[tuple[int, int], ...]

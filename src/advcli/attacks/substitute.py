@@ -1,8 +1,8 @@
-"""Attack a stand-in: a network that learned from the model's answers alone. What fools it is then tried on the model.
+"""Attack a substitute: a network that learned from the model's answers alone. What fools it is then tried on the model.
 
-The model labels some training images, and the stand-in learns them. Then every image takes a step
-x' = clip(x + l sign(dz_y/dx)) along the stand-in's own score of its label, the model labels the new images too, and the
-stand-in learns on: n images cost n 2^(r-1) labels in r rounds.
+The model labels some training images, and the substitute learns them. Then every image takes a step
+x' = clip(x + l sign(dz_y/dx)) along the substitute's own score of its label, the model labels the new images too, and the
+substitute learns on: n images cost n 2^(r-1) labels in r rounds.
 """
 
 from functools import partial
@@ -54,6 +54,6 @@ def substitute(
 
 
 def slope(substitute: Victim, x: Tensor, label: Tensor) -> Tensor:
-    """dz_y/dx: how the stand-in's score of each image's label grows."""
+    """dz_y/dx: how the substitute's score of each image's label grows."""
     pieces = torch.arange(len(x), device=x.device).chunk(-(-len(x) // AT_ONCE))
     return -torch.cat([substitute[one].gradient(x[one], partial(logit, label=label[one]))[0] for one in pieces])

@@ -30,7 +30,7 @@ DETOUR = 20  # steps that deepfool may take for one image
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far v may go: a ball around zero."""
+    """The ball around zero in which v lies."""
 
     zero: Tensor
     radius: Tensor

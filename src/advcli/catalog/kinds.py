@@ -40,6 +40,6 @@ KINDS = {
 
 
 def loaded(where: str) -> Any:
-    """What a table names as `module:name`."""
+    """The object that a table names as `module:name`."""
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -93,10 +93,10 @@ Applied = Annotated[
     str | None, Param("Add the perturbations of a X.universal.h5 instead of running a method.", form="FILE", needs="images")
 ]
 StandInAttack = Annotated[
-    str, Param("What the stand-in is attacked with, within --eps: pgd:steps=10,step_size=0.05.", form="ATTACK:NAME=VALUE,...")
+    str, Param("What the substitute is attacked with, within --eps: pgd:steps=10,step_size=0.05.", form="ATTACK:NAME=VALUE,...")
 ]
 StandInArch = Annotated[
-    str, Param("Architecture of the stand-in, with its options: mlp:hidden=200,200.", form="ARCH:NAME=VALUE,...")
+    str, Param("Architecture of the substitute, with its options: mlp:hidden=200,200.", form="ARCH:NAME=VALUE,...")
 ]
 Init = Annotated[
     Literal["noise", "grey", "black", "white"], Param("What the pictures start from: noise, or a plain colour.", needs="start")

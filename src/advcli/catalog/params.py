@@ -26,7 +26,7 @@ class Param:
 
 
 def flag_of(name: str) -> str:
-    """How an option is typed; an underscore at the end keeps its name apart from Python's words."""
+    """The flag of an option; a trailing underscore, which keeps its name apart from Python's keywords, is dropped."""
     return "--" + name.rstrip("_").replace("_", "-")
 
 
@@ -57,7 +57,7 @@ class Option:
 
     @property
     def written(self) -> str:
-        """What one may write after the flag."""
+        """The values that may follow the flag."""
         if self.choices:
             return "|".join(self.choices)
         return self.param.form or {int: "INTEGER", float: "NUMBER", str: "TEXT", bool: ""}[self.type]

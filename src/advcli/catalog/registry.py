@@ -43,7 +43,7 @@ class Spec:
         return next((one for one in self.options if one.name == name), None)
 
     def has(self, need: str | None) -> bool:
-        """Whether an option that needs this does something here."""
+        """True if an option that needs this does something here."""
         if need == "stops":
             return "early_stop" in self.given or (self.role == "attack" and bool(self.traits.random))
         if self.role in ("attack", "defense"):

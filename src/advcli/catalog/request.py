@@ -24,7 +24,7 @@ POSITIONAL = ("files", "file")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a verb is asked for."""
+    """The options of a verb."""
 
     heading: ClassVar[str] = COMMON
 
@@ -47,7 +47,7 @@ class Request:
 
     @classmethod
     def choices(cls) -> dict[str, str]:
-        """Which options choose a method, of which role."""
+        """The options that choose a method, with the role of each."""
         return {one.name: one.param.chooses for one in cls.options() if one.param.chooses}
 
     @classmethod

@@ -46,7 +46,7 @@ HEADINGS = (COMMON, "Data", "Training", "Fitting", "Strength", "Running", "Outpu
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Request):
-    """Where data sets lie."""
+    """The place where data sets are kept."""
 
     heading: ClassVar[str] = "Data"
 
@@ -58,7 +58,7 @@ class Source(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(Source):
-    """Which images of a data set are taken."""
+    """The images that are taken of a data set."""
 
     data: Data = None
     limit: Limit = None
@@ -68,14 +68,14 @@ class Selection(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSelection(Selection):
-    """Which images of which split are taken."""
+    """The images that are taken of a split."""
 
     split: Split = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running(Request):
-    """How a command computes."""
+    """The device, threads and batch size of a command."""
 
     heading: ClassVar[str] = "Running"
 
@@ -86,7 +86,7 @@ class Running(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class Allowing(Request):
-    """Which code of the user's a file may name."""
+    """The user's own code that a file may name."""
 
     heading: ClassVar[str] = "Running"
 
@@ -95,7 +95,7 @@ class Allowing(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class Destination(Request):
-    """Where the result goes."""
+    """The file or folder of the result."""
 
     heading: ClassVar[str] = "Output"
 
@@ -114,7 +114,7 @@ class DryRunning(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingLoop(Request):
-    """How long, with which rule and from which weights a network is trained."""
+    """The length, the optimizer and the initial weights of a training."""
 
     heading: ClassVar[str] = "Training"
 
@@ -147,7 +147,7 @@ class TrainingLoop(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class Fitting(Request):
-    """What a defense is fitted on, and how."""
+    """The data and the settings with which a defense is fitted."""
 
     heading: ClassVar[str] = "Fitting"
 
@@ -161,7 +161,7 @@ class Fitting(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class Strength(Request):
-    """How far and how hard an attack goes."""
+    """The budget and the effort of an attack."""
 
     heading: ClassVar[str] = "Strength"
 

@@ -10,7 +10,7 @@ Access = Literal["gradient", "scores", "labels", "none"]
 
 @dataclass(frozen=True, slots=True)
 class AttackTraits:
-    """What an attack can do and what it asks of the model."""
+    """The abilities of an attack and its needs of the model."""
 
     family: str
     kind: str  # of `catalog.kinds`
@@ -27,16 +27,16 @@ class AttackTraits:
 
     @property
     def budgeted(self) -> bool:
-        """Whether the user says how far it may go."""
+        """True if the user says how far it may go."""
         return KINDS[self.kind].takes_budget
 
     @property
     def nestable(self) -> bool:
-        """Whether it can be run inside something else: it stays within a budget, and nothing is fitted before it."""
+        """True if it can be run inside something else: it stays within a budget, and nothing is fitted before it."""
         return self.budgeted and not self.has("fits")
 
     def has(self, need: str | None) -> bool:
-        """Whether an option that needs this trait does something here."""
+        """True if an option that needs this trait does something here."""
         fits = KINDS[self.kind].first_stage is not None
         return {
             None: True,
@@ -54,7 +54,7 @@ class AttackTraits:
 
 @dataclass(frozen=True, slots=True)
 class DefenseTraits:
-    """How a defense meets gradients, and whether it draws random numbers."""
+    """A defense's behavior towards gradients, and its use of random numbers."""
 
     family: str
     gradient: Literal["exact", "surrogate"]
@@ -68,17 +68,17 @@ class DefenseTraits:
 
     @property
     def precedes(self) -> bool:
-        """Whether all that it does is done before the model sees the picture, so that a network can be trained behind it."""
+        """True if all that it does is done before the model sees the picture, so that a network can be trained behind it."""
         return not (self.votes or self.members or self.learns or self.rejects)
 
     def has(self, need: str | None) -> bool:
-        """Whether an option that needs this trait does something here."""
+        """True if an option that needs this trait does something here."""
         return {None: True, "members": self.members, "learns": self.learns, "fits": self.learns or self.rejects}[need]
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeTraits:
-    """What a training recipe says of itself."""
+    """The properties that a training recipe declares."""
 
     family: str
     paper: str = ""
@@ -86,7 +86,7 @@ class RecipeTraits:
 
 @dataclass(frozen=True, slots=True)
 class ArchitectureTraits:
-    """How an architecture comes to its weights, and whether a gradient leads from its answers to the image."""
+    """The way an architecture gets its weights, and whether its outputs have a gradient with respect to the image."""
 
     family: str
     fitted: bool = False  # scikit-learn fits it, and no loop trains it
@@ -96,7 +96,7 @@ class ArchitectureTraits:
 
 @dataclass(frozen=True, slots=True)
 class SourceTraits:
-    """Where the images of a data set lie, and whether they are cut to any size.
+    """The location of a data set's images, and whether they can be resized.
 
     `package`: they come with the code, which takes the split alone. `library`: among the downloaded sets, which it takes
     too. `path`: where the user says.
@@ -111,7 +111,7 @@ class SourceTraits:
 
 @dataclass(frozen=True, slots=True)
 class MetricTraits:
-    """Which sets a metric speaks of, whether `evaluate` shows it unasked, and what it needs beyond decisions.
+    """The sets that a metric applies to, whether `evaluate` shows it by default, and its needs beyond decisions.
 
     `score`: a model that can reject. `victim`: what the attacked model says. `distance`: how far the images have moved.
     `noise`: what a smoothed model says of noisy copies.
@@ -132,7 +132,7 @@ class FigureTraits:
 
 @dataclass(frozen=True, slots=True)
 class CheckTraits:
-    """What a trust check looks at, and whose figures it concerns.
+    """The input of a trust check, and the attacks that it concerns.
 
     `model`: a probe of the model, before it is attacked. `set`: one finished set at one budget. `sets`: all sets of one model
     under one threat model. `access`: of the attacks that it says something about.

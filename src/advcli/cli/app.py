@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def explained(error: BaseException) -> tuple[str, int]:
-    """What went wrong in words, and its exit code."""
+    """The message of an error, and its exit code."""
     if isinstance(error, AdvcliError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
@@ -80,7 +80,7 @@ def _usage(error: Any) -> str:
 
 
 def _instead(verb: str, what: str, *, one_file: bool) -> str:
-    """What a verb takes in place of words that it does not."""
+    """Advice for words that a verb does not take."""
     if one_file:
         return f"one file, not also {what}"
     if verb not in REQUESTS:
@@ -172,7 +172,7 @@ def _epilog(verb: str, args: Sequence[str]) -> str | None:
 
 
 def _named(verb: str, args: Sequence[str]) -> bool:
-    """Whether the line names a method."""
+    """True if the line names a method."""
     return any(typer_options.values_of(f"--{name}", args) for name in REQUESTS[verb].choices())
 
 

@@ -46,7 +46,7 @@ def short_interval(row: Row) -> str:
 
 
 def beside(row: Row, images: int) -> tuple[str, ...]:
-    """What a cell of the wide table holds: the figure, its interval, and its n where that is not the line's."""
+    """The text of a cell of the wide table: the figure, its interval, and its n if it differs from the line's."""
     other = f"n={row.n}" if row.n != images and not row.undefined else ""
     return value(row), short_interval(row), other
 

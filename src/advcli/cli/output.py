@@ -56,7 +56,7 @@ def complain(message: str) -> None:
 
 
 def occupy_closed_streams() -> None:
-    """Where a stream was closed, /dev/null takes its number: no file of ours may become somebody's stdout."""
+    """Open /dev/null in place of closed streams: no file of ours may become somebody's stdout."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -45,7 +45,7 @@ def report(rows: Sequence[Row], checks: Sequence[Checked] = (), *, wide: bool = 
 
 
 def _left_out(each: Sequence[Row], shown: Sequence[Row], width: int) -> list[str]:
-    """What is not shown, and where it is."""
+    """A note on the columns that are left out, and where they are."""
     count, whole = len(list(together(shown))), len(list(together(each)))
     told = f"shown: of every model and set the budget under which fewest images are right, {count} of {whole} lines; "
     return wrapped(told + "--wide prints all, --json every figure", width) if count < whole else []
@@ -82,7 +82,7 @@ def _side_by_side(rows: Sequence[Row], width: int) -> str:
 
 
 def _winners(rows: Sequence[Row], width: int, *, few: bool) -> str:
-    """Which set won how many images of the worst case."""
+    """The number of images of the worst case that each set broke."""
     lines, idle = [], 0
     for group in together(rows):
         one, count = group[0], {row.metric: f"{row.k} ({row.value:.1%})" for row in group}

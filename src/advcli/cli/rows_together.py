@@ -22,12 +22,12 @@ def together(rows: Iterable[Row], keys: Sequence[str] = CELL) -> Iterator[list[R
 
 
 def of_set(row: Row) -> tuple[str, ...]:
-    """What a row is of, at any budget."""
+    """The key of a row without its budget."""
     return (row.model, row.set, rounded(row))
 
 
 def of_worst_case(row: Row) -> tuple[str, ...]:
-    """Which worst case over sets a row is of, at any budget."""
+    """The key of a worst-case row without its budget."""
     return (row.model, str(row.threat.norm), rounded(row))
 
 

@@ -46,7 +46,7 @@ def blocks_of(lines: Sequence[Line], leave_out: Iterable[str] = ()) -> list[list
 
 
 def _numbers(lines: Sequence[Line], name: str) -> bool:
-    """Whether all cells of a column are numbers."""
+    """True if all cells of a column are numbers."""
     return all(_numeric(text) for line in lines for text in line.get(name, "").split("\n"))
 
 

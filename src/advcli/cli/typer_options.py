@@ -22,7 +22,7 @@ OWN = "Options of "
 
 
 def values_of(flag: str, args: Sequence[str]) -> list[str]:
-    """What was given after a flag, before anything is parsed: `--method pgd` or `--method=pgd`."""
+    """The values after a flag, before anything is parsed: `--method pgd` or `--method=pgd`."""
     found = []
     for here, after in zip(args, [*args[1:], ""], strict=True):
         if here == flag and after:
@@ -47,7 +47,7 @@ def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[
 
 
 def applies(one: Option, specs: Sequence[Spec]) -> bool:
-    """Whether a verb's option does something for the chosen method."""
+    """True if a verb's option does something for the chosen method."""
     return all(spec.role not in ("attack", "recipe", "defense") or spec.has(one.param.needs) for spec in specs)
 
 
@@ -91,7 +91,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def completer(one: Option) -> Callable[[str], list[str]] | None:
-    """What Tab offers: the words of a choice, or the names of the methods."""
+    """The completions of an option: its choices, or the names of the methods."""
     role = one.param.chooses
     if role is None and not one.choices:
         return None

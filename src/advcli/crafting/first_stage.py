@@ -1,4 +1,4 @@
-"""What some attacks lay before the first image is attacked, published beside the set: a stand-in, one perturbation for all.
+"""What some attacks lay before the first image is attacked, published beside the set: a substitute, one perturbation for all.
 
 It is fitted on training images, never on those that are attacked, and is a file of its own: a rerun finds it, and another
 set that needs the same builds on it again.
@@ -46,7 +46,7 @@ class FirstStage:
 
 @dataclass(frozen=True, slots=True)
 class FirstStageKind:
-    """What a kind of attack fits before the first image, as `catalog.kinds` names it."""
+    """The first stage of a kind of attack, as `catalog.kinds` names it."""
 
     suffix: str  # of the file beside the set
     images: int  # to fit on, where nothing is said
@@ -55,7 +55,7 @@ class FirstStageKind:
 
 
 def first_stage_of(spec: Spec) -> FirstStageKind | None:
-    """What a method's kind fits first; None for most."""
+    """The first stage of a method's kind; None for most."""
     where = KINDS[spec.traits.kind].first_stage
     found: FirstStageKind | None = loaded(where) if where else None
     return found
@@ -79,7 +79,7 @@ def fitting_images(model: ModelFile, attacked: Dataset, enough: int, asked: Atta
 def provenance_of_fit(
     method: str, parameters: Header, options: Header, model: ModelFile, fit: Dataset, asked: AttackRequest
 ) -> Header:
-    """How the file comes about: on what it depends, and no more."""
+    """The provenance of the fitted file: only what it depends on."""
     device = devices.find_device(asked.device)
     beside = {"seed": asked.seed, "static": asked.static, "fit_limit": asked.fit_limit}
     made = provenance_of(

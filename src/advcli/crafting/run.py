@@ -41,7 +41,7 @@ class Run:
     first_stage: FirstStage | None = None  # what is laid before the first image
 
     def header(self, **found: object) -> Header:
-        """What the set says of itself, with what was found while it was made: every header is made here, at the end."""
+        """The header of the set, with what was found during the run: every header is made here, at the end."""
         return {"kind": "adversarial", "range": [0, 1], **self.about, **found, "made": self.made}
 
     @property

@@ -1,4 +1,4 @@
-"""A stand-in for a model that only answers: a network taught by its labels, a model file, attacked in the model's place."""
+"""A substitute for a model that only answers: a network taught by its labels, a model file, attacked in the model's place."""
 
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,7 @@ BATCH = 32  # images of a step: few, for there are few images
 
 
 def inner_attack(method: Bound, asked: AttackRequest) -> Bound:
-    """What the stand-in is attacked with: it asks a model, and stays in a budget."""
+    """The attack on the substitute: it must query a model and stay within a budget."""
     text = str(method.parameters["attack"])
     spec, typed = discovery.parse_method("attack", text)
     if not spec.traits.nestable or spec.traits.access == "none":
@@ -47,7 +47,7 @@ def inner_attack(method: Bound, asked: AttackRequest) -> Bound:
 
 
 def network_of(method: Bound) -> Bound:
-    """The architecture of the stand-in."""
+    """The architecture of the substitute."""
     spec, typed = discovery.parse_method("architecture", str(method.parameters["arch"]))
     if not spec.traits.differentiable:
         reason = "no gradient leads from its answers to the image, and by gradients new images are made and attacked"
@@ -59,7 +59,7 @@ def network_of(method: Bound) -> Bound:
 
 
 def first_stage(path: Path, oracle: ModelFile, method: Bound, run: Run, seeds: Dataset, asked: AttackRequest) -> FirstStage:
-    """The stand-in's file, how it is taught, and the job that attacks it."""
+    """The substitute's file, how it is taught, and the job that attacks it."""
     own = {name: value for name, value in method.parameters.items() if name != "attack"}
     made, network = provenance_of_fit(method.spec.name, own, {"eot": asked.eot}, oracle, seeds, asked), network_of(method)
     return FirstStage(
@@ -72,7 +72,7 @@ def first_stage(path: Path, oracle: ModelFile, method: Bound, run: Run, seeds: D
 
 
 def use_substitute(path: Path, job: Job) -> tuple[Job, Header]:
-    """The same job with the stand-in before the attack; the model itself is asked no more."""
+    """The same job with the substitute before the attack; the model itself is asked no more."""
     found = model_file.read(path)
     source = {"digest": found.digest, "network": found.network, "defenses": found.defenses, "static": False}
     module = optimize_for(found.module(), job.device).requires_grad_(False)
@@ -80,7 +80,7 @@ def use_substitute(path: Path, job: Job) -> tuple[Job, Header]:
 
 
 def fit_file(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds: Dataset, reporter: Reporter) -> None:
-    """Teach a stand-in, or go on after the last round that was finished, and publish it."""
+    """Teach a substitute, or go on after the last round that was finished, and publish it."""
     parts = Parts.of(path)
     parts.begin(made, reporter)
     training = train_substitute(method, network, job, seeds, parts, reporter)
@@ -112,7 +112,7 @@ def train_substitute(
 
 
 def new_substitute(network: Bound, seeds: Dataset, job: Job) -> Classifier:
-    """The stand-in before its first lesson; it does not begin where `train` would with the same seed."""
+    """The substitute before its first lesson; it does not begin where `train` would with the same seed."""
     own = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64), (Purpose.SUBSTITUTE,))
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(int(own.bits(1)))
@@ -122,7 +122,7 @@ def new_substitute(network: Bound, seeds: Dataset, job: Job) -> Classifier:
 
 
 class SubstituteTraining:
-    """Where the stand-in learns. It knows the model by its answers, which are counted."""
+    """The training of a substitute from the model's answers, which are counted."""
 
     def __init__(self, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, reporter: Reporter) -> None:
         self.network, self.job, self.seeds, self.parts, self.reporter = network, job, seeds, parts, reporter
@@ -149,7 +149,7 @@ class SubstituteTraining:
         if number < len(self.finished):
             load_weights(self.substitute, with_prefix(self.finished[number], "network."), f"round {number + 1}")
         else:
-            self.reporter.note(f"stand-in: round {number + 1}, {len(x)} images")
+            self.reporter.note(f"substitute: round {number + 1}, {len(x)} images")
             self._learn(self._plan(x, label, epochs))
         self.substitute.eval().requires_grad_(False)
         self.rounds.append({name: tensor.detach().clone() for name, tensor in self.substitute.state_dict().items()})
@@ -167,7 +167,7 @@ class SubstituteTraining:
             Trainer(plan).fit(None, lambda log: None, SILENT)
 
     def _plan(self, x: Tensor, label: Tensor, epochs: int) -> Plan:
-        """What the training loop needs: the images, their labels, and the defaults of `train`."""
+        """The plan for the training loop: the images, their labels, and the defaults of `train`."""
         pixels, self.substitute = x.cpu(), self.substitute.requires_grad_(True)
         images = Dataset(
             name="answers",

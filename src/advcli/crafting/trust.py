@@ -13,7 +13,7 @@ from advcli.search.probe import Probe
 
 
 def model_checks(probe: Probe, access: str, own: Iterable[str] = ()) -> list[Header]:
-    """What every check of a model finds that concerns attacks with this access; nothing where nobody asks the model."""
+    """The findings of all model checks for attacks with this access; none if the attack does not query the model."""
     specs = [one for one in discovery.checks(("model",), own) if access in one.traits.access]
     forked = [probe.job.device] if probe.job.device.type == "cuda" else []
     with torch.random.fork_rng(devices=forked):  # a network may draw what nobody declared

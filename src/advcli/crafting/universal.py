@@ -1,4 +1,4 @@
-"""One perturbation for every budget: fitted on a images of training images, a file of its own, added to any images."""
+"""One perturbation for every budget: fitted on training images, a file of its own, added to any images."""
 
 from collections.abc import Iterator
 from dataclasses import replace

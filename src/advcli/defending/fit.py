@@ -76,7 +76,7 @@ class Fit:
 
     @property
     def options(self) -> Header:
-        """What the fit depends on, every default resolved."""
+        """The settings that the fit depends on, every default resolved."""
         if self.network_fit is None:
             return {"seed": self._threshold.seed}
         how = self.network_fit.options

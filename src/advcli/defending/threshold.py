@@ -37,7 +37,7 @@ class Calibration:
     reporter: Reporter
 
     def fit(self, model: nn.Module) -> Header:
-        """What goes into the recipe: the threshold, its unit, and on how many images it was set."""
+        """The entries of the model's metadata: the threshold, its unit, and the number of images it was set on."""
         assert isinstance(model, Rejecting)  # its traits say so
         scores = np.sort(self._scores(optimize_for(model, self.device)))
         place = threshold_place(len(scores), self.fpr)
@@ -64,5 +64,5 @@ class Calibration:
 
 
 def threshold_place(count: int, fpr: float) -> int:
-    """Which of the sorted scores is the threshold."""
+    """The position of the threshold among the sorted scores."""
     return ceil((count + 1) * (1 - fpr) - 1e-9) - 1

@@ -33,12 +33,12 @@ def lacking(shares: Tensor) -> Tensor:
 
 
 def several(shares: Tensor) -> Tensor:
-    """How many classes have a share."""
+    """The number of classes with at least one vote."""
     return (shares > 0).sum(1).to(shares.dtype)
 
 
 def as_many(shares: Tensor) -> Tensor:
-    """How many equal shares have the same entropy."""
+    """The number of equal shares that would have the same entropy."""
     return entropy(shares).exp()
 
 

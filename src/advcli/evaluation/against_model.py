@@ -21,7 +21,7 @@ TINY = 1e-12
 
 
 def contradictions(header: Header, key: str, model: ModelFile) -> list[str]:
-    """What the header says of a model (its `victim`, or the `source` that stood in for it) and the model's file denies."""
+    """Statements of the header about a model (its `victim`, or the substitute as `source`) that the model's file contradicts."""
     said: dict[str, Any] = header[key]
     found = []
     if said.get("network", model.network) != model.network:  # older sets name the file alone
@@ -35,7 +35,7 @@ def contradictions(header: Header, key: str, model: ModelFile) -> list[str]:
 
 
 def own_words(header: Header) -> list[str]:
-    """What the header says twice, and differently."""
+    """Statements of the header that contradict each other."""
     victim, how = header["victim"], header["made"]
     found = []
     if bool(how["options"].get("static", False)) != victim["static"]:

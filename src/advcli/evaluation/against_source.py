@@ -12,7 +12,7 @@ SELECTED = ("classes", "per_class", "limit")
 
 
 def named(opened: ImageSet) -> Header | None:
-    """What the header says of the data that the images came from; a filtered set has them from its source."""
+    """The header's description of the source data; a filtered set has it from its source."""
     header = opened.header["of"] if opened.kind == "filtered" else opened.header
     found = header["made"].get("data")
     return found if isinstance(found, dict) else None
@@ -59,7 +59,7 @@ def _first_rows(opened: ImageSet) -> Array:
 
 
 def _places(index: Array, wanted: Dataset) -> Array:
-    """Where each image stands in the source; -1 where it does not. Versions of one image stand in the source's own order."""
+    """The position of each image in the source; -1 if it is not there. Versions of one image keep the source's order."""
     if len(np.unique(wanted.index)) < len(wanted):
         at = np.arange(len(index)).clip(max=len(wanted) - 1)
         return np.where((wanted.index[at] == index) & (np.arange(len(index)) < len(wanted)), at, -1)

@@ -21,7 +21,7 @@ METRICS = {"accuracy": "clean", "robust_accuracy": "worst case"}  # and the kind
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a figure has to reach: `robust_accuracy=0.45`, or at one budget `robust_accuracy@8/255=0.45`."""
+    """The bound that a figure has to reach: `robust_accuracy=0.45`, or at one budget `robust_accuracy@8/255=0.45`."""
 
     metric: str
     budget: str | None

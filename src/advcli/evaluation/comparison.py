@@ -39,7 +39,7 @@ class _Counted:
 
 
 def _place(one: Standing) -> tuple[str, str, str, str]:
-    """What two standings must share: the set, the norm and budget, the pixels, the source."""
+    """The key under which two standings can be compared: set, norm, budget, pixels, source."""
     return one.set, f"{one.threat.norm} {one.budget}", str(one.threat.pixels), one.source
 
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What a model says of some images; `rank` is how many classes score above the label's.
+    """A model's decisions on some images; `rank` is the number of classes that score above the label.
 
     `score` is of models that can reject: how far their detector is beyond its threshold. Above zero is a rejection.
     """
@@ -59,7 +59,7 @@ class Noise:
 
 
 def needed(found: T | None, need: str) -> T:
-    """What a metric asked for; one that did not is told how."""
+    """The value that a metric asked for; an error explains the trait if it did not."""
     if found is None:
         raise CommandError(f'a metric reads "{need}" and does not ask for it; write @metric(..., needs=("{need}",))')
     return found
@@ -67,7 +67,7 @@ def needed(found: T | None, need: str) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a proved figure holds under: each image with probability 1 - alpha, counted on noisy copies."""
+    """The conditions of a proved figure: each image with probability 1 - alpha, counted on noisy copies."""
 
     norm: str
     alpha: float
@@ -103,7 +103,7 @@ def rate(metric: str, k: int, n: int, **about: Any) -> Figure:
 
 @dataclass(frozen=True, slots=True)
 class Distances:
-    """How far each row is from its original."""
+    """The distance of each row from its original."""
 
     linf: Array
     l2: Array
@@ -142,7 +142,7 @@ class Verdicts:
 
     @property
     def images(self) -> int:
-        """How many images the rows were made of: what a figure has learned from, however many rows there are."""
+        """The number of images behind the rows: the sample size of a figure, however many rows there are."""
         return len(self.labels) if self.image is None else len(np.unique(self.image))
 
     def share(self, metric: str, hits: Array, among: Array | None = None, **about: Any) -> Figure:
@@ -199,12 +199,12 @@ class AttackedVerdicts(Verdicts):
 
     @property
     def victim(self) -> Array:
-        """What the attacked model says of the same images, of a metric that needs "victim"."""
+        """The attacked model's decisions on the same images, for a metric that needs "victim"."""
         return needed(self.asked_victim, "victim")
 
     @property
     def distance(self) -> Distances:
-        """How far the rows are from their originals, of a metric that needs "distance"."""
+        """The distance of each row from its original, for a metric that needs "distance"."""
         return needed(self.asked_distance, "distance")
 
 

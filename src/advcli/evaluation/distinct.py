@@ -18,7 +18,7 @@ SAME = 0.05  # share of pictures that may stand twice: real sources hold a few
 
 
 def faults(opened: ImageSet) -> Iterator[str]:
-    """What is wrong with the rows, in words, each with the first row that shows it."""
+    """The faults of the rows in words, each with the first row that shows it."""
     header: Header = opened.header["of"] if opened.kind == "filtered" else opened.header
     versions = (header["made"].get("data") or {}).get("name") == "file" and "target" in opened
     yield from _attacked(opened, header, versions=versions) if "original" in opened else _plain(opened, versions=versions)

@@ -41,7 +41,7 @@ class Judge:
         self.rounds = asked.draws if model.is_random(static=static) else 1
 
     def decide(self, pictures: Callable[[int, int], Tensor], ids: Array, labels: Array, turn: int = 0) -> Decisions:
-        """What the model says of some images."""
+        """The model's decisions on some images."""
         pieces = []
         with devices.threads(self.file.shape), frozen(self.module), torch.no_grad():
             for part in passes(pictures, ids, self.batch, self.device, self.seed, (Purpose.EVALUATE, str(turn))):
@@ -119,7 +119,7 @@ class Judge:
 
 
 class Facts:
-    """What a metric may need to know of a set whatever model is judged; each is worked out once."""
+    """Facts about a set that do not depend on the judged model; each is computed once."""
 
     def __init__(self, models: list[ModelFile], asked: EvaluateRequest) -> None:
         self.models, self.asked = {one.digest: one for one in models}, asked
@@ -128,7 +128,7 @@ class Facts:
         self._distances: dict[tuple[str, bool], Distances] = {}
 
     def victim(self, subject: Subject) -> tuple[Array, bool]:
-        """What the set's victim says of it, by the set's own classes: asked again if it is among the models, else as stored."""
+        """The victim's decisions in the set's own classes: computed again if it is among the models, else as stored."""
         assert subject.file is not None  # clean data has no victim
         header, key = subject.header, (subject.name, subject.rounded)
         model = self.models.get(header["victim"]["digest"]) if header["kind"] == "adversarial" else None
@@ -140,14 +140,14 @@ class Facts:
         return self._victims[key], True
 
     def sizes(self, subject: Subject) -> Array:
-        """How far every row is from its original, by the set's own norm."""
+        """The distance of every row from its original, in the set's own norm."""
         key = (subject.name, subject.rounded)
         if key not in self._sizes:
             (self._sizes[key],) = subject.distances((subject.header["norm"],))
         return self._sizes[key]
 
     def distances(self, subject: Subject) -> Distances:
-        """How far every row is from its original."""
+        """The distance of every row from its original."""
         key = (subject.name, subject.rounded)
         if key not in self._distances:
             self._distances[key] = Distances(*subject.distances(("linf", "l2")))

@@ -39,7 +39,7 @@ def attack_of(header: Header) -> Header | None:
 
 
 def minimal_norm(header: Header) -> bool:
-    """Whether the method came as close as it could, without a budget: a failed row then holds its original."""
+    """True if the method came as close as it could, without a budget: a failed row then holds its original."""
     made = attack_of(header)
     return made is not None and made["norm"] not in FREE and not made["epsilon"]
 

@@ -17,7 +17,7 @@ APART = ("about", "spread", "pair")  # fields that come last in the JSON, spread
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How far the draws of a random model lie apart."""
+    """The spread of a figure over the draws of a random model."""
 
     draws: int
     min: float
@@ -61,7 +61,7 @@ class Row:
 
     @property
     def undefined(self) -> bool:
-        """Whether it is 0 of 0."""
+        """True if it is 0 of 0."""
         return bool(self.about.get("undefined"))
 
     def document(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class JudgedSet:
                     yield row(str(self.model.path), self.subject.name, kind, self.budget, each, self.threat)
 
     def applies(self, bound: Bound) -> bool:
-        """Whether a metric has something to say of this model on this set."""
+        """True if a metric has something to say of this model on this set."""
         traits, verdicts = bound.spec.traits, self.rounds[0]
         unattacked = not isinstance(verdicts, AttackedVerdicts)
         if (traits.of == "adversarial" and unattacked) or (traits.of == "clean" and self.threat.attack):

@@ -42,7 +42,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one pass over the pictures gives: norms row by row, moments and quantiles of values by group."""
+    """The results of one pass over the images: norms by row, moments and quantiles of values by group."""
 
     norms: dict[str, Array]
     values: dict[str, tuple[Moments, Grid]]
@@ -66,7 +66,7 @@ class SelectedRows:
 
     @cached_property
     def kept(self) -> Array:
-        """Which of the considered rows are selected."""
+        """A mask of the selected rows."""
         return kept(self.outcome, self.rows, len(self.considered))
 
     @cached_property
@@ -142,7 +142,7 @@ class SelectedRows:
 
 
 def kept(outcome: Array | None, rows: str, count: int) -> Array:
-    """Which of some rows have an outcome that was asked for."""
+    """A mask of the rows with a selected outcome."""
     return np.ones(count, bool) if outcome is None else np.isin(outcome, KEPT[rows])
 
 
@@ -164,7 +164,7 @@ def select(opened: ImageSet, *, of: str | None, by: str, where: str | None, rows
 
 
 def available(opened: ImageSet) -> tuple[str, ...]:
-    """What a file has values of."""
+    """The quantities that a file has values of."""
     if opened.signed:
         return ("perturbations",)
     return ("images", "originals", "perturbations") if "original" in opened else ("images",)

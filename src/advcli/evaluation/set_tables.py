@@ -15,7 +15,7 @@ SUMMED = "all"  # in the place of a budget or a class: what was paid once for se
 
 
 def counts(rows: SelectedRows) -> list[Row]:
-    """How many rows of every group were never attacked, failed and succeeded; before any of them is left out."""
+    """The number of rows of every group that were never attacked, failed or succeeded, before any is left out."""
     keys, of_row = rows.groups.keys, rows.groups.of_row
     whole = np.bincount(of_row, minlength=len(keys))
     found = [rows.groups.key(k) | {"n": int(whole[k])} for k in range(len(keys))]
@@ -47,7 +47,7 @@ def values(rows: SelectedRows) -> list[Row]:
 
 
 def costs(rows: SelectedRows, asked: str | None) -> list[Row]:
-    """What an image has cost, over the attacked ones, or those of the rows that were asked for.
+    """The cost of an image, over the attacked ones or the selected rows.
 
     It is charged to the image's first row: where an image has several rows, their sum is counted once, and budgets and
     targets are not told apart.
@@ -79,7 +79,7 @@ def _by_label(keys: list[dict[str, str]], of_row: Array) -> tuple[list[dict[str,
 
 
 def _paid(original: Array, charged: Array) -> Array:
-    """What every original has cost."""
+    """The cost of every original."""
     found = np.zeros(int(original.max(initial=-1)) + 1, np.int64)
     np.add.at(found, original, charged)
     return found

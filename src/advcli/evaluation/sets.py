@@ -39,7 +39,7 @@ class Subject:
 
     @property
     def pixels(self) -> str:
-        """What its pixels are."""
+        """The storage of its pixels."""
         if self.rounded:
             return ROUNDED
         how = self.header["made"]["options"] if self.header["kind"] == "adversarial" else {}
@@ -53,7 +53,7 @@ class Subject:
         return replace(self, pictures=lambda start, stop: snap_to_byte(self.pictures(start, stop)), rounded=True)
 
     def originals(self, places: Array) -> Tensor:
-        """What the rows were made of, by the number that /original gives them."""
+        """The originals of the rows, by the number in /original."""
         assert self.file is not None  # only files have originals
         found = self.file.pick("originals", places)
         return snap_to_byte(found) if self.rounded else found
@@ -155,7 +155,7 @@ def check_fit(subject: Subject, model: ModelFile) -> None:
 
 
 def _way_on(subject: Subject, model: ModelFile) -> str:
-    """What to give instead of a file of more classes than the model knows."""
+    """Advice for a file with more classes than the model has."""
     shared = ",".join(name for name in model.classes if name in subject.header["classes"])
     if not shared:
         return ""

@@ -116,7 +116,7 @@ def compact(name: str, parameters: Mapping[str, Any]) -> str:
 
 
 def _access(header: Header, knowledge: str) -> str:
-    """What the attack saw of the evaluated model; of the substitute that it was made on, what its inner attack sees."""
+    """The attack's access to the evaluated model; for a set made on a substitute, the access of its inner attack."""
     inner = header["made"]["parameters"].get("attack")
     if "source" in header and isinstance(inner, str) and knowledge in ("white-box", "adaptive", "static"):
         with contextlib.suppress(AdvcliError):
@@ -125,7 +125,7 @@ def _access(header: Header, knowledge: str) -> str:
 
 
 def attacker_knowledge(victim: dict[str, Any], model: ModelFile) -> str:
-    """What the attacker knew of the evaluated model.
+    """The attacker's knowledge of the evaluated model.
 
     white-box: made against this very model, which has no defense. adaptive: made against this very model, through its
     defenses. static: made against the same network with less in front of it. transfer: made against another network (other

@@ -32,7 +32,7 @@ class Checked:
 
     @property
     def label(self) -> str:
-        """What the threat model says of it."""
+        """The label of the set from its threat model."""
         return f"{self.result.status} {self.check}"
 
     def document(self) -> dict[str, Any]:
@@ -41,14 +41,14 @@ class Checked:
 
 
 def stored(subject: Subject, model: str) -> Iterator[Checked]:
-    """What the attack itself found, from the header of its set."""
+    """The findings of the attack's own checks, from the header of its set."""
     header = subject.header["of"] if subject.header["kind"] == "filtered" else subject.header
     for entry in header.get("checks", []):
         yield Checked(model, subject.name, None, *of_document(entry))
 
 
 def compared(standings: Iterable[Standing], own: Iterable[str] = ()) -> Iterator[Checked]:
-    """What the checks of a set, and of all sets together, find in how the models stand."""
+    """The findings of the checks over one set and over all sets."""
     specs = discovery.checks(("set", "sets"), own)
     attacked = [one for one in standings if one.kind == "adversarial" and len(one.images)]
     for sets in _grouped(attacked, lambda one: (one.model, one.set, one.threat.pixels)):
@@ -60,7 +60,7 @@ def compared(standings: Iterable[Standing], own: Iterable[str] = ()) -> Iterator
 
 
 def _together(one: Standing) -> tuple[Any, ...]:
-    """What sets share that are compared: the model, the norm, the budget, the pixels, the source."""
+    """The key of sets that can be compared: model, norm, budget, pixels, source."""
     return one.model, one.threat.norm, as_float32(fraction(one.budget or "0")), one.threat.pixels, one.source
 
 

@@ -21,13 +21,13 @@ NOTE = "by the distances of a minimal-norm attack: an upper bound on robust accu
 
 
 def is_minimal(subject: Subject) -> bool:
-    """Whether a set was made without a budget, as close to its originals as the attack could."""
+    """True if a set was made without a budget, as close to its originals as the attack could."""
     header = subject.header
     return header["kind"] == "adversarial" and not header["epsilon"] and header["norm"] not in FREE
 
 
 def budgets_at(subject: Subject, others: Iterable[Subject], eps: str | None) -> tuple[Budget, ...]:
-    """Where a set is looked at: at --eps; else at its norm's default budget and at those of the other sets of its norm."""
+    """The budgets at which a set is judged: --eps; else its norm's default and those of the other sets of its norm."""
     norm = subject.header["norm"]
     if eps is not None:
         refuse_beyond(norm, budgets(eps), subject.pictures(0, 1)[0].numel())
@@ -48,7 +48,7 @@ def check(eps: str | None, subjects: Iterable[Subject]) -> None:
 
 
 def within(seen: JudgedSet, wanted: Iterable[Budget], size: Array) -> Iterator[JudgedSet]:
-    """What was seen of a minimal-norm set, at every budget; `size` are the distances of its rows."""
+    """The judged minimal-norm set at every budget; `size` holds the distances of its rows."""
     for budget in wanted:
         inside = size <= budget.value + tolerance(budget.value)
         rounds = [_clipped(one, inside) for one in seen.rounds if isinstance(one, AttackedVerdicts)]

@@ -27,7 +27,7 @@ STORED, IN_8_BIT = "stored", "8-bit"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one model stands before one set: image by image, over all rows of the image."""
+    """One model's outcome on one set: image by image, over all rows of the image."""
 
     model: str
     set: str
@@ -48,12 +48,12 @@ class Standing:
 
     @property
     def by_gradient(self) -> bool:
-        """Whether the set was made along gradients of this very model."""
+        """True if the set was made along gradients of this very model."""
         return self.threat.knowledge in STRONG and self.threat.access == "gradient"
 
     @property
     def iterated(self) -> bool:
-        """Whether it was made by many steps along gradients of this very model."""
+        """True if it was made by many steps along gradients of this very model."""
         return self.by_gradient and self.threat.steps not in (None, 1)
 
     def of(self, images: Array) -> tuple[Array, Array]:
@@ -168,7 +168,7 @@ def apart(first: list[Standing], second: list[Standing]) -> tuple[int, int, int]
 
 
 def _winners(worst: Standing, sets: list[Standing]) -> Iterator[Row]:
-    """Who won how many of the images: in the order of the sets, and alone."""
+    """The number of images that each set broke: in the order of the sets, and alone."""
     broken = np.stack([~one.of(worst.images)[0][0] for one in sets])  # by the first draw
     broken &= worst.start
     count = len(worst.images)

@@ -67,7 +67,7 @@ def _drawn(pictures: Array, table: list[dict[str, Any]], rows: SelectedRows, kin
 
 
 def _scale(scale: float, *, colour: bool) -> str:
-    """What the colours of a perturbation mean."""
+    """The explanation of a perturbation's colours."""
     if colour:
         return f"each channel from −{scale:.3g} (dark) over 0 (half bright) to +{scale:.3g} (bright)"
     return f"from −{scale:.3g} (blue) over 0 (white) to +{scale:.3g} (red)"
@@ -85,12 +85,12 @@ def _show(axes: Axes, picture: Array, extent: tuple[float, float, float, float],
 
 
 def _decided(one: dict[str, Any], kind: str) -> bool:
-    """Whether the stored prediction is of this picture: it is of the attacked image, not of its original."""
+    """True if the stored prediction is of this picture: it is of the attacked image, not of its original."""
     return "prediction" in one and kind != "originals"
 
 
 def _reading(table: list[dict[str, Any]], rows: SelectedRows, kind: str) -> str:
-    """How the captions are read."""
+    """The explanation of the captions."""
     words = "class → what the model says" if table and _decided(table[0], kind) else "class"
     return f"{words}, budget" if len(rows.budgets[0]) > 1 else words
 

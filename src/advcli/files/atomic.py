@@ -80,7 +80,7 @@ def _swapped(one: Path, other: Path) -> bool:
 
 
 def _aside(path: Path) -> Path:
-    """Where a folder is for a moment while another takes its name."""
+    """The temporary name of a folder while another one takes its place."""
     return path.with_name(f".{path.name}.replaced")
 
 
@@ -280,7 +280,7 @@ def _said(owner: Path) -> bytes:
 
 
 def _alive(text: bytes) -> bool:
-    """Whether the process that an owner file names is still at work, or may be, on another host."""
+    """True if the process that an owner file names is still at work, or may be, on another host."""
     try:
         other = json.loads(text)
         return bool(other["host"] != os.uname().nodename or _started(other["pid"]) == other["started"])
@@ -289,7 +289,7 @@ def _alive(text: bytes) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks: a number that its successor under the same id does not share."""
+    """The start time of a process in kernel ticks, which a later process with the same id does not share."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

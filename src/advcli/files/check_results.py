@@ -43,7 +43,7 @@ def of_document(entry: Header) -> tuple[str, Result]:
 
 
 def valid(found: Any) -> bool:
-    """Whether a header's list of results is one."""
+    """True if a header's list of results is one."""
     return isinstance(found, list) and len(found) <= MOST and all(map(_entry, found))
 
 

@@ -30,7 +30,7 @@ def identity(made: Header) -> str:
 
 
 def from_nothing(header: Header) -> bool:
-    """Whether the pictures of a set were made out of noise or a plain colour: they have no class that they could lose."""
+    """True if the pictures of a set were made out of noise or a plain colour: they have no class that they could lose."""
     made = (header["of"] if header.get("kind") == "filtered" else header)["made"]
     return bool((made.get("data") or {}).get("name") == NOTHING)
 

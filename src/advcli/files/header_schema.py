@@ -47,7 +47,7 @@ def fields(found: Any, wanted: Fields, where: str, what: str) -> None:
 
 
 def wrong_classes(found: Any) -> str:
-    """What is wrong with a list of classes, in a few words: they are different names, and each could be a folder's."""
+    """The fault of a list of classes in a few words: names must differ, and each must be a possible folder name."""
     if not (isinstance(found, list) and found and all(isinstance(name, str) for name in found)):
         return "list of classes"
     if len(set(found)) < len(found):
@@ -58,7 +58,7 @@ def wrong_classes(found: Any) -> str:
 
 
 def _plain(name: str) -> bool:
-    """Whether a name can be that of one folder, and of nothing else."""
+    """True if a name can be that of one folder, and of nothing else."""
     strange = not name.isprintable() or name in ("", ".", "..") or bool(set("/\\") & set(name))
     return not strange and len(name.encode()) <= LONGEST_NAME
 
@@ -76,7 +76,7 @@ def refuse_names(found: list[str], where: str) -> None:
 
 
 def provenance(found: Any, where: str) -> None:
-    """How a file was made."""
+    """Check the provenance of a file."""
     fields(found, MADE, where, "made")
     need(found["verb"] in VERBS, where, "made.verb")
     method = found.get("method", 0)
@@ -95,7 +95,7 @@ def provenance(found: Any, where: str) -> None:
 
 
 def source(found: Any, where: str, what: str) -> None:
-    """Where images came from: a data set by its name, a file or a folder by its content."""
+    """Check the origin of images: a data set by its name, a file or a folder by its content."""
     fields(found, {"name": str, "split": str}, where, what)
     if found["name"] in ("file", "folder"):
         fields(found, {"digest": str}, where, what)

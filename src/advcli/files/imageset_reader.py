@@ -94,7 +94,7 @@ class ImageSet:
 
     @property
     def signed(self) -> bool:
-        """Whether its values are differences of pictures."""
+        """True if its values are differences of pictures."""
         return self.kind in header_schema.SIGNED
 
     @property
@@ -108,7 +108,7 @@ class ImageSet:
 
     @property
     def eight_bit(self) -> bool:
-        """Whether the pixels are stored as bytes."""
+        """True if the pixels are stored as bytes."""
         return bool(self._file["images"].dtype == np.uint8)
 
     def names(self) -> list[str]:

@@ -103,7 +103,7 @@ def _dataset(name: str, data: h5py.Dataset, where: Path, size: int) -> int:
 
 
 def _hint(name: str, data: h5py.Dataset) -> str:
-    """What to do where pictures come in other tools' form."""
+    """Advice for images in other tools' form."""
     if name in IMAGES and data.dtype == np.float64:
         return "; store float32"
     return "; give it four dimensions (N, C, H, W)" if name in IMAGES and data.ndim == 3 else ""

@@ -52,7 +52,7 @@ class Parts:
         atomic.write(self.folder / f"{start:09d}-{stop:09d}-{digest(data)[:32]}.part", [data])
 
     def finished(self) -> list[range]:
-        """What is done, in order; a part whose bytes are not those of its name is thrown away."""
+        """The finished parts in order; a part whose bytes do not match its name is deleted."""
         found: list[range] = []
         for path in self._all():
             start, stop, content = path.stem.split("-")
@@ -64,7 +64,7 @@ class Parts:
         return found
 
     def latest(self) -> tuple[int, dict[str, Array]] | None:
-        """Where the whole part that reaches furthest ends, and what it holds."""
+        """The end and the content of the intact part that reaches furthest."""
         for path in reversed(self._all()):
             _, stop, content = path.stem.split("-")
             data = path.read_bytes()

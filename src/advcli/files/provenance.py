@@ -16,7 +16,7 @@ def provenance_of(
     data: Header | None,
     environment: Header,
 ) -> Header:
-    """How a file comes about; `identity` digests all of it but program and environment."""
+    """The provenance of a file; `identity` digests all of it but program and environment."""
     return {
         "verb": verb,
         "method": method,

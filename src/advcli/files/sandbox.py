@@ -81,7 +81,7 @@ def first_in_child(where: str | Path, look: Callable[[], object], size: int, dig
 
 
 def _in_child(look: Callable[[], object], size: int) -> tuple[bytes, int]:
-    """What the child said, and how it ended; an answer that did not come in time is empty."""
+    """The child's answer and its exit status; an answer that did not come in time is empty."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of threads, which the child leaves alone

@@ -90,7 +90,7 @@ class Dataset:
         return replace(found, origin={**self.origin, **{k: v for k, v in given.items() if v is not None}})
 
     def _shares(self, whole: int) -> str:
-        """How a limit was spread, in words."""
+        """A description of how a limit was spread over the classes."""
         counts = np.unique(self.labels, return_counts=True)[1]
         each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
         of = f"{each} of each of {len(counts)} classes" if len(counts) > 1 else "of one class"
@@ -109,7 +109,7 @@ class Dataset:
         return self.rows(places, labels=labels, classes=tuple(wanted))
 
     def of_model(self, classes: tuple[str, ...]) -> str | None:
-        """What `--classes` is for a model that knows some of the classes here and no others; None where it knows them all."""
+        """The value of `--classes` for a model that knows only some of the classes here; None if it knows them all."""
         plain = all("," not in name and name.strip() == name for name in classes)
         return ",".join(classes) if classes and plain and set(classes) < set(self.classes) else None
 

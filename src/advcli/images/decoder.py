@@ -104,7 +104,7 @@ def _check(opened: Image.Image) -> None:
 
 
 def is_grey(file: str) -> bool:
-    """Whether a picture has no colour; only its first bytes are read."""
+    """True if a picture has no colour; only its first bytes are read."""
     try:
         with QUIETLY(), sandbox.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
             return opened.mode in GREY | DEEP

@@ -54,7 +54,7 @@ def digests(root: Path) -> tuple[str, str]:
 
 
 def cache_folder() -> Path:
-    """Where digests of files are kept."""
+    """The folder in which digests of files are cached."""
     return Path(os.environ.get(CACHE) or platformdirs.user_cache_dir("advcli"))
 
 

@@ -51,7 +51,7 @@ def drop_by_sample(network: nn.Module) -> None:
 
 
 def _whole(layer: nn.Module) -> Literal["number", "plane", "branch"] | None:
-    """What a stock layer drops as a whole; None of one that drops nothing."""
+    """The unit that a stock dropout layer drops; None if it drops nothing."""
     if type(layer) is nn.Dropout:
         return "number"
     if type(layer) in PLANES:

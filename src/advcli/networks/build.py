@@ -49,7 +49,7 @@ def wrap(bound: Bound, model: nn.Module, members: Sequence[nn.Module], shape: tu
 
 
 def forwards(model: nn.Module) -> int:
-    """How often an image goes through a network before a stack has decided: each defense says how many `copies` it takes."""
+    """The number of forward passes a stack makes for one image: each defense states how many `copies` it takes."""
     inner = (getattr(model, "model", None), *getattr(model, "members", ()))
     below = sum(forwards(one) for one in inner if isinstance(one, nn.Module))
     return int(getattr(model, "copies", 1)) * (below or 1)
@@ -72,7 +72,7 @@ def methods(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def needs_permission(recipe: Mapping[str, Any]) -> bool:
-    """Whether a checked recipe names code that the user has not named."""
+    """True if a checked recipe names code that the user has not named."""
     return any(":" in name and name not in discovery.PERMITTED for _, name in methods(recipe))
 
 
@@ -127,7 +127,7 @@ def _load(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
 
 
 def difference(own: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]) -> str:
-    """How the weights' names and shapes differ from the network's: the first of each kind; empty where they agree."""
+    """The first difference of each kind between the names and shapes of the weights and of the network; empty if none."""
     missing, extra = [name for name in own if name not in found], [name for name in found if name not in own]
     words = [f"{word} {names[0]!r}" for word, names in (("first missing", missing), ("first unexpected", extra)) if names]
     if not words:
@@ -137,10 +137,10 @@ def difference(own: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[in
 
 
 def is_random(defenses: Sequence[dict[str, Any]]) -> bool:
-    """Whether a stack draws random numbers."""
+    """True if a stack draws random numbers."""
     return any(discovery.from_file("defense", one["name"]).traits.random for one in defenses)
 
 
 def has_surrogate(defenses: Sequence[dict[str, Any]]) -> bool:
-    """Whether a defense of a stack lets another gradient stand in for its own."""
+    """True if a defense of a stack lets another gradient stand in for its own."""
     return any(discovery.from_file("defense", one["name"]).traits.gradient == "surrogate" for one in defenses)

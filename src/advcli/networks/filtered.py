@@ -9,7 +9,7 @@ from advcli.numerics.rng import SampleRNG
 
 
 def straight_through(value: Tensor, substitute: Tensor) -> Tensor:
-    """The value going forward, the gradient of the stand-in going back (BPDA, arXiv:1802.00420)."""
+    """The value going forward, the gradient of the substitute going back (BPDA, arXiv:1802.00420)."""
     return substitute + (value - substitute).detach()
 
 
@@ -25,5 +25,5 @@ class Filtered(nn.Module):
         return cast(Tensor, self.model(self.keep(x), draws))
 
     def filter(self, x: Tensor, draws: SampleRNG) -> Tensor:
-        """What the model would see, cut to the range of pictures."""
+        """The filtered image, clamped to the range of images."""
         return self.keep(x).clamp(0, 1)

@@ -13,7 +13,7 @@ from advcli.numerics.rng import SampleRNG
 
 @dataclass(frozen=True, slots=True)
 class FittingBatch:
-    """What a defense that learns is shown with a batch: the labels, its draws, and attacks on any model, one by one."""
+    """One batch for fitting a defense: images, labels, random draws, and attacks that can be run on any model."""
 
     x: Tensor
     label: Tensor

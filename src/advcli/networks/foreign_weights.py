@@ -64,7 +64,7 @@ def _plain(tensor: Tensor) -> Tensor:
 
 
 def _loaded(path: Path) -> Any:
-    """Whatever a file holds, of which only tensors and plain containers can be."""
+    """The content of a file, restricted to tensors and plain containers."""
     with sandbox.regular(path) as file:
         start = file.read(8)
         file.seek(0)
@@ -113,7 +113,7 @@ def _program(path: Path, kind: str) -> InputError:
 
 
 def _unwrapped(found: Any) -> Any:
-    """What lies under the usual keys, however often."""
+    """The state_dict under the usual keys, nested to any depth."""
     for _ in range(3):
         key = next((key for key in KEYS if isinstance(found, dict) and isinstance(found.get(key), dict)), None)
         if key is None:

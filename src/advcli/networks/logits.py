@@ -62,7 +62,7 @@ def _chosen(found: object) -> Tensor:
 
 
 def _named(found: object) -> dict[str, object]:
-    """What an answer calls by name."""
+    """The value under a known name in a network's answer."""
     if isinstance(found, Mapping):
         return {str(name): one for name, one in found.items()}
     if isinstance(found, tuple):

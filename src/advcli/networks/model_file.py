@@ -61,12 +61,12 @@ class ModelFile:
         return sha256(canonical(parts))
 
     def is_random(self, *, static: bool = False) -> bool:
-        """Whether the model, or a member of it, draws random numbers."""
+        """True if the model, or a member of it, draws random numbers."""
         beside = [one["defenses"] for one in self.recipe.get("members", [])]
         return not static and any(build.is_random(one) for one in (self.defenses, *beside))
 
     def has_surrogate(self, *, static: bool = False) -> bool:
-        """Whether a defense of the model, or of a member of it, lets another gradient stand in for its own."""
+        """True if a defense of the model, or of a member of it, lets another gradient stand in for its own."""
         beside = [one["defenses"] for one in self.recipe.get("members", [])]
         return not static and any(build.has_surrogate(one) for one in (self.defenses, *beside))
 

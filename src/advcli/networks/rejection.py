@@ -28,7 +28,7 @@ def split(logits: Tensor, rejects: bool) -> tuple[Tensor, Tensor | None]:
 
 
 def rejects(model: nn.Module) -> bool:
-    """Whether a model's last logit is a rejection."""
+    """True if a model's last logit is a rejection."""
     return any(isinstance(module, Rejecting) for module in model.modules())
 
 
@@ -50,7 +50,7 @@ class Rejecting(nn.Module):
         raise NotImplementedError
 
     def ask(self, x: Tensor, draws: SampleRNG | None) -> Tensor:
-        """What the model under it says of the classes."""
+        """The class scores of the inner model."""
         return split(self.model(x, draws), self.inner)[0]
 
     def score(self, x: Tensor, draws: SampleRNG | None = None) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -52,7 +52,7 @@ def _moved(children: Array, start: int) -> Array:
 
 
 def check(found: Mapping[str, Tensor], size: int, classes: int) -> bool:
-    """Whether every walk ends: children lie behind their parents, features and roots exist."""
+    """True if every walk ends: children lie behind their parents, features and roots exist."""
     count = len(found["feature"])
     node = torch.arange(count)
     left, right, root = found["left"], found["right"], found["root"]

@@ -23,7 +23,7 @@ Answers = tuple[Tensor, Tensor]  # logits, and a gradient to the pictures
 
 
 def answers_or_none(classifier: Classifier, device: torch.device) -> Answers | None:
-    """What a copy of the classifier answers in evaluation; None where it fails, and will say so itself.
+    """The answers of a copy of the classifier in evaluation mode; None if it fails, which it will report itself.
 
     InputError where its answers are no logits, or are drawn.
     """
@@ -36,7 +36,7 @@ def answers_or_none(classifier: Classifier, device: torch.device) -> Answers | N
 
 
 def checked_answers(other: Classifier, device: torch.device) -> Answers:
-    """What a classifier that nobody else needs answers to the pictures of a trial; raises whatever it raises."""
+    """The checked answers of a classifier to the trial images; raises what the network raises. May change the classifier."""
     other.to(device).eval()
     first, second = (SampleRNG(0, torch.arange(COUNT) + k, (Purpose.TRIAL,)).uniform(*other.shape).to(device) for k in (0, COUNT))
     forked = [device] if device.type == "cuda" else []
@@ -74,7 +74,7 @@ def weighted_logits(logits: Tensor) -> Tensor:
 
 
 def agree(ours: Answers, others: Answers) -> bool:
-    """Whether two models answer alike and, where both have gradients, have alike ones."""
+    """True if two models answer alike and, where both have gradients, have alike ones."""
     (logits, slope), (theirs, other) = ours, others
     return _near(logits, theirs) and bool((slope - other).norm() <= ALIKE * slope.norm())
 

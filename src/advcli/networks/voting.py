@@ -54,7 +54,7 @@ def vote_counts(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tens
 
 
 def chunks(x: Tensor, count: int) -> list[slice]:
-    """Which copies are taken at once."""
+    """Slices of the copies that go through the model together."""
     step = max(1, MOST // max(1, len(x)))
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 

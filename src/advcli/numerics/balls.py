@@ -41,12 +41,12 @@ def distance(a: Tensor, b: Tensor, norm: str) -> Tensor:
 
 
 def tolerance(eps: float) -> float:
-    """What float32 may add to a budget: 3e-8 is seen on some per cent of MNIST's pixels."""
+    """The rounding that float32 may add to a budget: 3e-8 is seen on some per cent of MNIST's pixels."""
     return 1e-6 * max(1.0, eps)
 
 
 def room_to(direction: Tensor, x: Tensor) -> Tensor:
-    """How far each pixel may go in a direction before it is black or white."""
+    """The distance that each pixel may go in a direction before it is black or white."""
     return torch.where(direction > 0, 1 - x, x)
 
 
@@ -136,7 +136,7 @@ def _random_l1(rng: SampleRNG, shape: tuple[int, ...]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What one norm means: its projection, its steepest step, a uniform point of its unit ball."""
+    """The operations of one norm: projection, steepest step, a uniform point of the unit ball."""
 
     project: Callable[[Tensor, Tensor, Tensor], Tensor]
     along: Callable[[Tensor, Tensor, Tensor], Tensor]

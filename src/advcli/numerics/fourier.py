@@ -24,7 +24,7 @@ def low_mask(size: Sequence[int], radius: float, shape: str) -> Tensor:
 
 
 def passed(x: Tensor, mask: Tensor) -> Tensor:
-    """What a mask leaves of each channel: linear, and so not bound to the range of pictures."""
+    """The part of each channel that a mask keeps: linear, and so not bound to the range of images."""
     kept = torch.fft.rfft2(x.double()) * mask.to(x.device)
     found: Tensor = torch.fft.irfft2(kept, s=x.shape[2:])
     return found.to(x.dtype)

@@ -31,7 +31,7 @@ def lower_bound(k: Array, n: int, alpha: float) -> Array:
 
 
 def edge(refused: Callable[[float], bool], inside: float, outside: float) -> float:
-    """Where a test begins to refuse, between a value that it takes and the end of the scale."""
+    """The value at which a test begins to reject, between one that it accepts and the end of the scale."""
     if not refused(outside):
         return outside
     for _ in range(HALVINGS):

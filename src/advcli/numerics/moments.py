@@ -50,7 +50,7 @@ class Moments:
 
 
 class Grid:
-    """How many values lie nearest to each point of a grid from `low` to `high`, group by group."""
+    """The number of values nearest to each point of a grid from `low` to `high`, by group."""
 
     def __init__(self, groups: int, low: int, high: int) -> None:
         self.low = low

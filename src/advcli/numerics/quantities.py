@@ -107,7 +107,7 @@ def refuse_beyond(norm: str, wanted: Iterable[Budget], pixels: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StepLength:
-    """How far one step goes: `0.01`, `2/255`, or in budgets as `eps/10` or `2.5*eps/steps`."""
+    """The length of one step: `0.01`, `2/255`, or in budgets as `eps/10` or `2.5*eps/steps`."""
 
     factor: float
     of_eps: bool = False

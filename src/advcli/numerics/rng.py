@@ -47,7 +47,7 @@ def philox(counter: list[Words], key: tuple[int, int]) -> list[Words]:
 
 
 class Purpose(StrEnum):
-    """What is drawn for, before anything else is said: no two of these share a number."""
+    """The purpose of a random draw, the first word of its key: no two of these share a number."""
 
     ORDER = "order"  # of images in training, and of those that a universal perturbation is fitted on
     TRAINING = "training"
@@ -59,7 +59,7 @@ class Purpose(StrEnum):
     DEFENSE = "defense"  # the defense's draws while it is attacked
     VERDICT = "verdict"  # and those by which a success is judged
     ASKED = "asked"  # and those of the labels that a substitute learns from
-    SUBSTITUTE = "stand-in"
+    SUBSTITUTE = "substitute"
     UNIVERSAL = "universal"
     EVALUATE = "evaluate"
     CERTIFY = "certify"

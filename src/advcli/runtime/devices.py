@@ -45,7 +45,7 @@ def processor() -> str:
 
 
 def environment(device: torch.device, batch_size: int) -> dict[str, Any]:
-    """What may change the last bit and nothing else."""
+    """The settings that may change the last bit of a result and nothing else."""
     return {
         "torch": torch.__version__.partition("+")[0],
         "device": device.type,

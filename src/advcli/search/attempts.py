@@ -28,7 +28,7 @@ class BestAttempts:
 
     @property
     def search_goal(self) -> Goal:
-        """The goal as the search knows it: a stand-in rejects nothing."""
+        """The goal as the search knows it: a substitute rejects nothing."""
         return self.goal if self.job.substitute is None else replace(self.goal, rejects=False)
 
     def open(self, budget: int, *, again: bool = False) -> Tensor:
@@ -41,7 +41,7 @@ class BestAttempts:
         return todo & (self.spent[budget] < self.job.max_queries).to(todo.device)
 
     def ball(self, budget: int, todo: Tensor) -> Ball:
-        """Where the points of a budget may lie."""
+        """The ball of a budget around some images."""
         center = self.x[todo]
         return Ball(center, torch.full((len(center),), self.job.budgets[budget].value, device=center.device), self.job.norm)
 

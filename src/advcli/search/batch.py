@@ -93,7 +93,7 @@ def interleaved(parts: list[Tensor]) -> Array:
 
 
 def charged(counts: Tensor, each: int) -> Array:
-    """What an image has cost, on its first row; 0 on the others."""
+    """The cost of an image on its first row; 0 on the others."""
     found: Array = np.zeros((len(counts), each), np.int64)
     found[:, 0] = counts.numpy()
     return found.reshape(-1)

@@ -37,7 +37,7 @@ class Best:
         self._open = torch.arange(len(x), device=x.device)
 
     def done(self, goal: Goal) -> Callable[[Tensor], Tensor] | None:
-        """Which of the open samples' logits end their search; None at full strength."""
+        """The test on logits that ends the search of an open sample; None at full strength."""
         return goal.reached if self.early_stop else None
 
     def offer(self, x: Tensor, logits: Tensor, goal: Goal, done: Tensor | None = None) -> Tensor:

@@ -30,7 +30,7 @@ def target_classes(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> 
 
 
 def checked_points(method: Bound, found: Any, like: Tensor) -> Tensor:
-    """What a method returned, if it is what a method returns."""
+    """The points that a method returned; refused if they have another type or shape."""
     if not isinstance(found, Tensor) or found.shape != like.shape or not found.is_floating_point():
         has = f"a {found.dtype} of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise CommandError(f"{method.spec.name} returned {has}, expected a float tensor of shape {tuple(like.shape)}")

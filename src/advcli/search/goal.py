@@ -37,7 +37,7 @@ class Goal:
         return self.label if self.source is None else self.source
 
     def loss(self, objective: str) -> Callable[[Tensor], Tensor]:
-        """What to climb: the loss of the label, or minus that of the target; `logit` is then +z_target."""
+        """The objective to maximize: the loss of the label, or minus that of the target; `logit` is then +z_target."""
         sign, losses = (-1, TOWARDS) if self.targeted else (1, LOSSES)
         loss = log_odds if self.rejects and objective == "xent" else losses[objective]
         scale = self.scale if objective in OF_SHARES else 1.0
@@ -60,7 +60,7 @@ class Goal:
         return -margin(scores, self.label) if self.targeted else margin(scores, self.label)
 
     def margin(self, logits: Tensor, confidence: float = 0.0) -> Tensor:
-        """How far the decision is beyond the goal's boundary: positive where the goal is reached with that confidence."""
+        """The margin beyond the goal's boundary: positive where the goal is reached with that confidence."""
         scores, beyond = split(logits, self.rejects)
         fooled = self._fooled(scores) - confidence
         return fooled if beyond is None else torch.minimum(fooled, -beyond)

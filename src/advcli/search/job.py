@@ -47,33 +47,33 @@ class Job:
 
     @property
     def searched(self) -> nn.Module:
-        """What the victim answers with."""
+        """The module that the search queries."""
         return self.model if self.search is None else self.search
 
     @property
     def procedure(self) -> Procedure:
-        """How attempts are made, and what makes one better than another."""
+        """The procedure of the method: making attempts and comparing them."""
         return procedure_of(self.method)
 
     @property
     def from_images(self) -> bool:
-        """Whether it starts from the user's images; otherwise all targets come as one batch."""
+        """True if it starts from the user's images; otherwise all targets come as one batch."""
         return bool(self.method.spec.traits.has("images"))
 
     @property
     def retries(self) -> bool:
-        """Whether an image whose success the verdict refused is worked on again; a substitute knows of no verdict."""
+        """True if an image whose success the verdict refused is worked on again; a substitute knows of no verdict."""
         return self.early_stop and self.substitute is None and self.procedure.retries
 
     @property
     def stops(self) -> bool:
-        """Whether an image that has fallen is left alone, also by a further restart."""
+        """True if an image that has fallen is left alone, also by a further restart."""
         improves = self.procedure.improves and "early_stop" not in self.method.spec.given
         return self.early_stop and not improves
 
     @property
     def search_differs(self) -> bool:
-        """Whether what the search saw may differ from the verdict."""
+        """True if what the search saw may differ from the verdict."""
         return self.quantize or self.half or self.random_model
 
     def verdict(self, x: Tensor, ids: Tensor) -> Tensor:

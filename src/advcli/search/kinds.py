@@ -24,17 +24,17 @@ OUTWARDS = (1.002, 1.01, 1.03, 1.1)
 
 
 def deepest(goal: Goal, logits: Tensor, ball: Ball, point: Tensor) -> Tensor:
-    """How far the decision is beyond the goal's boundary."""
+    """The margin beyond the goal's boundary: larger is better."""
     return goal.margin(logits).to(torch.float64)
 
 
 def closest(goal: Goal, logits: Tensor, ball: Ball, point: Tensor) -> Tensor:
-    """How near a point that reaches the goal is to the original."""
+    """Minus the distance to the original of a point that reaches the goal: larger is better."""
     return torch.where(goal.reached(logits), -distance(point, ball.center, ball.norm), -torch.inf)
 
 
 def direction_of(method: Bound, victim: Victim, x: Tensor, goal: Goal, rng: SampleRNG) -> Tensor:
-    """What a one-step attack found: a direction, which serves every budget."""
+    """The direction of a one-step attack, which serves every budget."""
     return checked_points(method, method(victim, x.clone(), goal, rng=rng), x)
 
 
@@ -44,13 +44,13 @@ def one_step(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleR
 
 
 def searched(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
-    """What a search without a budget found, as it returned it."""
+    """The points of a search without a budget."""
     found = method(victim, ball.center.clone(), goal, rng=rng, **_stops(method, early_stop=early_stop))
     return checked_points(method, found, ball.center)
 
 
 def searched_within(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
-    """What a search found that is told how far each image may go."""
+    """The points of a search that is given the budget of each image."""
     stops = _stops(method, early_stop=early_stop)
     found = method(victim, ball.center.clone(), goal, ball.radius.clone(), rng=rng, **stops)
     return checked_points(method, found, ball.center)

@@ -25,7 +25,7 @@ Leads = Callable[[Tensor], list[Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How the way to the boundary is gone.
+    """The settings of the walk to the boundary.
 
     With an early stop at most `refinements` steps are taken from the first point behind the boundary on, and after the
     first of them none that aims at a point hardly closer than what there is.
@@ -77,14 +77,14 @@ def _rivals(logits: Tensor, goal: Goal, candidates: int) -> Tensor:
 
 
 def _leads(goal: Goal, rivals: Tensor, confidence: float) -> Leads:
-    """What is to be brought above zero, as functions of the logits."""
+    """The leads to be brought above zero, as functions of the logits."""
     if goal.targeted:
         return lambda logits: [goal.margin(logits, confidence)]
     return lambda logits: [_lead(goal, rival, confidence, logits) for rival in rivals.unbind(1)]
 
 
 def _lead(goal: Goal, rival: Tensor, confidence: float, logits: Tensor) -> Tensor:
-    """How far a rival is ahead of the own class with that confidence, and accepted."""
+    """The lead of a rival over the own class, less the confidence, and accepted."""
     scores, beyond = split(logits, goal.rejects)
     ahead = (scores.gather(1, rival[:, None]) - scores.gather(1, goal.label[:, None]))[:, 0] - confidence
     return ahead if beyond is None else torch.minimum(ahead, -beyond)

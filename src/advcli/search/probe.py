@@ -73,13 +73,13 @@ class Probe:
 
     @cached_property
     def gap(self) -> float:
-        """How far the two largest logits of the attacked images lie apart, by the median."""
+        """The median gap between the two largest logits of the attacked images."""
         top = split(self.logits, self.job.rejects)[0][self.attacked].topk(2, 1).values
         return float((top[:, 0] - top[:, 1]).median()) if len(top) else 0.0
 
     @property
     def scale(self) -> float:
-        """What the search divides logits by where a softmax is taken of them: 1, unless they are too far apart for one."""
+        """The divisor of logits in front of a softmax during the search: 1, unless they would saturate it."""
         return float(f"{self.gap / SEEN:.3g}") if self.gap > FAR else 1.0
 
     @cached_property

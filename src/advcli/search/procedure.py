@@ -27,6 +27,6 @@ class Procedure:
 
 
 def procedure_of(method: Bound) -> Procedure:
-    """How a method is run."""
+    """The procedure of a method's kind."""
     found: Procedure = loaded(KINDS[method.spec.traits.kind].procedure)
     return found

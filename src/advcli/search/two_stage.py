@@ -10,7 +10,7 @@ from advcli.search.goal import Goal
 from advcli.search.victim import Victim
 
 Ask = Callable[[Tensor], Tensor]  # images -> the model's decisions, -1 for a rejection: all that it tells
-Teach = Callable[[Tensor, Tensor, int], Victim]  # images, labels, epochs -> the stand-in before these images, now wiser
+Teach = Callable[[Tensor, Tensor, int], Victim]  # images, labels, epochs -> the substitute before these images, now wiser
 
 
 @dataclass(frozen=True, slots=True)

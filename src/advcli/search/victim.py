@@ -24,7 +24,7 @@ PLENTY = 2**62  # queries, where nobody limits them
 
 
 class Tally:
-    """What each image of a batch has cost so far."""
+    """The queries and gradients of each image of a batch so far."""
 
     def __init__(self, count: int) -> None:
         self.queries = torch.zeros(count, dtype=torch.int64)

@@ -67,7 +67,7 @@ def check_training(plan: Plan) -> None:
 
 
 def _in_training(plan: Plan, count: int) -> tuple[Tensor | None, Exception | None]:
-    """What a copy of the model answers to some pictures in training, or what it raises."""
+    """The answers of a copy of the model to some images in training mode, or the exception that it raises."""
     ids = torch.arange(count)
     try:
         other = copy.deepcopy(plan.model).train()

@@ -74,7 +74,7 @@ class InnerAttack:
             return found
 
     def _goal(self, victim: Victim, x: Tensor, label: Tensor, rng: SampleRNG) -> tuple[Goal, Tensor]:
-        """What to leave or to reach, and (N,) where there is anything to do."""
+        """The goal, and a mask (N,) of the images to attack."""
         logits = victim(x) if self.label == "pred" or self.target else None
         if logits is None:
             return Goal(label), torch.ones_like(label, dtype=torch.bool)
@@ -100,7 +100,7 @@ def eval_mode_victim(model: nn.Module, x: Tensor, rng: SampleRNG) -> Iterator[Vi
 
 
 def extra_options(spec: Spec) -> tuple[Option, ...]:
-    """What may be said of an attack besides its own options."""
+    """The options that an inner attack takes besides its own."""
     return tuple(one for one in WORDS if spec.has(one.param.needs) and (one.name != "early_stop" or one.name in spec.given))
 
 

@@ -37,7 +37,7 @@ CHECK = 50  # steps between two looks at the loss: each waits for the device
 
 @dataclass
 class State:
-    """How far a training is."""
+    """The state of a training that a rerun resumes from."""
 
     log: Log = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class Trainer:
             one.eval()
 
     def _stops_here(self, number: int) -> bool:
-        """Whether --stop-at is reached, looked up ten times an epoch on the validation images."""
+        """True if --stop-at is reached, looked up ten times an epoch on the validation images."""
         if self.options.stop_at is None or self.plan.val is None or (number + 1) % max(1, self.steps // LOOKS):
             return False
         k, n = self.accuracy(self.plan.val)
@@ -189,7 +189,7 @@ class Trainer:
         return contextlib.nullcontext()
 
     def accuracy(self, data: Dataset) -> tuple[int, int]:
-        """How many images of a set the weights that would be kept have right, of how many."""
+        """(correct, total) on a set of the weights that would be kept."""
         with self._averaged():
             return monitor.accuracy(self.model, data, self.plan.device, self.seed)
 

@@ -53,7 +53,7 @@ class TrainingBudget:
 
 
 def accuracy(model: nn.Module, data: Dataset, device: torch.device, seed: int) -> tuple[int, int]:
-    """How many images of a set a model has right, of how many."""
+    """(correct, total) of a model on a set."""
     right = 0
     with frozen(model), torch.no_grad():
         for part in passes(data.pictures, data.index, at_once(data), device, seed, (Purpose.VALIDATION,)):
@@ -78,7 +78,7 @@ def resolved(objective: Bound, channels: int) -> Bound:
 
 
 def training_budget(objective: Bound, channels: int) -> TrainingBudget | None:
-    """What a recipe trains against: its opponent's ball, or that of its own eps and norm."""
+    """The ball that a recipe trains against: its inner attack's, or that of its own eps and norm."""
     if "against" in objective.parameters:
         one = inner_attack(objective.parameters["against"], channels)
         return TrainingBudget(one.norm, one.eps)
@@ -94,7 +94,7 @@ def norm_of(objective: Bound) -> str:
 def validate_under_attack(
     model: nn.Module, training_budget: TrainingBudget, val: Dataset, device: torch.device, seed: int, draws: bool
 ) -> dict[str, Any]:
-    """How many of the first validation images are right as they are and under each attack; the seconds that it took."""
+    """The number of the first validation images classified right, clean and under each attack, and the seconds it took."""
     begin, seen, step = time.perf_counter(), val.selected(None, SEEN, None), at_once(val)
     found: dict[str, Any] = {"norm": training_budget.norm, "eps": training_budget.eps.text, "n": len(seen)}
     with frozen(model):
@@ -121,7 +121,7 @@ def kept_epoch(log: Log, keep: str) -> int:
 
 
 def is_blinded(line: dict[str, Any]) -> bool:
-    """Whether what holds against one step falls to many: catastrophic overfitting."""
+    """True if what holds against one step falls to many: catastrophic overfitting."""
     under = line.get("attacked", {})
     return bool(MANY in under and 2 * under[MANY] < under[one_step(under)] > under["clean"] / 4)
 

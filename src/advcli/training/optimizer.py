@@ -25,7 +25,7 @@ def optimizer(options: TrainingOptions, parameters: Iterable[nn.Parameter]) -> t
 
 
 def lr_factor(schedule: str, step: int, total: int) -> float:
-    """What the learning rate is multiplied with at a step."""
+    """The factor of the learning rate at a step."""
     done = step / max(1, total)
     if schedule == "step":
         return 0.1 ** ((done >= 0.5) + (done >= 0.75))

@@ -16,7 +16,7 @@ from advcli.training.training_options import TrainingOptions
 
 @dataclass
 class Plan:
-    """What is trained how; every default is resolved."""
+    """Everything that the training loop needs; every default is resolved."""
 
     data: Dataset
     val: Dataset | None

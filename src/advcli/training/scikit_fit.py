@@ -22,7 +22,7 @@ BATCH = 1024
 
 
 def is_fitted(plan: Plan) -> bool:
-    """Whether scikit-learn fits the model, and no loop trains it."""
+    """True if scikit-learn fits the model, and no loop trains it."""
     return isinstance(classifier.classifier_of(plan.model).network, Fitted)
 
 

@@ -14,7 +14,7 @@ BATCHES = (64, 128)  # of few images and of many
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingOptions:
-    """How a network is trained."""
+    """The resolved settings of a training."""
 
     epochs: int
     batch_size: int = BATCHES[0]
@@ -34,7 +34,7 @@ class TrainingOptions:
 
     @classmethod
     def resolved(cls, asked: TrainRequest, count: int) -> Self:
-        """What `train` was asked for, with the defaults that go by the number of images and by the optimizer."""
+        """The options of `train`, with the defaults that depend on the number of images and on the optimizer."""
         default = next(one.default for one in TrainRequest.options() if one.name == "momentum")
         if asked.optimizer != "sgd" and asked.momentum != default:
             raise CommandError(f"--momentum: {asked.optimizer} has its own; only --optimizer sgd takes it")

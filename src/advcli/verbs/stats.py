@@ -32,7 +32,7 @@ class Statistics:
     folders: list[Path] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """What --json prints."""
+        """The content that --json prints."""
         return {"rows": self.rows, "counts": self.counts, "folders": [str(folder) for folder in self.folders]}
 
 

@@ -152,7 +152,7 @@ def _plan(
 
 
 def _recipe(plan: Plan, network: Bound, before: list[Bound]) -> dict[str, Any]:
-    """What the model file says of the model itself."""
+    """The metadata of the model itself."""
     classifier = classifier_of(plan.model)
     return {
         "format": "advcli/model/1",
@@ -188,7 +188,7 @@ def refuse_repeats(images: Dataset) -> None:
 
 
 def split_options(recipe: str, arch: str, options: dict[str, object]) -> tuple[Bound, Bound]:
-    """Which options are the recipe's and which the architecture's; others are refused by name."""
+    """Split the options into the recipe's and the architecture's; others are refused by name."""
     first, second = discovery.spec("recipe", recipe), discovery.spec("architecture", arch)
     refuse_unknown(f"{recipe} on {arch}", options, (*first.options, *second.options))
     mine = {k: v for k, v in options.items() if first.option(k)}

@@ -74,7 +74,7 @@ def _images(opened: ImageSet, finding: Finding, asked: VerifyRequest) -> None:
 
 
 def _words_only(opened: ImageSet) -> list[str]:
-    """What no file can prove about itself."""
+    """Statements that no file can prove about itself."""
     if opened.kind in ("clean", "unknown"):
         return []
     if opened.kind == "filtered":

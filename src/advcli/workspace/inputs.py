@@ -73,7 +73,7 @@ def known_sets() -> list[str]:
 
 
 def is_own(name: str) -> bool:
-    """Whether a data set is one of the user's own, module:function."""
+    """True if a data set is one of the user's own, module:function."""
     return ":" in name and not Path(name).exists() and name.partition(":")[0] not in known_sets()
 
 
@@ -143,7 +143,7 @@ def data_of(
 
 
 def _advice(data: Dataset, model: ModelFile, *, can_choose: bool) -> str:
-    """How to take those images of a set that a model can be asked about."""
+    """Advice on selecting the images of a set whose classes the model has."""
     shared = ",".join(one for one in model.classes if one in data.classes)
     if not shared:
         return ""

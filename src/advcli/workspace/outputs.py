@@ -36,7 +36,7 @@ def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path | None]) ->
 
 
 def is_finished(path: Path, how: Header, *, default_name: bool, force: bool, reporter: Reporter) -> bool:
-    """Whether the same command has already written `path`; refuses to replace what is not ours to replace."""
+    """True if the same command has already written `path`; refuses to replace what is not ours to replace."""
     if not path.exists() or force:
         return False
     try:

@@ -133,7 +133,7 @@ def _text(value: Any) -> str:
 
 
 def _environment_words(environment: Header, verb: str, takes: set[str]) -> list[str]:
-    """What may change the last bit, and a command can say."""
+    """The environment settings that a command line can state."""
     words = []
     if (size := environment.get("batch_size")) and verb != "train":  # an option of the training, and recorded there
         words += _typed("--batch-size", str(size))

@@ -24,7 +24,7 @@ OPTIONS = ("figure", "of", "by", "where", "rows")
 
 
 def how(asked: StatsRequest, figures: Sequence[Bound], sets: Sequence[ImageSet]) -> Header:
-    """How the content of a folder comes about."""
+    """The provenance of a folder's content."""
     options = {name: getattr(asked, name) for name in OPTIONS} | {"figure": [one.spec.name for one in figures]}
     parameters = {name: value for one in figures for name, value in one.parameters.items()}
     parents = [{"role": "file", "digest": one.digest} for one in sets]
