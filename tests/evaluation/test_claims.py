@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from advcli.errors import CommandError
-from advcli.evaluation.claims import bar
+from advcli.evaluation.claims import bar, verdict
+from advcli.evaluation.decisions import rate
+from advcli.evaluation.rows import row
+from advcli.evaluation.threat_model import ThreatModel
 from advcli.networks import model_file
 from advcli.numerics.intervals import exact_interval
 from masked_networks import disguised
@@ -118,3 +121,10 @@ def test_an_attack_along_gradients_is_refused_where_there_is_none(run, folder, a
     assert "no gradient" in ran.err
     assert all(word in ran.err for word in ("square", "hopskipjump", "substitute"))
     assert not Path("adversarial.h5").exists()
+
+
+def test_of_a_random_model_the_lowest_draw_counts():
+    each = [rate("robust_accuracy", k, 100) for k in (80, 60, 90)]
+    drawn = row("m", "a + b", "worst case", "0.1", each, ThreatModel(attack="pgd", norm="linf", epsilon="0.1"))
+    assert verdict(bar("robust_accuracy=0.7"), [drawn], [], "estimate").reason == "robust_accuracy of m is 60.0%; below 70.0%"
+    assert verdict(bar("robust_accuracy=0.55"), [drawn], [], "low").found == exact_interval(60, 100)[0]
