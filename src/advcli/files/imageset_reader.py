@@ -27,9 +27,11 @@ NEAR = 4  # rows apart: those in between are read along, which takes less time t
 
 def content_digest(path: Path) -> str:
     """The digest that an image set states, after checking it against the bytes."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not an image-set file; pictures in a folder are given with --data")
     with sandbox.regular(path) as file:
-        stated, rest = file.read(BLOCK), hashlib.sha256()
-        while piece := file.read(sandbox.PIECE):
+        stated, rest = sandbox.some(file, path, BLOCK), hashlib.sha256()
+        while piece := sandbox.some(file, path, sandbox.PIECE):
             rest.update(piece)
     if not stated.startswith(b"sha256: ") or len(stated) < BLOCK:
         hint = "; a model is given with --model" if path.suffix == ".safetensors" else ""

@@ -53,16 +53,24 @@ def read(path: str | Path, most: int | None = None) -> bytes:
     with regular(path) as file:
         if most is not None and os.fstat(file.fileno()).st_size > most:
             raise InputError(f"{path}: is larger than {most} bytes, which no file of its kind is")
-        return file.read()
+        return some(file, path, -1)
 
 
 def digest_of(path: str | Path) -> str:
     """SHA-256 of a file's bytes, read piece by piece."""
     found = hashlib.sha256()
     with regular(path) as file:
-        while piece := file.read(PIECE):
+        while piece := some(file, path, PIECE):
             found.update(piece)
     return found.hexdigest()
+
+
+def some(file: BinaryIO, path: str | Path, size: int) -> bytes:
+    """Some more bytes of a file; one that the system cannot read is the file's failure."""
+    try:
+        return file.read(size)
+    except OSError as error:
+        raise InputError(f"{path}: {os.strerror(error.errno or errno.EIO).lower()}") from None
 
 
 def first_in_child(where: str | Path, look: Callable[[], object], size: int, digest: str | None = None) -> None:

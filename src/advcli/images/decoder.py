@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from advcli.errors import AdvcliError, InputError
 from advcli.files import sandbox
@@ -66,7 +66,7 @@ def load(file: str, mode: str, size: Size, out: Array | None = None) -> Array:
     except InputError:
         raise
     except Exception as error:  # Pillow raises many kinds for a damaged picture
-        raise InputError(f"{file}: not a readable picture ({str(error)[:80]})") from None
+        raise _unreadable(file, error) from None
     found = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     if out is not None and found.size <= out.size:
         out[: found.size] = found.reshape(-1)
@@ -103,6 +103,12 @@ def _check(opened: Image.Image) -> None:
         raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MOST_PIXELS} are not decoded")
 
 
+def _unreadable(file: str, error: Exception) -> InputError:
+    """What is wrong with a picture, in words."""
+    reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)[:80]
+    return InputError(f"{file}: not a readable picture ({reason})")
+
+
 def is_grey(file: str) -> bool:
     """True if a picture has no colour; only its first bytes are read."""
     try:
@@ -111,7 +117,7 @@ def is_grey(file: str) -> bool:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{file}: not a readable picture ({str(error)[:80]})") from None
+        raise _unreadable(file, error) from None
 
 
 class Decoder:

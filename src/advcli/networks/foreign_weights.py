@@ -84,8 +84,9 @@ def _loaded(path: Path) -> Any:
         except Exception as error:  # torch raises many kinds for a damaged or refused file; all mean the same here
             if "unsupported global" in str(error).lower() or "unsupported class" in str(error).lower():
                 raise _program(path, "module") from None
-            reason = " ".join(str(error).split())[:60]
-            raise InputError(f"{path}: not a state_dict, or a damaged one ({type(error).__name__}: {reason})") from None
+            long = type(error).__name__ == "UnpicklingError"  # torch adds a page of advice
+            reason = "" if long else f": {' '.join(str(error).split())[:60]}"
+            raise InputError(f"{path}: not a state_dict, or a damaged one ({type(error).__name__}{reason})") from None
 
 
 def _check_zip(path: Path) -> None:
