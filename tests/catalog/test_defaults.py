@@ -1,6 +1,6 @@
 """The defaults, ranges and choices of all verbs and methods: what they are is part of what a command makes.
 
-Where one is changed on purpose: python tests/catalog/test_defaults.py --write
+Where one is changed on purpose, or a new one is to be held: python tests/catalog/test_defaults.py --write
 """
 
 import sys
@@ -28,7 +28,10 @@ def lines() -> list[str]:
 
 
 def test_defaults_ranges_and_choices_are_what_they_were():
-    assert lines() == KEPT.read_text().splitlines()
+    """What is new stands beside them freely, so that a method stays one new file."""
+    kept = KEPT.read_text().splitlines()
+    assert len(kept) > 250
+    assert not set(kept) - set(lines())
 
 
 if __name__ == "__main__" and "--write" in sys.argv:
