@@ -1,5 +1,6 @@
 """Hostile and broken files: the right code, three lines at most, nothing run, nothing written, little spent."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from advcli.cli.app import main
 from advcli.files import sandbox
 from hostile import BOMBS, BROKEN, Case, archive, columns, image_set, picture, png
-
-COMMAND = [sys.executable, "-m", "advcli"]
 
 
 def there() -> dict[str, int]:
@@ -36,28 +36,50 @@ def test_a_hostile_file_is_refused_in_words(name, run, model):
     assert there() == before
 
 
-MEASURE = """
-import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(code, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+METER = """
+import json, os, sys
+import h5py, numpy, PIL.Image, safetensors.torch, torch
+from advcli.cli.app import main
+import advcli.verbs.attack, advcli.verbs.evaluate, advcli.verbs.train, advcli.verbs.import_
+null = os.open(os.devnull, os.O_RDWR)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        code = 99
+        os.dup2(null, 1), os.dup2(null, 2)
+        folder, *words = json.loads(line)
+        os.chdir(folder)
+        try:
+            code = main(words)
+        finally:
+            os._exit(code)
+    _, status, used = os.wait4(child, 0)
+    print(json.dumps([os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]), flush=True)
 """
 
 
-def spent(command: tuple[str, ...]) -> tuple[int, float, float]:
+@pytest.fixture(scope="module")
+def spent():
     """Exit code, processor seconds and megabytes of a command with all its children.
 
-    Measured by a small process between: Linux counts what this one holds, the bombs that it has made, as its child's peak.
+    Measured by a small process that has the libraries loaded and forks: Linux counts what this one holds, the bombs that it
+    has made, as its child's peak.
     """
-    told = subprocess.run([sys.executable, "-c", MEASURE, *COMMAND, *command], check=True, capture_output=True, text=True).stdout
-    code, seconds, megabytes = told.split()
-    return int(code), float(seconds), float(megabytes)
+    with subprocess.Popen([sys.executable, "-c", METER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as meter:
+
+        def measured(command: tuple[str, ...]) -> tuple[int, float, float]:
+            meter.stdin.write(json.dumps([str(Path.cwd()), *command]) + "\n")
+            meter.stdin.flush()
+            return tuple(json.loads(meter.stdout.readline()))
+
+        yield measured
+        meter.stdin.close()
 
 
 GOOD = {
     "set": Case(lambda: image_set(lambda f: None, {**__import__("hostile").HEADER, "classes": ["0", "1"]}), ("evaluate", "x.h5"), ""),
     "model": Case(lambda: shutil.copy("model.safetensors", "x.safetensors"), ("evaluate", "--model", "x.safetensors"), ""),
-    "weights": Case(lambda: subprocess.run([*COMMAND, "export", "model.safetensors", "-o", "x.pt"], check=True, capture_output=True),
+    "weights": Case(lambda: main(["export", "model.safetensors", "-o", "x.pt"]),
                     ("import", "x.pt", "--arch", "cnn", "-o", "y.safetensors"), ""),
     "npz": Case(lambda: archive(x=columns(20)["images"], y=columns(20)["labels"]), ("train", "--data", "x.npz:train", "--epochs", "1", "-o", "y.safetensors"), ""),
     "picture": Case(lambda: picture(png(8, 8, bytes(72))),
@@ -66,7 +88,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("kind", GOOD)
-def test_a_bomb_costs_a_second_and_300_megabytes_more_than_a_good_file(kind, model):
+def test_a_bomb_costs_a_second_and_300_megabytes_more_than_a_good_file(kind, model, spent):
     """Of processor time. Neighbours on the machine can only add to it, so a bomb that seems dear is measured again."""
     GOOD[kind].make()
     code, seconds, megabytes = max(
