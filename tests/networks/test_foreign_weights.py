@@ -204,3 +204,11 @@ def test_a_cut_file_is_called_damaged_and_no_program(run, folder, network):
     assert ran.code == 3
     assert "not a state_dict, or a damaged one" in ran.err
     assert "module" not in ran.err
+
+
+def test_weights_among_which_something_else_stands_are_refused(run, folder, network):
+    torch.save({**network.state_dict(), "epoch": 3}, "mixed.pt")
+    ran = run("import", "mixed.pt", "--arch", "mlp")
+    assert ran.code == 3
+    assert "mixed.pt" in ran.err
+    assert "internal error" not in ran.err
