@@ -100,7 +100,7 @@ def test_a_metric_of_adversarial_sets_sees_the_originals_and_nothing_that_it_did
     ran = run("evaluate", "adversarial.h5", "--metric", "mymetrics:greedy")
     assert ran.code == 2
     assert 'write @metric(..., needs=("distance",))' in ran.err
-    assert "adversarial sets only" in run("evaluate", "--data", "digits", "--metric", "mymetrics:moved").err
+    assert "needs an adversarial set" in run("evaluate", "--data", "digits", "--metric", "mymetrics:moved").err
 
 
 def test_a_certified_defense_of_ones_own_gives_noise_votes(run, own):
