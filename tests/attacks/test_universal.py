@@ -121,7 +121,7 @@ def test_an_interrupted_fit_goes_on_after_the_last_whole_budget(run, model, monk
         return fitted(*args)
 
     fitted = universal.fit_perturbation
-    monkeypatch.setattr(universal, "fitted", stop)
+    monkeypatch.setattr(universal, "fit_perturbation", stop)
     assert run(*FITTED).code == 130
     assert run(*FITTED).code == 0
     assert len(fits) == 4, "two budgets were kept"

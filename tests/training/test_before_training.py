@@ -157,7 +157,7 @@ def test_nothing_is_published_that_the_reader_refuses(run, folder):
 def test_a_model_of_ones_own_code_can_be_shown_and_exported_without_running_it(run, own, monkeypatch):
     assert run("train", "--arch", "odd:overflowing", "--epochs", "1", "--limit", "80").code == 0
     monkeypatch.setattr(discovery, "PERMITTED", set())
-    monkeypatch.setattr(sandbox, "known", set())
+    monkeypatch.setattr(sandbox, "trusted_digests", set())
     assert run("show", "model.safetensors").code == 0
     assert run("export", "model.safetensors").code == 0
     ran = run("evaluate", "--data", "digits")
