@@ -160,11 +160,15 @@ BATCHED = ["attack", "--method", "waitingmethod:waiting", "--limit", "60", "--ba
 def start_waiting(*more, source=WAITING):
     """A true process that has three parts finished and waits in the fourth batch."""
     Path("waitingmethod.py").write_text(source)
-    heard = {
-        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
-    }  # a shell's background job ignores it
+
+    def heard() -> None:
+        """Shells let jobs in the background ignore these, and nohup."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for one in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(one, signal.SIG_DFL)
+
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    running = subprocess.Popen([*COMMAND, *BATCHED, *more], **pipes, **heard)
+    running = subprocess.Popen([*COMMAND, *BATCHED, *more], **pipes, preexec_fn=heard)
     end = time.monotonic() + 240
     while not Path("waiting").exists():
         assert running.poll() is None, running.communicate()[1]
