@@ -242,7 +242,7 @@ def test_a_teacher_must_be_there_and_fit(run, folder):
         (["--teacher", "nowhere.safetensors"], 3, "nowhere.safetensors"),
         (["--teacher", "two.safetensors"], 3, "3, 5"),
         (["--teacher", "two.safetensors", "--classes", "5,3"], 3, "3, 5"),
-        (["--teacher", "two.safetensors", "--classes", "3,5", "-o", "two.safetensors"], 2, "would replace"),
+        (["--teacher", "two.safetensors", "--classes", "3,5", "-o", "two.safetensors"], 2, "would overwrite"),
     ):
         ran = run(*distill, *words)
         assert ran.code == code, ran.err

@@ -5,7 +5,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 WIDTH = 100
-FLAGS = 34  # columns of the left side
+FLAGS = 34  # columns of the left side, and never more than half
 
 
 class Command(TyperCommand):
@@ -35,7 +35,7 @@ class Command(TyperCommand):
                 sections.setdefault(getattr(one, "rich_help_panel", None) or "Options", []).append(_plain(record, one))
         for heading, records in sections.items():
             with formatter.section(heading):
-                formatter.write_dl(records, col_max=FLAGS)
+                formatter.write_dl(records, col_max=min(FLAGS, formatter.width // 2))
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         if self.epilog:
