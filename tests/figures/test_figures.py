@@ -208,7 +208,7 @@ def test_names_of_classes_are_text_whatever_they_say(run, folder):
 @pytest.mark.parametrize(
     ("low", "high", "first", "last"),
     [
-        (0.5, 0.5, 0, 1),
+        (0.25, 0.25, 0, 0.5),
         (0.0, 0.0, -0.5, 0.5),
         (-2.0, -2.0, -2.5, -1.5),
         (-1, 3, -1, 3),
