@@ -47,6 +47,17 @@ def test_a_static_set_supports_no_claim_of_a_defended_model(run, model):
     assert run("evaluate", "adaptive.h5", "--model", "defended.safetensors", *CLAIM).code == 0
 
 
+@pytest.mark.parametrize("strong", [("--eps", "0.02"), ("--norm", "l2", "--eps", "0.1")])
+def test_an_attack_on_the_model_supports_no_claim_at_another_budget_or_in_another_norm(run, model, strong):
+    """A pgd of two grey levels says nothing of what noise alone was tried on at a tenth of the range."""
+    run("attack", "--limit", "40", *strong, "-o", "weak.h5")
+    run("attack", "--method", "noise", "--limit", "40", "--eps", "0.1", "-o", "noise.h5")
+    refused(run("evaluate", "weak.h5", "noise.h5", *CLAIM), "nobody attacked model.safetensors itself at linf 0.1", "noise")
+    at = "robust_accuracy@0.02=0.05" if "0.02" in strong else "robust_accuracy=0.05"
+    run("attack", "--limit", "40", "--eps", "0.1", "--steps", "5", "-o", "strong.h5")
+    assert run("evaluate", "weak.h5", "noise.h5", "strong.h5", "--fail-under", at, "--bar", "estimate").code == 0
+
+
 def test_a_set_of_a_masked_model_supports_no_claim_until_another_attack_does(run, model):
     disguised("cut", model, Path("masked.safetensors"))
     run("attack", "--model", "masked.safetensors", "--method", "fgsm", "--limit", "40", "--eps", "0.05", "-o", "fgsm.h5")

@@ -1,12 +1,12 @@
 """`--fail-under`: whether a run supports a claim, and why not; what nobody tried to break is not called robust.
 
-A bar on accuracy looks at clean images; one on robust accuracy at the worst case per image of every model and budget. It
-fails closed: each model needs a set that was made against this very model, through its defenses, by an attack that asks
-it (knowledge white-box or adaptive), and on which no trust check says FAIL. Noise, transfer and static sets only lower the
-figure. Of a random model the lowest draw counts, and of every figure the lower end of its interval.
+A bar on accuracy looks at clean images; one on robust accuracy at the worst case per image of every model, norm and budget.
+It fails closed: each of these worst cases needs a set that was made against this very model, through its defenses, by an
+attack that queries it (knowledge white-box or adaptive), and on which no trust check says FAIL. Noise, transfer and static
+sets only lower the figure. Of a random model the lowest draw counts, and of every figure the lower end of its interval.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ def verdict(asked: Bar, rows: Iterable[Row], standings: Sequence[Standing], of: 
         what += f", at least {found:.1%} with 95 % confidence" if of == "low" else ""
         reason = f"{what}; below {asked.least:.1%}"
     elif asked.metric == "robust_accuracy":
-        reason = next(filter(None, (_unsupported(asked, model, standings) for model in {row.model: None for row in looked})), "")
+        reason = next(filter(None, (_unsupported(asked, row, standings) for row in looked)), "")
     return Verdict(asked.metric, asked.budget, asked.least, of, found, not reason, reason)
 
 
@@ -98,18 +98,26 @@ def _figure(row: Row, of: str) -> float:
     return value if of == "estimate" else exact_interval(round(value * row.n), row.n)[0]
 
 
-def _unsupported(asked: Bar, model: str, standings: Sequence[Standing]) -> str:
-    """Why no set supports the claim that this model is robust; empty where one does."""
-    sets = [one for one in standings if one.model == model and one.kind == "adversarial" and _at(asked, one.budget)]
+def _unsupported(asked: Bar, row: Row, standings: Sequence[Standing]) -> str:
+    """The reason why no set supports a worst case; empty if one does."""
+    sets = [one for one in standings if one.kind == "adversarial" and _place(one) == _place(row)]
     made_against_it = [one for one in sets if one.threat.knowledge in STRONG]
+    at = f" at {row.threat.norm} {row.threat.epsilon}" if row.threat.epsilon else ""
     if not made_against_it:
         known = ", ".join(dict.fromkeys(_words(one) for one in sets))
-        return f"{asked.name}: nobody attacked {model} itself ({known}); attack it through its defenses, if it has any"
-    doubted: Callable[[Standing], list[str]] = lambda one: [each for each in one.threat.checks if each.startswith("FAIL")]  # noqa: E731
-    if all(doubted(one) for one in made_against_it):
-        why = ", ".join(dict.fromkeys(each for one in made_against_it for each in doubted(one)))
-        return f"{asked.name}: every set made against {model} is in doubt ({why}); the lines below the table say what to do"
+        return f"{asked.name}: nobody attacked {row.model} itself{at} ({known}); attack it through its defenses, if it has any"
+    failed = [[each for each in one.threat.checks if each.startswith("FAIL")] for one in made_against_it]
+    if all(failed):
+        why = ", ".join(dict.fromkeys(name for each in failed for name in each))
+        told = f"every set made against {row.model}{at} is in doubt ({why})"
+        return f"{asked.name}: {told}; the lines below the table say what to do"
     return ""
+
+
+def _place(one: Row | Standing) -> tuple[str, str | None, bytes | None]:
+    """The model, norm and budget of a worst case or of a set."""
+    budget = one.threat.epsilon
+    return one.model, one.threat.norm, None if budget is None else as_float32(fraction(budget))
 
 
 def _words(one: Standing) -> str:
