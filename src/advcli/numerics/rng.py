@@ -59,7 +59,7 @@ class Purpose(StrEnum):
     DEFENSE = "defense"  # the defense's draws while it is attacked
     VERDICT = "verdict"  # and those by which a success is judged
     ASKED = "asked"  # and those of the labels that a substitute learns from
-    SUBSTITUTE = "substitute"
+    SUBSTITUTE = "stand-in"  # the word is part of the key: another one would change every draw
     UNIVERSAL = "universal"
     EVALUATE = "evaluate"
     CERTIFY = "certify"
@@ -156,7 +156,7 @@ class SampleRNG:
 
 @contextmanager
 def torch_draws(text: str, device: torch.device) -> Iterator[None]:
-    """What torch itself draws in here (functional dropout, a network's own noise) hangs on the text alone; its state is kept."""
+    """Seed torch's own draws (functional dropout, a network's own noise) by the text alone; restore its state afterwards."""
     on_gpu = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []):
         seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
