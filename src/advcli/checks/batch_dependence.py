@@ -1,20 +1,20 @@
-"""Whether what the model answers to an image depends on the images beside it.
+"""Whether the output for an image depends on the other images of its batch.
 
-max over images of ||z - z'||_inf / ||z||_inf, where z' is the answer in a batch half as large, with other neighbours. A
-model that was left in training mode takes its means over the batch: whether an image falls then depends on its company, and an
+max over images of ||z - z'||_inf / ||z||_inf, where z' is the output in a batch half as large, with other images. A
+model that was left in training mode takes its means over the batch: its decision on an image then depends on the batch, and an
 evaluation in another order judges another model.
 """
 
 from advcli.catalog.registry import check
 from advcli.files.check_results import Result, judged
-from advcli.search.probe import Probe
+from advcli.search.probe import Probe, relative_change
 
 ROUNDING, OTHER = 1e-4, 1e-2  # of the largest logit
 
 
 @check(of="model")
 def batch_dependence(probe: Probe) -> Result:
-    apart = (probe.logits - probe.in_other_company).abs().amax(1) / probe.logits.abs().amax(1).clamp_min(1e-12)
+    apart = relative_change(probe.logits, probe.in_other_batches)
     return judged(
         float(apart.max()),
         len(apart),

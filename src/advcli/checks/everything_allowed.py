@@ -1,4 +1,4 @@
-"""Whether images stand where everything is allowed: under a linf budget of 1 each image can become any other.
+"""Whether images survive a linf budget of 1, under which every image can become any other.
 
 The share of images, right at the start, that an iterated attack along gradients leaves standing under a budget of 1 or more. It
 must reach zero: an attack that fails there fails everywhere (Athalye et al. 2018, section 3.1; Carlini et al. 2019, section 4.8).

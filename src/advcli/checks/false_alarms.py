@@ -1,4 +1,4 @@
-"""Whether a model that can reject refuses the images as they are: what is refused is never attacked.
+"""Whether a model that can reject rejects images before they are attacked: those are left out of the attack.
 
 The share of the images whose decision is a rejection before anybody has attacked them. A threshold that was set wrong refuses
 most of them: the success of an attack is then counted on the few others (Tramer et al. 2020 on detectors).

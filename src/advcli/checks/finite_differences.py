@@ -1,4 +1,4 @@
-"""Whether the loss grows along its gradient as the gradient says.
+"""Whether the loss changes along its gradient as the gradient predicts.
 
 r = (f(x + h s) - f(x)) / (h g.s) for the margin f, its gradient g, s = sign(g) and a short step h: near 1 for a network of
 layers that are differentiable or have a few kinks. Where r is below 1/2 or above 2 at most images, the gradient is not that of

@@ -1,4 +1,4 @@
-"""Whether an image that breaks under a budget stands under a larger one of the same search.
+"""Whether an image that is broken at one budget survives a larger budget of the same attack.
 
 The share of the images broken under some budget of an iterated attack along gradients that stand under the next larger one. A
 larger ball holds all of a smaller one; a search that loses there what it had found is lost in its loss (Carlini et al. 2019,

@@ -1,4 +1,4 @@
-"""Whether a step along the gradient does more than a step in random signs.
+"""Whether a step along the gradient does more than a step in random directions.
 
 The share of images whose margin is at least as large after one random step as after one along the margin's gradient, both as
 long as the budget (at most the default one), among those that either step moves. For a useful gradient it is near zero:

@@ -1,4 +1,4 @@
-"""Whether the model answers the same images alike when it is asked twice.
+"""Whether the model gives the same output when it gets the same images twice.
 
 max over images of ||z - z'||_inf / ||z||_inf, with the same draws for every declared defense. A model that draws numbers
 which nobody declared is searched through one draw and judged by another: its gradients are of no model that decides, and a
@@ -10,7 +10,7 @@ import torch
 
 from advcli.catalog.registry import check
 from advcli.files.check_results import Result, judged
-from advcli.search.probe import Probe
+from advcli.search.probe import Probe, relative_change
 
 SAME = 1e-5  # of the largest logit; on a processor equal calls are equal to the bit
 OTHER = 1e-3  # more than any rounding
@@ -18,7 +18,7 @@ OTHER = 1e-3  # more than any rounding
 
 @check(of="model", paper="arXiv:1802.00420")
 def repeated_answers(probe: Probe) -> Result:
-    apart = torch.cat([(a - b).abs().amax(1) / a.abs().amax(1).clamp_min(1e-12) for a, b in probe.again])
+    apart = torch.cat([relative_change(first, second) for first, second in probe.again])
     other = int((apart > SAME).sum())
     return judged(
         float(apart.max()),

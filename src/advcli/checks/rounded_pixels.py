@@ -1,4 +1,4 @@
-"""Whether successes outlive 8-bit pixels, as a picture file stores them.
+"""Whether successes survive rounding to 8-bit pixels, as an image file stores them.
 
 The share of the broken rows (some of them, spread over the set) that are right again once every pixel is at the nearest k / 255.
 Where it is large, the attack lives on less than a grey level: right for a model that is given such numbers, and not for one that

@@ -1,4 +1,4 @@
-"""Whether the model answers with probabilities, or with logits so far apart that a cross-entropy does not see them.
+"""Whether the model gives probabilities, or logits so far apart that the cross-entropy has hardly any gradient.
 
 The median gap between the two largest logits. From about 30 on the gradient of the cross-entropy rounds to little or
 nothing, as after defensive distillation (Carlini and Wagner 2017, arXiv:1607.04311); the search then divides the logits by a
@@ -10,9 +10,9 @@ import math
 
 from advcli.catalog.registry import check
 from advcli.files.check_results import Result, judged
-from advcli.search.probe import Probe
+from advcli.search.probe import FAR, Probe
 
-FAR, ROUNDED = 30.0, 6.0  # a gap, and nines of a probability
+ROUNDED = 6.0  # nines of a probability
 
 
 @check(of="model", access=("gradient",), paper="arXiv:1607.04311")

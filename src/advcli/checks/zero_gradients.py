@@ -1,4 +1,4 @@
-"""How many of the attacked images have a gradient that is zero or not finite: there is nothing to climb.
+"""The share of the attacked images whose gradient is zero or not finite, so that no step leads anywhere.
 
 The share of images whose cross-entropy gradient to the image is exactly zero, or holds NaN or infinity (the first sign of
 masking of Athalye et al. 2018; Carlini et al. 2019, section 4.10; the indicator "unavailable gradients" of Pintor et al.

@@ -92,10 +92,10 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         search=search_model(model, images, acting, asked, device),
     )
     probe = probe_of(job, images, surrogate=victim.has_surrogate(static=asked.static))
-    if (scale := probe.scale) != 1 and spec.traits.access == "gradient":
-        job = replace(job, scale=scale)
-        probe = replace(probe, job=job)
     if spec.traits.access == "gradient":
+        if probe.scale != 1:
+            job = replace(job, scale=probe.scale)
+            probe = replace(probe, job=job)
         refuse_without_gradient(probe, spec.name, str(victim.path), defended=bool(victim.defenses) and not asked.static)
     plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
     named = victim.classes[int(target)] if target and plain else target

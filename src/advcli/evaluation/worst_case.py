@@ -7,6 +7,7 @@ what no set before it had broken, `won-alone` what no other set breaks.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from advcli.evaluation.rows import JudgedSet, Row, row
 from advcli.evaluation.sets import ROUNDED
 from advcli.evaluation.threat_model import WORST, ThreatModel
 from advcli.numerics.arrays import Array
+from advcli.numerics.paired_tests import mcnemar
 from advcli.numerics.quantities import as_float32, fraction
 
+CHANCE = 0.05
 KNOWLEDGE = ("none", "transfer", "static", "adaptive", "white-box")  # from the weakest claim to the strongest
 ACCESS = ("none", "labels", "scores", "gradient")  # from the least that is seen to the most
 STRONG = ("adaptive", "white-box")
@@ -156,15 +159,33 @@ def strongest(words: Iterable[str]) -> str:
     return max(words, key=KNOWLEDGE.index)
 
 
-def apart(first: list[Standing], second: list[Standing]) -> tuple[int, int, int]:
-    """(n, b, c): of the n images that all sets hold, b are broken by some of the first alone, c by some of the second alone."""
+class Apart(NamedTuple):
+    """Of the n images that all of some sets hold, b are broken by the first sets alone, c by the second alone."""
+
+    n: int
+    b: int
+    c: int
+
+    @property
+    def share(self) -> float:
+        """The share of the images that the first break alone."""
+        return self.b / self.n if self.n else 0.0
+
+    @property
+    def first_breaks_more(self) -> bool:
+        """True if the first sets break more than the second, by McNemar's exact test."""
+        return self.b > self.c and mcnemar(self.b, self.c) < CHANCE
+
+
+def apart(first: list[Standing], second: list[Standing]) -> Apart:
+    """Compare what two groups of sets break, image by image, over the images that all of them hold."""
     images = first[0].images
     for one in (*first, *second):
         images = np.intersect1d(images, one.images, assume_unique=True)
     before, after = (
         np.logical_or.reduce([one.of(images)[1] & ~one.of(images)[0][0] for one in sets]) for sets in (first, second)
     )
-    return len(images), int((before & ~after).sum()), int((after & ~before).sum())
+    return Apart(len(images), int((before & ~after).sum()), int((after & ~before).sum()))
 
 
 def _winners(worst: Standing, sets: list[Standing]) -> Iterator[Row]:

@@ -20,8 +20,9 @@ from advcli.search.goal import Goal
 from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
 
-SEEN, FAR = 8.0, 30.0  # a gap that a softmax sees well, and one from which on it hides what an attack could find
+SEEN, FAR = 8.0, 30.0  # a gap at which a cross-entropy has gradients, and one from which on it has hardly any
 FEW = 4  # calls with as large a part of the images: one draw for a whole batch may be the same twice
+TINY = 1e-12
 COUNT = 24  # images: enough to tell a share of a tenth from none
 
 
@@ -48,7 +49,7 @@ class Probe:
         return [(self.logits, self.job.verdict(self.x, self.ids)), *((first, one) for one in others)]
 
     @cached_property
-    def in_other_company(self) -> Tensor:
+    def in_other_batches(self) -> Tensor:
         """The same images asked in two batches, in another order."""
         found, order = torch.empty_like(self.logits), torch.arange(len(self.x), device=self.x.device).flip(0)
         for part in (order[::2], order[1::2]):
@@ -155,6 +156,11 @@ class Probe:
         signs = {name: one.sign() for name, one in self.gradients.items()}
         signs["random"] = (rng.uniform(*self.x.shape[1:]) - 0.5).sign().to(self.x)
         return {name: self.job.verdict((self.x + self.reach * one).clamp(0, 1), self.ids) for name, one in signs.items()}
+
+
+def relative_change(before: Tensor, after: Tensor) -> Tensor:
+    """(N,) the largest change of a logit, as a share of the largest logit."""
+    return (before - after).abs().amax(1) / before.abs().amax(1).clamp_min(TINY)
 
 
 def probe_of(job: Job, data: Dataset, *, surrogate: bool = False) -> Probe:
