@@ -45,7 +45,7 @@ def report(rows: Sequence[Row], checks: Sequence[Checked] = (), *, wide: bool = 
 
 
 def _left_out(each: Sequence[Row], shown: Sequence[Row], width: int) -> list[str]:
-    """A note on the columns that are left out, and where they are."""
+    """A note on the lines that are left out, and which option prints them."""
     count, whole = len(list(together(shown))), len(list(together(each)))
     told = f"shown: of every model and set the budget under which fewest images are right, {count} of {whole} lines; "
     return wrapped(told + "--wide prints all, --json every figure", width) if count < whole else []

@@ -32,7 +32,7 @@ class Checked:
 
     @property
     def label(self) -> str:
-        """The label of the set from its threat model."""
+        """Status and name, as the threat model shows them."""
         return f"{self.result.status} {self.check}"
 
     def document(self) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def defenses(found: Any, where: str) -> None:
 
 
 def victim(found: Any, where: str, what: str) -> None:
-    """What a set says of a model; older sets have the digest of its weights alone in place of that of its network."""
+    """Check the description of a model; older sets have the digest of its weights alone in place of that of its network."""
     fields(found, VICTIM, where, what)
     need(isinstance(found.get("network", found.get("weights")), str), where, f"{what}.network")
     defenses(found["defenses"], where)

@@ -104,7 +104,7 @@ def _check(opened: Image.Image) -> None:
 
 
 def _unreadable(file: str, error: Exception) -> InputError:
-    """What is wrong with a picture, in words."""
+    """The fault of a picture in words."""
     reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)[:80]
     return InputError(f"{file}: not a readable picture ({reason})")
 

@@ -56,12 +56,12 @@ def forwards(model: nn.Module) -> int:
 
 
 def learned_networks(model: nn.Module) -> dict[str, nn.Module]:
-    """The networks that the defenses of a stack have learned, by how their tensors' names begin."""
-    wrap = []
+    """The networks that the defenses of a stack have learned, by the prefix of their tensors' names."""
+    defenses = []
     while isinstance(inner := getattr(model, "model", None), nn.Module):
-        wrap.append(model)
+        defenses.append(model)
         model = inner
-    own = ((k, getattr(one, "learned", None)) for k, one in enumerate(reversed(wrap)))
+    own = ((k, getattr(one, "learned", None)) for k, one in enumerate(reversed(defenses)))
     return {f"{DEFENSE}{k}/": one for k, one in own if isinstance(one, nn.Module)}
 
 

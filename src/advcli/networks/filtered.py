@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from advcli.numerics.rng import SampleRNG
 
 
-def straight_through(value: Tensor, substitute: Tensor) -> Tensor:
-    """The value going forward, the gradient of the substitute going back (BPDA, arXiv:1802.00420)."""
-    return substitute + (value - substitute).detach()
+def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
+    """The value going forward, the gradient of the surrogate going back (BPDA, arXiv:1802.00420)."""
+    return surrogate + (value - surrogate).detach()
 
 
 class Filtered(nn.Module):

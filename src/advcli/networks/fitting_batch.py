@@ -21,7 +21,7 @@ class FittingBatch:
     attacks: Sequence[Callable[[nn.Module, Tensor, Tensor, SampleRNG], Tensor]]
 
     def against(self, model: nn.Module) -> list[Tensor]:
-        """The batch attacked by every opponent."""
+        """The batch attacked by every attack."""
         return [one(model, self.x, self.label, self.rng.fork("against", k)) for k, one in enumerate(self.attacks)]
 
 

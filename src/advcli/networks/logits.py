@@ -62,7 +62,7 @@ def _chosen(found: object) -> Tensor:
 
 
 def _named(found: object) -> dict[str, object]:
-    """The value under a known name in a network's answer."""
+    """The values of an answer by their names: of a dictionary, a named tuple or an object."""
     if isinstance(found, Mapping):
         return {str(name): one for name, one in found.items()}
     if isinstance(found, tuple):

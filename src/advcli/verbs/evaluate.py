@@ -42,10 +42,9 @@ class Report:
     @property
     def failures(self) -> list[str]:
         """Why the answer is no."""
+        reasons = [one.reason for one in self.verdicts if not one.passed]
         failed = dict.fromkeys(one.label for one in self.checks if one.result.status == "FAIL")
-        return [one.reason for one in self.verdicts if not one.passed] + [f"--strict: {', '.join(failed)}"] * bool(
-            self.strict and failed
-        )
+        return [*reasons, f"--strict: {', '.join(failed)}"] if self.strict and failed else reasons
 
     @property
     def passed(self) -> bool:
