@@ -137,7 +137,8 @@ def measure(name: str, kept: dict[str, dict[str, Any]]) -> None:
 
 
 def keep(found: dict[str, Any]) -> None:
-    """Write one cell down."""
+    """Write one cell down, with what it was measured on."""
+    found["on"] = f"advcli {__version__}, torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores"
     with KEPT.open("a") as file:
         file.write(json.dumps(found) + "\n")
     print(found, file=sys.stderr)
@@ -181,7 +182,8 @@ def written(kept: dict[str, dict[str, Any]]) -> str:
     )
     tested = any(f"{name}/{PAIRS}" in kept for name in names)
     lines += ["", *[told] * tested, *([f"Not tested by pairs yet: {', '.join(untested)}."] if untested else []), ""]
-    lines += [f"advcli {__version__}, torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores.", ""]
+    lines += [f"Measured with {on}." for on in dict.fromkeys(one["on"] for one in kept.values())]
+    lines += [""]
     return "\n".join(lines)
 
 

@@ -24,6 +24,6 @@ def without_gradients(sets: list[Standing]) -> Result | None:
         compared.n,
         warn=SOME,
         fail=0.0 if compared.first_breaks_more else 1.0,
-        found=f"{compared.b} of {compared.n} images break only without the model's gradient ({names}), {compared.c} only along it",
+        found=f"{compared.b} of {compared.n} images break only without the gradient ({names}), {compared.c} only along it",
         advice="the gradient hides what others find; the worst case over all sets is the figure to report",
     )
