@@ -28,6 +28,7 @@ from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
 from advcli.runtime.reporter import SILENT
 from advcli.search.batch import craft
+from advcli.search.cascade import stages_of
 from advcli.search.job import UNBOUNDED, Job
 
 
@@ -38,6 +39,12 @@ class Ran:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Start every test from the same draws of torch's own generator."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +151,8 @@ def attacked(
     if not bound.spec.traits.has("images"):
         labels = torch.full_like(labels, -1)
     whole, data = Job(model.eval(), bound, norm, wanted, **settings), in_memory(x, labels, classes)
+    if bound.spec.traits.has("stages"):
+        whole = replace(whole, stages=stages_of(bound, classes, random=bool(settings.get("random_model"))))
     if bound.spec.traits.has("fits"):
         whole = grounded(whole, bound, data) if len(x) else replace(whole, shared=torch.zeros(len(wanted), *x.shape[1:]))
     step = batch or max(1, len(x))

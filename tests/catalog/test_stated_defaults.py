@@ -23,7 +23,9 @@ from advcli.workspace.inputs import DEFENDED, MODEL
 CPU, GPU = (default_batch(None, torch.device(name)) for name in ("cpu", "cuda"))
 EPOCHS = f"{find_epochs(None, 10**9)} to {find_epochs(None, 1)}"
 METRICS = [one for one in discovery.specs("metric") if one.traits.default]
-PLAIN, REJECTING = (", ".join(one.name for one in METRICS if bool(one.traits.needs) is needs) for needs in (False, True))
+PLAIN, REJECTING, STAGED = (
+    ", ".join(one.name for one in METRICS if one.traits.needs == needs) for needs in ((), ("score",), ("stages",))
+)
 USED = {
     "train epochs": f"{EPOCHS} by the size of the data",
     "train lr": f"{RATES['adam']}, of sgd {RATES['sgd']}",
@@ -40,7 +42,7 @@ USED = {
     "defend batch_size": f"{BATCHES[0]}, of files to filter on a GPU {GPU}",
     "evaluate batch_size": f"{CPU}, on a GPU {GPU}",
     "evaluate model": f"{MODEL} and {DEFENDED}",
-    "evaluate metric": f"{PLAIN}; {REJECTING} where models can reject",
+    "evaluate metric": f"{PLAIN}; {STAGED} of a cascade; {REJECTING} where models can reject",
 }
 WORDS = {  # what depends on a file or a folder, and is told without a number
     *(f"{verb} data_dir" for verb in ("train", "attack", "defend", "evaluate", "verify", "import")),

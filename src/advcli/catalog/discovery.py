@@ -34,7 +34,7 @@ FOLDERS = {
     "figure": "figures",
     "check": "checks",
 }
-INJECTED = ("rng", "early_stop", "teacher", "epoch")  # what the program hands to a method that asks for it: no options of it
+INJECTED = ("rng", "early_stop", "teacher", "epoch", "classes", "random")  # the program hands them to a method: no options
 PERMITTED: set[str] = set()
 PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "tuple": tuple}
 FORMS: dict[str, Any] = {"Annotated": Annotated, "Literal": Literal}

@@ -16,6 +16,7 @@ class Kind:
     procedure: str  # a `search.procedure.Procedure`: how attempts are made, and what makes one better than another
     takes_budget: bool = False  # the user says how far an image may be moved
     from_images: bool = True  # starts from the user's images; otherwise from blank ones, one for every class
+    stages: bool = False  # names other attacks, which run one after the other
     first_stage: str | None = None  # a `crafting.first_stage.FirstStage`: what is fitted before the first image
 
 
@@ -24,6 +25,8 @@ KINDS = {
     "direction": Kind("advcli.search.kinds:DIRECTION", takes_budget=True),
     # searches within a budget
     "budget": Kind("advcli.search.kinds:BUDGET", takes_budget=True),
+    # runs other attacks within a budget, each on the images that resisted those before
+    "cascade": Kind("advcli.search.cascade:CASCADE", takes_budget=True, stages=True),
     # comes as close as it can
     "minimal": Kind("advcli.search.kinds:MINIMAL"),
     # moves the picture, and no ball holds it

@@ -119,8 +119,8 @@ class EvaluateRequest(Allowing, Running, SplitSelection):
     model: Models = ()
     metric: Annotated[
         tuple[str, ...],
-        Param("A metric; may be repeated. [default: accuracy, success; coverage where models can reject]", form="NAME",
-              chooses="metric"),
+        Param("A metric; may be repeated. [default: accuracy, success; broken-by of a cascade; coverage where models can reject]",
+              form="NAME", chooses="metric"),
     ] = ()  # fmt: skip
     eps: Annotated[
         str | None,

@@ -47,6 +47,7 @@ class AttackTraits:
             "untargeted": self.access != "none" and self.targeted != "only",
             "gradient": self.access == "gradient",
             "fits": fits,
+            "stages": KINDS[self.kind].stages,
             "queries": self.access in ("scores", "labels") and not fits,
             "random": self.random,
         }[need]
@@ -114,6 +115,7 @@ class MetricTraits:
     """The sets that a metric applies to, whether `evaluate` shows it by default, and its needs beyond decisions.
 
     `score`: a model that can reject. `victim`: what the attacked model says. `distance`: how far the images have moved.
+    `stages`: a set of a cascade of attacks.
     `noise`: what a smoothed model says of noisy copies.
     """
 

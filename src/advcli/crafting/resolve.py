@@ -25,6 +25,7 @@ from advcli.numerics.quantities import BUDGETS, Budget, budgets, diameter, refus
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.reporter import Reporter
+from advcli.search.cascade import spelled, stages_of
 from advcli.search.job import UNBOUNDED, Job
 from advcli.search.probe import probe_of
 from advcli.search.procedure import procedure_of
@@ -91,6 +92,9 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         store_bytes=asked.quantize and images.eight_bit,
         search=search_model(model, images, acting, asked, device),
     )
+    if spec.traits.has("stages"):
+        job = replace(job, stages=stages_of(acting, len(victim.classes), random=random_model))
+        reporter.note(f"stages: {', '.join(map(spelled, job.stages))}")
     probe = probe_of(job, images, surrogate=victim.has_surrogate(static=asked.static))
     if spec.traits.access == "gradient":
         if probe.scale != 1:
@@ -144,6 +148,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
     }
     if job.scale != 1:
         about["scale"] = job.scale
+    if job.stages:
+        about["stages"] = list(map(spelled, job.stages))
     return Run(job, images, made, about, batch_size, asked.part_size)
 
 

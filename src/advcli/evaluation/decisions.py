@@ -190,6 +190,8 @@ class AttackedVerdicts(Verdicts):
     attacked: Array  # whether the attack worked on the row: its victim had the original right
     asked_victim: Array | None = None  # there if a metric needs "victim"
     recomputed: bool = False  # whether the victim was asked again, or its stored predictions taken
+    stages: tuple[str, ...] = ()  # of a cascade of attacks
+    asked_stage: Array | None = None  # which of them broke each row; there if a metric needs "stages" of a set that has them
     asked_distance: Distances | None = None  # there if a metric needs "distance"
 
     @property
@@ -201,6 +203,11 @@ class AttackedVerdicts(Verdicts):
     def victim(self) -> Array:
         """The attacked model's decisions on the same images, for a metric that needs "victim"."""
         return needed(self.asked_victim, "victim")
+
+    @property
+    def stage(self) -> Array:
+        """Which stage broke each row, -1 for none; for a metric that needs "stages"."""
+        return needed(self.asked_stage, "stages")
 
     @property
     def distance(self) -> Distances:

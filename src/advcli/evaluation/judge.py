@@ -101,6 +101,7 @@ class Judge:
             return Verdicts(classes=self.file.classes, labels=labels, said=found, image=subject.ids)
         number, first, place = np.unique(opened.column("original"), return_index=True, return_inverse=True)
         before = self.decide(lambda a, b: subject.originals(number[a:b]), subject.ids[first], labels[first], turn)
+        stages = tuple((subject.header["of"] if opened.kind == "filtered" else subject.header).get("stages", ()))
         victim, recomputed = facts.victim(subject) if "victim" in needs else (None, False)
         return AttackedVerdicts(
             classes=self.file.classes,
@@ -114,6 +115,8 @@ class Judge:
             attacked=opened.column("clean_prediction") == subject.labels,
             asked_victim=None if victim is None else table[victim],
             recomputed=recomputed,
+            stages=stages,
+            asked_stage=opened.column("stage") if "stages" in needs and stages else None,
             asked_distance=facts.distances(subject) if "distance" in needs else None,
         )
 

@@ -101,6 +101,8 @@ class JudgedSet:
         unattacked = not isinstance(verdicts, AttackedVerdicts)
         if (traits.of == "adversarial" and unattacked) or (traits.of == "clean" and self.threat.attack):
             return False
+        if "stages" in traits.needs and not (isinstance(verdicts, AttackedVerdicts) and verdicts.stages):
+            return False
         return "score" not in traits.needs or verdicts.said.score is not None
 
 

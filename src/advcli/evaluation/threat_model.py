@@ -91,7 +91,7 @@ def threat_model(header: Header, model: ModelFile, epsilon: str | None, pixels: 
         attack=how["method"],
         norm=header["norm"] if header["norm"] != "none" else None,
         epsilon=epsilon,
-        steps=parameters.get("steps") or ("automatic" if "steps" in parameters else None),
+        steps=parameters.get("steps") or ("automatic" if "steps" in parameters or header.get("stages") else None),
         restarts=options["restarts"],
         strength="early-stopped" if stopped else "full" if knowledge != "none" else None,
         knowledge=knowledge,

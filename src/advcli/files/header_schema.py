@@ -15,7 +15,7 @@ KINDS = {"clean": (), "unknown": (), "perturbation": ("of", "norm", "epsilon"), 
          "adversarial": ("norm", "epsilon", "tolerance", "access", "repeated", "victim"),
          "universal": ("norm", "epsilon", "tolerance", "access", "victim", "fitted")}  # fmt: skip
 EVERYWHERE = ("kind", "classes", "split", "range", "made")
-SOMETIMES = {"adversarial": ("source", "fitted", "unrepresentable", "scale", "checks")}  # older sets lack some of them
+SOMETIMES = {"adversarial": ("source", "fitted", "unrepresentable", "scale", "checks", "stages")}  # older sets lack some of them
 MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}
 FITTED: Fields = {"images": int, "queries": int, "gradients": int}
 ACCESS = ("gradient", "scores", "labels", "none")
@@ -145,12 +145,19 @@ def image_set(header: Header, where: str) -> None:
         need(isinstance(header["repeated"], bool), where, "repeated")
         need(isinstance(header.get("unrepresentable", 0), int), where, "unrepresentable")
         need(isinstance(header.get("scale", 1.0), float), where, "scale")
+        stages(header.get("stages", []), where)
         need(check_results.valid(header.get("checks", [])), where, "list of checks")
     if kind == "filtered":
         need(isinstance(header["of"], dict) and header["of"].get("kind") not in SIGNED, where, "of")
         for name in ("norm", "epsilon"):
             need(header.get(name) == header["of"].get(name), where, name)
         image_set(header["of"], where)
+
+
+def stages(found: Any, where: str) -> None:
+    """Check the names of a cascade's stages."""
+    plain = isinstance(found, list) and len(found) <= MOST_DEFENSES and all(isinstance(one, str) for one in found)
+    need(plain and all(one.isprintable() and len(one) <= LONGEST_NAME for one in found), where, "list of stages")
 
 
 def budgets(found: Any, where: str) -> None:

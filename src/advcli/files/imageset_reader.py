@@ -203,6 +203,11 @@ class ImageSet:
                         f"({len(classes)} classes){hint}"
                     )
         self._check_budgets()
+        stages = len(header["of"].get("stages", ()) if self.kind == "filtered" else header.get("stages", ()))
+        if ("stage" in self) != bool(stages) and self.kind in ("adversarial", "filtered"):
+            raise InputError(f"{where}: /stage and the header's list of stages are there only together")
+        if "stage" in self and ((self.column("stage") < -1) | (self.column("stage") >= stages)).any():
+            raise InputError(f"{where}: /stage holds numbers that the header's list of stages does not have")
         if "original" in self:
             values = self.column("original")
             if len(values) and (values.min() < 0 or values.max() >= self._file["originals"].shape[0]):

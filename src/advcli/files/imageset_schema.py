@@ -22,6 +22,7 @@ COLUMNS = {
     "clean_prediction": np.dtype("<i8"),
     "queries": np.dtype("<i8"),
     "gradients": np.dtype("<i8"),
+    "stage": np.dtype("<i8"),
 }
 NEEDED = ("header", "images", "labels", "index")
 DERIVED = ("target", "epsilon", "success", "prediction", "clean_prediction")

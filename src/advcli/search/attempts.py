@@ -1,6 +1,5 @@
 """The best attempt so far for every image and budget, as the verdict sees it; what is better, the job's procedure says."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 from advcli.numerics.balls import Ball, per_sample
 from advcli.search.goal import Goal
 from advcli.search.job import Job
+from advcli.search.procedure import Attempt
 
 CLOSE = 2e-4  # a margin below this share of the largest logit may have looked like a success to the search
 
@@ -24,6 +24,7 @@ class BestAttempts:
         self.success = torch.zeros(shape, dtype=torch.bool, device=x.device)
         self.decision = decided.expand(shape).clone()
         self.close = torch.zeros(shape, dtype=torch.bool, device=x.device)  # to the boundary, on either side
+        self.stage = torch.full(shape, -1, dtype=torch.int64, device=x.device)  # of a cascade, which one made the point
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
 
     @property
@@ -45,14 +46,15 @@ class BestAttempts:
         center = self.x[todo]
         return Ball(center, torch.full((len(center),), self.job.budgets[budget].value, device=center.device), self.job.norm)
 
-    def offer(self, budget: int, todo: Tensor, propose: Callable[[Ball], Tensor]) -> None:
+    def offer(self, attempt: Attempt) -> None:
         """Judge one proposal for some images; keep it where it is better than what there was."""
+        budget, todo, stage = attempt.budget, attempt.todo, attempt.stage
         if not bool(todo.any()):
             return
         ball = self.ball(budget, todo)
-        point = self.job.settle(ball, propose(ball))
-        self._judge(budget, todo, ball, point)
-        for share in self.job.procedure.outwards:
+        point = self.job.settle(ball, attempt.point(ball))
+        self._judge(budget, todo, ball, point, stage)
+        for share in self.job.procedure.outwards if attempt.outwards is None else attempt.outwards:
             left = ~self.success[budget, todo] & (point != ball.center).flatten(1).any(1)
             if not bool(left.any()):
                 break
@@ -60,9 +62,9 @@ class BestAttempts:
             pushed = ball.center + per_sample(further, point) * (point - ball.center)
             rows = todo.clone()
             rows[todo] = left
-            self._judge(budget, rows, ball[left], self.job.settle(ball[left], pushed[left]))
+            self._judge(budget, rows, ball[left], self.job.settle(ball[left], pushed[left]), stage)
 
-    def _judge(self, budget: int, todo: Tensor, ball: Ball, point: Tensor) -> None:
+    def _judge(self, budget: int, todo: Tensor, ball: Ball, point: Tensor, stage: int) -> None:
         goal = self.goal[todo]
         logits = self.job.verdict(point, self.ids[todo])
         reached, rows = goal.reached(logits), todo.nonzero()[:, 0]
@@ -72,4 +74,5 @@ class BestAttempts:
         self.points[budget, kept], self.score[budget, kept] = point[better], worth[better]
         self.decision[budget, kept] = self.job.decide(logits)[better]
         self.success[budget, kept] = reached[better]
+        self.stage[budget, kept] = stage
         self.close[budget, kept] = (goal.margin(logits).abs() <= CLOSE * logits.abs().amax(1))[better]

@@ -20,6 +20,7 @@ from advcli.search.attempts import BestAttempts
 from advcli.search.call import target_classes
 from advcli.search.goal import Goal
 from advcli.search.job import Job
+from advcli.search.procedure import Attempt
 from advcli.search.victim import Tally, Victim
 
 
@@ -49,14 +50,15 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
     right, label = free | ((decided == truth) | (truth < 0)) & (decided >= 0), label.clamp_min(0)
     tally = Tally(len(x))
     wanted = targets(job, label, scores, ids)
-    images, success, prediction = [], [], []
+    images, success, prediction, stage = [], [], [], []
     for number, target in enumerate(wanted):
         goal = Goal(label if target is None else target, target is not None, label, job.rejects, job.scale)
         busy = right if target is None else right & (free | (target != label))
-        points, won, decision = _rows(job, x, goal, busy, decided, ids, tally, number)
+        points, won, decision, broken_by = _rows(job, x, goal, busy, decided, ids, tally, number)
         images.append(points)
         success.append(won)
         prediction.append(decision)
+        stage.append(broken_by)
     budgets, each = len(job.budgets), len(wanted) * len(job.budgets)
     missing = torch.full_like(label, -1)
     columns = {
@@ -73,6 +75,8 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
         "queries": charged(tally.queries, each),
         "gradients": charged(tally.gradients, each),
     }
+    if job.stages:
+        columns["stage"] = interleaved(stage)
     if data.eight_bit:
         columns["originals"] = as_bytes(columns["originals"])
     if job.store_bytes:
@@ -101,8 +105,8 @@ def charged(counts: Tensor, each: int) -> Array:
 
 def _rows(
     job: Job, x: Tensor, goal: Goal, busy: Tensor, decided: Tensor, ids: Tensor, tally: Tally, number: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(budgets, images) best point, success and decision for one target."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(budgets, images) best point, success, decision and the stage that broke it, for one target."""
     everyone = busy.nonzero()[:, 0]
     draws = SampleRNG(job.seed, ids[everyone], (Purpose.DEFENSE, str(number))) if job.random_model else None
     victim = Victim(job.searched, tally, everyone.cpu(), draws, job.eot, job.half, job.rejects)
@@ -113,15 +117,17 @@ def _rows(
     attempts = job.procedure.attempts
     for restart in range(job.restarts):
         own = rng.fork("restart", restart)
-        for budget, todo, propose in attempts(job, best, victim, own, early_stop=job.early_stop):
-            best.offer(budget, todo, propose)
+        for one in attempts(job, best, victim, own, early_stop=job.early_stop):
+            best.offer(Attempt(*one))
     if job.retries:
         exact = replace(victim, half=False)
-        for budget, todo, propose in attempts(job, best, exact, rng.fork("again"), early_stop=False, refused=True):
-            best.offer(budget, todo, propose)
+        for one in attempts(job, best, exact, rng.fork("again"), early_stop=False, refused=True):
+            best.offer(Attempt(*one))
     shape = (len(job.budgets), len(x))
     points = x.expand(len(job.budgets), *x.shape).clone()
     won = torch.zeros(shape, dtype=torch.bool, device=x.device)
     decision = decided.expand(shape).clone()
+    stage = torch.full(shape, -1, dtype=torch.int64, device=x.device)
     points[:, everyone], won[:, everyone], decision[:, everyone] = best.points, best.success, best.decision
-    return points, won, decision
+    stage[:, everyone] = best.stage.where(best.success, -1)
+    return points, won, decision, stage

@@ -43,6 +43,7 @@ class Job:
     search: nn.Module | None = None
     scale: float = 1.0  # of the logits, where their softmax is 0 and 1 and the cross-entropy would not see them
     shared: Tensor | None = None  # (budgets, C, H, W) one perturbation for all images
+    stages: tuple[Bound, ...] = ()  # of a cascade
     substitute: nn.Module | None = None  # searched in the model's place, which is then asked for the verdict alone
 
     @property

@@ -4,7 +4,7 @@ Within a budget the deeper point is the better one; of a method without a budget
 the goal, so that what never reached it stays the original.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -17,7 +17,7 @@ from advcli.search.attempts import BestAttempts
 from advcli.search.call import checked_points
 from advcli.search.goal import Goal
 from advcli.search.job import Job
-from advcli.search.procedure import Attempt, Procedure
+from advcli.search.procedure import Attempt, Procedure, procedure_of
 from advcli.search.victim import Victim
 
 OUTWARDS = (1.002, 1.01, 1.03, 1.1)
@@ -68,7 +68,7 @@ def along(
     if bool(todo.any()):
         found = direction_of(job.method, victim[todo], best.x[todo], best.search_goal[todo], rng[todo])
         for budget in range(len(job.budgets)):
-            yield budget, todo, lambda ball: ball.step(found)
+            yield Attempt(budget, todo, lambda ball: ball.step(found))
 
 
 def each_budget(
@@ -78,24 +78,42 @@ def each_budget(
     for budget, one in enumerate(job.budgets):
         todo = best.open(budget, again=refused)
         if one.value == 0:
-            yield budget, todo, lambda ball: ball.center
-            continue
-
-        def run(ball: Ball, todo: Tensor = todo, budget: int = budget) -> Tensor:
-            asked = _within(job, best, victim[todo], budget, todo)
-            before = victim.tally.queries[asked.rows]
-            found = job.procedure.point(job.method, asked, ball, best.search_goal[todo], rng[todo], early_stop=early_stop)
-            best.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
-            return found
-
-        yield budget, todo, run
+            yield Attempt(budget, todo, lambda ball: ball.center)
+        else:
+            yield Attempt(budget, todo, searched_at(job.method, best, victim, rng, budget, todo, early_stop=early_stop))
 
 
-def _within(job: Job, best: BestAttempts, victim: Victim, budget: int, todo: Tensor) -> Victim:
+def searched_at(
+    method: Bound, best: BestAttempts, victim: Victim, rng: SampleRNG, budget: int, todo: Tensor, *, early_stop: bool
+) -> Callable[[Ball], Tensor]:
+    """The search of a method for some images at one budget, as the ball's function that an attempt needs."""
+    point = procedure_of(method).point
+
+    def run(ball: Ball) -> Tensor:
+        asked = _within(best, victim[todo], budget, todo)
+        before = victim.tally.queries[asked.rows]
+        found: Tensor = point(method, asked, ball, best.search_goal[todo], rng[todo], early_stop=early_stop)
+        best.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
+        return found
+
+    return run
+
+
+def closed_by_smaller_budget(best: BestAttempts, budget: int) -> Iterator[Attempt]:
+    """The points that succeed at a smaller budget, offered at this one: they cost nothing."""
+    values = [one.value for one in best.job.budgets]
+    for smaller in sorted((k for k in range(len(values)) if values[k] < values[budget]), key=lambda k: -values[k]):
+        todo = best.success[smaller] & ~best.success[budget]
+        for stage in sorted(set(best.stage[smaller, todo].tolist())):
+            some = todo & (best.stage[smaller] == stage)
+            yield Attempt(budget, some, lambda ball, some=some, smaller=smaller: best.points[smaller, some], stage)  # type: ignore[misc]  # mypy infers no default
+
+
+def _within(best: BestAttempts, victim: Victim, budget: int, todo: Tensor) -> Victim:
     """The victim that answers as often as --max-queries leaves."""
-    if job.max_queries is None:
+    if best.job.max_queries is None:
         return victim
-    return replace(victim, limit=victim.tally.queries[victim.rows] + job.max_queries - best.spent[budget, todo.cpu()])
+    return replace(victim, limit=victim.tally.queries[victim.rows] + best.job.max_queries - best.spent[budget, todo.cpu()])
 
 
 def added(
@@ -104,7 +122,7 @@ def added(
     """The one perturbation of every budget."""
     assert job.shared is not None  # its first stage, or its file
     for budget, v in enumerate(job.shared):
-        yield budget, best.open(budget, again=refused), lambda ball, v=v: ball.center + v  # type: ignore[misc]  # mypy infers no default
+        yield Attempt(budget, best.open(budget, again=refused), lambda ball, v=v: ball.center + v)  # type: ignore[misc]  # mypy infers no default
 
 
 DIRECTION = Procedure(one_step, along, deepest, retries=False, few_calls=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -10,7 +11,15 @@ from advcli.catalog.registry import Bound
 from advcli.numerics.balls import Ball
 from advcli.search.goal import Goal
 
-Attempt = tuple[int, Tensor, Callable[[Ball], Tensor]]  # which budget, (images) mask, the point in the images' ball
+
+class Attempt(NamedTuple):
+    """One proposal for some images at one budget."""
+
+    budget: int
+    todo: Tensor  # (images) mask
+    point: Callable[[Ball], Tensor]  # the point in the images' ball
+    stage: int = 0  # which stage of a cascade makes it
+    outwards: tuple[float, ...] | None = None  # how far it is pushed on, where that is not what its procedure says
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,39 @@
+"""AutoAttack: several attacks without parameters to tune, one after the other, each on the images that still resist.
+
+`standard` runs, the cheapest first, ten steps of PGD on the margin and DeepFool, which most images of an undefended model
+do not resist; then APGD on the cross-entropy, APGD on the DLR loss towards the most promising classes, FAB, and Square
+Attack, which needs no gradients. `rand` is for models that draw random numbers: APGD on both losses, each gradient
+averaged over several draws (--eot). The paper's `standard` is APGD, APGD towards nine targets, FAB towards nine targets
+and Square Attack. The file says which stage broke each image, and `evaluate` counts them.
+"""
+
+from typing import Annotated, Literal
+
+from advcli.catalog.params import Param
+from advcli.catalog.registry import attack
+
+
+@attack(
+    family="ensemble",
+    kind="cascade",
+    norms=("linf", "l2"),
+    access="gradient",
+    targeted=False,
+    random=True,
+    paper="arXiv:2003.01690",
+)
+def autoattack(
+    *,
+    classes: int,
+    random: bool,
+    norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
+    version: Annotated[
+        Literal["auto", "standard", "rand"], Param("Which stages; auto: rand for a model that draws random numbers.")
+    ] = "auto",
+    queries: Annotated[int, Param("Queries of Square Attack for each image.", low=0, high=1_000_000_000, form="N")] = 5000,
+) -> list[str]:
+    scale_free = "dlr" if classes > 2 else "margin"  # the DLR of two classes is 0/0
+    if version == "rand" or (version == "auto" and random):
+        return ["pgd:steps=10,objective=margin", "apgd", f"apgd:objective={scale_free}"]
+    gradients = ["pgd:steps=10,objective=margin", "deepfool", "apgd", f"apgd:objective={scale_free}"]
+    return [*gradients, f"square:steps={queries}"] if queries else gradients

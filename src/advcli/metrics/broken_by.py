@@ -1,0 +1,16 @@
+"""Which stage of a cascade of attacks broke how many of the initially correct images.
+
+Each image counts for the first stage that broke it: the later ones never saw it. The shares add up to the success rate.
+"""
+
+from advcli.catalog.registry import metric
+from advcli.evaluation.decisions import AttackedVerdicts, Figures
+from advcli.metrics.success import turned
+
+
+@metric(of="adversarial", default=True, needs=("stages",))
+def broken_by(verdicts: AttackedVerdicts) -> Figures:
+    known = verdicts.known()
+    won, right = turned(known)
+    for number, name in enumerate(known.stages):
+        yield known.share("broken-by", won & (known.stage == number), right, stage=name)
