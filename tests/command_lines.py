@@ -178,7 +178,7 @@ def cases(methods: Document) -> Iterator[str]:
         after = "attack --model x.safetensors --method fgsm --limit 8 ; evaluate --limit 40 --model x.safetensors"
         yield from (f"train --arch {one['name']} --limit 60{epochs} {more} -o x.safetensors ; {after}" for more in variants(one))
     for one in methods["metrics"]:
-        model = {"noise": "smooth", "score": "rejecting"}.get("".join(one["needs"]), "defended")
+        model = {"noise": "smooth", "score": "rejecting", "boundsdistance": "mlp"}.get("".join(one["needs"]), "defended")
         models = ["model"] * (model != "smooth") + [model]
         start = "evaluate --data digits --limit 16" if one["of"] == "clean" else "evaluate pgd.h5 mlp.h5"
         start += "".join(f" --model {name}.safetensors" for name in models) + f" --metric {one['name']} {small(one)}"

@@ -19,6 +19,7 @@ LAYERS = [  # a room imports from rooms that stand above it here, and from itsel
     {"files"},
     {"images"},
     {"networks"},
+    {"bounds"},
     {"search"},
     {"training", "evaluation"},
     {"extend"},

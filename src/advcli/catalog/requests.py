@@ -124,7 +124,8 @@ class EvaluateRequest(Allowing, Running, SplitSelection):
     ] = ()  # fmt: skip
     eps: Annotated[
         str | None,
-        Param("Budgets at which minimal-norm sets are looked at, by their distances: 0.5, a list, or a sweep 0:2:0.25. "
+        Param("Budgets at which minimal-norm sets are looked at, by their distances, and of the metric verified: 0.5, a list, or "
+              "a sweep 0:2:0.25. "
               "[default: that of their norm, and those of the other sets]", form="SWEEP"),
     ] = None  # fmt: skip
     pixels: Annotated[

@@ -115,8 +115,8 @@ class MetricTraits:
     """The sets that a metric applies to, whether `evaluate` shows it by default, and its needs beyond decisions.
 
     `score`: a model that can reject. `victim`: what the attacked model says. `distance`: how far the images have moved.
-    `stages`: a set of a cascade of attacks.
-    `noise`: what a smoothed model says of noisy copies.
+    `stages`: a set of a cascade of attacks. `noise`: what a smoothed model says of noisy copies.
+    `bounds`: what can be proved about every image of a ball.
     """
 
     of: Literal["any", "adversarial", "clean"]

@@ -69,9 +69,8 @@ def rounded(row: Row) -> str:
 
 def threat(line: ThreatModel) -> str:
     """The threat model in words."""
-    if proof := line.certificate:
-        noise = f"noise {proof.sigma:g}, {proof.copies} copies after {proof.first_copies}"
-        return f"certified, {proof.norm}, alpha {proof.alpha:g}, {noise}"
+    if (proof := line.certificate) is not None:
+        return proof.words()
     behind = f"behind {' + '.join(line.defenses)}" if line.defenses else None
     filtered = f"filtered by {line.filter or line.filtered}" if line.filtered else None
     if not line.attack:

@@ -9,6 +9,7 @@ import numpy as np
 from advcli.errors import CommandError
 from advcli.numerics.arrays import Array
 from advcli.numerics.intervals import exact_interval
+from advcli.numerics.quantities import Budget
 
 T = TypeVar("T")
 
@@ -58,6 +59,23 @@ class Noise:
         return self.count(self.rows, purpose, copies)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What can be proved about some rows, as soon as a metric asks: `prove` of places, budget, norm, method, iterations."""
+
+    norm: str  # of the set; linf where nobody attacked
+    budgets: Callable[[str], tuple[Budget, ...]]  # what was asked for, or the set's own, or the default of a norm
+    rows: Array
+    prove: Callable[[Array, float, str, str, int], Array]
+
+    def __getitem__(self, mask: Array) -> "Bounds":
+        return replace(self, rows=self.rows[mask])
+
+    def margins(self, budget: Budget, norm: str, method: str, iterations: int = 0) -> Array:
+        """(rows,) below the margin of each row's clean image, wherever it is moved within the budget."""
+        return self.prove(self.rows, budget.value, norm, method, iterations)
+
+
 def needed(found: T | None, need: str) -> T:
     """The value that a metric asked for; an error explains the trait if it did not."""
     if found is None:
@@ -76,9 +94,33 @@ class Certificate:
     sigma: float
     epsilon: str | None = None
 
+    def words(self) -> str:
+        """The conditions as a table shows them."""
+        noise = f"noise {self.sigma:g}, {self.copies} copies after {self.first_copies}"
+        return f"certified, {self.norm}, alpha {self.alpha:g}, {noise}"
+
     def document(self) -> dict[str, Any]:
         found = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: value for name, value in found.items() if name != "epsilon" or value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The conditions of a figure that holds for every image of a ball: no attack within it exists."""
+
+    norm: str
+    epsilon: str
+    method: str
+    iterations: int = 0
+
+    def words(self) -> str:
+        """The conditions as a table shows them."""
+        steps = f", {self.iterations} iterations" if self.iterations else ""
+        return f"proved, {self.norm}: no attack within eps exists ({self.method} bounds{steps})"
+
+    def document(self) -> dict[str, Any]:
+        found = {"norm": self.norm, "epsilon": self.epsilon, "bounds": self.method}
+        return {**found, "iterations": self.iterations} if self.iterations else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +134,7 @@ class Figure:
     low: float | None = None
     high: float | None = None
     about: dict[str, Any] = field(default_factory=dict)
-    certificate: Certificate | None = None  # where it is proved and not attacked
+    certificate: Certificate | Proof | None = None  # where it is proved and not attacked
 
 
 def rate(metric: str, k: int, n: int, **about: Any) -> Figure:
@@ -112,7 +154,7 @@ class Distances:
         return Distances(self.linf[mask], self.l2[mask])
 
 
-ROWS = (np.ndarray, Decisions, Noise, Distances)  # what has an entry for each row
+ROWS = (np.ndarray, Decisions, Noise, Bounds, Distances)  # what has an entry for each row
 V = TypeVar("V", bound="Verdicts")
 
 
@@ -125,6 +167,7 @@ class Verdicts:
     said: Decisions
     image: Array | None = None  # which image of the source a row was made of; None: each row is an image of its own
     asked_noise: Noise | None = None  # there if a metric needs "noise"
+    asked_bounds: Bounds | None = None  # there if a metric needs "bounds"
     generated: bool = False  # made out of nothing: a picture has no class to lose, and whatever is its target can be reached
 
     def __getitem__(self: V, mask: Array) -> V:
@@ -178,6 +221,11 @@ class Verdicts:
     def noise(self) -> Noise:
         """Decisions on noisy copies, of a metric that needs "noise"."""
         return needed(self.asked_noise, "noise")
+
+    @property
+    def bounds(self) -> Bounds:
+        """What can be proved about the clean images, for a metric that needs "bounds"."""
+        return needed(self.asked_bounds, "bounds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

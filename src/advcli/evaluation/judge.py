@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advcli.bounds.graph import Graph
 from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import AdvcliError
-from advcli.evaluation import noise_votes
+from advcli.evaluation import noise_votes, proofs
 from advcli.evaluation.decisions import AttackedVerdicts, Decisions, Distances, Verdicts
 from advcli.evaluation.rows import JudgedSet
 from advcli.evaluation.sets import Subject, budgets_of
@@ -34,11 +36,16 @@ class Judge:
     """One model, ready to decide; without its defenses where the victim of a static attack is asked again."""
 
     def __init__(self, model: ModelFile, asked: EvaluateRequest, *, static: bool = False) -> None:
-        self.file, self.seed = model, asked.seed
+        self.file, self.seed, self.eps = model, asked.seed, asked.eps
         self.device = devices.find_device(asked.device)
         self.batch = devices.default_batch(asked.batch_size, self.device)
         self.module: nn.Module = optimize_for(model.module(static=static), self.device)
         self.rounds = asked.draws if model.is_random(static=static) else 1
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The model as bounds read it."""
+        return proofs.graph_of(self.file, self.module)
 
     def decide(self, pictures: Callable[[int, int], Tensor], ids: Array, labels: Array, turn: int = 0) -> Decisions:
         """The model's decisions on some images."""
@@ -66,7 +73,12 @@ class Judge:
             line = threat_model(subject.header, self.file, budget, subject.pixels)
             line = replace(line, notes=(*line.notes, doubt)) if doubt else line
             undone = self._undone(subject, rounds[0], mask)
-            yield JudgedSet(self.file, subject, budget, subject.ids[mask], [one[mask] for one in rounds], line, undone)
+            seen = [one[mask] for one in rounds]
+            if "bounds" in needs:
+                place = proofs.Place(subject, mask, rounds[0].labels, budget, self.eps)
+                own = proofs.bounds(self.file, self.module, self.graph, place, reporter)
+                seen[0] = replace(seen[0], asked_bounds=own)
+            yield JudgedSet(self.file, subject, budget, subject.ids[mask], seen, line, undone)
 
     def _undone(self, subject: Subject, seen: Verdicts, mask: Array) -> tuple[int, int] | None:
         """Of some of the rows that are broken as they are stored, how many the nearest 8-bit picture puts right."""

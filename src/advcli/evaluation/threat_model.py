@@ -7,7 +7,7 @@ from typing import Any
 
 from advcli.catalog import discovery
 from advcli.errors import AdvcliError
-from advcli.evaluation.decisions import Certificate
+from advcli.evaluation.decisions import Certificate, Proof
 from advcli.files.header import Header
 from advcli.networks.model_file import ModelFile
 
@@ -39,12 +39,13 @@ class ThreatModel:
     filter: str | None = None  # with its parameters
     defenses: tuple[str, ...] = ()  # of the evaluated model, with their parameters
     queries: int | None = None  # what an image may cost, where that was limited
-    certificate: Certificate | None = None
+    certificate: Certificate | Proof | None = None
     checks: tuple[str, ...] = ()  # trust checks that are not PASS
 
-    def proved(self, certificate: Certificate) -> "ThreatModel":
-        """The same line of a figure that is proved."""
-        return replace(self, norm=certificate.norm, epsilon=certificate.epsilon, certificate=certificate)
+    def proved(self, certificate: Certificate | Proof) -> "ThreatModel":
+        """The same line of a figure that is proved; a proof is of every attack, whatever made the set."""
+        line = ThreatModel(pixels=self.pixels) if isinstance(certificate, Proof) else self
+        return replace(line, norm=certificate.norm, epsilon=certificate.epsilon, certificate=certificate)
 
     def document(self) -> dict[str, Any]:
         """The line in JSON: what there is to say of clean images, of the worst case, of an attack."""

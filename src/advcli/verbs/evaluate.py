@@ -10,7 +10,7 @@ from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import CommandError, InputError
-from advcli.evaluation import noise_votes
+from advcli.evaluation import noise_votes, proofs
 from advcli.evaluation.claims import Verdict, bar, verdict
 from advcli.evaluation.comparison import comparisons
 from advcli.evaluation.judge import Facts, Judge
@@ -77,10 +77,13 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter 
     silent = metrics if asked.metric else []
     with contextlib.ExitStack() as open_files:
         clean, sets = _subjects(asked, open_files, reporter)
-        check_eps(asked.eps, sets)
+        if not proofs.needs_bounds(metrics):
+            check_eps(asked.eps, sets)
         for one in models:
             judge = Judge(one, asked)
             noise_votes.check(metrics, one, judge.module)
+            if proofs.needs_bounds(metrics):
+                judge.graph  # noqa: B018  # refused before anything is judged
             for subject in as_asked([*clean(one), *sets], asked.pixels):
                 check_fit(subject, one)
                 if few := missing_classes(subject.name, subject.labels, subject.header["classes"], one.classes):

@@ -1,0 +1,1 @@
+"""Certificates: lower bounds on a network's margin that hold for every image of a ball, rounding included."""

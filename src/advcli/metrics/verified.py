@@ -1,0 +1,48 @@
+"""The share of images that no attack within a ball can turn: proved by bounds on the network, not tried.
+
+z_y(x') - z_k(x') > 0 for every class k and every x' in [0, 1] with |x' - x| <= eps, float32's rounding included. What is not
+counted may be broken or not: with what an attack broke, the true share lies between the two. Of an attacked set, the balls
+are around its originals. Methods: intervals (arXiv:1810.12715).
+"""
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import numpy as np
+
+from advcli.catalog.params import Param
+from advcli.catalog.registry import metric
+from advcli.errors import AdvcliError
+from advcli.evaluation.decisions import AttackedVerdicts, Figures, Proof, Verdicts
+from advcli.numerics.arrays import Array
+from advcli.numerics.balls import tolerance
+
+
+@metric(of="any", needs=("bounds", "distance"))
+def verified(
+    verdicts: Verdicts,
+    *,
+    norm: Annotated[
+        Literal["linf", "l2", "l1"] | None, Param("Norm of the ball. [default: that of the set, linf of clean images]")
+    ] = None,
+    bounds: Annotated[Literal["interval"], Param("How the bounds are found.")] = "interval",
+) -> Figures:
+    known = verdicts.known()
+    ball: str = norm or known.bounds.norm
+    for budget in known.bounds.budgets(ball):
+        proved = known.bounds.margins(budget, ball, bounds) > 0
+        _refuse_broken(known, proved, ball, budget.value)
+        figure = known.throughout("verified", proved)
+        yield replace(figure, about={"epsilon": budget.value}, certificate=Proof(ball, budget.text, bounds))
+
+
+def _refuse_broken(known: Verdicts, proved: Array, norm: str, eps: float) -> None:
+    """Stop where the model has a proved image wrong: bounds that do not hold are worse than none."""
+    clean = known.clean if isinstance(known, AttackedVerdicts) else known.predictions
+    broken = proved & (clean != known.labels)
+    if isinstance(known, AttackedVerdicts) and norm in ("linf", "l2"):
+        inside = (known.distance.linf if norm == "linf" else known.distance.l2) <= eps + tolerance(eps)
+        broken |= proved & inside & (known.predictions != known.labels)
+    if broken.any():
+        first = int(np.argmax(broken))
+        raise AdvcliError(f"{int(broken.sum())} images are proved and broken (the first is row {first}): the bounds are wrong")
