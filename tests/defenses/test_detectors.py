@@ -128,7 +128,7 @@ def test_a_detector_is_fitted_kept_and_measured(run, model):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["--data", "digits:test"], 3, "natural images of the train or val split"),
+        (["--data", "digits:test"], 3, "clean images of the train or val split"),
         (["--fpr", "0.001"], 3, "130 images are too few"),
         (["--fpr", "0"], 2, "outside"),
         (["--squeezers", "bits:9"], 2, "neither bits:N"),

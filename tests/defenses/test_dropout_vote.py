@@ -167,6 +167,6 @@ def test_the_votes_disagree_about_barely_misclassified_examples_and_agree_on_con
         rows = json.loads(run("evaluate", "--model", "d.safetensors", f"{name}.h5", "--metric", "roc", "--json").out)["rows"]
         area[name] = next(row["value"] for row in rows if row["metric"] == "auc")
     assert area["minimal"] > 0.8
-    assert area["confident"] < 0.5, "below chance: surer than natural images"
+    assert area["confident"] < 0.5, "below chance: surer than clean images"
     assert run("attack", "--method", "pgd", "--steps", "3", "--eot", "2", "--model", "d.safetensors", "--limit", "6").code == 0
     assert run("verify", "adversarial.h5").code == 0

@@ -28,7 +28,7 @@ def test_what_was_checked_is_said_and_what_was_not(run, made):
     for words in (
         "digest", "30 rows, each once, none missing", "linf distances within the budgets", "predictions and successes",
         "digest, network and defenses of model.safetensors",
-        "split, places, labels and pictures of 30 images of digits:test, as its header says: 30 of 500",
+        "split, places, labels and images of 30 images of digits:test, as its header says: 30 of 500",
         "not checked how the attack ran (method, steps, queries, seed)",
     ):  # fmt: skip
         assert words in lines
@@ -160,7 +160,7 @@ def test_sets_of_files_and_folders_find_their_source_by_content(run, made):
     for name, count in (("of_npz.h5", "20 of 30"), ("again.h5", "all of them"), ("clean.h5", "all of them")):
         ran = run("verify", name, "--json")
         assert ran.code == 0, ran.out
-        assert any("labels and pictures of" in one and one.endswith(count) for one in finding(ran)["checked"])
+        assert any("labels and images of" in one and one.endswith(count) for one in finding(ran)["checked"])
     forge("clean.h5", lambda header, found: found["images"].__setitem__(3, 0.5))
     assert any("row 3: its original differs" in one for one in finding(run("verify", "forged.h5", "--json"))["wrong"])
     forge("again.h5", lambda header, found: found["originals"].__setitem__(3, 0.5))

@@ -1,4 +1,4 @@
-"""A small GoogLeNet for pictures of 32 pixels: seven inception blocks behind a 3x3 stem, batch norm, no side heads."""
+"""A small GoogLeNet for images of 32 pixels: seven inception blocks behind a 3x3 stem, batch norm, no side heads."""
 
 from typing import Annotated, cast
 

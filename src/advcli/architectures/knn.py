@@ -41,7 +41,7 @@ def knn(
 
     def run(arrays: Mapping[str, Tensor], x: Tensor) -> Tensor:
         stored, asked = arrays["images"].double(), x.detach().double()
-        distance = stored.square().sum(1) - 2 * asked @ stored.T  # less the picture's own square, which is the same for all
+        distance = stored.square().sum(1) - 2 * asked @ stored.T  # less the image's own square, which is the same for all
         nearest = distance.topk(neighbours, largest=False).indices
         votes = nn.functional.one_hot(arrays["labels"][nearest], classes).sum(1)
         return from_table(votes / neighbours, x)

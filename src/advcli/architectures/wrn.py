@@ -1,4 +1,4 @@
-"""Wide residual networks for small pictures: three stages of blocks that normalise first (Zagoruyko and Komodakis).
+"""Wide residual networks for small images: three stages of blocks that normalise first (Zagoruyko and Komodakis).
 
 `--depth 16 --wide 2` is WRN-16-2, `--depth 10 --wide 2` is WRN-10-2.
 """

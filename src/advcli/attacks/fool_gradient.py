@@ -1,7 +1,7 @@
-"""Climb the probability of a class out of noise or a plain colour: pictures of nothing that the model is sure of.
+"""Climb the probability of a class out of noise or a plain colour: images of nothing that the model is sure of.
 
 x_{n+1} = Clip(x_n + a g / rms(g)) with g = grad log p_t(x_n) - 2 l (x_n - x_0) on the pixels that can still move, until
-p_t is as high as asked for. The penalty l holds the picture near its beginning. Of a model that can reject, the
+p_t is as high as asked for. The penalty l holds the image near its beginning. Of a model that can reject, the
 detector's excess is climbed down too.
 """
 
@@ -34,7 +34,7 @@ def fool_gradient(
     early_stop: bool,
     steps: Steps = 500,
     step_size: StepSize = "0.02",
-    confidence: Annotated[float, Param("Leave a picture alone at this probability of its class.", low=0, high=1)] = 0.9999,
+    confidence: Annotated[float, Param("Leave an image alone at this probability of its class.", low=0, high=1)] = 0.9999,
     penalty: Annotated[float, Param("Weight of the squared distance to the beginning.", low=0)] = 0.0,
 ) -> Tensor:
     length = step_length(step_size)
@@ -63,6 +63,6 @@ def sureness(logits: Tensor, goal: Goal) -> Tensor:
 
 
 def sure(logits: Tensor, goal: Goal, confidence: float) -> Tensor:
-    """(N,) whether the model takes the picture for its class, and is as sure of it as asked for."""
+    """(N,) whether the model takes the image for its class, and is as sure of it as asked for."""
     scores, _ = split(logits, goal.rejects)
     return goal.reached(logits) & (scores.softmax(1).gather(1, goal.label[:, None])[:, 0] >= confidence)

@@ -3,7 +3,7 @@
 From a point beyond the boundary, t = 1, 2, ...: halve the way back to the image until the point lies on the boundary;
 estimate the boundary's direction by the decisions at B_t = b sqrt(t) points around it, sum_k (phi_k - mean phi) u_k with
 phi = 1 where the goal is met and -1 elsewhere; and step along it by ||x_t - x|| / sqrt(t), halved until the goal is met
-again. The start is the first random picture that meets the goal, of ever coarser grain and stronger contrast.
+again. The start is the first random image that meets the goal, of ever coarser grain and stronger contrast.
 """
 
 import math

@@ -130,6 +130,6 @@ def jsma(
 
 
 def changed(x: Tensor, chosen: Tensor, theta: float) -> Tensor:
-    """The pictures with theta added to the chosen pixels; -1 is no pixel."""
+    """The images with theta added to the chosen pixels; -1 is no pixel."""
     more = torch.zeros_like(x.flatten(1)).scatter_add_(1, chosen.clamp_min(0), torch.where(chosen >= 0, theta, 0.0).to(x))
     return (x + more.view_as(x)).clamp(0, 1)

@@ -1,7 +1,7 @@
-"""Turn and shift the picture: the worst of a grid of rotations and translations, or of some random ones.
+"""Turn and shift the image: the worst of a grid of rotations and translations, or of some random ones.
 
 x'(p) = x(R(-t) (p - c - d) + c): turned by t about the centre c, counterclockwise, then shifted by d pixels, in one
-bilinear resampling; black comes in from outside. With a border the picture is first made smaller by so much on every
+bilinear resampling; black comes in from outside. With a border the image is first made smaller by so much on every
 side. Every query is one movement. The identity, a point of every odd grid, and whole pixels are exact.
 """
 
@@ -21,7 +21,7 @@ from advcli.search.best import take
 from advcli.search.goal import Goal
 from advcli.search.victim import Victim
 
-PACK = 64  # pictures that are worth one forward pass
+PACK = 64  # images that are worth one forward pass
 SMALL = 16  # pixels a side, under which a digit bears half the turn
 SAMPLES = 10
 MOST = 10_000  # points of a grid
@@ -56,15 +56,15 @@ def spatial(
         Param("What the options below default to; wang-zhang: 10 pixels, 10 degrees, 5,5,11, border 4, ink 0.1."),
     ] = "engstrom",
     max_shift: Annotated[
-        float | None, Param("Pixels to each side. [default: 3 of 28, other pictures in proportion, at least 1]", low=0, high=1000)
+        float | None, Param("Pixels to each side. [default: 3 of 28, other images in proportion, at least 1]", low=0, high=1000)
     ] = None,
     max_rot: Annotated[
-        float | None, Param("Degrees to each side. [default: 30; pictures under 16 pixels 15]", low=0, high=180)
+        float | None, Param("Degrees to each side. [default: 30; images under 16 pixels 15]", low=0, high=180)
     ] = None,
     grid: Annotated[str | None, Param("How many shifts across, shifts down and turns. [default: 5,5,31]", form="N,N,N")] = None,
     samples: Annotated[int | None, Param("Movements of --mode random. [default: 10]", low=1, high=10_000)] = None,
     border: Annotated[
-        int | None, Param("Black pixels on every side, for which the picture is made smaller. [default: 0]", low=0)
+        int | None, Param("Black pixels on every side, for which the image is made smaller. [default: 0]", low=0)
     ] = None,
     ink_tolerance: Annotated[
         float | None, Param("Only movements that change the sum of the pixels by at most this share. [default: any]", low=0)
@@ -121,7 +121,7 @@ def drawn(rng: SampleRNG, count: int, shift: float, turn: float) -> Tensor:
 
 
 def worst(victim: Victim, x: Tensor, goal: Goal, moves: Tensor, border: int, ink: float, *, early_stop: bool) -> Tensor:
-    """The picture that is deepest beyond the goal's boundary; with an early stop the first that is beyond it."""
+    """The image that is deepest beyond the goal's boundary; with an early stop the first that is beyond it."""
     best, depth = x.clone(), torch.full((len(x),), -torch.inf, device=x.device)
     rows, still = torch.arange(len(x), device=x.device), torch.zeros(len(x), 3, device=x.device)
     weight, pack, done = moved(x, still, border).flatten(1).sum(1), max(len(x), PACK), 0
@@ -147,7 +147,7 @@ def worst(victim: Victim, x: Tensor, goal: Goal, moves: Tensor, border: int, ink
 
 
 def moved(x: Tensor, moves: Tensor, border: int = 0) -> Tensor:
-    """Each picture under its movement (N, 3): pixels right, pixels down, degrees counterclockwise."""
+    """Each image under its movement (N, 3): pixels right, pixels down, degrees counterclockwise."""
     channels, height, width = x.shape[1:]
     right, down, turn = (one.view(-1, 1, 1) for one in moves.to(torch.float64).unbind(1))
     cos, sin = (turn * (math.pi / 180)).cos(), (turn * (math.pi / 180)).sin()

@@ -3,7 +3,7 @@
 From vertical stripes (l2: a grid of bumps) on, x_{n+1} is x_n with a fresh square if that raises max_{k != y} z_k - z_y,
 else x_n. In linf a square takes a corner of the ball in every channel; in l2 it is a bump, which takes the mass of a second
 window and what is left of the budget, or, every other time, adds a part of the budget to what is there. Its share p of the
-picture is halved after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 of 10,000 queries, rescaled to the number that
+image is halved after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 of 10,000 queries, rescaled to the number that
 there is. A square that would change nothing comes in the opposite colours.
 """
 
@@ -36,14 +36,14 @@ class Sizes:
 
     @classmethod
     def of(cls, shape: tuple[int, int, int], p_init: float, smallest: int = 1) -> "Sizes":
-        """Squares of p h w pixels; l2 has odd ones, of 3 at least where the picture is not tiny."""
+        """Squares of p h w pixels; l2 has odd ones, of 3 at least where the image is not tiny."""
         _, h, w = shape
         smallest = smallest if min(h, w) >= 5 else 1
         return cls(shape, tuple(sides(h, w, p_init / 2**stage * h * w, smallest) for stage in range(len(HALVED) + 1)))
 
 
 def sides(h: int, w: int, area: float, smallest: int = 1) -> tuple[int, int]:
-    """A square of this area; where the picture is too narrow for it, a rectangle."""
+    """A square of this area; where the image is too narrow for it, a rectangle."""
     side = max(smallest, round(math.sqrt(area)))
     side += smallest > 1 and side % 2 == 0
     height = side if side <= w else round(area / w)
@@ -149,11 +149,11 @@ def spread(ball: Ball, delta: Tensor) -> Tensor:
 class Bumps:
     """l2: the bumps of the next queries of some images; can be indexed by a mask."""
 
-    table: Tensor  # the bumps of all stages, upright and turned, each in the corner of an empty picture
+    table: Tensor  # the bumps of all stages, upright and turned, each in the corner of an empty image
     windows: Windows
     others: Windows
     signs: Tensor  # (N, AHEAD, C, 1, 1)
-    begin: Tensor  # (N, AHEAD) of each one's picture in the table
+    begin: Tensor  # (N, AHEAD) of each one's image in the table
     added: Tensor  # (N, AHEAD) the part of the budget that it adds; 0 where it takes the other window's mass
 
     @classmethod
@@ -218,7 +218,7 @@ def square(
     early_stop: bool,
     norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
     steps: Annotated[int, Param("Queries for an image, or as many as --max-queries leaves.", low=1)] = 5000,
-    p_init: Annotated[float, Param("Share of the picture that the first squares take.", low=0, high=1)] = 0.8,
+    p_init: Annotated[float, Param("Share of the image that the first squares take.", low=0, high=1)] = 0.8,
     rescale: Annotated[bool, Param("Fit the schedule of the squares' sizes to the number of queries.")] = True,
 ) -> Tensor:
     ball, (c, h, w), wanted = Ball(x, eps, norm), x.shape[1:], victim.left().clamp(max=steps).to(x.device)

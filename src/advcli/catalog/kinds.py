@@ -29,9 +29,9 @@ KINDS = {
     "cascade": Kind("advcli.search.cascade:CASCADE", takes_budget=True, stages=True),
     # comes as close as it can
     "minimal": Kind("advcli.search.kinds:MINIMAL"),
-    # moves the picture, and no ball holds it
+    # moves the image, and no ball holds it
     "transform": Kind("advcli.search.kinds:FREE"),
-    # makes pictures of classes out of noise or a plain colour; all that are wanted come as one batch
+    # makes images of classes out of noise or a plain colour; all that are wanted come as one batch
     "generate": Kind("advcli.search.kinds:FREE", from_images=False),
     # trains a substitute on the model's answers, and runs another attack on it
     "substitute": Kind("advcli.search.kinds:BUDGET", takes_budget=True, first_stage="advcli.crafting.substitute:STAGE"),

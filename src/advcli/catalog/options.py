@@ -30,10 +30,10 @@ PerClass = Annotated[int | None, Param("Use the first N images of every class.",
 Classes = Annotated[str | None, Param("Keep these classes, in this order: 6,7.", form="NAME,...", needs="images")]
 ImageSize = Annotated[
     int | None,
-    Param("Pixels of a folder's pictures: N x N, after --resize cut from the middle.", low=1, form="N", needs="images"),
+    Param("Pixels of a folder's images: N x N, after --resize cut from the middle.", low=1, form="N", needs="images"),
 ]
 Resize = Annotated[
-    int | None, Param("Make the shorter side of a folder's pictures N pixels, before the cut.", low=1, form="N", needs="images")
+    int | None, Param("Make the shorter side of a folder's images N pixels, before the cut.", low=1, form="N", needs="images")
 ]
 DataDir = Annotated[
     str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR", needs="images")
@@ -56,7 +56,7 @@ Force = Annotated[bool, Param("Overwrite the output if it exists.")]
 DryRun = Annotated[bool, Param("Only say how many rows, bytes and seconds it would take.")]
 
 # Words of defenses.
-Fpr = Annotated[float, Param("Share of natural images that it may reject.", low=0.0001, high=0.9)]
+Fpr = Annotated[float, Param("Share of clean images that it may reject.", low=0.0001, high=0.9)]
 Passes = Annotated[int, Param("Passes that vote.", low=1, high=10000)]
 DropRate = Annotated[
     float | None, Param("Share dropped by every layer that drops. [default: each layer's own]", low=0.001, high=0.99)
@@ -99,9 +99,9 @@ StandInArch = Annotated[
     str, Param("Architecture of the substitute, with its options: mlp:hidden=200,200.", form="ARCH:NAME=VALUE,...")
 ]
 Init = Annotated[
-    Literal["noise", "grey", "black", "white"], Param("What the pictures start from: noise, or a plain colour.", needs="start")
+    Literal["noise", "grey", "black", "white"], Param("What the images start from: noise, or a plain colour.", needs="start")
 ]
-Count = Annotated[int, Param("Pictures of every class that is wanted.", low=1, form="N", needs="start")]
+Count = Annotated[int, Param("Images of every class that is wanted.", low=1, form="N", needs="start")]
 Eps = Annotated[
     str | None,
     Param("Budgets: 0.3, 8/255, a list, or a sweep 0:0.3:0.025. [default grey / colour: linf 0.3 / 8/255, "
@@ -129,7 +129,7 @@ Eot = Annotated[
     int | None,
     Param("Draws averaged for one gradient of a random defense. [default: 8 where the model draws]", low=1, form="N"),
 ]
-Quantize = Annotated[bool, Param("Round to 8-bit pixels inside the budget; the picture survives a PNG.")]
+Quantize = Annotated[bool, Param("Round to 8-bit pixels inside the budget; the image survives a PNG.")]
 Rounding = Annotated[
     Literal["nearest", "trunc"], Param("With --quantize: the nearest byte, or the perturbation cut to whole bytes.")
 ]

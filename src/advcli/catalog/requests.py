@@ -206,13 +206,13 @@ class VerifyRequest(Allowing):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest(Destination, Source):
-    """Turn foreign weights into a model file, or foreign pictures into an image set.
+    """Turn foreign weights into a model file, or foreign images into an image set.
 
     The result is model.safetensors or images.h5. Nothing in the file is executed.
     """
 
     file: Annotated[
-        str, Param("A state_dict (.pt, .pth, .safetensors), or pictures: .npz or a folder of class folders.", form="FILE")
+        str, Param("A state_dict (.pt, .pth, .safetensors), or images: .npz or a folder of class folders.", form="FILE")
     ]
     arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None
     input: Annotated[
@@ -229,7 +229,7 @@ class ImportRequest(Destination, Source):
 class ExportRequest(Destination):
     """Write files for other tools.
 
-    A model as .pt; an image set as .npz, or with -o FOLDER as pictures in class folders.
+    A model as .pt; an image set as .npz, or with -o FOLDER as images in class folders.
     """
 
     file: Annotated[str, Param("A model file or an image set.", form="FILE")]

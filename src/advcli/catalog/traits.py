@@ -63,13 +63,13 @@ class DefenseTraits:
     members: bool = False  # takes other models, which are stored with it
     learns: bool = False  # has a network of its own, which is fitted on training images
     rejects: bool = False  # has a threshold, which is set on validation images
-    filters: bool = True  # can also filter pictures, without a model
+    filters: bool = True  # can also filter images, without a model
     votes: bool = False  # decides by several answers of the model, instead of changing what it sees
     paper: str = ""
 
     @property
     def precedes(self) -> bool:
-        """True if all that it does is done before the model sees the picture, so that a network can be trained behind it."""
+        """True if all that it does is done before the model sees the image, so that a network can be trained behind it."""
         return not (self.votes or self.members or self.learns or self.rejects)
 
     def has(self, need: str | None) -> bool:
@@ -126,7 +126,7 @@ class MetricTraits:
 
 @dataclass(frozen=True, slots=True)
 class FigureTraits:
-    """Whether a figure shows each set by itself or all in one picture, and which datasets their files must have."""
+    """Whether a figure shows each set by itself or all sets in one figure, and which datasets their files must have."""
 
     sets: Literal["each", "all"] = "each"
     needs: tuple[str, ...] = ()

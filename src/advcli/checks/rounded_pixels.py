@@ -2,7 +2,7 @@
 
 The share of the broken rows (some of them, spread over the set) that are right again once every pixel is at the nearest k / 255.
 Where it is large, the attack lives on less than a grey level: right for a model that is given such numbers, and not for one that
-reads pictures.
+reads images.
 """
 
 from advcli.catalog.registry import check
@@ -21,5 +21,5 @@ def rounded_pixels(sets: list[Standing]) -> Result | None:
         count,
         warn=0.25,
         found=f"{undone} of {count} successes are none with 8-bit pixels",
-        advice="see the figure of pictures: advcli evaluate --pixels 8-bit, or attack with --quantize",
+        advice="see the figure of images: advcli evaluate --pixels 8-bit, or attack with --quantize",
     )

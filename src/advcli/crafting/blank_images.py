@@ -1,4 +1,4 @@
-"""Pictures that are nothing yet: what methods without an original start from, one for every class that is wanted."""
+"""Images that are nothing yet: what methods without an original start from, one for every class that is wanted."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ LEVELS = {"black": 0.0, "grey": 0.5, "white": 1.0}
 
 
 def start_images(model: ModelFile, init: str, count: int, seed: int, target: str) -> Dataset:
-    """As many pictures of the model's size as are wanted, without a label: `count` for every class that is a target."""
+    """As many images of the model's size as are wanted, without a label: `count` for every class that is a target."""
     if target in ("next", "other", "least-likely"):
         raise CommandError(f"--target {target}: there is no picture yet that has a class; name one, or take all or random")
     rows = count * (len(model.classes) if target == "all" else 1)

@@ -127,7 +127,7 @@ def _column(parts: Parts, name: str) -> imageset_writer.Pieces:
 
 
 def count_unrepresentable(parts: Parts, reporter: Reporter) -> int:
-    """Attacked rows that have no 8-bit picture inside their budget."""
+    """Attacked rows that have no 8-bit image inside their budget."""
     count = total = 0
     columns = [parts.column(name) for name in ("images", "labels", "clean_prediction", "target")]
     for pixels, labels, clean, target in zip(*columns, strict=True):

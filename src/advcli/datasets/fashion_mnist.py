@@ -1,4 +1,4 @@
-"""Fashion-MNIST: pictures of clothes in MNIST's size, splits and files (Xiao, Rasul and Vollgraf)."""
+"""Fashion-MNIST: images of clothes in MNIST's size, splits and files (Xiao, Rasul and Vollgraf)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A NumPy archive: pictures (N, C, H, W) or (N, H, W), bytes or numbers in [0, 1], and labels.
+"""A NumPy archive: images (N, C, H, W) or (N, H, W), bytes or numbers in [0, 1], and labels.
 
 Takes images and labels (what `export` writes), x and y, data and labels, or x_train, y_train, x_test, y_test; `classes`
 names the classes, `index` the places in the source, `split` the split, `kind` whether they are clean. Objects are

@@ -25,7 +25,7 @@ from advcli.workspace import outputs
 
 
 def filtered(source: Path, bound: Bound, asked: DefendRequest, reporter: Reporter) -> Path:
-    """The set beside its source, every picture filtered."""
+    """The set beside its source, every image filtered."""
     path = outputs.output_path(asked.output, source.with_suffix(".filtered.h5"))
     outputs.keep_inputs([path], [source])
     device = devices.find_device(asked.device)

@@ -1,4 +1,4 @@
-"""The threshold of a detector, from the scores of natural images that nothing was trained on.
+"""The threshold of a detector, from the scores of clean images that nothing was trained on.
 
 With n scores and a wanted share a of false alarms the threshold is the ceil((n + 1)(1 - a))-th smallest: a new natural
 image then exceeds it with a chance of at most a (Vovk et al. 2005). What is seen on m new images is beta-binomial.
@@ -27,7 +27,7 @@ FINEST = 1e-6  # the unit of scores that do not spread
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Natural images, and what to do with their scores."""
+    """Clean images, and what to do with their scores."""
 
     data: Dataset
     fpr: float

@@ -1,6 +1,6 @@
-"""Clean the picture with a network that has learned to take perturbations away.
+"""Clean the image with a network that has learned to take perturbations away.
 
-A(x) = clip(x + f(x)) with a small convolutional f; ||A(x) - x||^2 + ||A(x') - x||^2 is learned over natural pictures x
+A(x) = clip(x + f(x)) with a small convolutional f; ||A(x) - x||^2 + ||A(x') - x||^2 is learned over clean images x
 and their adversarial ones x', made against the model under it (--against). With --guidance g, g times the
 cross-entropy of the model's answers to A(x) and A(x') is added (after the guided denoiser, arXiv:1712.02976).
 """
@@ -51,7 +51,7 @@ class Cleaned(nn.Module):
         return cast(Tensor, self.model(self.clean(x), draws))
 
     def fitting_loss(self, x: Tensor, batch: FittingBatch) -> Tensor:
-        """(N,) what is to fall: the distance of the cleaned pictures from the natural one."""
+        """(N,) what is to fall: the distance of the cleaned images from the clean one."""
         found = torch.zeros(len(x), device=x.device)
         for k, one in enumerate([x, *batch.against(self.model)]):
             cleaned = one + self.learned(one)  # not clipped: a clipped pixel would teach nothing

@@ -1,7 +1,7 @@
-"""Perturbed prediction averaging: decide by the picture and by randomly perturbed copies of it.
+"""Perturbed prediction averaging: decide by the image and by randomly perturbed copies of it.
 
 P(k) = sum_i exp(z_k(x + d_i)) / sum_j sum_i exp(z_j(x + d_i)), d_1 = 0, the other d_i uniform in [-eps_max, eps_max]
-per pixel, clipped to the picture's range. This `expsum`, the paper's formula, is ruled by the copy with the largest
+per pixel, clipped to the image's range. This `expsum`, the paper's formula, is ruled by the copy with the largest
 logits; mean-prob, mean-logit and vote are the usual averages. A vote has the gradient of mean-logit (BPDA): its own is
 that of one copy. As a filter of images it writes one perturbed copy of each: what the model sees.
 """
@@ -28,7 +28,7 @@ def together(logits: Tensor, how: str) -> Tensor:
 
 
 class Averaged(nn.Module):
-    """A model that decides by several noisy looks at the picture."""
+    """A model that decides by several noisy looks at the image."""
 
     def __init__(self, model: nn.Module, samples: int, eps_max: float, how: str) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Averaged(nn.Module):
 def average(
     model: nn.Module,
     *,
-    samples: Annotated[int, Param("Looks at the picture, the first one unperturbed.", low=1, high=10000)] = 20,
+    samples: Annotated[int, Param("Looks at the image, the first one unperturbed.", low=1, high=10000)] = 20,
     eps_max: Annotated[float, Param("Half width of the uniform noise.", low=0, high=1)] = 0.3,
     average: Annotated[
         Literal["expsum", "mean-prob", "mean-logit", "vote"], Param("How the looks become one decision.")

@@ -1,9 +1,9 @@
-"""Reject a picture that passes with dropout on disagree about: natural ones they agree on.
+"""Reject an image that passes with dropout on disagree about: clean ones they agree on.
 
 s(x) says how far the votes of the passes are spread: their entropy -sum_k p_k log p_k over the shares p_k, the share
 1 - max_k p_k that the winner lacks, or how many classes got any. The model under it decides, without dropout. Votes are
 flat, so an attack climbs the same spread of the mean probability. It sees images that barely cross the boundary; those
-that were pushed far beyond it are agreed on like natural ones, or better.
+that were pushed far beyond it are agreed on like clean ones, or better.
 """
 
 from typing import Annotated, Literal, cast

@@ -1,8 +1,8 @@
-"""Gaussian smoothing of the picture before the model sees it.
+"""Gaussian smoothing of the image before the model sees it.
 
 G = exp(-(x^2 + y^2) / (2 sigma^2)), cut at four sigma, normalised, with reflected borders: what
 scipy.ndimage.gaussian_filter does. Written as one matrix for the rows and one for the columns, so that it is exact,
-differentiable, and good for pictures smaller than the kernel.
+differentiable, and good for images smaller than the kernel.
 """
 
 from functools import partial

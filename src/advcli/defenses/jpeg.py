@@ -1,4 +1,4 @@
-"""JPEG: the picture is written at a quality and read again; what the eye does not miss is lost, small changes with it.
+"""JPEG: the image is written at a quality and read again; what the eye does not miss is lost, small changes with it.
 
 Every step that loses something (colours Y Cb Cr, colour at half resolution, 8x8 cosine transform, quantisation, and
 back) is computed here in the integers of libjpeg (ITU T.81; Loeffler, Ligtenberg, Moschytz 1989), and gives the bytes
@@ -105,7 +105,7 @@ def doubled(plane: Tensor, height: int, width: int) -> Tensor:
 
 
 def compressed(x: Tensor, quality: int, chroma: str) -> Tensor:
-    """Pictures as they come back from a JPEG file."""
+    """Images as they come back from a JPEG file."""
     _, channels, height, width = x.shape
     if channels not in (1, 3):
         raise CommandError(f"jpeg knows grey and colour pictures; these have {channels} channels")

@@ -2,7 +2,7 @@
 
 g(x) = argmax_c P(f(x + d) = c), d ~ N(0, sigma^2 I), decided by the plurality of some noisy copies; a draw goes to the
 lowest class. The noise is not clipped: the certificate (`evaluate --metric certified`) is a theorem about the whole
-normal distribution, and so this is no filter that leaves a picture. A class's logit is its lead in the copy that would
+normal distribution, and so this is no filter that leaves an image. A class's logit is its lead in the copy that would
 complete its majority; an attack climbs the mean over the copies. A model serves best that was trained on such noise
 (--augment noise:0.25).
 """
@@ -20,7 +20,7 @@ from advcli.numerics.rng import SampleRNG
 
 
 class Smoothed(Certified):
-    """A model that decides by noisy looks at the picture."""
+    """A model that decides by noisy looks at the image."""
 
     def __init__(self, model: nn.Module, sigma: float, samples: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Smoothed(Certified):
         return majority_logits(stochastic_logits(self.noisy, x, draws, self.samples))
 
     def noisy(self, x: Tensor, draws: SampleRNG) -> Tensor:
-        """The model's answer to each picture under noise of its own."""
+        """The model's answer to each image under noise of its own."""
         noise = self.sigma * draws.fork("noise").normal(*x.shape[1:])
         return cast(Tensor, self.model(x + noise, draws.fork("inside")))
 

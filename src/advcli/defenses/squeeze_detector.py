@@ -1,4 +1,4 @@
-"""Reject a picture that the model sees differently once it is squeezed: natural ones hardly change.
+"""Reject an image that the model sees differently once it is squeezed: clean ones hardly change.
 
 s(x) = max over squeezers of ||softmax z(x) - softmax z(squeeze(x))||_1, in [0, 2]; the threshold is set on validation
 images. Each squeezer is one of `squeeze`: bits:1, median:2x2. Rounding passes the gradient straight through (BPDA).
@@ -35,7 +35,7 @@ def read(text: str) -> list[Squeezer]:
 
 
 class Squeezing(Rejecting):
-    """A model beside itself on squeezed pictures."""
+    """A model beside itself on squeezed images."""
 
     def __init__(self, model: nn.Module, squeezers: list[Squeezer]) -> None:
         super().__init__(model)

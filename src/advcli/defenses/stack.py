@@ -1,6 +1,6 @@
 """A small network decides by the logits of several models, each behind its own filters.
 
-h(z_1(x), ..., z_M(x)) with an MLP h, which learns the labels of natural images and of adversarial ones made against
+h(z_1(x), ..., z_M(x)) with an MLP h, which learns the labels of clean images and of adversarial ones made against
 each of the models (--against). Paper 4's integrated model is six models and `--hidden 256,256`; as its code has it,
 without bends between the layers, `--activation none`.
 """
@@ -32,7 +32,7 @@ class Stacked(nn.Module):
         return found
 
     def fitting_loss(self, x: Tensor, batch: FittingBatch) -> Tensor:
-        """(N,) the cross-entropy on natural pictures, and the mean of that on those made against each model."""
+        """(N,) the cross-entropy on clean images, and the mean of that on those made against each model."""
         made = [one for each in (self.model, *self.members) for one in batch.against(each)]
         losses = [
             nn.functional.cross_entropy(self(one, batch.rng.fork("stack", k)), batch.label, reduction="none")

@@ -1,4 +1,4 @@
-"""A set against the data that it was made of: split, places, labels and pictures, and whether images were left out."""
+"""A set against the data that it was made of: split, places, labels and images, and whether images were left out."""
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def check(opened: ImageSet, whole: Dataset, said: Header, finding: Finding) -> N
             f"holds {len(wanted) - missing} of the {len(wanted)} images that its header takes of {where}; {missing} are left out"
         )
     taken = f", as its header says: {len(wanted)} of {len(whole)}" if len(wanted) < len(whole) else ", all of them"
-    finding.checked.append(f"split, places, labels{' and pictures' * same} of {len(index)} images of {where}{taken}")
+    finding.checked.append(f"split, places, labels{' and images' * same} of {len(index)} images of {where}{taken}")
 
 
 def _first_rows(opened: ImageSet) -> Array:

@@ -168,7 +168,7 @@ class Verdicts:
     image: Array | None = None  # which image of the source a row was made of; None: each row is an image of its own
     asked_noise: Noise | None = None  # there if a metric needs "noise"
     asked_bounds: Bounds | None = None  # there if a metric needs "bounds"
-    generated: bool = False  # made out of nothing: a picture has no class to lose, and whatever is its target can be reached
+    generated: bool = False  # made out of nothing: an image has no class to lose, and whatever is its target can be reached
 
     def __getitem__(self: V, mask: Array) -> V:
         found: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}

@@ -1,7 +1,7 @@
 """Whether every row of a set stands once, and none is missing: else a figure counts an image twice, or leaves one out.
 
 Rows differ by original, target and budget; originals by their place in the source (/index), and nearly all of them by
-their pictures. Where the attacked images came from an image-set file, several originals may be versions of one image:
+their images. Where the attacked images came from an image-set file, several originals may be versions of one image:
 figures then count the image once.
 """
 
@@ -14,7 +14,7 @@ from advcli.files.header import Header, from_nothing
 from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.arrays import Array
 
-SAME = 0.05  # share of pictures that may stand twice: real sources hold a few
+SAME = 0.05  # share of images that may stand twice: real sources hold a few
 
 
 def faults(opened: ImageSet) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _attacked(opened: ImageSet, header: Header, *, versions: bool) -> Iterator[s
 
 
 def _same_pictures(opened: ImageSet) -> Iterator[str]:
-    """Many pictures that stand again under other places in the source; a few may do so in any source."""
+    """Many images that stand again under other places in the source; a few may do so in any source."""
     name = "originals" if "originals" in opened else "images"
     seen: dict[bytes, int] = {}
     again: list[tuple[int, int]] = []

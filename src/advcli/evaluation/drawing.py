@@ -32,7 +32,7 @@ ONE = "#33658a"
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture and the numbers under it, which become the rows of its CSV."""
+    """A figure and the numbers under it, which become the rows of its CSV."""
 
     figure: Figure
     rows: list[dict[str, Any]]

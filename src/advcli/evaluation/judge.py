@@ -81,7 +81,7 @@ class Judge:
             yield JudgedSet(self.file, subject, budget, subject.ids[mask], seen, line, undone)
 
     def _undone(self, subject: Subject, seen: Verdicts, mask: Array) -> tuple[int, int] | None:
-        """Of some of the rows that are broken as they are stored, how many the nearest 8-bit picture puts right."""
+        """Of some of the rows that are broken as they are stored, how many the nearest 8-bit image puts right."""
         opened = subject.file
         if opened is None or not isinstance(seen, AttackedVerdicts) or subject.pixels != "float" or self.file.is_random():
             return None

@@ -23,7 +23,7 @@ def outcomes(opened: ImageSet) -> Array | None:
     if attack_of(opened.header) is None or not all(name in opened for name in columns):
         return None
     won = np.where(opened.column("success") == 1, SUCCESS, FAILURE)
-    if from_nothing(opened.header):  # a made picture has no class that it could have wrong
+    if from_nothing(opened.header):  # a made image has no class that it could have wrong
         return won
     labels, before, target = (opened.column(name) for name in ("labels", "clean_prediction", "target"))
     own = np.where(labels < 0, before, labels)

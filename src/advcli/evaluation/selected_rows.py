@@ -1,6 +1,6 @@
-"""The rows of one image set that statistics and figures are of: which they are, their groups, and their pictures in passes.
+"""The rows of one image set that statistics and figures are of: which they are, their groups, and their images in passes.
 
-Columns are in memory, one number a row; pictures never are, beyond one batch.
+Columns are in memory, one number a row; images never are, beyond one batch.
 """
 
 import itertools
@@ -23,7 +23,7 @@ COLUMN = {"label": "labels", "target": "target", "prediction": "prediction"}  # 
 WHERE = ("epsilon", "success", "index")
 NORMS = ("l0", "l1", "l2", "linf")
 NONE = "-"  # no class, no budget
-MOST_ROWS, MOST_BYTES = 1024, 1 << 24  # of one batch of pictures
+MOST_ROWS, MOST_BYTES = 1024, 1 << 24  # of one batch of images
 MOST_GROUPS = 10_000  # with more, only groups that have rows are listed
 
 
@@ -104,7 +104,7 @@ class SelectedRows:
         return [texts[k] for k in codes]
 
     def batches(self, *kinds: str, of: Array | None = None) -> Iterator[tuple[slice, dict[str, Array]]]:
-        """(which of the rows, their pictures of every kind) some at a time, in float32; all selected rows if not `of` some."""
+        """(which of the rows, their images of every kind) some at a time, in float32; all selected rows if not `of` some."""
         if lacking := [kind for kind in kinds if kind not in available(self.opened)]:
             raise CommandError(f"{self.opened.path}: has no {lacking[0]}")
         places = self.places if of is None else of

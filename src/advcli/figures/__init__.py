@@ -1,1 +1,1 @@
-"""Tables and pictures of images and perturbations."""
+"""Figures of images and perturbations."""

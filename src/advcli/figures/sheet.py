@@ -1,4 +1,4 @@
-"""A sheet of pictures with their classes: what the set looks like, every class in its share."""
+"""A sheet of images with their classes: what the set looks like, every class in its share."""
 
 from typing import Annotated, Any
 
@@ -15,14 +15,14 @@ from advcli.images.dataset import stratified
 from advcli.numerics.arrays import Array
 
 ACROSS = 10
-WIDEST = 14  # characters over one picture
+WIDEST = 14  # characters over one image
 
 
 @figure()
 def sheet(
     rows: SelectedRows,
     *,
-    count: Annotated[int, Param("Pictures on the sheet.", low=0, high=400)] = 50,
+    count: Annotated[int, Param("Images on the sheet.", low=0, high=400)] = 50,
 ) -> Drawing:
     kind, label = rows.kinds[0], rows.column("labels")
     chosen = np.flatnonzero(stratified(label, min(count, len(rows)), "sheet"))
@@ -35,7 +35,7 @@ def sheet(
 
 
 def _table(rows: SelectedRows, chosen: Array) -> list[dict[str, Any]]:
-    """The rows of the CSV: a picture each."""
+    """The rows of the CSV: an image each."""
     places, index, (budgets, number) = rows.places[chosen], rows.column("index")[chosen], rows.budgets
     names = {word: rows.names(word, places) for word, column in COLUMN.items() if column in rows.opened}
     outcome = None if rows.outcome is None else rows.outcome[rows.kept][chosen]
@@ -74,7 +74,7 @@ def _scale(scale: float, *, colour: bool) -> str:
 
 
 def _show(axes: Axes, picture: Array, extent: tuple[float, float, float, float], scale: float | None) -> None:
-    """One picture; of a signed one, `scale` is its reddest red."""
+    """One image; of a signed one, `scale` is its reddest red."""
     if picture.shape[0] == 3:
         shown = picture.transpose(1, 2, 0)
         axes.imshow((shown if scale is None else shown / (2 * scale) + 0.5).clip(0, 1), extent=extent)
@@ -85,7 +85,7 @@ def _show(axes: Axes, picture: Array, extent: tuple[float, float, float, float],
 
 
 def _decided(one: dict[str, Any], kind: str) -> bool:
-    """True if the stored prediction is of this picture: it is of the attacked image, not of its original."""
+    """True if the stored prediction is of this image: it is of the attacked image, not of its original."""
     return "prediction" in one and kind != "originals"
 
 
@@ -96,7 +96,7 @@ def _reading(table: list[dict[str, Any]], rows: SelectedRows, kind: str) -> str:
 
 
 def _captions(table: list[dict[str, Any]], kind: str, *, budget: bool) -> list[str]:
-    """The classes over each picture; in two lines where they would touch the neighbour's."""
+    """The classes over each image; in two lines where they would touch the neighbour's."""
     found = []
     for one in table:
         words = [shortened(one["label"], WIDEST)]

@@ -11,7 +11,7 @@ from typing import Any
 from advcli.errors import InputError
 
 FORMAT = 1
-NOTHING = "nothing"  # what a set is named after whose pictures were made, not taken
+NOTHING = "nothing"  # what a set is named after whose images were made, not taken
 Header = dict[str, Any]
 
 
@@ -30,7 +30,7 @@ def identity(made: Header) -> str:
 
 
 def from_nothing(header: Header) -> bool:
-    """True if the pictures of a set were made out of noise or a plain colour: they have no class that they could lose."""
+    """True if the images of a set were made out of noise or a plain colour: they have no class that they could lose."""
     made = (header["of"] if header.get("kind") == "filtered" else header)["made"]
     return bool((made.get("data") or {}).get("name") == NOTHING)
 

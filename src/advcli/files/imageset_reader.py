@@ -96,7 +96,7 @@ class ImageSet:
 
     @property
     def signed(self) -> bool:
-        """True if its values are differences of pictures."""
+        """True if its values are differences of images."""
         return self.kind in header_schema.SIGNED
 
     @property
@@ -146,7 +146,7 @@ class ImageSet:
         return found
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
-        """Float32 pictures of consecutive rows, checked: finite, and in the declared range."""
+        """Float32 images of consecutive rows, checked: finite, and in the declared range."""
         stored = self._stored(name, start, stop)
         if stored.dtype == np.uint8:
             return torch.from_numpy(stored).to(torch.float32) / 255
@@ -164,7 +164,7 @@ class ImageSet:
         return found
 
     def pick(self, name: str, places: Sequence[int] | Array) -> Tensor:
-        """Pictures of any rows, in the order asked for; each is read once, and near ones together."""
+        """Images of any rows, in the order asked for; each is read once, and near ones together."""
         wanted, place = np.unique(np.asarray(places, dtype=np.int64), return_inverse=True)
         if not len(wanted):
             return self.rows(name, 0, 0)

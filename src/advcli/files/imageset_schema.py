@@ -30,7 +30,7 @@ ATTACKED = ("originals", "original", *DERIVED, "queries", "gradients")
 BESIDE = {"adversarial": ATTACKED, "perturbation": DERIVED, "universal": ("target", "epsilon")}
 SAFE_FILTERS = {1, 2, 3}  # deflate, shuffle, fletcher32
 SMALL = 1 << 26  # bytes that a dataset may declare however little it stores
-MOST_PACKED = 100  # how much smaller than its pictures a larger compressed dataset may be
+MOST_PACKED = 100  # how much smaller than its images a larger compressed dataset may be
 MOST_CHUNK = 1 << 26
 MOST_HEADER = 1 << 22
 

@@ -1,4 +1,4 @@
-"""A data set in use: labels in memory, pictures on request, and a description for every header."""
+"""A data set in use: labels in memory, images on request, and a description for every header."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +25,10 @@ class Dataset:
     shape: tuple[int, int, int]
     labels: Array  # (N,) index into classes
     index: Array  # (N,) position in the source split: what the draws of randomness depend on
-    read: Callable[[Array], Tensor]  # positions in this set -> float32 pictures in [0, 1]
+    read: Callable[[Array], Tensor]  # positions in this set -> float32 images in [0, 1]
     origin: dict[str, Any]  # how the header names it
     eight_bit: bool = False
-    kind: str = "clean"  # adversarial and filtered sets may hold one picture several times
+    kind: str = "clean"  # adversarial and filtered sets may hold one image several times
     pixels: Tensor | None = None  # all of them, where they lie in memory: bytes, or numbers in [0, 1]
     packed: bool = False  # rows of one file that need no decoding: training takes them into memory
     notes: tuple[str, ...] = ()  # how these images were chosen, for people
@@ -37,7 +37,7 @@ class Dataset:
     def of_bytes(
         cls, name: str, split: str, classes: tuple[str, ...], pixels: Tensor, labels: Array, index: Array, origin: dict[str, Any]
     ) -> "Dataset":
-        """8-bit pictures in memory."""
+        """8-bit images in memory."""
 
         def read(places: Array) -> Tensor:
             return pixels[torch.from_numpy(places)].to(torch.float32) / 255
@@ -46,7 +46,7 @@ class Dataset:
         return cls(name, split, classes, shape, labels, index, read, origin, eight_bit=True, pixels=pixels)
 
     def in_memory(self) -> "Dataset":
-        """The same 8-bit pictures, read once and kept."""
+        """The same 8-bit images, read once and kept."""
         pixels = torch.empty(len(self), *self.shape, dtype=torch.uint8)
         for start in range(0, len(self), 1024):
             places = np.arange(start, min(start + 1024, len(self)))
@@ -58,11 +58,11 @@ class Dataset:
         return len(self.labels)
 
     def pictures(self, start: int, stop: int) -> Tensor:
-        """Consecutive pictures."""
+        """Consecutive images."""
         return self.read(np.arange(start, min(stop, len(self))))
 
     def batch(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Pictures and labels of consecutive images."""
+        """Images and labels of consecutive images."""
         return self.pictures(start, stop), torch.from_numpy(self.labels[start:stop])
 
     def rows(self, places: Array, **changes: Any) -> "Dataset":

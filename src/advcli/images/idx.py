@@ -38,7 +38,7 @@ def read(path: Path, shape: tuple[int, ...]) -> Array:
 
 
 def digits_like(name: str, folder: Path, split: str, counts: dict[str, int], classes: tuple[str, ...]) -> Dataset:
-    """A data set in MNIST's four files: 28x28 grey pictures; a tenth of the training split is validation."""
+    """A data set in MNIST's four files: 28x28 grey images; a tenth of the training split is validation."""
     part, stem = ("test", "t10k") if split == "test" else ("train", "train")
     images = read(_plain_or_packed(folder, f"{stem}-images-idx3-ubyte"), (counts[part], 28, 28))
     labels = read(_plain_or_packed(folder, f"{stem}-labels-idx1-ubyte"), (counts[part],)).astype(np.int64)

@@ -28,7 +28,7 @@ def passes(
     seed: int,
     path: tuple[Purpose, *tuple[str, ...]],
 ) -> Iterator[Part]:
-    """Every image once, `size` at a time; `pictures` reads those from one place to another."""
+    """Every image once, `size` at a time; `images` reads those from one place to another."""
     for start in range(0, len(ids), size):
         places = slice(start, min(start + size, len(ids)))
         own = torch.from_numpy(ids[places]).to(device)

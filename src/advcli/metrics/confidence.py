@@ -1,7 +1,7 @@
 """How sure the model is of its decisions: mean and quartiles of the top probability, and how far it is from its accuracy.
 
 `overconfidence` is mean confidence minus accuracy: zero for a calibrated model, positive where it promises too much.
-Rejected images are left out: of them the model says nothing. Pictures that were made out of nothing have a confidence,
+Rejected images are left out: of them the model says nothing. Images that were made out of nothing have a confidence,
 and no accuracy to compare it with.
 """
 

@@ -1,7 +1,7 @@
 """The share of initially correct images that an attack turned: to any other class, or to its target.
 
 An image whose target is its own class has nothing to win and is left out; a rejected one (-1) does not count as won.
-Of pictures that were made out of nothing, the share that is taken for its target. Where every image was attacked towards
+Of images that were made out of nothing, the share that is taken for its target. Where every image was attacked towards
 several targets, `success` is the share of all image and target pairs, and `success-any` that of the images which at least
 one target turned.
 """

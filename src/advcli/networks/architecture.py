@@ -1,7 +1,7 @@
 """An architecture becomes a network: what its function returns, made fit for the program.
 
 torch's own dropout becomes the program's, whose masks are a function of the sample; layers that learn their sizes from
-the first picture see one.
+the first image see one.
 """
 
 from typing import Literal
@@ -20,7 +20,7 @@ BRANCH = ("torchvision.ops.stochastic_depth", "StochasticDepth")
 
 
 def network(bound: Bound, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """A fresh network for pictures of this shape."""
+    """A fresh network for images of this shape."""
     made = bound(shape, classes)
     if not isinstance(made, nn.Module):
         raise CommandError(f"{bound.spec.name}: returns {type(made).__name__}; an architecture returns a torch.nn.Module")

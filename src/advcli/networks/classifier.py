@@ -49,7 +49,7 @@ class Classifier(nn.Module):
         self.network = network
         self.shape, self.classes = shape, classes
         self.plain = not any(mean) and all(one == 1 for one in std)
-        self.layout = torch.contiguous_format  # of the pictures that the network sees
+        self.layout = torch.contiguous_format  # of the images that the network sees
         self.writes: dict[bool, bool] = {}  # whether the network writes on its input, by mode; found out at the first call
         self.auxiliary: list[Tensor] = []  # logits of side heads, which some networks have in training only
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
@@ -67,7 +67,7 @@ class Classifier(nn.Module):
         found = self.network(seen)
         wrote = seen._version > version
         if wrote and seen is x:
-            raise AdvcliError("the network writes on the pictures that it is given, but did not at first; let it copy them")
+            raise AdvcliError("the network writes on the images that it is given, but did not at first; let it copy them")
         self.writes.setdefault(self.training, wrote)
         self.auxiliary = side_heads(found, self.classes) if self.training else []
         logits = logits_of(found, len(x), self.classes)

@@ -1,7 +1,7 @@
 """A copy of a model that computes the same function faster, for the search alone; verdicts never pass through it.
 
 It is laid out for speed like any model, and batch norm goes into the convolution before it: W' = W g / s,
-b' = (b - m) g / s + beta with s = sqrt(v + eps). The gradient to a grey picture, a convolution with one channel to fill,
+b' = (b - m) g / s + beta with s = sqrt(v + eps). The gradient to a grey image, a convolution with one channel to fill,
 is one product of matrices whose columns are added up. What a copy answers is compared with the model once, on real
 images, forwards and backwards; where it differs, or fails, the model itself is searched.
 """
@@ -37,7 +37,7 @@ class Columns(torch.autograd.Function):
 
 
 class Grey(nn.Module):
-    """A convolution of pictures with one channel."""
+    """A convolution of images with one channel."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ def fold_norms(network: nn.Module) -> None:
 
 
 def _grey(network: nn.Module) -> None:
-    """Give the convolutions of grey pictures their own gradient."""
+    """Give the convolutions of grey images their own gradient."""
     for name, one in list(network.named_modules()):
         if type(one) is nn.Conv2d and one.in_channels == 1 and _foldable(one):
             network.set_submodule(name, Grey(one))

@@ -1,4 +1,4 @@
-"""Defenses that change the picture before the model sees it, and gradients for what has none."""
+"""Defenses that change the image before the model sees it, and gradients for what has none."""
 
 from collections.abc import Callable
 from typing import cast

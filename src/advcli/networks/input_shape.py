@@ -11,7 +11,7 @@ from advcli.networks import architecture, build
 MOST_CLASSES = 100_000
 
 
-SIZES = (8, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384)  # pixels of pictures that people train on
+SIZES = (8, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384)  # pixels of images that people train on
 
 
 def find_fit(

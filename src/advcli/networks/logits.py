@@ -1,7 +1,7 @@
-"""Logits out of whatever a network answers with, and the gradients that lead from them to the pictures.
+"""Logits out of whatever a network answers with, and the gradients that lead from them to the images.
 
 A tensor; the first of a tuple or list; what is called `logits` in a dictionary or object, or the only tensor of a
-dictionary. It has a row for each picture and a column for each class; dimensions of one beside these are dropped.
+dictionary. It has a row for each image and a column for each class; dimensions of one beside these are dropped.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ SIDE = "aux"  # how the names of side heads begin
 
 
 def logits_of(found: object, count: int, classes: int) -> Tensor:
-    """(N, K) the logits in a network's answer to N pictures of K classes."""
+    """(N, K) the logits in a network's answer to N images of K classes."""
     one = _chosen(found)
     if not one.is_floating_point():
         raise InputError(f"the network answers with numbers of type {one.dtype}; expected logits, one for each class")

@@ -1,6 +1,6 @@
 """A model as its machine likes it: the same weights and the same function, laid out for speed.
 
-On a processor the channels of a picture lie side by side (channels last), as its convolutions like them, and a rectifier
+On a processor the channels of an image lie side by side (channels last), as its convolutions like them, and a rectifier
 goes behind the maximum that follows it, where it has less to do: relu(max(z)) = max(relu(z)) to the bit. Maxima of two by
 two are taken by rows and then by columns where nobody asks for gradients. Whatever a model is opened for, it is opened
 so: what one verb has decided, another decides again.
@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from advcli.networks import trial_run
 from advcli.networks.classifier import Classifier, Dropout
 
-SEVERAL = 8  # pictures from which on two steps are faster than one
+SEVERAL = 8  # images from which on two steps are faster than one
 Model = TypeVar("Model", bound=nn.Module)
 Pairs = list[tuple[str, str]]  # names of layers
 
@@ -112,7 +112,7 @@ def two_step_max_pool(network: nn.Module) -> None:
 def adjacent_layers(network: nn.Module, kind: type[nn.Module], then: type[nn.Module]) -> Pairs:
     """Layers of one kind that another kind follows, each used once and seen by nothing else.
 
-    None where a network cannot be read; and it is not read, which takes as long as a look at a few pictures, where it has
+    None where a network cannot be read; and it is not read, which takes as long as a look at a few images, where it has
     no such layers.
     """
     kinds = {type(one) for one in network.modules()}

@@ -46,7 +46,7 @@ class Rejecting(nn.Module):
         self.threshold, self.unit = float(found["threshold"]), float(found["unit"])
 
     def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
-        """(N,) the detector's score of pictures whose classes have these logits."""
+        """(N,) the detector's score of images whose classes have these logits."""
         raise NotImplementedError
 
     def ask(self, x: Tensor, draws: SampleRNG | None) -> Tensor:

@@ -49,7 +49,7 @@ class Fitted(nn.Module):
 
 
 def from_table(probability: Tensor, x: Tensor) -> Tensor:
-    """Logits of looked-up probabilities; they hang on the picture by a gradient of zero."""
+    """Logits of looked-up probabilities; they hang on the image by a gradient of zero."""
     return probability.clamp_min(LEAST).log().to(x.dtype) + 0 * x.sum(1, keepdim=True)
 
 

@@ -1,7 +1,7 @@
 """Decision trees as arrays: every node's feature, threshold, children and class shares, of one tree or of many.
 
-A picture goes left where feature <= threshold. scikit-learn compares single precision features with double precision
-thresholds; rounded down to single precision they part the same pictures in the same way.
+An image goes left where feature <= threshold. scikit-learn compares single precision features with double precision
+thresholds; rounded down to single precision they part the same images in the same way.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A network tried on two pictures before it is relied on: what it answers, and whether another one answers alike.
+"""A network tried on two images before it is relied on: what it answers, and whether another one answers alike.
 
 A network is anybody's code. It is tried on a copy, for it may count its calls or keep what it has seen, and under a random
 state that is put back.
@@ -16,10 +16,10 @@ from advcli.networks.logits import gradient_of
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 
-COUNT = 2  # pictures: one would hide who mixes them up
+COUNT = 2  # images: one would hide who mixes them up
 AGREE = 1e-4  # logits may differ by this share of the largest one
 ALIKE = 0.1  # and gradients by this share of their length, for a rectifier near zero tips over by a rounding
-Answers = tuple[Tensor, Tensor]  # logits, and a gradient to the pictures
+Answers = tuple[Tensor, Tensor]  # logits, and a gradient to the images
 
 
 def answers_or_none(classifier: Classifier, device: torch.device) -> Answers | None:

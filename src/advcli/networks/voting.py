@@ -1,4 +1,4 @@
-"""Many random looks at one picture, in bounded memory: a few at a time, computed again on the way back; and their vote.
+"""Many random looks at one image, in bounded memory: a few at a time, computed again on the way back; and their vote.
 
 A copy's draws depend on its number alone, so the answers are the same however many are taken at once. What an attack
 climbs is the mean of the logits, and what it sees how far the vote is from turning: shares of votes, or the mean
@@ -15,13 +15,13 @@ from torch.utils.checkpoint import checkpoint
 from advcli.networks.filtered import straight_through
 from advcli.numerics.rng import SampleRNG
 
-MOST = 2048  # pictures that go through a model at once
+MOST = 2048  # images that go through a model at once
 LEAD = 1e-3  # of the winner before the next, relative, where most votes are no majority
 Answer = Callable[[Tensor, SampleRNG], Tensor]
 
 
 def stochastic_logits(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:
-    """(N, count, K) logits of `count` copies of each picture, each with draws of its own."""
+    """(N, count, K) logits of `count` copies of each image, each with draws of its own."""
     some = chunks(x, count)
     take = partial(_chunk_logits, answer, x, draws, count)
     if len(some) > 1 and torch.is_grad_enabled() and x.requires_grad:

@@ -15,11 +15,11 @@ from torch import Tensor
 from advcli.numerics.rng import SampleRNG, tree_sum
 
 TINY = 1e-12
-FREE = ("raw", "none")  # what bounds nothing: a multiple of the gradient, a picture that is moved
+FREE = ("raw", "none")  # what bounds nothing: a multiple of the gradient, an image that is moved
 BISECTIONS = 28  # float32 has 24 bits
 BENDS = 50  # rounds of Newton's method; about eight are needed
 CLOSE = 1e-6  # share of a gain that may be missing
-FAR = 1e6  # further than any picture reaches
+FAR = 1e6  # further than any image reaches
 
 
 def per_sample(value: Tensor, like: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ class Ball:
         return point.clamp(0, 1) if self.norm == "raw" else self.project(point)
 
     def random_point(self, rng: SampleRNG) -> Tensor:
-        """A uniform point of the ball, clipped to the picture's range."""
+        """A uniform point of the ball, clipped to the image's range."""
         u = GEOMETRY[self.norm].random(rng, tuple(self.center.shape[1:]))
         return (self.center + per_sample(self.radius, u) * u).clamp(0, 1)
 

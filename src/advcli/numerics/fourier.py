@@ -1,8 +1,8 @@
-"""A picture's frequencies, and how much of each a filter lets through.
+"""An image's frequencies, and how much of each a filter lets through.
 
 With R the distance of a coefficient of the discrete Fourier transform from the mean (frequency zero), in cycles per
-picture, a low-pass of radius r keeps [R <= r] (ideal), exp(-R^2 / 2 r^2) (gaussian) or 1 / (1 + (R / r)^4)
-(butterworth, of order two); the high-pass keeps the rest, so that both together are the picture.
+image, a low-pass of radius r keeps [R <= r] (ideal), exp(-R^2 / 2 r^2) (gaussian) or 1 / (1 + (R / r)^4)
+(butterworth, of order two); the high-pass keeps the rest, so that both together are the image.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def low_mask(size: Sequence[int], radius: float, shape: str) -> Tensor:
-    """(H, W // 2 + 1) the share of each frequency of a real picture that a low-pass keeps; nothing below radius 0."""
+    """(H, W // 2 + 1) the share of each frequency of a real image that a low-pass keeps; nothing below radius 0."""
     places = [torch.arange(n, dtype=torch.float64) for n in size]
     rows, columns = (torch.minimum(place, n - place) for place, n in zip(places, size, strict=True))
     far = rows[:, None] ** 2 + columns[: size[1] // 2 + 1] ** 2

@@ -1,4 +1,4 @@
-"""Pictures of 256 grey levels: the nearest one inside the budget, or the word that there is none."""
+"""Images of 256 grey levels: the nearest one inside the budget, or the word that there is none."""
 
 import torch
 from torch import Tensor

@@ -2,7 +2,7 @@
 
 J = -sum_k softmax(t(x) / T)_k log softmax(s(x) / T)_k. Papernot et al. 2016 train the teacher at T too (`train
 --temperature T`): only then is the student's softmax so saturated that its gradients vanish in float32, which fools
-attacks on the cross-entropy and none on the logits (arXiv:1608.04644). The teacher sees the pictures as the student
+attacks on the cross-entropy and none on the logits (arXiv:1608.04644). The teacher sees the images as the student
 does, in evaluation mode.
 """
 

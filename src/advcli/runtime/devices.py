@@ -30,7 +30,7 @@ def find_device(name: str) -> torch.device:
 
 @contextmanager
 def threads(shape: tuple[int, ...]) -> Iterator[None]:
-    """Tiny pictures by one thread: two would only wait for each other, and on a busy machine for very long."""
+    """Tiny images by one thread: two would only wait for each other, and on a busy machine for very long."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if prod(shape) <= TINY else before)
     try:

@@ -31,7 +31,7 @@ def sigma(word: str) -> float | None:
 
 
 def augmented(x: Tensor, words: tuple[str, ...], rng: SampleRNG) -> Tensor:
-    """Each picture moved and under normal noise, which is not clipped, as its own draws say."""
+    """Each image moved and under normal noise, which is not clipped, as its own draws say."""
     x = moved(x, words, rng) if {*words} & {*AUGMENTATIONS} else x
     for loud in filter(None, map(sigma, words)):
         x = x + loud * rng.fork("noise").normal(*x.shape[1:])
@@ -39,7 +39,7 @@ def augmented(x: Tensor, words: tuple[str, ...], rng: SampleRNG) -> Tensor:
 
 
 def moved(x: Tensor, words: tuple[str, ...], rng: SampleRNG) -> Tensor:
-    """Each picture cut out of a wider one with a black border of an eighth, and mirrored."""
+    """Each image cut out of a wider one with a black border of an eighth, and mirrored."""
     drawn = rng.fork("augment").uniform(3)
     n, _, h, w = x.shape
     rows = torch.arange(h, device=x.device).expand(n, h)

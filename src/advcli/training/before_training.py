@@ -39,7 +39,7 @@ def check_file(plan: Plan, path: Path, recipe: Header) -> None:
 
 
 def check_evaluation(plan: Plan, name: str) -> None:
-    """Ask the network about two pictures: whether it answers at all, with logits, and draws nothing."""
+    """Ask the network about two images: whether it answers at all, with logits, and draws nothing."""
     try:
         other = copy.deepcopy(classifier_of(plan.model))
     except Exception:

@@ -35,7 +35,7 @@ def start_weights(network: nn.Module, asked: TrainRequest, reporter: Reporter) -
 
 
 def open_teacher(path: str, images: Dataset) -> ModelFile:
-    """The model of --teacher, which must know the same classes, in the same order, on pictures of the same size."""
+    """The model of --teacher, which must know the same classes, in the same order, on images of the same size."""
     found = model_file.read(path)
     if found.classes != images.classes:
         raise InputError(f"{path}: knows the classes {', '.join(found.classes)}; {images.name} has {', '.join(images.classes)}")

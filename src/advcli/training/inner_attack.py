@@ -1,10 +1,10 @@
-"""An attack as training meets it: pictures made against the network as it is, for the network to learn from.
+"""An attack as training meets it: images made against the network as it is, for the network to learn from.
 
 `pgd:eps=0.3,steps=10,step_size=0.05` names any budgeted or one-step attack of the list, or a user's own; besides its
 own options it takes eps, target, label and early_stop, which mean what they mean to `attack`. A random start for one
 step (R+FGSM, "fast" training, arXiv:2001.03994) is `pgd:steps=1,step_size=1.25*eps`; a step towards a random class
 (DGSM) is `fgsm:target=random`; `label=pred` leaves the network's own prediction instead of the true class, so that
-the label does not leak into the picture (arXiv:1611.01236).
+the label does not leak into the image (arXiv:1611.01236).
 
 The network is attacked in evaluation mode: dropout sleeps, and batch norm uses its running statistics and learns
 nothing from the attack's own passes. Every image is attacked, also those that are wrong already, and at full strength:

@@ -14,11 +14,11 @@ from advcli.numerics.arrays import Array
 
 MOST = 2 << 30  # bytes of a set that is taken into memory
 AHEAD = 3
-Batch = tuple[Tensor, Tensor, Tensor]  # pictures, labels, places in the set
+Batch = tuple[Tensor, Tensor, Tensor]  # images, labels, places in the set
 
 
 class Batches:
-    """Pictures, labels and places on the device."""
+    """Images, labels and places on the device."""
 
     def __init__(self, data: Dataset, device: torch.device, size: int) -> None:
         self.data, self.device, self.size = data, device, size
@@ -76,7 +76,7 @@ class Batches:
 
 
 def _in_memory(data: Dataset) -> Tensor | None:
-    """All pictures, as bytes where they are bytes; None where they are to be decoded, or too many."""
+    """All images, as bytes where they are bytes; None where they are to be decoded, or too many."""
     if data.pixels is not None:
         return data.pixels
     if not data.packed or len(data) * prod(data.shape) * (1 if data.eight_bit else 4) > MOST:

@@ -1,4 +1,4 @@
-"""`import`: foreign weights become a model file, foreign pictures an image set. Nothing in them is executed."""
+"""`import`: foreign weights become a model file, foreign images an image set. Nothing in them is executed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ BATCH = 256
 
 
 def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Path:
-    """Turn foreign weights into a model file, or foreign pictures into an image set."""
+    """Turn foreign weights into a model file, or foreign images into an image set."""
     if Path(asked.file).is_dir() or Path(asked.file).suffix == ".npz":
         if idle := [name for name in FOR_WEIGHTS if getattr(asked, name) is not None]:
             raise CommandError(f"--{idle[0]}: is for weights; {asked.file} holds pictures")
@@ -87,7 +87,7 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
 
 
 def _pictures(asked: ImportRequest, reporter: Reporter) -> Path:
-    """An image set from a .npz or a folder, its pictures as they are: bytes stay bytes."""
+    """An image set from a .npz or a folder, its images as they are: bytes stay bytes."""
     path = outputs.output_path(asked.output, inputs.IMAGES)
     outputs.keep_inputs([path], [asked.file])
     chosen = Selection(classes=asked.classes, image_size=asked.image_size, resize=asked.resize)

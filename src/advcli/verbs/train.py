@@ -178,7 +178,7 @@ def figures(plan: Plan, log: Log) -> dict[str, Any]:
 
 
 def refuse_repeats(images: Dataset) -> None:
-    """Every picture of a file once, and every source row once: what is there twice would count twice."""
+    """Every image of a file once, and every source row once: what is there twice would count twice."""
     seen: dict[bytes, int] = {}
     for start in range(0, len(images) if images.kind in ("clean", "unknown") else 0, 1024):
         for row, pixels in enumerate(images.batch(start, start + 1024)[0], start):
@@ -203,4 +203,4 @@ def validation(images: Dataset, asked: TrainRequest) -> Dataset | None:
     try:
         return inputs.open_data(name, "val", every).for_classes(images.classes, "the training set")
     except Empty:
-        return None  # a small folder may have no validation pictures
+        return None  # a small folder may have no validation images

@@ -78,7 +78,7 @@ def _words_only(opened: ImageSet) -> list[str]:
     if opened.kind in ("clean", "unknown"):
         return []
     if opened.kind == "filtered":
-        return ["that its pictures went through the filter, and what the attack was before: those are its header's words"]
+        return ["that its images went through the filter, and what the attack was before: those are its header's words"]
     found = ["how the attack ran (method, steps, queries, seed): that is its header's word; advcli show prints the command"]
     victim = opened.header.get("victim", {})
     if victim.get("defenses") and not victim["static"]:
@@ -122,7 +122,7 @@ def _against_source(opened: ImageSet, finding: Finding, asked: VerifyRequest) ->
     """The set against the data that its header names, where they are at hand."""
     said = against_source.named(opened)
     if said is None and asked.data is None:
-        finding.unchecked.append("pictures and labels against their source, and which images were left out: it names no data set")
+        finding.unchecked.append("images and labels against their source, and which images were left out: it names no data set")
         return
     said = said or {}
     if said.get("name") == NOTHING:
@@ -171,7 +171,7 @@ def _as_parent(path: Path) -> ImageSet:
 
 
 def _derived(opened: ImageSet, finding: Finding) -> None:
-    """A perturbation file against the set that it is a view of: pictures, columns and header."""
+    """A perturbation file against the set that it is a view of: images, columns and header."""
     source = lookup.find_file(opened.header["of"], opened.path.parent)
     if source is None:
         finding.unchecked.append("its values: the set that it was derived from is not beside it")

@@ -53,7 +53,7 @@ def open_data(
     else:
         raise InputError(f"{name}: no such data set, folder or image-set file; there are {', '.join(known_sets())}")
     if (chosen.image_size or chosen.resize) and "image_size" not in found.origin:
-        raise CommandError("--image-size and --resize are for folders of pictures; this data set has its size")
+        raise CommandError("--image-size and --resize are for folders of images; this data set has its size")
     classes = chosen.classes
     if not classes and found.origin["name"] != "file":
         classes = found.of_model(known)
@@ -102,7 +102,7 @@ def data_of(
 ) -> Dataset:
     """The data for a model: as typed, or the test split of what the model was trained on.
 
-    A model's own folder, and pictures of another shape than it takes, are sized as in its training, unless sizes are typed.
+    A model's own folder, and images of another shape than it takes, are sized as in its training, unless sizes are typed.
     `can_choose` says whether the verb has the option --classes.
     """
     if text is None:

@@ -50,7 +50,7 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
     for role, found, digest in parents:
         if role != "file":
             words += _typed(f"--{role}", _called(found, digest))
-    if verb == "import" and not files:  # pictures: the data set is the file, and its options are all recorded
+    if verb == "import" and not files:  # images: the data set is the file, and its options are all recorded
         files = [_source(how["data"], where)]
     else:
         words += _data_words(how["data"], takes, where)
