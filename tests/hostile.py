@@ -270,7 +270,7 @@ BROKEN = {
         lambda: imageset_writer.write_rows(Path("x.h5"), HEADER, columns()), ("train", "--data", "x.h5"), "test split"),
     "set: a picture twice": Case(
         lambda: imageset_writer.write_rows(Path("x.h5"), {**HEADER, "split": "train"}, {**columns(), "images": IMAGES[[0, 1, 0]]}),
-        ("train", "--data", "x.h5"), "row 2: the same picture as row 0"),
+        ("train", "--data", "x.h5"), "row 2: the same image as row 0"),
     "set: a FIFO": Case(lambda: fifo("x.h5"), SET, "no regular file"),
     "set: a device": Case(lambda: os.symlink("/dev/zero", "x.h5"), SET, "no regular file"),
     "set: a folder": Case(lambda: Path("x.h5").mkdir(), SET, "is a folder"),
@@ -313,7 +313,7 @@ BROKEN = {
     "npz: whole numbers": Case(lambda: archive(x=np.zeros((3, 1, 8, 8), int), y=[0, 1, 0]), NPZ, "uint8"),
     "npz: no images": Case(lambda: archive(z=[1]), NPZ, "no images"),
     "npz: no rows": Case(lambda: archive(x=IMAGES[:0], y=np.zeros(0, int)), NPZ, "no image|no label"),
-    "npz: a picture twice": Case(lambda: archive(x=IMAGES[[0, 1, 1]], y=[0, 1, 1]), NPZ, "row 2: the same picture as row 1"),
+    "npz: a picture twice": Case(lambda: archive(x=IMAGES[[0, 1, 1]], y=[0, 1, 1]), NPZ, "row 2: the same image as row 1"),
     "npz: another split": Case(lambda: archive(x=IMAGES, y=[0, 1, 0], split="test"), NPZ, "test split"),
     "npz: a class twice": Case(lambda: archive(x=IMAGES, y=[0, 1, 0], classes=["a", "a"]), NPZ, "twice"),
     "npz: a class that leads away": Case(lambda: archive(x=IMAGES, y=[0, 1, 0], classes=["..", "a"]), NPZ, "class name"),

@@ -175,7 +175,7 @@ def test_what_is_fitted_never_sees_the_images_that_are_attacked(run, model):
         ("--method substitute --attack pgd:steps", "written option=value"),
         ("--method substitute --attack dgsm", "needs a --target"),
         ("--method substitute --arch forest", "no gradient leads"),
-        ("--method substitute --arch mlp:hidden=a", "no list of sizes"),
+        ("--method substitute --arch mlp:hidden=a", "not a list of sizes"),
         ("--method substitute --max-queries 5", "no option --max-queries"),
         ("--method substitute --restarts 5", "no option --restarts"),
         ("--method universal --no-early-stop", "no option --no-early-stop"),

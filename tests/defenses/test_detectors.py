@@ -132,7 +132,7 @@ def test_a_detector_is_fitted_kept_and_measured(run, model):
         (["--fpr", "0.001"], 3, "130 images are too few"),
         (["--fpr", "0"], 2, "outside"),
         (["--squeezers", "bits:9"], 2, "neither bits:N"),
-        (["--squeezers", "median:0"], 2, "no window"),
+        (["--squeezers", "median:0"], 2, "not a window"),
         (["--epochs", "3"], 2, "has no option --epochs"),
         (["--member", "model.safetensors"], 2, "has no option --member"),
     ],

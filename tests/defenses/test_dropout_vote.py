@@ -95,7 +95,7 @@ def test_a_decision_does_not_depend_on_the_neighbours():
 
 
 def test_a_model_that_never_drops_is_refused():
-    with pytest.raises(CommandError, match="no layer that drops"):
+    with pytest.raises(CommandError, match="no dropout layer"):
         discovery.spec("defense", "dropout-vote").bind({"rate": 0.5})(classifier(rate=0.0))
 
 

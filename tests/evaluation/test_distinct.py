@@ -65,7 +65,7 @@ def originals_without_rows(header, found):
 CASES = {
     "unbroken rows twenty times": (rows_again(unbroken, 20), "repeats row"),
     "new originals": (new_originals, "under another original"),
-    "new places": (new_places, "original 12 is the picture of original 0; 12 of 24 pictures stand there again"),
+    "new places": (new_places, "original 12 has the same pixels as original 0; 12 of 24 images are repeated"),
     "another index": (another_index, "row 3 gives original 1 the /index"),
     "another label": (another_label, "row 3 gives original 1 the /labels"),
     "a row left out": (fewer, "original 1 has 1 rows, expected 2 (2 budgets, 1 targets"),

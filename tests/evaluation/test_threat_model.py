@@ -44,11 +44,11 @@ CASES = {
     "other members": (header(SQUEEZE), model(SQUEEZE, members=["b"], digest="e"), "transfer", (STOPPED,)),
     "nothing seen": (header(access="none"), model(SQUEEZE), "none", ()),
     "from a file": (header(data="file"), model(), "white-box", ("starts from a file: distances are to its images",)),
-    "no 8-bit picture": (header(unrepresentable=3), model(), "white-box",
-                         ("3 rows have no 8-bit picture in their budget and hold the original",)),
+    "no 8-bit image": (header(unrepresentable=3), model(), "white-box",
+                         ("3 rows have no 8-bit image in their budget and hold the original",)),
     "everything": (header(data="file", unrepresentable=2), model(SQUEEZE), "static",
                    ("starts from a file: distances are to its images",
-                    "2 rows have no 8-bit picture in their budget and hold the original", STATIC, STOPPED)),
+                    "2 rows have no 8-bit image in their budget and hold the original", STATIC, STOPPED)),
 }  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def test_without_its_model_and_its_data_it_says_what_is_missing(run, made, tmp_p
     assert ran.code == 0
     told = finding(ran)["unchecked"]
     assert any("its model is not here (give --model)" in one for one in told)
-    assert any(one.startswith("pictures and labels against their source, and which images were left out") for one in told)
+    assert any(one.startswith("images and labels against their source, and which images were left out") for one in told)
     assert not any("digits" in one or "mnist:test" in one for one in finding(ran)["checked"])
 
 

@@ -192,7 +192,7 @@ class alone(nn.Module):
     [
         ("two_tensors", "dictionary of scores, features; call the logits 'logits'"),
         ("too_few", "2x7; expected 2x10"),
-        ("one_number", "answers 2 pictures with 2; expected 2x10"),
+        ("one_number", "answers 2 images with 2; expected 2x10"),
         ("transposed", "10x2; expected 2x10"),
         ("classes_only", "numbers of type torch.int64"),
         ("whole_numbers", "numbers of type torch.int64"),

@@ -1,4 +1,4 @@
-"""CleverHans' basic CNN, the network of Wang and Zhang's tables: 8x8x64 by steps of two, 6x6x128 by two, 5x5x128, the classes.
+"""CleverHans' basic CNN, as in Wang and Zhang's tables: 64 8x8 filters (stride 2), 128 6x6 (stride 2), 128 5x5, one linear layer.
 
 No pooling, and no bias in the convolutions.
 """

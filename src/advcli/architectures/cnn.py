@@ -1,4 +1,4 @@
-"""A small convolutional network: two 3x3 convolutions with pooling, one hidden layer, dropout before the last."""
+"""A small convolutional network: two 3x3 convolutions with pooling, one hidden layer, dropout before the last layer."""
 
 from typing import Annotated
 

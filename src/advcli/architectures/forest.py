@@ -1,4 +1,4 @@
-"""A random forest, fitted by scikit-learn: many trees, whose shares are averaged; its gradient is zero everywhere."""
+"""A random forest, fitted by scikit-learn: averages the class shares of many trees; its gradient is zero everywhere."""
 
 from functools import partial
 from math import prod
@@ -18,9 +18,9 @@ def forest(
     shape: tuple[int, int, int],
     classes: int,
     *,
-    count: Annotated[int, Param("Trees.", low=1, high=10000)] = 50,
-    depth: Annotated[int | None, Param("Most questions in a row. [default: as many as it takes]", low=1)] = None,
-    leaf: Annotated[int, Param("Fewest training images in a leaf.", low=1)] = 1,
+    count: Annotated[int, Param("Number of trees.", low=1, high=10000)] = 50,
+    depth: Annotated[int | None, Param("Maximum depth. [default: unlimited]", low=1)] = None,
+    leaf: Annotated[int, Param("Minimum number of training images in a leaf.", low=1)] = 1,
 ) -> nn.Module:
     def fit(x: Array, label: Array, seed: int) -> Arrays:
         from sklearn.ensemble import RandomForestClassifier

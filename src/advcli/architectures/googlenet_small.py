@@ -1,4 +1,4 @@
-"""A small GoogLeNet for images of 32 pixels: seven inception blocks behind a 3x3 stem, batch norm, no side heads."""
+"""A small GoogLeNet for 32x32 images: a 3x3 stem and seven inception blocks, with batch norm, without auxiliary heads."""
 
 from typing import Annotated, cast
 
@@ -30,7 +30,7 @@ def convolution(inside: int, outside: int, size: int) -> nn.Sequential:
 
 
 class Inception(nn.Module):
-    """Four paths side by side."""
+    """Four parallel branches, concatenated."""
 
     def __init__(self, inside: int, one: int, three: int, five: int, pooled: int) -> None:
         super().__init__()
@@ -70,6 +70,6 @@ def googlenet_small(
     shape: tuple[int, int, int],
     classes: int,
     *,
-    width: Annotated[float, Param("How many times as many channels.", low=0.1, high=16)] = 1.0,
+    width: Annotated[float, Param("Factor of the number of channels.", low=0.1, high=16)] = 1.0,
 ) -> nn.Module:
     return GoogLeNet(shape[0], classes, width)

@@ -1,6 +1,6 @@
-"""The nearest neighbours among stored training images vote, each alike; the gradient is zero everywhere.
+"""The k nearest neighbours among stored training images vote with equal weight; the gradient is zero everywhere.
 
-Distances are computed in double precision, as scikit-learn does; a drawn vote goes to the first class.
+Distances are computed in double precision, as scikit-learn does; a tied vote goes to the first class.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ def knn(
     shape: tuple[int, int, int],
     classes: int,
     *,
-    neighbours: Annotated[int, Param("How many vote.", low=1, high=10000)] = 5,
-    references: Annotated[int, Param("Most training images that are stored, of every class its share.", low=1)] = 10_000,
+    neighbours: Annotated[int, Param("Number of neighbours that vote.", low=1, high=10000)] = 5,
+    references: Annotated[int, Param("Largest number of stored training images, every class in its share.", low=1)] = 10_000,
 ) -> nn.Module:
     size = prod(shape)
 
@@ -41,7 +41,7 @@ def knn(
 
     def run(arrays: Mapping[str, Tensor], x: Tensor) -> Tensor:
         stored, asked = arrays["images"].double(), x.detach().double()
-        distance = stored.square().sum(1) - 2 * asked @ stored.T  # less the image's own square, which is the same for all
+        distance = stored.square().sum(1) - 2 * asked @ stored.T  # without the image's own square, which is the same for all
         nearest = distance.topk(neighbours, largest=False).indices
         votes = nn.functional.one_hot(arrays["labels"][nearest], classes).sum(1)
         return from_table(votes / neighbours, x)

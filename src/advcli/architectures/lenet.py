@@ -1,4 +1,4 @@
-"""LeNet-5 with rectifiers: two 5x5 convolutions with pooling, three fully connected layers of 120, 84 and the classes."""
+"""LeNet-5 with ReLU: two 5x5 convolutions with pooling, then fully connected layers of 120 and 84 units and the output."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""The network of Wang and Zhang's code: 5x5x32, pooling, 5x5x64, pooling, 512 units without activation, the classes."""
+"""The network of Wang and Zhang's code: 32 and 64 5x5 filters, each with pooling, then 512 linear units and the output."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""Logistic regression, fitted by scikit-learn: a linear score for each class, differentiable like any network."""
+"""Logistic regression, fitted by scikit-learn: a linear score for each class, with an exact gradient."""
 
 from math import prod
 from typing import Annotated
@@ -16,8 +16,10 @@ def logreg(
     shape: tuple[int, int, int],
     classes: int,
     *,
-    inverse_penalty: Annotated[float, Param("How little large weights cost: scikit-learn's C.", low=1e-9, high=1e9)] = 0.1,
-    rounds: Annotated[int, Param("Most iterations of the solver.", low=1)] = 100,
+    inverse_penalty: Annotated[
+        float, Param("Inverse of the regularisation strength: scikit-learn's C.", low=1e-9, high=1e9)
+    ] = 0.1,
+    rounds: Annotated[int, Param("Maximum iterations of the solver.", low=1)] = 100,
 ) -> nn.Module:
     def fit(x: Array, label: Array, seed: int) -> Arrays:
         from sklearn.linear_model import LogisticRegression

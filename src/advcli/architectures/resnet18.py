@@ -1,7 +1,7 @@
 """ResNet-18: four stages of two residual blocks, batch norm, global pooling (He et al. 2016).
 
-Images up to 64 pixels get a stem of one 3x3 convolution; larger ones the 7x7 convolution and pooling of ImageNet.
-With width 64 the names and shapes of the weights are torchvision's.
+Images up to 64 pixels get a stem of one 3x3 convolution; larger ones get the 7x7 convolution and pooling for ImageNet.
+With width 64 the weights have the names and shapes of torchvision's.
 """
 
 from typing import Annotated, Literal, cast
@@ -67,7 +67,9 @@ def resnet18(
     classes: int,
     *,
     width: Annotated[int, Param("Channels of the first stage.", low=1, high=1024)] = 64,
-    stem: Annotated[Literal["auto", "small", "large"], Param("For images of 32 or of 224 pixels.")] = "auto",
+    stem: Annotated[
+        Literal["auto", "small", "large"], Param("First layers: for images of about 32 pixels (small) or of 224 (large).")
+    ] = "auto",
 ) -> nn.Module:
     small = stem == "small" or (stem == "auto" and max(shape[1:]) <= SMALL)
     return ResNet(shape[0], classes, width, small=small)

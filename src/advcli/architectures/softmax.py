@@ -1,4 +1,4 @@
-"""Softmax regression: one linear layer. On it every distance to the boundary is known exactly."""
+"""Softmax regression: one linear layer, so that the distance to every decision boundary is known exactly."""
 
 from math import prod
 

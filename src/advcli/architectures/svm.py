@@ -24,11 +24,11 @@ def svm(
     shape: tuple[int, int, int],
     classes: int,
     *,
-    kernel: Annotated[Literal["linear", "rbf"], Param("Linear, or Gaussian.")] = "linear",
+    kernel: Annotated[Literal["linear", "rbf"], Param("Linear or Gaussian (rbf) kernel.")] = "linear",
     inverse_penalty: Annotated[
-        float | None, Param("How much errors cost: scikit-learn's C. [default: 0.01, of rbf 5]", low=1e-9, high=1e9)
+        float | None, Param("Penalty of errors: scikit-learn's C. [default: 0.01; with rbf 5]", low=1e-9, high=1e9)
     ] = None,
-    gamma: Annotated[float, Param("Width of the Gaussian kernel.", low=1e-9, high=1e9)] = 0.02,
+    gamma: Annotated[float, Param("Coefficient gamma of the Gaussian kernel.", low=1e-9, high=1e9)] = 0.02,
 ) -> nn.Module:
     size, cost = prod(shape), inverse_penalty or (0.01 if kernel == "linear" else 5.0)
 

@@ -1,4 +1,4 @@
-"""A decision tree, fitted by scikit-learn: pixels against thresholds; its gradient is zero everywhere."""
+"""A decision tree, fitted by scikit-learn: compares pixels with thresholds; its gradient is zero everywhere."""
 
 from functools import partial
 from math import prod
@@ -18,8 +18,8 @@ def tree(
     shape: tuple[int, int, int],
     classes: int,
     *,
-    depth: Annotated[int | None, Param("Most questions in a row. [default: as many as it takes]", low=1)] = None,
-    leaf: Annotated[int, Param("Fewest training images in a leaf.", low=1)] = 1,
+    depth: Annotated[int | None, Param("Maximum depth. [default: unlimited]", low=1)] = None,
+    leaf: Annotated[int, Param("Minimum number of training images in a leaf.", low=1)] = 1,
 ) -> nn.Module:
     def fit(x: Array, label: Array, seed: int) -> Arrays:
         from sklearn.tree import DecisionTreeClassifier

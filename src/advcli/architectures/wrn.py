@@ -1,4 +1,4 @@
-"""Wide residual networks for small images: three stages of blocks that normalise first (Zagoruyko and Komodakis).
+"""Wide residual networks for small images: three stages of pre-activation blocks (Zagoruyko and Komodakis).
 
 `--depth 16 --wide 2` is WRN-16-2, `--depth 10 --wide 2` is WRN-10-2.
 """
@@ -13,7 +13,7 @@ from advcli.errors import CommandError
 
 
 class Block(nn.Module):
-    """Norm, rectifier, convolution, twice, beside a shortcut."""
+    """Batch norm, ReLU, convolution, twice, beside a shortcut."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ def wrn(
     shape: tuple[int, int, int],
     classes: int,
     *,
-    depth: Annotated[int, Param("Layers: 10, 16, 22, 28, ...", low=10, high=1000)] = 16,
-    wide: Annotated[int, Param("How many times wider than a plain resnet.", low=1, high=64)] = 2,
+    depth: Annotated[int, Param("Number of layers: 10, 16, 22, 28, ...", low=10, high=1000)] = 16,
+    wide: Annotated[int, Param("Widening factor.", low=1, high=64)] = 2,
 ) -> nn.Module:
     return network(shape, classes, depth, wide)

@@ -1,4 +1,4 @@
-"""WRN-10-2: the wide residual network of 10 layers, twice as wide (Zagoruyko and Komodakis)."""
+"""WRN-10-2: a wide residual network with 10 layers and widening factor 2 (Zagoruyko and Komodakis)."""
 
 from torch import nn
 

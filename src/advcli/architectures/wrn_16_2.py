@@ -1,4 +1,4 @@
-"""WRN-16-2: the wide residual network of 16 layers, twice as wide (Zagoruyko and Komodakis)."""
+"""WRN-16-2: a wide residual network with 16 layers and widening factor 2 (Zagoruyko and Komodakis)."""
 
 from torch import nn
 

@@ -28,7 +28,8 @@ def autoattack(
     random: bool,
     norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
     version: Annotated[
-        Literal["auto", "standard", "rand"], Param("Which stages; auto: rand for a model that draws random numbers.")
+        Literal["auto", "standard", "rand"],
+        Param("The set of stages; auto is rand for a model that draws random numbers, otherwise standard."),
     ] = "auto",
     queries: Annotated[int, Param("Queries of Square Attack for each image.", low=0, high=1_000_000_000, form="N")] = 5000,
 ) -> list[str]:

@@ -1,4 +1,4 @@
-"""Basic iterative method: small signed steps from the image itself, clipped to the ball after each.
+"""Basic iterative method: small signed gradient steps from the original image, clipped to the ball after each step.
 
 x_{n+1} = Clip_{x,eps}(x_n + a sign(grad J(x_n, y))), a = 1/255, and ceil(min(eps + 4, 1.25 eps)) steps with eps in
 grey levels. `--target least-likely` is the iterative least-likely-class method.
@@ -21,7 +21,7 @@ from advcli.search.victim import Victim
 
 
 def automatic_steps(eps: float) -> int:
-    """Kurakin's rule; a hair is taken off first, for 8/255 in float32 is a little over 8 grey levels."""
+    """Kurakin's rule for the number of steps; in float32 8/255 is slightly above 8 grey levels, which is subtracted first."""
     levels = eps * 255
     return max(1, math.ceil(min(levels + 4, 1.25 * levels) - 1e-4))
 

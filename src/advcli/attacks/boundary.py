@@ -1,8 +1,9 @@
-"""Boundary attack: a random walk along the boundary, from decisions alone, that comes closer whenever it can.
+"""Boundary attack: a random walk along the decision boundary towards the image, which needs decisions only.
 
-From a point beyond the boundary at distance d: a random step of length s d at right angles to the way back, onto the
-sphere of radius d around the image, then a step of e d towards the image; kept if the goal is still met. s grows where
-more than half of the steps along the sphere meet the goal and shrinks below a fifth; e by the share of whole steps.
+From a point beyond the boundary at distance d: a random step of length s d, orthogonal to the direction towards the image,
+is projected onto the sphere of radius d around the image; then comes a step of length e d towards the image. The new point
+is kept if it still reaches the goal. s grows while more than half of the steps along the sphere reach the goal, and shrinks
+while fewer than a fifth do; e is adapted in the same way, by the share of complete steps that reach it.
 """
 
 from typing import Annotated, cast
@@ -27,7 +28,7 @@ FASTER = 1.3
 
 
 class Pace:
-    """The length of a step for every image, from how often it went well."""
+    """The step length of every image, adapted to the share of its steps that reached the goal."""
 
     def __init__(self, start: float, low: float, high: float, like: Tensor) -> None:
         self.low, self.high = low, high
@@ -35,7 +36,7 @@ class Pace:
         self.share = torch.full((len(like),), (low + high) / 2, device=like.device)
 
     def saw(self, rows: Tensor, well: Tensor) -> None:
-        """Lengthen where it goes too well, shorten where it fails, and begin to count anew there."""
+        """Lengthen the step where most steps reach the goal, shorten it where few do, and restart the count there."""
         share = MEMORY * self.share[rows] + (1 - MEMORY) * well.to(self.share)
         length = self.length[rows]
         length = torch.where(share > self.high, length * FASTER, torch.where(share < self.low, length / FASTER, length))
@@ -52,8 +53,8 @@ def boundary(
     *,
     rng: SampleRNG,
     steps: Steps = 1000,
-    along: Annotated[float, Param("First step along the sphere, as a share of the distance.", low=0, high=1)] = 0.05,
-    towards: Annotated[float, Param("First step towards the image, as a share of the distance.", low=0, high=1)] = 0.02,
+    along: Annotated[float, Param("Initial step along the sphere, relative to the distance.", low=0, high=1)] = 0.05,
+    towards: Annotated[float, Param("Initial step towards the image, relative to the distance.", low=0, high=1)] = 0.02,
 ) -> Tensor:
     found, met = random_start(victim, goal, x, rng.fork("start"))
     best = torch.where(per_sample(met, x), found, x)
@@ -84,7 +85,7 @@ def length(x: Tensor) -> Tensor:
 
 
 def around(original: Tensor, point: Tensor, drawn: Tensor, share: Tensor) -> Tensor:
-    """A point at the same distance from the original, a random step at right angles beside the point."""
+    """A random orthogonal step from the point, projected back to the same distance from the original."""
     way = point - original
     far = length(way)
     unit = way / per_sample(far.clamp_min(TINY), way)

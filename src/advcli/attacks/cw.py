@@ -1,10 +1,10 @@
-"""Carlini and Wagner's l2 attack: the smallest perturbation that still pays for the lead it gives, by Adam.
+"""Carlini and Wagner's l2 attack: minimizes the l2 norm plus a hinge loss on the margin, with Adam.
 
-It minimises ||d||_2^2 + c max(kappa - f(x + d), 0), where f is how far the goal's class is ahead of the best other. Three
-things differ from the paper. The search starts behind the boundary, at the point that DeepFool's steps and some back
-find. d itself is moved, and clipped to [0, 1]: arctanh leaves black and white pixels where they are. And c is not searched
-by bisection of whole runs: it starts where the slopes of both terms cancel, rises by a share after every step that
-misses the goal, falls after every one that reaches it. The closest point of all steps is kept.
+It minimizes ||d||_2^2 + c max(kappa - f(x + d), 0), where f is the margin of the goal's class over the best other class.
+It differs from the paper in three ways. The search starts beyond the boundary, at the point that DeepFool steps and some
+refinements find. It optimizes d itself, clipped to [0, 1], because with arctanh black and white pixels could not move. And
+c is not searched by bisection over complete runs: it starts where the gradients of both terms have the same size, increases
+after every step that misses the goal, and decreases after every step that reaches it. The closest point of all steps is kept.
 """
 
 import math
@@ -37,9 +37,9 @@ def cw(
     *,
     rng: SampleRNG,
     steps: Steps = 100,
-    confidence: Annotated[float, Param("Lead kappa of the goal's class that is asked for, in logits.", low=0)] = 0.0,
-    lr: Annotated[float, Param("Adam's first step size, as a share of the start's largest change.", low=0)] = 0.2,
-    refinements: Annotated[int, Param("Steps back behind the boundary before Adam's.", low=0)] = 20,
+    confidence: Annotated[float, Param("Required margin kappa, in logits.", low=0)] = 0.0,
+    lr: Annotated[float, Param("Adam's step size, relative to the largest change of the starting point.", low=0)] = 0.2,
+    refinements: Annotated[int, Param("Steps that refine the starting point, before Adam's.", low=0)] = 20,
 ) -> Tensor:
     origin, rows = x, torch.arange(len(x), device=x.device)
     closest = nearest_boundary_point(victim, x, goal, "l2", Walk(steps, refinements, confidence=confidence))
@@ -65,7 +65,10 @@ def cw(
 
 
 def _start(slope: Tensor, margin: Tensor, origin: Tensor, x: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-    """The c for which both slopes weigh the same at x, and the step size; where x is the original, behind its linear boundary."""
+    """The c at which the gradients of both terms at x have equal size, and the step size.
+
+    If x is the original, both are taken just beyond its linearised boundary.
+    """
     away, _ = to_plane(slope, (-margin).clamp_min(TINY), room_to(slope, origin), "l2")
     moved = (x != origin).flatten(1).any(1)
     change = torch.where(per_sample(moved, x), x - origin, away)

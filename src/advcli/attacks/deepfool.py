@@ -1,11 +1,10 @@
-"""DeepFool: step to the nearest boundary of the linearised model, until it is crossed; then back towards the image.
+"""DeepFool: steps to the nearest boundary of the linearised model until the class changes, then steps back towards the image.
 
-Every lead z_k - z_own of another class is taken for linear, and the shortest of the steps r that bring one of them to
-zero inside [0, 1] is taken: pixels that it makes black or white are held, and the others go further. The point is x +
-(1 + overshoot)(r_1 + ... + r_n). Once the boundary is crossed, a step goes half-way to where the original itself
-would meet the linearised boundary, as in FAB (arXiv:1907.02044), as long as that is much closer; the closest point is
-kept. `--refinements 0` is the method of the paper. All classes are looked at from the image, and from then on the one
-that was nearest.
+Every difference z_k - z_own to another class is linearised, and the shortest step r that brings one of them to zero inside
+[0, 1] is taken: pixels that become black or white are fixed, and the other pixels move further. The point is x +
+(1 + overshoot)(r_1 + ... + r_n). Beyond the boundary, a step goes half-way to the point at which the original would meet the
+linearised boundary, as in FAB (arXiv:1907.02044), as long as that is much closer; the closest point is kept. With
+`--refinements 0` it is the method of the paper. The first step compares all classes; later steps use the nearest one.
 """
 
 from typing import Annotated, Literal
@@ -38,10 +37,10 @@ def deepfool(
     early_stop: bool,
     norm: Annotated[Literal["l2", "linf"], Param("Norm of the distance.")] = "l2",
     steps: Steps = 50,
-    overshoot: Annotated[float, Param("Share by which the perturbation is lengthened.", low=0, high=1)] = 0.02,
-    candidates: Annotated[int, Param("Classes to look at: those with the largest scores.", low=1)] = 10,
+    overshoot: Annotated[float, Param("Factor by which the perturbation is lengthened: 0.02 is 2 %.", low=0, high=1)] = 0.02,
+    candidates: Annotated[int, Param("Number of classes to compare: those with the largest logits.", low=1)] = 10,
     refinements: Annotated[
-        int, Param("At most so many steps once the boundary is crossed; with --no-early-stop all.", low=0)
+        int, Param("Largest number of steps after the boundary is crossed; with --no-early-stop all of them.", low=0)
     ] = 10,
 ) -> Tensor:
     return nearest_boundary_point(victim, x, goal, norm, Walk(steps, refinements, early_stop, overshoot, candidates)).x

@@ -1,7 +1,7 @@
-"""Directed gradient sign method: signed steps that lower the wanted class's loss less the true class's.
+"""Directed gradient sign method: signed gradient steps on loss(target) minus loss(true class).
 
-L = J(x + d, y_desired) - J(x + d, y_true) = z_true - z_desired, for the two log-sum-exps cancel, so that its gradient
-does not fade. d_0 = 0, d_{n+1} = clip(d_n - a sign(grad L), -eps, eps), and x + d stays within [0, 1].
+L = J(x + d, y_desired) - J(x + d, y_true) = z_true - z_desired: the log-sum-exp terms cancel, so its gradient does not
+vanish. d_0 = 0, d_{n+1} = clip(d_n - a sign(grad L), -eps, eps), and x + d stays within [0, 1].
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""Fast gradient method: one step along the gradient itself, in l2, in l1, or raw.
+"""Fast gradient method: one step along the gradient, normalised in l2 or l1, or raw.
 
-l2: x + eps g / ||g||_2. l1: the budget goes to the pixels with the largest |g|, each until it is black or white.
-raw: x + eps g, so that eps scales the gradient and bounds nothing.
+l2: x + eps g / ||g||_2. l1: the budget is spent on the pixels with the largest |g|, each until it is black or white.
+raw: x + eps g; here eps scales the gradient and is no bound.
 """
 
 from typing import Annotated, Literal

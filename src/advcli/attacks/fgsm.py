@@ -1,7 +1,7 @@
-"""Fast gradient sign method: one step of full length along the sign of the gradient.
+"""Fast gradient sign method: one step of length eps along the sign of the gradient.
 
-x' = x + eps sign(grad_x J(x, y)); towards a target with minus the target's loss. With `--objective logit` and a target
-it is the form of Wang, Kunin and Pyron, x + eps sign(grad_x F_t(x)). Where the gradient is exactly zero the pixel stays as it is.
+x' = x + eps sign(grad_x J(x, y)); for a target, minus the loss of the target. With `--objective logit` and a target it is
+the form of Wang, Kunin and Pyron, x + eps sign(grad_x F_t(x)). A pixel whose gradient is exactly zero is not changed.
 """
 
 from torch import Tensor

@@ -1,8 +1,8 @@
-"""Climb the probability of a class out of noise or a plain colour: images of nothing that the model is sure of.
+"""Fooling images: gradient ascent on the probability of a class, starting from noise or a plain colour.
 
 x_{n+1} = Clip(x_n + a g / rms(g)) with g = grad log p_t(x_n) - 2 l (x_n - x_0) on the pixels that can still move, until
-p_t is as high as asked for. The penalty l holds the image near its beginning. Of a model that can reject, the
-detector's excess is climbed down too.
+p_t reaches --confidence. The penalty l keeps the image close to its start. If the model can reject, the ascent also lowers
+the detector's excess.
 """
 
 from functools import partial
@@ -34,12 +34,12 @@ def fool_gradient(
     early_stop: bool,
     steps: Steps = 500,
     step_size: StepSize = "0.02",
-    confidence: Annotated[float, Param("Leave an image alone at this probability of its class.", low=0, high=1)] = 0.9999,
-    penalty: Annotated[float, Param("Weight of the squared distance to the beginning.", low=0)] = 0.0,
+    confidence: Annotated[float, Param("Stop at this probability of the target class.", low=0, high=1)] = 0.9999,
+    penalty: Annotated[float, Param("Weight of the squared distance to the start.", low=0)] = 0.0,
 ) -> Tensor:
     length = step_length(step_size)
     if length.of_eps:
-        raise CommandError(f"--step-size {step_size}: there is no budget here; say how far a pixel moves, such as 0.02")
+        raise CommandError(f"--step-size {step_size}: this method has no budget; give a length in pixel values, such as 0.02")
     best, start = Best(x, goal, early_stop), x
     for _ in range(steps):
         slope, logits = victim.gradient(x, partial(sureness, goal=goal))
@@ -56,13 +56,13 @@ def fool_gradient(
 
 
 def sureness(logits: Tensor, goal: Goal) -> Tensor:
-    """The objective to maximize: the log-probability, less a detector's excess."""
+    """The objective to maximize: the log-probability, minus a detector's excess."""
     scores, beyond = split(logits, goal.rejects)
     found = -cross_entropy(scores, goal.label)
     return found if beyond is None else found - beyond.clamp_min(0)
 
 
 def sure(logits: Tensor, goal: Goal, confidence: float) -> Tensor:
-    """(N,) whether the model takes the image for its class, and is as sure of it as asked for."""
+    """(N,) whether the model classifies the image as the target, with at least the required probability."""
     scores, _ = split(logits, goal.rejects)
     return goal.reached(logits) & (scores.softmax(1).gather(1, goal.label[:, None])[:, 0] >= confidence)

@@ -1,8 +1,8 @@
-"""Gradient ascent on the target's logit, without sign or normalisation, as Wang, Kunin and Pyron ran it.
+"""Gradient ascent on the target's logit, without sign or normalisation, as in Wang, Kunin and Pyron.
 
-x_{n+1} = clip(x_n + a grad F_t(x_n)), from the image on, until it is taken for the target; every pixel moves by its own
-amount. F_t is the target's logit (`--objective prob` or xent for the others); `--normalize l2` gives each step the length
-a. With `--no-early-stop` all steps are taken, and the surest point of the path is kept.
+x_{n+1} = clip(x_n + a grad F_t(x_n)), from the image until it is classified as the target. F_t is the target's logit
+(`--objective prob` or xent for the others); `--normalize l2` scales each step to length a. With `--no-early-stop` all steps
+are taken, and the point with the largest margin is kept.
 """
 
 from typing import Annotated, Literal
@@ -36,9 +36,9 @@ def grad(
     rng: SampleRNG,
     early_stop: bool,
     steps: Steps = 100,
-    rate: Annotated[float, Param("What the gradient is multiplied with.", low=0)] = 0.05,
+    rate: Annotated[float, Param("Factor of the gradient in each step.", low=0)] = 0.05,
     objective: Objective = "logit",
-    normalize: Annotated[Literal["none", "l2"], Param("Take the gradient as it is, or at length one.")] = "none",
+    normalize: Annotated[Literal["none", "l2"], Param("Use the gradient unchanged, or scaled to length one.")] = "none",
 ) -> Tensor:
     best = Best(x, goal, early_stop)
     for _ in range(steps):

@@ -1,9 +1,10 @@
-"""HopSkipJump: from decisions alone, along the boundary towards the image.
+"""HopSkipJump: moves along the boundary towards the image, with gradients estimated from decisions only.
 
-From a point beyond the boundary, t = 1, 2, ...: halve the way back to the image until the point lies on the boundary;
-estimate the boundary's direction by the decisions at B_t = b sqrt(t) points around it, sum_k (phi_k - mean phi) u_k with
-phi = 1 where the goal is met and -1 elsewhere; and step along it by ||x_t - x|| / sqrt(t), halved until the goal is met
-again. The start is the first random image that meets the goal, of ever coarser grain and stronger contrast.
+From a point beyond the boundary, for t = 1, 2, ...: bisect between the point and the image until it lies on the boundary;
+estimate the boundary's normal from the decisions at B_t = b sqrt(t) points around it, sum_k (phi_k - mean phi) u_k with
+phi = 1 where the goal is reached and -1 elsewhere; then step along it by ||x_t - x|| / sqrt(t), halved until the goal is
+reached again. The starting point is the first random image that reaches the goal; the noise becomes coarser and stronger
+from try to try.
 """
 
 import math
@@ -32,8 +33,10 @@ def hopskipjump(
     goal: Goal,
     *,
     rng: SampleRNG,
-    steps: Annotated[int, Param("Rounds of search, estimate and step.", low=0)] = 10,
-    evaluations: Annotated[int, Param("Queries of the first estimate; the t-th has sqrt(t) times as many.", low=2)] = 100,
+    steps: Annotated[int, Param("Rounds, each of a bisection, a gradient estimate and a step.", low=0)] = 10,
+    evaluations: Annotated[
+        int, Param("Queries of the first gradient estimate; the t-th uses sqrt(t) times as many.", low=2)
+    ] = 100,
 ) -> Tensor:
     size = x[:1].numel()
     fine = 1 / (math.sqrt(size) * size)
@@ -57,7 +60,7 @@ def hopskipjump(
 
 
 def direction(victim: Victim, goal: Goal, point: Tensor, radius: Tensor, rng: SampleRNG, count: int) -> Tensor:
-    """The direction in which the goal is met, of length one, from `count` decisions around each point."""
+    """The unit direction in which the goal is reached, estimated from `count` decisions around each point."""
     pieces, step = [], max(1, AT_ONCE // (count * point[:1].numel()))
     for start in range(0, len(point), step):
         rows = torch.zeros(len(point), dtype=torch.bool, device=point.device)
@@ -77,7 +80,7 @@ def direction(victim: Victim, goal: Goal, point: Tensor, radius: Tensor, rng: Sa
 
 
 def stepped(victim: Victim, goal: Goal, point: Tensor, normal: Tensor, length: Tensor) -> Tensor:
-    """The point after the longest of the halved steps along the direction that still meets the goal."""
+    """The point after the longest halved step along the direction that still reaches the goal."""
     found, todo = point.clone(), torch.arange(len(point), device=point.device)
     while len(todo):
         further = (point + per_sample(length, point) * normal).clamp(0, 1)

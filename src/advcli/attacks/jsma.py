@@ -1,14 +1,14 @@
-"""Jacobian saliency maps: few pixels, each changed much, towards a target class.
+"""Jacobian saliency map attack: changes few pixels, each by a large amount, towards a target class.
 
 With a_p = dF_t/dx_p and b_p = sum_{j != t} dF_j/dx_p, Papernot's form (`pair`) changes by theta the two pixels with the
-largest -(a_p + a_q)(b_p + b_q) where a_p + a_q > 0 > b_p + b_q (for theta < 0 the other way round), until gamma of the
-features are used up. Where no pair is left that raises the target and lowers the rest, it takes the two pixels with the
-largest a_p - b_p. Paper 0's form (`sum`) changes, one by one, a --top-fraction of the pixels by that impact a_p - b_p.
-F are probabilities, whose b_p is -a_p, or logits. A slope counts by the share of theta that its pixel has left to go; a
-pixel that is black or white already is never taken.
+largest -(a_p + a_q)(b_p + b_q) where a_p + a_q > 0 > b_p + b_q (for theta < 0 the other way round), until a share gamma of
+the pixels is used. If no pair raises the target and lowers the rest, it takes the two pixels with the largest a_p - b_p. The
+form of Wang, Kunin and Pyron (`sum`) changes single pixels, a --top-fraction of them, in the order of the impact a_p - b_p.
+F are probabilities, for which b_p is -a_p, or logits. A gradient is weighted by the share of theta that its pixel can still
+move; a pixel that is black or white already is never taken.
 
-The best pair is found among few: a pixel that two others beat in both numbers is in no best pair, so the first two
-layers of the Pareto front are enough.
+The best pair is found among few candidates: a pixel that two others exceed in both numbers is in no best pair, so the first
+two layers of the Pareto front are enough.
 """
 
 import math
@@ -29,7 +29,7 @@ AT_ONCE = 1 << 22  # entries of the tables of pairs
 
 
 def saliency(victim: Victim, x: Tensor, goal: Goal, jacobian: str) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, D) slopes of the target and of all others together, and the logits; of a probability that of its logarithm.
+    """(N, D) gradients of the target and of the sum of the others, and the logits; for a probability, of its logarithm.
 
     One number for every image lies between the two, and chooses no other pixel; but float32 would lose a small one.
     """
@@ -47,7 +47,7 @@ def saliency(victim: Victim, x: Tensor, goal: Goal, jacobian: str) -> tuple[Tens
 
 
 def best_pair(up: Tensor, down: Tensor, free: Tensor) -> Tensor:
-    """(N, 2) the free pixels with the largest (u_p + u_q)(d_p + d_q), both sums positive; -1 where there is no such pair."""
+    """(N, 2) the free pixels with the largest (u_p + u_q)(d_p + d_q), both sums positive; -1 if there is no such pair."""
     chosen = candidates(up, down, free)
     width = max(2, int(chosen.sum(1).max())) if len(chosen) else 2
     order = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :width]
@@ -68,7 +68,7 @@ def best_pair(up: Tensor, down: Tensor, free: Tensor) -> Tensor:
 
 
 def candidates(up: Tensor, down: Tensor, free: Tensor) -> Tensor:
-    """(N, D) the free pixels that at most one other beats, or equals, in both numbers: the first two Pareto layers."""
+    """(N, D) the free pixels that at most one other pixel exceeds or equals in both numbers: the first two Pareto layers."""
     worst = torch.where(free, down, -torch.inf)
     by_down = worst.argsort(dim=1, descending=True, stable=True)
     level = torch.where(free, up, -torch.inf).gather(1, by_down)
@@ -83,7 +83,7 @@ def candidates(up: Tensor, down: Tensor, free: Tensor) -> Tensor:
 
 
 def largest(impact: Tensor, free: Tensor, count: int) -> Tensor:
-    """(N, count) the free pixels with the largest impact; -1 where there are too few."""
+    """(N, count) the free pixels with the largest impact; -1 if there are too few."""
     value, place = torch.where(free, impact, -torch.inf).topk(min(count, impact.shape[1]), 1)
     return torch.where(value > -torch.inf, place, -1)
 
@@ -101,10 +101,10 @@ def jsma(
     variant: Annotated[
         Literal["pair", "sum"], Param("Pairs of pixels (Papernot et al.), or single pixels (Wang, Kunin and Pyron).")
     ] = "pair",
-    theta: Annotated[float, Param("What is added to a pixel; negative darkens.", low=-1, high=1)] = 1.0,
-    gamma: Annotated[float, Param("Share of the features that pairs may use.", low=0, high=1)] = 0.145,
-    top_fraction: Annotated[float, Param("Share of the features that single pixels may use.", low=0, high=1)] = 0.05,
-    jacobian: Annotated[Literal["prob", "logit"], Param("Slopes of the probabilities or of the logits.")] = "prob",
+    theta: Annotated[float, Param("Change of each chosen pixel; negative values darken it.", low=-1, high=1)] = 1.0,
+    gamma: Annotated[float, Param("Share of the pixels that pairs may use.", low=0, high=1)] = 0.145,
+    top_fraction: Annotated[float, Param("Share of the pixels that --variant sum may change.", low=0, high=1)] = 0.05,
+    jacobian: Annotated[Literal["prob", "logit"], Param("Gradients of the probabilities or of the logits.")] = "prob",
 ) -> Tensor:
     size, sign = x[:1].numel(), 1.0 if theta > 0 else -1.0
     moves = math.floor(gamma * size / 2 + 1e-9) if variant == "pair" else math.ceil(top_fraction * size - 1e-9)
@@ -130,6 +130,6 @@ def jsma(
 
 
 def changed(x: Tensor, chosen: Tensor, theta: float) -> Tensor:
-    """The images with theta added to the chosen pixels; -1 is no pixel."""
+    """The images with theta added to the chosen pixels; -1 stands for no pixel."""
     more = torch.zeros_like(x.flatten(1)).scatter_add_(1, chosen.clamp_min(0), torch.where(chosen >= 0, theta, 0.0).to(x))
     return (x + more.view_as(x)).clamp(0, 1)

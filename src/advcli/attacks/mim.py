@@ -1,7 +1,7 @@
-"""Momentum iterative method: steps along a running sum of normalised gradients, which transfers better than plain ones.
+"""Momentum iterative method: steps along an accumulated sum of normalised gradients, which transfers better than PGD.
 
-g_{n+1} = decay g_n + grad J(x_n) / mean|grad J(x_n)| and x_{n+1} = Project(x_n + a steepest(g_{n+1})), from the image
-itself: the sign for linf, the normalised sum for l2. A gradient that is exactly zero adds nothing: the sum goes on.
+g_{n+1} = decay g_n + grad J(x_n) / mean|grad J(x_n)| and x_{n+1} = Project(x_n + a steepest(g_{n+1})), from the original
+image: the sign for linf, the normalised sum for l2. A gradient that is exactly zero adds nothing to the sum.
 """
 
 from typing import Annotated, Literal
@@ -20,7 +20,7 @@ from advcli.search.victim import Victim
 
 
 def evened(gradient: Tensor) -> Tensor:
-    """The gradient over its mean size, and zero where that is zero."""
+    """The gradient divided by its mean absolute value; zero where that is zero."""
     mean = per_sample(gradient.flatten(1).abs().mean(1), gradient)
     return torch.where(mean > 0, gradient / mean, 0.0)
 
@@ -37,7 +37,7 @@ def mim(
     norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
     steps: Steps = 10,
     step_size: StepSize = "eps/steps",
-    decay: Annotated[float, Param("Weight of the gradients before; 0 is plain iteration.", low=0, high=1)] = 1.0,
+    decay: Annotated[float, Param("Weight of the previous gradients; 0 uses only the current one.", low=0, high=1)] = 1.0,
     objective: Objective = "xent",
 ) -> Tensor:
     ball, step = Ball(x, eps, norm), lengths(step_size, eps, steps)

@@ -1,7 +1,7 @@
-"""Random noise: what a perturbation of this size does without any knowledge of the model.
+"""Random noise of the given size: the baseline that every attack must beat, without any access to the model.
 
-`uniform` draws from the whole ball; `gaussian` draws a normal direction, in linf with a standard deviation of half the
-budget, cut at the budget, and in l2 scaled to its full length. The baseline that every attack must beat.
+`uniform` draws from the whole ball. `gaussian` draws a normal direction: for linf with a standard deviation of half the
+budget, clipped at the budget, and for l2 scaled to the full length of the budget.
 """
 
 from typing import Annotated, Literal

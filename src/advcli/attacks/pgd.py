@@ -1,7 +1,7 @@
-"""Projected gradient descent: steps along the gradient from a random point of the ball, projected after each.
+"""Projected gradient descent: gradient steps from a random point of the ball, each projected back into the ball.
 
 x_{n+1} = Project(x_n + a steepest(grad J(x_n, y))): the sign for linf, the normalised gradient for l2, and for l1 the
-pixels with the largest slope. Keeps the best point of the path, not the last one.
+pixels with the largest gradient. It keeps the best point of all steps, not the last one.
 """
 
 from typing import Annotated

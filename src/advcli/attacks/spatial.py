@@ -1,8 +1,8 @@
-"""Turn and shift the image: the worst of a grid of rotations and translations, or of some random ones.
+"""Rotates and shifts the image: the worst of a grid of rotations and translations, or of some random ones.
 
-x'(p) = x(R(-t) (p - c - d) + c): turned by t about the centre c, counterclockwise, then shifted by d pixels, in one
-bilinear resampling; black comes in from outside. With a border the image is first made smaller by so much on every
-side. Every query is one movement. The identity, a point of every odd grid, and whole pixels are exact.
+x'(p) = x(R(-t) (p - c - d) + c): rotated by t about the centre c, counterclockwise, then shifted by d pixels, in one
+bilinear resampling; pixels from outside are black. With --border the image is first shrunk by that many pixels on every
+side. Every query is one transformation. The identity, which every odd grid contains, and whole-pixel shifts are exact.
 """
 
 import math
@@ -50,24 +50,28 @@ def spatial(
     *,
     rng: SampleRNG,
     early_stop: bool,
-    mode: Annotated[Literal["grid", "random"], Param("All points of a grid, or the worst of some random ones.")] = "grid",
+    mode: Annotated[Literal["grid", "random"], Param("All points of a grid, or some random transformations.")] = "grid",
     preset: Annotated[
         Literal["engstrom", "wang-zhang"],
-        Param("What the options below default to; wang-zhang: 10 pixels, 10 degrees, 5,5,11, border 4, ink 0.1."),
+        Param("Defaults of the other options; wang-zhang: 10 pixels, 10 degrees, 5,5,11, border 4, ink 0.1."),
     ] = "engstrom",
     max_shift: Annotated[
-        float | None, Param("Pixels to each side. [default: 3 of 28, other images in proportion, at least 1]", low=0, high=1000)
+        float | None,
+        Param("Largest shift in pixels. [default: 3 for 28 pixels, other sizes in proportion, at least 1]", low=0, high=1000),
     ] = None,
     max_rot: Annotated[
-        float | None, Param("Degrees to each side. [default: 30; images under 16 pixels 15]", low=0, high=180)
+        float | None, Param("Largest rotation in degrees. [default: 30; for images under 16 pixels, 15]", low=0, high=180)
     ] = None,
-    grid: Annotated[str | None, Param("How many shifts across, shifts down and turns. [default: 5,5,31]", form="N,N,N")] = None,
-    samples: Annotated[int | None, Param("Movements of --mode random. [default: 10]", low=1, high=10_000)] = None,
+    grid: Annotated[
+        str | None, Param("Numbers of horizontal shifts, vertical shifts and rotations. [default: 5,5,31]", form="N,N,N")
+    ] = None,
+    samples: Annotated[int | None, Param("Number of transformations of --mode random. [default: 10]", low=1, high=10_000)] = None,
     border: Annotated[
-        int | None, Param("Black pixels on every side, for which the image is made smaller. [default: 0]", low=0)
+        int | None, Param("Shrink the image by this many pixels on every side; the border is black. [default: 0]", low=0)
     ] = None,
     ink_tolerance: Annotated[
-        float | None, Param("Only movements that change the sum of the pixels by at most this share. [default: any]", low=0)
+        float | None,
+        Param("Use only transformations that change the sum of the pixels by at most this share. [default: any]", low=0),
     ] = None,
 ) -> Tensor:
     usual, side = PRESETS[preset], min(x.shape[2:])
@@ -77,7 +81,7 @@ def spatial(
     )
     border, ink = said(border, usual.border, 0), said(ink_tolerance, usual.ink, math.inf)
     if 2 * border >= side:
-        raise CommandError(f"--border {border}: nothing would be left of pictures of {side} pixels")
+        raise CommandError(f"--border {border}: nothing would be left of images of {side} pixels")
     if (samples if mode == "grid" else grid) is not None:
         raise CommandError("--samples is for --mode random, and --grid for --mode grid")
     if mode == "grid":
@@ -88,22 +92,22 @@ def spatial(
 
 
 def said(*values: Value | None) -> Value:
-    """The first of them that is given."""
+    """The first value that is given."""
     return next(value for value in values if value is not None)
 
 
 def gridded(text: str, shift: float, turn: float) -> Tensor:
-    """(K, 3) pixels right, pixels down, degrees: from end to end in equal steps; a single point is the middle."""
+    """(K, 3) pixels right, pixels down, degrees: equal steps from end to end; a single point is the middle."""
     counts = [int(one) if one.strip().isdecimal() and len(one) < 9 else 0 for one in text.split(",")]
     if len(counts) != 3 or not 0 < math.prod(counts) <= MOST:
-        raise CommandError(f"--grid {text}: takes three numbers of points such as 5,5,31, {MOST} points at most")
+        raise CommandError(f"--grid {text}: expected three numbers of points such as 5,5,31, with {MOST} points at most in all")
     ends = [end if count > 1 else 0.0 for end, count in zip((shift, shift, turn), counts, strict=True)]
     return torch.cartesian_prod(*(torch.linspace(-end, end, count) for end, count in zip(ends, counts, strict=True)))
 
 
 @cache
 def ordered(text: str, shift: float, turn: float) -> Tensor:
-    """The grid from its corners inwards: each point is the farthest from all before it, so that few of them miss nothing big."""
+    """The grid from its corners inwards: each point is the farthest from all before it, so that a few points cover the grid."""
     moves = gridded(text, shift, turn)
     share = moves / moves.abs().amax(0).clamp_min(1e-9)
     far, order = torch.full((len(moves),), torch.inf), [int(share.square().sum(1).argmax())]
@@ -115,13 +119,13 @@ def ordered(text: str, shift: float, turn: float) -> Tensor:
 
 
 def drawn(rng: SampleRNG, count: int, shift: float, turn: float) -> Tensor:
-    """(N, K, 3) uniform movements; more of them begin with the same ones."""
+    """(N, K, 3) uniform transformations; a longer list begins with the same ones."""
     share = 2 * rng.uniform(count, 3) - 1
     return share * torch.tensor([shift, shift, turn], device=share.device)
 
 
 def worst(victim: Victim, x: Tensor, goal: Goal, moves: Tensor, border: int, ink: float, *, early_stop: bool) -> Tensor:
-    """The image that is deepest beyond the goal's boundary; with an early stop the first that is beyond it."""
+    """The image with the largest margin beyond the goal's boundary; with early stop, the first one beyond it."""
     best, depth = x.clone(), torch.full((len(x),), -torch.inf, device=x.device)
     rows, still = torch.arange(len(x), device=x.device), torch.zeros(len(x), 3, device=x.device)
     weight, pack, done = moved(x, still, border).flatten(1).sum(1), max(len(x), PACK), 0
@@ -147,7 +151,7 @@ def worst(victim: Victim, x: Tensor, goal: Goal, moves: Tensor, border: int, ink
 
 
 def moved(x: Tensor, moves: Tensor, border: int = 0) -> Tensor:
-    """Each image under its movement (N, 3): pixels right, pixels down, degrees counterclockwise."""
+    """Each image under its transformation (N, 3): pixels right, pixels down, degrees counterclockwise."""
     channels, height, width = x.shape[1:]
     right, down, turn = (one.view(-1, 1, 1) for one in moves.to(torch.float64).unbind(1))
     cos, sin = (turn * (math.pi / 180)).cos(), (turn * (math.pi / 180)).sin()
@@ -159,7 +163,7 @@ def moved(x: Tensor, moves: Tensor, border: int = 0) -> Tensor:
 
 
 def sampled(x: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """(N, C, P) bilinear values at P places, within a frame of one black pixel."""
+    """(N, C, P) bilinear values at P places, with a border of one black pixel."""
     height, width = x.shape[2:]
     top, left = row.floor().clamp_max(height - 1), column.floor().clamp_max(width - 1)
     low, far = (row - top).to(x.dtype)[:, None], (column - left).to(x.dtype)[:, None]

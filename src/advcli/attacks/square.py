@@ -1,10 +1,10 @@
-"""Square attack: random squares, each kept if it narrows the score gap to the rival class; asks for scores, no gradients.
+"""Square attack: a random search with squares, which keeps each square that lowers the margin; needs scores, not gradients.
 
-From vertical stripes (l2: a grid of bumps) on, x_{n+1} is x_n with a fresh square if that raises max_{k != y} z_k - z_y,
-else x_n. In linf a square takes a corner of the ball in every channel; in l2 it is a bump, which takes the mass of a second
-window and what is left of the budget, or, every other time, adds a part of the budget to what is there. Its share p of the
-image is halved after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 of 10,000 queries, rescaled to the number that
-there is. A square that would change nothing comes in the opposite colours.
+From vertical stripes (l2: a grid of bumps) on, x_{n+1} is x_n with a new square if that raises max_{k != y} z_k - z_y,
+else x_n. For linf a square sets every channel to one of its two bounds. For l2 it is a bump, which takes the l2 mass of a
+second window and the rest of the budget, or, every other time, adds a part of the budget to what is there. The share p of
+the image that a square covers is halved after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 of 10,000 queries, rescaled
+to the number of queries given. A square that would change nothing gets the opposite signs.
 """
 
 import math
@@ -29,21 +29,21 @@ FINEST = 3  # a bump that is added has 1, 1/2, 1/4 or 1/2^3 of the budget
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The heights and widths of the windows at every stage of the schedule, for images of this shape."""
+    """Heights and widths of the windows at every stage of the schedule, for images of this shape."""
 
     shape: tuple[int, int, int]
     sides: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, shape: tuple[int, int, int], p_init: float, smallest: int = 1) -> "Sizes":
-        """Squares of p h w pixels; l2 has odd ones, of 3 at least where the image is not tiny."""
+        """Squares of p h w pixels; for l2 with odd sides, of at least 3 pixels unless the image is tiny."""
         _, h, w = shape
         smallest = smallest if min(h, w) >= 5 else 1
         return cls(shape, tuple(sides(h, w, p_init / 2**stage * h * w, smallest) for stage in range(len(HALVED) + 1)))
 
 
 def sides(h: int, w: int, area: float, smallest: int = 1) -> tuple[int, int]:
-    """A square of this area; where the image is too narrow for it, a rectangle."""
+    """A square of this area; a rectangle if the image is too narrow for the square."""
     side = max(smallest, round(math.sqrt(area)))
     side += smallest > 1 and side % 2 == 0
     height = side if side <= w else round(area / w)
@@ -53,9 +53,9 @@ def sides(h: int, w: int, area: float, smallest: int = 1) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """(N, AHEAD, H) and (N, AHEAD, W): how far each row and each column is from the corner, and 1 where it is inside.
+    """(N, AHEAD, H) and (N, AHEAD, W): the distance of each row and each column from the corner, and 1 where it is inside.
 
-    Numbers, not truth values: a product with them takes a fifth of the time.
+    They are numbers, not booleans: a product with them takes a fifth of the time.
     """
 
     down: Tensor
@@ -82,7 +82,7 @@ class Windows:
 
 
 def signs(word: Tensor, channels: int) -> Tensor:
-    """(..., C) a sign for every channel; beyond 32 the same ones again."""
+    """(..., C) a sign for every channel; after 32 channels the signs repeat."""
     bit = torch.arange(channels, device=word.device) % 32
     return ((word[..., None] >> bit & 1) * 2 - 1).to(torch.float32)
 
@@ -124,7 +124,7 @@ class Squares:
 
 
 def bump(height: int, width: int) -> Tensor:
-    """A hill in the upper half of a window and its negative in the lower, at l2 length one: the eta of the paper."""
+    """A bump in the upper half of a window and its negative in the lower half, of l2 norm one: the eta of the paper."""
     whole = torch.zeros(height, width)
     for rows, sign in ((slice(0, height // 2), 1.0), (slice(height // 2, height), -1.0)):
         half = whole[rows]
@@ -137,7 +137,7 @@ def bump(height: int, width: int) -> Tensor:
 
 
 def spread(ball: Ball, delta: Tensor) -> Tensor:
-    """The perturbation at the length of the budget; what black and white cut off goes to the pixels that have room."""
+    """The perturbation scaled to the budget; what clipping at black and white removes goes to pixels that can still move."""
     for _ in range(2):
         factor = per_sample(ball.radius, delta) / length(delta, 1, 2, 3).clamp_min(TINY)
         point = torch.addcmul(ball.center, delta, factor).clamp_(0, 1)
@@ -149,7 +149,7 @@ def spread(ball: Ball, delta: Tensor) -> Tensor:
 class Bumps:
     """l2: the bumps of the next queries of some images; can be indexed by a mask."""
 
-    table: Tensor  # the bumps of all stages, upright and turned, each in the corner of an empty image
+    table: Tensor  # the bumps of all stages, upright and rotated, each in the corner of an empty image
     windows: Windows
     others: Windows
     signs: Tensor  # (N, AHEAD, C, 1, 1)
@@ -177,7 +177,7 @@ class Bumps:
 
     @staticmethod
     def start(rng: SampleRNG, ball: Ball) -> Tensor:
-        """Bumps side by side, some five in a row, with a sign of their own for every channel."""
+        """A grid of bumps, about five in a row, with random signs for every channel."""
         n, c, h, w = ball.center.shape
         side = max(1, min(h, w) // 5)
         high, wide = h // side * side, w // side * side
@@ -189,7 +189,7 @@ class Bumps:
         return spread(ball, delta)
 
     def fresh(self, turn: int, like: Tensor) -> Tensor:
-        """(N, 1, H, W) the bump of every window at its place."""
+        """(N, 1, H, W) the bump of every window in its place."""
         h, w = like.shape[2:]
         above = self.begin[:, turn, None] + self.windows.down[:, turn] % h * w  # before the corner lies the empty end
         place = above[:, :, None] + (self.windows.along[:, turn] % w)[:, None]
@@ -217,9 +217,9 @@ def square(
     rng: SampleRNG,
     early_stop: bool,
     norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
-    steps: Annotated[int, Param("Queries for an image, or as many as --max-queries leaves.", low=1)] = 5000,
-    p_init: Annotated[float, Param("Share of the image that the first squares take.", low=0, high=1)] = 0.8,
-    rescale: Annotated[bool, Param("Fit the schedule of the squares' sizes to the number of queries.")] = True,
+    steps: Annotated[int, Param("Queries for each image; --max-queries can lower it.", low=1)] = 5000,
+    p_init: Annotated[float, Param("Share of the image that the first squares cover.", low=0, high=1)] = 0.8,
+    rescale: Annotated[bool, Param("Rescale the schedule of the square sizes to the number of queries.")] = True,
 ) -> Tensor:
     ball, (c, h, w), wanted = Ball(x, eps, norm), x.shape[1:], victim.left().clamp(max=steps).to(x.device)
     kind, sizes = (Squares, Sizes.of((c, h, w), p_init)) if norm == "linf" else (Bumps, Sizes.of((c, h, w), p_init, 3))
@@ -248,6 +248,6 @@ def square(
 
 
 def stages(asked: int, wanted: Tensor, rescale: bool) -> Tensor:
-    """(N, AHEAD) how often the squares have been halved at each of the next queries."""
+    """(N, AHEAD) the number of halvings of the squares at each of the next queries."""
     count = torch.arange(asked - 1, asked - 1 + AHEAD, device=wanted.device).clamp_min(0).expand(len(wanted), -1)
     return torch.bucketize(count * 10000 // wanted[:, None] if rescale else count, torch.tensor(HALVED, device=wanted.device))

@@ -1,8 +1,8 @@
-"""Attack a substitute: a network that learned from the model's answers alone. What fools it is then tried on the model.
+"""Substitute attack: trains a substitute network on the model's decisions, attacks it, and transfers the result to the model.
 
-The model labels some training images, and the substitute learns them. Then every image takes a step
-x' = clip(x + l sign(dz_y/dx)) along the substitute's own score of its label, the model labels the new images too, and the
-substitute learns on: n images cost n 2^(r-1) labels in r rounds.
+The model labels some training images, and the substitute is trained on them. Then every image takes a step
+x' = clip(x + l sign(dz_y/dx)) along the substitute's own logit of its label, the model labels the new images too, and the
+substitute is trained further: n images need n 2^(r-1) labels in r rounds.
 """
 
 from functools import partial
@@ -33,18 +33,19 @@ def substitute(
     rng: SampleRNG,
     attack: StandInAttack = "fgsm",
     arch: StandInArch = "cnn",
-    rounds: Annotated[int, Param("Rounds of learning; each doubles the images.", low=1, high=12)] = 6,
+    rounds: Annotated[int, Param("Rounds of training; each doubles the images.", low=1, high=12)] = 6,
     epochs: Annotated[int, Param("Passes over the images in every round.", low=1)] = 10,
-    lambda_: Annotated[float, Param("Length of the step to a new image, for each pixel.", low=0, high=1)] = 0.1,
+    lambda_: Annotated[float, Param("Change of each pixel in the step to a new image.", low=0, high=1)] = 0.1,
     lambda_schedule: Annotated[
-        Literal["constant", "wang-zhang"], Param("wang-zhang steps the other way in the first three rounds.")
+        Literal["constant", "wang-zhang"],
+        Param("Sign of the step by round; wang-zhang uses the opposite sign in the first three rounds."),
     ] = "constant",
 ) -> None:
     label = ask(x)
     for done in range(rounds):
         known = label >= 0  # the model may reject
         if not bool(known.any()):
-            raise AdvcliError("the model rejects every image that it is asked about; there is nothing to learn")
+            raise AdvcliError("the model rejects every training image of the substitute; there is nothing to learn")
         x, label = x[known], label[known]
         substitute = teach(x, label, epochs)
         if done + 1 < rounds:
@@ -54,6 +55,6 @@ def substitute(
 
 
 def slope(substitute: Victim, x: Tensor, label: Tensor) -> Tensor:
-    """dz_y/dx: how the substitute's score of each image's label grows."""
+    """dz_y/dx: the gradient of the substitute's logit of each image's label."""
     pieces = torch.arange(len(x), device=x.device).chunk(-(-len(x) // AT_ONCE))
     return -torch.cat([substitute[one].gradient(x[one], partial(logit, label=label[one]))[0] for one in pieces])

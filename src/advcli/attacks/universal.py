@@ -1,8 +1,8 @@
-"""One perturbation for all images: fitted on training images, and added to any others as it is.
+"""Universal perturbation: one perturbation for all images, fitted on training images and added unchanged to others.
 
-`sgd` (arXiv:1811.11304): v <- Project(v + a steepest(sum_i grad min(J(clip(x_i + v), y_i), cut))) with steps a that shrink to
-nothing; the cut keeps images that are lost already from pulling on. `deepfool` (arXiv:1610.08401): wherever x_i + v does
-not fool yet, v takes on the shortest step that does, image by image, and is projected.
+`sgd` (arXiv:1811.11304): v <- Project(v + a steepest(sum_i grad min(J(clip(x_i + v), y_i), cut))) with steps a that decrease
+to zero; the cut removes images that are broken already from the sum. `deepfool` (arXiv:1610.08401): for every image that
+x_i + v does not fool yet, the shortest step that fools it is added to v, and v is projected.
 """
 
 import math
@@ -30,7 +30,7 @@ DETOUR = 20  # steps that deepfool may take for one image
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The ball around zero in which v lies."""
+    """The ball around zero that v stays in."""
 
     zero: Tensor
     radius: Tensor
@@ -47,11 +47,11 @@ def universal(
     *,
     rng: SampleRNG,
     norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
-    variant: Annotated[Literal["sgd", "deepfool"], Param("How it is fitted; sgd is the stronger.")] = "sgd",
+    variant: Annotated[Literal["sgd", "deepfool"], Param("Fitting method; sgd is stronger.")] = "sgd",
     epochs: Annotated[int, Param("Passes over the images.", low=1)] = 10,
     step_size: StepSize = "eps/5",
     cut: Annotated[
-        float | None, Param("With sgd: the loss beyond which an image pulls no more. [default: 1.3 ln(classes)]", low=0)
+        float | None, Param("With sgd: loss above which an image no longer contributes. [default: 1.3 ln(classes)]", low=0)
     ] = None,
 ) -> Tensor:
     v = torch.zeros(1, *images.shape, device=images.device)
@@ -70,17 +70,17 @@ def universal(
 
 
 def cut_off(logits: Tensor, goal: Goal, cut: float | None) -> Tensor:
-    """The loss of every image, level from the cut on."""
+    """The loss of every image, constant above the cut."""
     return goal.loss("xent")(logits).clamp_max(BLIND * math.log(logits.shape[1]) if cut is None else cut)
 
 
 def one_after_the_other(images: FittingImages, ball: Reach, epochs: int, rng: SampleRNG) -> Tensor:
-    """Every image that v does not fool yet adds its own shortest way out."""
+    """Add, for every image that v does not fool yet, the shortest step that fools it."""
     v = ball.zero
     for epoch in range(epochs):
         for victim, x, goal in images.pass_(epoch):
             if goal.targeted:
-                raise CommandError("--variant deepfool: only leaves classes; --target needs sgd")
+                raise CommandError("--variant deepfool does not support --target; use --variant sgd")
             for k in (~goal.reached(victim((x + v).clamp(0, 1)))).nonzero():
                 point = (x[k] + v).clamp(0, 1)
                 found = deepfool(victim[k], point, goal[k], rng=rng, early_stop=True, norm=ball.norm, steps=DETOUR, refinements=0)

@@ -29,7 +29,7 @@ def spec(name: str) -> Spec:
     return Spec(
         "architecture",
         name,
-        f"torchvision's {name}, for colour pictures.",
+        f"torchvision's {name}, for colour images.",
         traits,
         (),
         "advcli.networks.torchvision_models",

@@ -1,4 +1,4 @@
-"""Images that are nothing yet: what methods without an original start from, one for every class that is wanted."""
+"""Start images for methods without an original: noise or a plain colour, one for every target class."""
 
 import numpy as np
 import torch
@@ -15,9 +15,11 @@ LEVELS = {"black": 0.0, "grey": 0.5, "white": 1.0}
 
 
 def start_images(model: ModelFile, init: str, count: int, seed: int, target: str) -> Dataset:
-    """As many images of the model's size as are wanted, without a label: `count` for every class that is a target."""
+    """Start images of the model's size, without a label: `count` for every class that is a target."""
     if target in ("next", "other", "least-likely"):
-        raise CommandError(f"--target {target}: there is no picture yet that has a class; name one, or take all or random")
+        raise CommandError(
+            f"--target {target}: the method starts without an image to derive a class from; name one, or use all or random"
+        )
     rows = count * (len(model.classes) if target == "all" else 1)
 
     def read(places: Array) -> Tensor:

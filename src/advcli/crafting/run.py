@@ -136,7 +136,7 @@ def count_unrepresentable(parts: Parts, reporter: Reporter) -> int:
         attacked = ((clean == labels) | (labels < 0)) & (target != clean)
         count, total = count + int((off & attacked).sum()), total + int(attacked.sum())
     if count:
-        reporter.warn(f"{count} of {total} attacked rows have no 8-bit picture inside their budget; they hold the original")
+        reporter.warn(f"{count} of {total} attacked rows have no 8-bit image inside their budget; they hold the original")
     return count
 
 

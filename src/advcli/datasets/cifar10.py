@@ -1,7 +1,7 @@
-"""CIFAR-10: 32x32 colour photographs of ten things, 50,000 to train on and 10,000 to test (Krizhevsky).
+"""CIFAR-10: 32x32 colour photographs of ten classes, 50,000 to train on and 10,000 to test (Krizhevsky).
 
-Read from its binary version: records of one label byte and 3,072 pixel bytes. A folder cifar10/ of class folders, as
-JPEG copies of the images come, is taken where the binary version is not there.
+It is read from its binary version: records of one label byte and 3,072 pixel bytes. If that is missing, a folder cifar10/ of
+class folders is read, as JPEG copies of the images come.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """Handwritten digits, 8x8 pixels of 17 grey levels, embedded: 1,797 images, 1,297 to train on and 500 to test.
 
 The test part of Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, UCI, CC BY 4.0), as scikit-learn
-distributes it; pixel / 16. They lie in digits.png, forty in a row.
+distributes it; pixel / 16. They are stored in digits.png, forty in a row.
 """
 
 from functools import cache

@@ -1,9 +1,9 @@
-"""A folder of class folders, one picture a file.
+"""A folder of class folders, one image file for each image.
 
-With train/ and test/ (and val/) inside, which hold class folders, it has those splits; where it lies as one split
-beside others it is that split; else every picture goes to train, val or test by the SHA-256 of its relative path,
-80/10/10. Grey pictures stay grey; a set with any colour is colour. Pictures that `export` made of an adversarial set are
-known by the note beside them, as long as it is copied with them.
+A folder with train/ and test/ (and val/) inside, which hold class folders, has those splits; a folder that is itself one
+split beside others is that split; otherwise the SHA-256 of its relative path puts every file into train, val or test,
+80/10/10. Grey images stay grey; if any image has colour, the set is colour. Image files that `export` made of an adversarial
+set are known by the note beside them, as long as the note is copied with them.
 """
 
 import hashlib
@@ -27,15 +27,15 @@ from advcli.numerics.arrays import Array
 
 
 def pictures_in(root: Path) -> list[tuple[str, str]]:
-    """(class, file) of every picture, in the order of class and name; names alone, for there may be millions."""
+    """(class, file) of every image file, ordered by class and name; only names, since there may be millions."""
     found = []
     for name in folders_in(root):
         files = sorted(one for one in os.listdir(root / name) if is_picture(one))
         if not files:
-            raise InputError(f"{root / name}: no pictures in this class folder; remove it or fill it")
+            raise InputError(f"{root / name}: no image files in this class folder; remove it or fill it")
         found += [(name, file) for file in files]
     if not found:
-        raise InputError(f"{root}: no class folders with pictures; expected {root}/CLASS/picture.png")
+        raise InputError(f"{root}: no class folders with image files; expected {root}/CLASS/image.png")
     return found
 
 
@@ -62,7 +62,7 @@ def _where(root: Path, split: str, test: str) -> tuple[Path, str]:
 
 
 class _Files:
-    """Whole names of the pictures, made when they are wanted."""
+    """Full paths of the image files, made on demand."""
 
     def __init__(self, base: Path, found: list[tuple[str, str]]) -> None:
         self.base, self.found = str(base), found
@@ -81,7 +81,7 @@ def folder(
     test: str = "test",
     words: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """`called` names a known set that comes as a folder; `test` is its test folder, `words` are its classes' names."""
+    """`called` names a known set that comes as a folder; `test` is its test folder, `words` are its class names."""
     root = Path(path)
     if not root.is_dir():
         raise InputError(f"{path}: no such folder")

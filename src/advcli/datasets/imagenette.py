@@ -1,7 +1,7 @@
 """Imagenette: ten easy classes of ImageNet as photographs, 9,469 to train on and 3,925 to test (Howard).
 
-Its folder imagenette2, imagenette2-320 or imagenette2-160 is read as a folder of class folders; the classes are called
-by their words. Photographs have many sizes: give --resize and --image-size.
+Its folder imagenette2, imagenette2-320 or imagenette2-160 is read as a folder of class folders; the classes get their
+English names. Photographs have many sizes: give --resize and --image-size.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An image-set file: clean, adversarial or filtered images as data for any verb. The file knows its split."""
+"""An image-set file: clean, adversarial or filtered images as data for any verb; the file states its split."""
 
 from torch import Tensor
 

@@ -1,8 +1,8 @@
 """A NumPy archive: images (N, C, H, W) or (N, H, W), bytes or numbers in [0, 1], and labels.
 
-Takes images and labels (what `export` writes), x and y, data and labels, or x_train, y_train, x_test, y_test; `classes`
-names the classes, `index` the places in the source, `split` the split, `kind` whether they are clean. Objects are
-pickles and never loaded.
+Reads images and labels (what `export` writes), x and y, data and labels, or x_train, y_train, x_test, y_test; `classes`
+names the classes, `index` the places in the source, `split` the split, `kind` whether they are clean. Object arrays are
+pickles and are never loaded.
 """
 
 import contextlib
@@ -100,7 +100,7 @@ def _explained(path: str) -> Iterator[None]:
 
 
 def _listed(path: str) -> dict[str, int]:
-    """The arrays that are wanted and their sizes, once it is clear that unpacking them floods nothing."""
+    """The arrays to read and their sizes, after a check that unpacking them does not exceed the limits."""
     known = {name for pair in NAMES for name in pair} | {"x_train", "y_train", "x_test", "y_test"} | WORDS
     with _explained(path), sandbox.regular(path) as file, zipfile.ZipFile(file) as archive:
         found = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}

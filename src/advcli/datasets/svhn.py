@@ -1,6 +1,6 @@
 """SVHN: 32x32 colour images of house numbers, 73,257 to train on and 26,032 to test (Netzer et al.).
 
-Read by SciPy from its MATLAB files, once their published checksums hold; the label 10 means the digit 0.
+SciPy reads its MATLAB files after their published checksums are verified; the label 10 means the digit 0.
 """
 
 import hashlib

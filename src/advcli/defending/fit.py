@@ -119,7 +119,7 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, reporter: Repo
         data = fit_data(base, "val", named, reporter)
         if data.kind not in ("clean", "unknown") or data.split == "test":
             what = f"the {data.split} split" if data.kind in ("clean", "unknown") else f"{data.kind} images"
-            raise InputError(f"{data.name}: holds {what}; a threshold is set on natural images of the train or val split")
+            raise InputError(f"{data.name}: holds {what}; a threshold is set on clean images of the train or val split")
         calibration = Calibration(data, bound.parameters["fpr"], asked.seed, device, batch_size(asked), reporter)
     return Fit(network_fit, calibration)
 

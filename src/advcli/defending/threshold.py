@@ -46,9 +46,7 @@ class Calibration:
             raise InputError(f"{self.data.name}:{self.data.split}: {few}; it needs {ceil(1 / self.fpr) - 1}")
         found = {"threshold": float(scores[place]), "unit": float(max(scores.std(), FINEST)), "n": len(scores),
                  "rejected": int((scores > scores[place]).sum())}  # fmt: skip
-        self.reporter.note(
-            f"threshold {found['threshold']:.4g}: {found['rejected']} of {len(scores)} natural images lie beyond it"
-        )
+        self.reporter.note(f"threshold {found['threshold']:.4g}: {found['rejected']} of {len(scores)} clean images lie beyond it")
         return {"found": found}
 
     def _scores(self, model: Rejecting) -> Array:

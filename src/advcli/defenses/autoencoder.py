@@ -1,8 +1,8 @@
-"""Clean the image with a network that has learned to take perturbations away.
+"""Removes perturbations from the image with a trained network, before the model sees it.
 
-A(x) = clip(x + f(x)) with a small convolutional f; ||A(x) - x||^2 + ||A(x') - x||^2 is learned over clean images x
-and their adversarial ones x', made against the model under it (--against). With --guidance g, g times the
-cross-entropy of the model's answers to A(x) and A(x') is added (after the guided denoiser, arXiv:1712.02976).
+A(x) = clip(x + f(x)) with a small convolutional f; the loss is ||A(x) - x||^2 + ||A(x') - x||^2 over clean images x and
+adversarial images x' made from them, against the model behind it (--against). With --guidance g, g times the cross-entropy
+of the model's outputs on A(x) and A(x') is added (after the guided denoiser, arXiv:1712.02976).
 """
 
 from typing import Annotated, cast
@@ -19,7 +19,7 @@ functional = nn.functional
 
 
 class Denoiser(nn.Module):
-    """f: one look at full size and one at half of it."""
+    """f: convolutions at full size and at half size."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Cleaned(nn.Module):
         return cast(Tensor, self.model(self.clean(x), draws))
 
     def fitting_loss(self, x: Tensor, batch: FittingBatch) -> Tensor:
-        """(N,) what is to fall: the distance of the cleaned images from the clean one."""
+        """(N,) the loss to minimize: the squared distance of the denoised images from the clean image."""
         found = torch.zeros(len(x), device=x.device)
         for k, one in enumerate([x, *batch.against(self.model)]):
             cleaned = one + self.learned(one)  # not clipped: a clipped pixel would teach nothing
@@ -69,7 +69,7 @@ def autoencoder(
     shape: tuple[int, int, int],
     classes: int,
     *,
-    width: Annotated[int, Param("Channels of its first layer.", low=1, high=1024)] = 16,
-    guidance: Annotated[float, Param("Weight of the model's cross-entropy beside the distance.", low=0, high=1e6)] = 0.0,
+    width: Annotated[int, Param("Channels of the first layer.", low=1, high=1024)] = 16,
+    guidance: Annotated[float, Param("Weight of the model's cross-entropy, added to the distance.", low=0, high=1e6)] = 0.0,
 ) -> nn.Module:
     return Cleaned(model, Denoiser(shape[0], width), guidance)

@@ -1,9 +1,9 @@
-"""Perturbed prediction averaging: decide by the image and by randomly perturbed copies of it.
+"""Perturbed prediction averaging: decides by the image and randomly perturbed copies of it.
 
 P(k) = sum_i exp(z_k(x + d_i)) / sum_j sum_i exp(z_j(x + d_i)), d_1 = 0, the other d_i uniform in [-eps_max, eps_max]
-per pixel, clipped to the image's range. This `expsum`, the paper's formula, is ruled by the copy with the largest
-logits; mean-prob, mean-logit and vote are the usual averages. A vote has the gradient of mean-logit (BPDA): its own is
-that of one copy. As a filter of images it writes one perturbed copy of each: what the model sees.
+per pixel, clipped to the pixel range. This is `expsum`, the formula of the paper; the copy with the largest logits dominates
+it. mean-prob, mean-logit and vote are the usual averages. A vote gets the gradient of mean-logit (BPDA), since its own
+gradient is that of a single copy. As a filter of images it writes one perturbed copy of each image.
 """
 
 import math
@@ -28,7 +28,7 @@ def together(logits: Tensor, how: str) -> Tensor:
 
 
 class Averaged(nn.Module):
-    """A model that decides by several noisy looks at the image."""
+    """A model that decides by several noisy copies of the image."""
 
     def __init__(self, model: nn.Module, samples: int, eps_max: float, how: str) -> None:
         super().__init__()
@@ -52,10 +52,10 @@ class Averaged(nn.Module):
 def average(
     model: nn.Module,
     *,
-    samples: Annotated[int, Param("Looks at the image, the first one unperturbed.", low=1, high=10000)] = 20,
-    eps_max: Annotated[float, Param("Half width of the uniform noise.", low=0, high=1)] = 0.3,
+    samples: Annotated[int, Param("Copies of the image, the first one unperturbed.", low=1, high=10000)] = 20,
+    eps_max: Annotated[float, Param("Largest change of a pixel by the uniform noise.", low=0, high=1)] = 0.3,
     average: Annotated[
-        Literal["expsum", "mean-prob", "mean-logit", "vote"], Param("How the looks become one decision.")
+        Literal["expsum", "mean-prob", "mean-logit", "vote"], Param("Rule that combines the copies into one decision.")
     ] = "expsum",
 ) -> nn.Module:
     return cast(nn.Module, Averaged(model, samples, eps_max, average))

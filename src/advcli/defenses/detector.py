@@ -1,8 +1,8 @@
-"""Reject what a second network takes for attacked: it learns clean images against adversarial ones.
+"""Rejects adversarial images with a second network, which is trained to tell clean from adversarial images.
 
-With the network's logit s for "attacked", log(1 + e^s(x)) + log(1 + e^-s(x')) is learned, x' being made against the model
-under it (--against); s is the score, and the threshold is set on validation images. It holds against the attack that
-it has seen, and falls to one that goes through it (Carlini and Wagner, arXiv:1705.07263).
+With the network's logit s for "attacked", the loss is log(1 + e^s(x)) + log(1 + e^-s(x')), where x' is made against the model
+behind it (--against). s is the score, and the threshold is set on validation images. It detects the attack that it was
+trained on, and fails against an attack that goes through it (Carlini and Wagner, arXiv:1705.07263).
 """
 
 from typing import Annotated
@@ -22,7 +22,7 @@ softplus = nn.functional.softplus
 
 
 class Watched(Rejecting):
-    """A model beside a network that looks at the image."""
+    """A model and a network that scores the image."""
 
     def __init__(self, model: nn.Module, learned: nn.Module) -> None:
         super().__init__(model)
@@ -37,7 +37,7 @@ class Watched(Rejecting):
         return both[:, 1] - both[:, 0]
 
     def fitting_loss(self, x: Tensor, batch: FittingBatch) -> Tensor:
-        """(N,) what is to fall: clean images taken for attacked ones, and the reverse."""
+        """(N,) the loss to minimize: clean images scored as attacked, and the reverse."""
         attacked = [softplus(-self.look(one, batch.rng.fork("attacked", k))) for k, one in enumerate(batch.against(self.model))]
         return softplus(self.look(x, batch.rng.fork("natural"))) + torch.stack(attacked).mean(0)
 
@@ -50,7 +50,7 @@ def detector(
     *,
     network: Annotated[
         str | None,
-        Param("The network that looks: an architecture, as in cnn:width=16. [default: cnn, for tiny images mlp]", form="NAME"),
+        Param("Architecture of the detector, as in cnn:width=16. [default: cnn, for tiny images mlp]", form="NAME"),
     ] = None,
     fpr: Fpr = 0.05,
 ) -> nn.Module:

@@ -1,9 +1,9 @@
-"""Reject an image that passes with dropout on disagree about: clean ones they agree on.
+"""Rejects images on which passes with dropout disagree: on clean images they mostly agree.
 
-s(x) says how far the votes of the passes are spread: their entropy -sum_k p_k log p_k over the shares p_k, the share
-1 - max_k p_k that the winner lacks, or how many classes got any. The model under it decides, without dropout. Votes are
-flat, so an attack climbs the same spread of the mean probability. It sees images that barely cross the boundary; those
-that were pushed far beyond it are agreed on like clean ones, or better.
+s(x) measures how spread the votes of the passes are: their entropy -sum_k p_k log p_k over the shares p_k, the share
+1 - max_k p_k of the votes against the majority, or the number of classes with a vote. The model behind it decides, without
+dropout. Votes have no gradient, so an attack uses the same measure of the mean probability. It detects images that barely
+cross the boundary; on images far beyond it the passes agree as much as on clean images, or more.
 """
 
 from typing import Annotated, Literal, cast
@@ -47,7 +47,7 @@ SPREAD = {"entropy": (entropy, entropy), "share": (lacking, lacking), "classes":
 
 
 class Divided(Rejecting):
-    """A model beside the votes of its own passes with dropout on."""
+    """A model and the votes of its own passes with dropout on."""
 
     def __init__(self, model: nn.Module, passes: int, rate: float | None, spread: str) -> None:
         super().__init__(model)
@@ -73,7 +73,7 @@ def dropout_detector(
     *,
     passes: Passes = 50,
     rate: DropRate = None,
-    score: Annotated[Literal["entropy", "share", "classes"], Param("How the spread of the votes is measured.")] = "entropy",
+    score: Annotated[Literal["entropy", "share", "classes"], Param("Measure of the spread of the votes.")] = "entropy",
     fpr: Fpr = 0.05,
 ) -> nn.Module:
     return Divided(model, passes, rate, score)

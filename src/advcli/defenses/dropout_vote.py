@@ -1,8 +1,8 @@
 """Dropout voting: several passes with dropout on, and the class that most of them decide on.
 
-Only dropout is random: batch norm and everything else stay as in evaluation. A draw goes to the lowest class. A class's
-logit is its lead in the pass that would complete its majority; an attack climbs the mean over the passes. It helps
-against examples that barely cross the boundary, and not against those that go on beyond it.
+Only dropout is random: batch norm and all else stay in evaluation mode. A tie goes to the lowest class. The logit of a class
+is its margin in the pass that would complete its majority; an attack uses the mean over the passes. It helps against
+examples that barely cross the boundary, and not against those far beyond it.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from advcli.numerics.rng import SampleRNG
 
 @contextmanager
 def dropping(layers: list[Dropout], rate: float | None) -> Iterator[None]:
-    """These layers drop for a while, at this rate or their own."""
+    """Turn these dropout layers on for a while, at this rate or their own."""
     kept = [(layer.training, layer.rate) for layer in layers]
     for layer in layers:
         layer.training, layer.rate = True, layer.rate if rate is None else rate
@@ -33,10 +33,10 @@ def dropping(layers: list[Dropout], rate: float | None) -> Iterator[None]:
 
 
 def droppers(model: nn.Module, name: str) -> list[Dropout]:
-    """The layers that drop."""
+    """The dropout layers of a model."""
     found = [one for one in model.modules() if isinstance(one, Dropout) and one.rate]
     if not found:
-        raise CommandError(f"{name}: the model has no layer that drops\ntrain one that has: --arch cnn --dropout 0.5")
+        raise CommandError(f"{name}: the model has no dropout layer\ntrain one that has: --arch cnn --dropout 0.5")
     return found
 
 

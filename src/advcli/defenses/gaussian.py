@@ -1,8 +1,8 @@
 """Gaussian smoothing of the image before the model sees it.
 
-G = exp(-(x^2 + y^2) / (2 sigma^2)), cut at four sigma, normalised, with reflected borders: what
-scipy.ndimage.gaussian_filter does. Written as one matrix for the rows and one for the columns, so that it is exact,
-differentiable, and good for images smaller than the kernel.
+G = exp(-(x^2 + y^2) / (2 sigma^2)), cut at four sigma, normalised, with reflected borders: the same as
+scipy.ndimage.gaussian_filter. It is computed as one matrix for the rows and one for the columns, so that it is exact,
+differentiable, and also right for images smaller than the kernel.
 """
 
 from functools import partial
@@ -19,7 +19,7 @@ TRUNCATE = 4.0
 
 
 def smoothing_matrix(size: int, sigma: float) -> Tensor:
-    """(size, size) weights of every pixel in every smoothed one."""
+    """(size, size) weights of every pixel in every smoothed pixel."""
     reach = int(TRUNCATE * sigma + 0.5)
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float64)
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2) if reach else torch.ones(1, dtype=torch.float64)

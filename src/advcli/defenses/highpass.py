@@ -1,9 +1,9 @@
-"""High-pass filter: the coarse structure is taken away, up to a radius of the image's frequencies; edges remain.
+"""High-pass filter: removes the low frequencies of the image, up to a radius, and keeps the edges.
 
-x' = F^-1((1 - M) F(x)) with the low-pass mask M of `advcli.numerics.fourier`; a radius of 0 takes the mean alone, one below 0
-nothing. The result is not cut to the range of images (half of it is negative, and cutting there would hide small
-changes from the model and from an attack alike), so that the filter is linear and its gradient exact; and so it leaves
-no images that a file could hold.
+x' = F^-1((1 - M) F(x)) with the low-pass mask M of `advcli.numerics.fourier`; a radius of 0 removes the mean alone, a
+negative radius removes nothing. The result is not clipped to the pixel range: half of it is negative, and clipping would
+hide small changes from the model and from an attack. So the filter is linear and its gradient exact, and its output cannot
+be stored as image files.
 """
 
 from functools import partial
@@ -29,8 +29,8 @@ def high(x: Tensor, radius: float, shape: str, keep_dc: bool) -> Tensor:
 def highpass(
     model: nn.Module,
     *,
-    radius: Annotated[float, Param("Frequencies up to here are removed, in cycles per image.", low=-1, high=10000)] = 1.0,
-    shape: Annotated[Literal["ideal", "gaussian", "butterworth"], Param("How sharply it cuts.")] = "ideal",
-    keep_dc: Annotated[bool, Param("Leave the image its mean.")] = False,
+    radius: Annotated[float, Param("Largest frequency that is removed, in cycles per image.", low=-1, high=10000)] = 1.0,
+    shape: Annotated[Literal["ideal", "gaussian", "butterworth"], Param("Shape of the frequency mask.")] = "ideal",
+    keep_dc: Annotated[bool, Param("Keep the mean of the image.")] = False,
 ) -> nn.Module:
     return Filtered(model, partial(high, radius=radius, shape=shape, keep_dc=keep_dc))

@@ -1,11 +1,11 @@
-"""JPEG: the image is written at a quality and read again; what the eye does not miss is lost, small changes with it.
+"""JPEG compression and decompression of the image, which removes small changes.
 
-Every step that loses something (colours Y Cb Cr, colour at half resolution, 8x8 cosine transform, quantisation, and
-back) is computed here in the integers of libjpeg (ITU T.81; Loeffler, Ligtenberg, Moschytz 1989), and gives the bytes
-that Pillow gives. All numbers are whole and below 2^53, so that the result is the same in any batch and on any device.
-Going back, the linear steps have their own gradient; rounding to whole numbers and the end of the range of pixels pass
-it straight through (BPDA, arXiv:1802.00420); quantisation has the slope 1/2 + 6 d^2 at a distance d from the nearest
-step, one on average: an attack learns which changes survive.
+Every lossy step (colours Y Cb Cr, colour at half resolution, 8x8 cosine transform, quantisation, and back) is computed
+here in the integers of libjpeg (ITU T.81; Loeffler, Ligtenberg, Moschytz 1989), and gives the same bytes as Pillow. All
+numbers are whole and below 2^53, so that the result is the same in any batch and on any device. In the backward pass, the
+linear steps have their own gradient; rounding to whole numbers and clipping to the pixel range pass the gradient straight
+through (BPDA, arXiv:1802.00420); quantisation has the slope 1/2 + 6 d^2 at a distance d from the nearest step, one on
+average, so that an attack learns which changes survive.
 """
 
 from functools import partial
@@ -38,17 +38,17 @@ FROM_RED, FROM_BLUE, TO_GREEN = 91881, 116130, (22554, 46802)  # of Cr; of Cb; o
 
 
 def whole(x: Tensor) -> Tensor:
-    """Rounded down; the gradient goes straight through."""
+    """Round down; the gradient passes straight through."""
     return straight_through(x.floor(), x)
 
 
 def within(x: Tensor) -> Tensor:
-    """Cut to bytes; the gradient goes straight through."""
+    """Clip to bytes; the gradient passes straight through."""
     return straight_through(x.clamp(0, 255), x)
 
 
 def steps(base: tuple[tuple[int, ...], ...], quality: int, like: Tensor) -> Tensor:
-    """(8, 8) the steps of quantisation at a quality."""
+    """(8, 8) the quantisation steps at a quality."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     return ((like.new_tensor(base) * scale + 50) / 100).floor().clamp(1, 255)
 
@@ -80,12 +80,12 @@ def quantised(frequencies: Tensor, step: Tensor) -> Tensor:
 
 
 def padded(plane: Tensor, below: int, beside: int) -> Tensor:
-    """The last row and the last column repeated."""
+    """Repeat the last row and the last column."""
     return nn.functional.pad(plane[:, None], (0, beside, 0, below), mode="replicate")[:, 0]
 
 
 def halved(plane: Tensor) -> Tensor:
-    """The mean of every two by two pixels, rounded down and up in turn."""
+    """The mean of every 2x2 pixels, rounded down and up in turn."""
     _, height, width = plane.shape
     wide = padded(plane, -height % 2, -width % 16)
     total = wide[:, ::2, ::2] + wide[:, ::2, 1::2] + wide[:, 1::2, ::2] + wide[:, 1::2, 1::2]
@@ -93,7 +93,7 @@ def halved(plane: Tensor) -> Tensor:
 
 
 def doubled(plane: Tensor, height: int, width: int) -> Tensor:
-    """Every pixel becomes four, each of them three parts of it and one of its neighbour, along both directions."""
+    """Every pixel becomes four; each is three quarters of it and one quarter of its neighbour, along both directions."""
     if plane.shape[2] <= 2:
         return plane.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width]
     edged = nn.functional.pad(plane[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
@@ -105,10 +105,10 @@ def doubled(plane: Tensor, height: int, width: int) -> Tensor:
 
 
 def compressed(x: Tensor, quality: int, chroma: str) -> Tensor:
-    """Images as they come back from a JPEG file."""
+    """Images after JPEG compression and decompression."""
     _, channels, height, width = x.shape
     if channels not in (1, 3):
-        raise CommandError(f"jpeg knows grey and colour pictures; these have {channels} channels")
+        raise CommandError(f"jpeg takes grey and colour images; these have {channels} channels")
     pixels = within(whole(x.double() * 255 + 0.5))
     light, colour = steps(LUMINANCE, quality, pixels), steps(CHROMINANCE, quality, pixels)
     if channels == 1:
@@ -131,7 +131,9 @@ def compressed(x: Tensor, quality: int, chroma: str) -> Tensor:
 def jpeg(
     model: nn.Module,
     *,
-    quality: Annotated[int, Param("Quality of the file.", low=1, high=100)] = 75,
-    chroma: Annotated[Literal["half", "full"], Param("Resolution of the colours: 4:2:0 or 4:4:4.")] = "half",
+    quality: Annotated[int, Param("JPEG quality.", low=1, high=100)] = 75,
+    chroma: Annotated[
+        Literal["half", "full"], Param("Resolution of the colour channels: half (4:2:0) or full (4:4:4).")
+    ] = "half",
 ) -> nn.Module:
     return Filtered(model, partial(compressed, quality=quality, chroma=chroma))

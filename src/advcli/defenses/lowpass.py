@@ -1,7 +1,7 @@
-"""Low-pass filter: only the coarse structure of the image reaches the model, up to a radius of its frequencies.
+"""Low-pass filter: keeps the low frequencies of the image, up to a radius, and removes the rest.
 
-x' = F^-1(M F(x)) with the mask of `advcli.numerics.fourier`; what an ideal mask overshoots is left as it is, so that the filter
-is linear and its gradient exact. Where images are written to a file, they are cut to the range of images.
+x' = F^-1(M F(x)) with the mask of `advcli.numerics.fourier`; values beyond the pixel range (an ideal mask overshoots) are
+not clipped, so that the filter is linear and its gradient exact. Only images that are written to a file are clipped.
 """
 
 from functools import partial
@@ -24,7 +24,7 @@ def low(x: Tensor, radius: float, shape: str) -> Tensor:
 def lowpass(
     model: nn.Module,
     *,
-    radius: Annotated[float, Param("Frequencies up to here pass, in cycles per image.", low=0, high=10000)] = 8.0,
-    shape: Annotated[Literal["ideal", "gaussian", "butterworth"], Param("How sharply it cuts.")] = "ideal",
+    radius: Annotated[float, Param("Largest frequency that is kept, in cycles per image.", low=0, high=10000)] = 8.0,
+    shape: Annotated[Literal["ideal", "gaussian", "butterworth"], Param("Shape of the frequency mask.")] = "ideal",
 ) -> nn.Module:
     return Filtered(model, partial(low, radius=radius, shape=shape))

@@ -1,10 +1,10 @@
-"""Randomized smoothing: the class that the model gives most often under Gaussian noise, which can be certified.
+"""Randomized smoothing: decides on the class that the model gives most often under Gaussian noise; it can be certified.
 
-g(x) = argmax_c P(f(x + d) = c), d ~ N(0, sigma^2 I), decided by the plurality of some noisy copies; a draw goes to the
-lowest class. The noise is not clipped: the certificate (`evaluate --metric certified`) is a theorem about the whole
-normal distribution, and so this is no filter that leaves an image. A class's logit is its lead in the copy that would
-complete its majority; an attack climbs the mean over the copies. A model serves best that was trained on such noise
-(--augment noise:0.25).
+g(x) = argmax_c P(f(x + d) = c), d ~ N(0, sigma^2 I), decided by the plurality of some noisy copies; a tie goes to the
+lowest class. The noise is not clipped, because the certificate (`evaluate --metric certified`) is a theorem about the whole
+normal distribution; so it cannot be used as a filter of image files. The logit of a class is its margin in the copy that
+would complete its majority; an attack uses the mean over the copies. It works best with a model that was trained on such
+noise (--augment noise:0.25).
 """
 
 from typing import Annotated, cast
@@ -20,7 +20,7 @@ from advcli.numerics.rng import SampleRNG
 
 
 class Smoothed(Certified):
-    """A model that decides by noisy looks at the image."""
+    """A model that decides by noisy copies of the image."""
 
     def __init__(self, model: nn.Module, sigma: float, samples: int) -> None:
         super().__init__()
@@ -32,12 +32,12 @@ class Smoothed(Certified):
         return majority_logits(stochastic_logits(self.noisy, x, draws, self.samples))
 
     def noisy(self, x: Tensor, draws: SampleRNG) -> Tensor:
-        """The model's answer to each image under noise of its own."""
+        """The model's logits of each image under noise of its own."""
         noise = self.sigma * draws.fork("noise").normal(*x.shape[1:])
         return cast(Tensor, self.model(x + noise, draws.fork("inside")))
 
     def votes(self, x: Tensor, draws: SampleRNG, copies: int) -> Tensor:
-        """(N, K) how often each class is decided on so many noisy copies: what a certificate is made of."""
+        """(N, K) how often each class is decided on, over so many noisy copies: the counts behind a certificate."""
         with torch.no_grad():
             return vote_counts(self.noisy, x, draws, copies)
 

@@ -1,8 +1,8 @@
-"""Feature squeezing: fewer grey levels, and a median filter, so that small changes have no room.
+"""Feature squeezing: reduces the number of grey levels and applies a median filter, which removes small changes.
 
-r(x) = rint(x (2^b - 1)) / (2^b - 1); the median of a window with reflected borders, the upper one of an even window,
-as SciPy takes it (1x2 is the filter of Wang and Zhang: the larger of a pixel and its left neighbour). The median is
-differentiated as it is (one pixel of the window is passed on); rounding passes the gradient straight through (BPDA).
+r(x) = rint(x (2^b - 1)) / (2^b - 1); the median of a window with reflected borders, the upper one if the window is even,
+as in SciPy (1x2 is the filter of Wang and Zhang: the larger of a pixel and its left neighbour). The median has its exact
+gradient (one pixel of the window is passed on); rounding passes the gradient straight through (BPDA).
 """
 
 from functools import partial
@@ -24,14 +24,14 @@ def reduce_depth(x: Tensor, bits: int) -> Tensor:
 
 
 def mirrored(size: int, window: int, offset: int) -> Tensor:
-    """(size,) the pixel that a window's offset falls on, reflected at the borders: d c b a | a b c d | d c b a."""
+    """(size,) the pixel that a window's offset reads, reflected at the borders: d c b a | a b c d | d c b a."""
     place = torch.arange(size) + offset - window // 2
     place = place % (2 * size)
     return torch.where(place < size, place, 2 * size - 1 - place)
 
 
 def median(x: Tensor, height: int, width: int) -> Tensor:
-    """The upper median of a window around (an even one: before) every pixel, each channel by itself."""
+    """The upper median of a window around every pixel (before it, if the window is even), each channel by itself."""
     rows = [mirrored(x.shape[2], height, k).to(x.device) for k in range(height)]
     columns = [mirrored(x.shape[3], width, k).to(x.device) for k in range(width)]
     window = torch.stack([x[:, :, row][:, :, :, column] for row in rows for column in columns])
@@ -42,7 +42,7 @@ def window(text: str) -> tuple[int, int]:
     """`3` or `2x2`: height and width."""
     pieces = text.lower().split("x")
     if len(pieces) > 2 or not all(piece.isdecimal() and 0 < int(piece) < 100 for piece in pieces):
-        raise CommandError(f"--median: {text!r} is no window such as 2x2 or 3")
+        raise CommandError(f"--median: {text!r} is not a window such as 2x2 or 3")
     return int(pieces[0]), int(pieces[-1])
 
 
@@ -55,8 +55,8 @@ def squeezed(x: Tensor, bits: int | None, size: tuple[int, int] | None) -> Tenso
 def squeeze(
     model: nn.Module,
     *,
-    bits: Annotated[int | None, Param("Bits of each pixel. [default: 4 where no median is asked for]", low=1, high=8)] = None,
-    median: Annotated[str | None, Param("Window of a median filter before it: 2x2, 3.", form="HxW")] = None,
+    bits: Annotated[int | None, Param("Bits of each pixel. [default: 4 without --median]", low=1, high=8)] = None,
+    median: Annotated[str | None, Param("Window of a median filter, applied first: 2x2, 3.", form="HxW")] = None,
 ) -> nn.Module:
     size = window(median) if median else None
     return Filtered(model, partial(squeezed, bits=bits or (None if size else 4), size=size))

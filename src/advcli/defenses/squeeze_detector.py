@@ -1,4 +1,4 @@
-"""Reject an image that the model sees differently once it is squeezed: clean ones hardly change.
+"""Rejects images whose predicted probabilities change under feature squeezing: on clean images they hardly change.
 
 s(x) = max over squeezers of ||softmax z(x) - softmax z(squeeze(x))||_1, in [0, 2]; the threshold is set on validation
 images. Each squeezer is one of `squeeze`: bits:1, median:2x2. Rounding passes the gradient straight through (BPDA).
@@ -21,7 +21,7 @@ Squeezer = tuple[int | None, tuple[int, int] | None]
 
 
 def read(text: str) -> list[Squeezer]:
-    """`bits:1,median:2x2`: what each squeezer does."""
+    """The squeezers of a text such as `bits:1,median:2x2`."""
     found: list[Squeezer] = []
     for piece in text.split(","):
         word, _, value = piece.strip().partition(":")
@@ -35,7 +35,7 @@ def read(text: str) -> list[Squeezer]:
 
 
 class Squeezing(Rejecting):
-    """A model beside itself on squeezed images."""
+    """A model and its predictions on squeezed images."""
 
     def __init__(self, model: nn.Module, squeezers: list[Squeezer]) -> None:
         super().__init__(model)
@@ -43,7 +43,7 @@ class Squeezing(Rejecting):
         self.copies = 1 + len(squeezers)
 
     def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
-        """(N,) how far the probabilities move under the squeezer that moves them most."""
+        """(N,) the largest change of the probabilities over the squeezers."""
         before, after = scores.softmax(1), [self.ask(squeezed(x, *one), draws).softmax(1) for one in self.squeezers]
         return torch.stack([(before - one).abs().sum(1) for one in after]).amax(0)
 
@@ -52,7 +52,9 @@ class Squeezing(Rejecting):
 def squeeze_detector(
     model: nn.Module,
     *,
-    squeezers: Annotated[str, Param("What to compare with.", form="WORD,...")] = "bits:1,median:2x2",
+    squeezers: Annotated[
+        str, Param("Squeezers to compare with: bits:N, median:HxW, or several.", form="WORD,...")
+    ] = "bits:1,median:2x2",
     fpr: Fpr = 0.05,
 ) -> nn.Module:
     return Squeezing(model, read(squeezers))

@@ -1,8 +1,8 @@
 """A small network decides by the logits of several models, each behind its own filters.
 
-h(z_1(x), ..., z_M(x)) with an MLP h, which learns the labels of clean images and of adversarial ones made against
-each of the models (--against). Paper 4's integrated model is six models and `--hidden 256,256`; as its code has it,
-without bends between the layers, `--activation none`.
+h(z_1(x), ..., z_M(x)) with an MLP h, trained on the labels of clean images and of adversarial images made against each of
+the models (--against). The integrated model of Wang and Zhang has six models and `--hidden 256,256`; their code has no
+activation between the layers, `--activation none`.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from advcli.numerics.rng import SampleRNG
 
 
 class Stacked(nn.Module):
-    """The model, the members beside it, and the network over all their logits."""
+    """The model, its members, and the network over all their logits."""
 
     def __init__(self, model: nn.Module, members: Sequence[nn.Module], learned: nn.Module) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Stacked(nn.Module):
         return found
 
     def fitting_loss(self, x: Tensor, batch: FittingBatch) -> Tensor:
-        """(N,) the cross-entropy on clean images, and the mean of that on those made against each model."""
+        """(N,) the cross-entropy on clean images, plus its mean over those made against each model."""
         made = [one for each in (self.model, *self.members) for one in batch.against(each)]
         losses = [
             nn.functional.cross_entropy(self(one, batch.rng.fork("stack", k)), batch.label, reduction="none")
@@ -45,7 +45,7 @@ def widths(text: str) -> list[int]:
     """`256,256`: the sizes of the hidden layers."""
     pieces = text.split(",")
     if not all(one.strip().isdecimal() and 0 < int(one) <= 65536 for one in pieces):
-        raise CommandError(f"--hidden: {text!r} is no list of sizes such as 256,256")
+        raise CommandError(f"--hidden: {text!r} is not a list of sizes such as 256,256")
     return [int(one) for one in pieces]
 
 
@@ -57,7 +57,7 @@ def stack(
     classes: int,
     *,
     hidden: Annotated[str, Param("Sizes of the hidden layers.", form="N,...")] = "256,256",
-    activation: Annotated[Literal["relu", "none"], Param("What bends the layers.")] = "relu",
+    activation: Annotated[Literal["relu", "none"], Param("Activation function of the hidden layers.")] = "relu",
 ) -> nn.Module:
     sizes = [classes * (1 + len(members)), *widths(hidden), classes]
     layers: list[nn.Module] = []

@@ -1,7 +1,7 @@
 """Several models decide together: by the majority of their classes, or by the mean of their probabilities or logits.
 
-A drawn majority goes to the first class. A vote's own gradient is that of one member: the mean of the logits stands in
-for it, so that an attack goes through every member that has one.
+A tied majority goes to the first class. A vote's own gradient is that of one member, so an attack uses the mean of the
+logits instead, and goes through every member that has a gradient.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,6 +40,8 @@ def vote(
     model: nn.Module,
     members: Sequence[nn.Module],
     *,
-    rule: Annotated[Literal["majority", "mean-prob", "mean-logit"], Param("How the answers become one.")] = "majority",
+    rule: Annotated[
+        Literal["majority", "mean-prob", "mean-logit"], Param("Rule that combines the models' outputs.")
+    ] = "majority",
 ) -> nn.Module:
     return Voting(model, members, rule)

@@ -55,5 +55,5 @@ def _eight_bit(opened: ImageSet, finding: Finding) -> None:
         x = opened.rows("images", start, start + BATCH)
         kept = (x == opened.pick("originals", origin[start : start + BATCH])).flatten(1).all(1)
         for row in np.flatnonzero(~(on_grid(x) | kept).numpy()):
-            finding.wrong.append(f"row {start + row}: is not an 8-bit picture")
+            finding.wrong.append(f"row {start + row}: is not an 8-bit image")
     finding.checked.append("8-bit pixels")

@@ -51,7 +51,7 @@ def check(opened: ImageSet, model: ModelFile, device_name: str, finding: Finding
     finding.wrong += contradictions(opened.header, "victim", model)
     finding.checked.append(f"what the header says of its model: digest, network and defenses of {model.path.name}")
     if opened.shape != model.shape:
-        finding.wrong.append(f"its pictures have another shape than {model.path} takes")
+        finding.wrong.append(f"its images have another shape than {model.path} takes")
         return
     device = devices.find_device(device_name)
     batch = devices.default_batch(None, device)

@@ -33,7 +33,7 @@ def check(opened: ImageSet, whole: Dataset, said: Header, finding: Finding) -> N
     images = "originals" if "original" in opened else "images"
     rows = _first_rows(opened) if "original" in opened else np.arange(len(opened))
     if opened.shape != whole.shape:
-        finding.wrong.append(f"its pictures have another shape than those of {where}")
+        finding.wrong.append(f"its images have another shape than those of {where}")
         return
     index, labels = opened.column("index")[rows], opened.column("labels")[rows]
     places = _places(index, wanted)

@@ -67,7 +67,7 @@ def _same_pictures(opened: ImageSet) -> Iterator[str]:
     total = opened.kept(name)[1][0]
     if len(again) > max(1, SAME * total):
         one = "original" if name == "originals" else "row"
-        yield f"{one} {again[0][1]} is the picture of {one} {again[0][0]}; {len(again)} of {total} pictures stand there again"
+        yield f"{one} {again[0][1]} has the same pixels as {one} {again[0][0]}; {len(again)} of {total} images are repeated"
 
 
 def _missing(opened: ImageSet, header: Header, number: Array, counts: Array) -> Iterator[str]:

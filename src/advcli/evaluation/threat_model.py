@@ -83,7 +83,7 @@ def threat_model(header: Header, model: ModelFile, epsilon: str | None, pixels: 
     if (how.get("data") or {}).get("name") == "file":
         notes.append("starts from a file: distances are to its images")
     if missing := header.get("unrepresentable"):
-        notes.append(f"{missing} rows have no 8-bit picture in their budget and hold the original")
+        notes.append(f"{missing} rows have no 8-bit image in their budget and hold the original")
     if knowledge == "static":
         notes.append("static: made without the defense in view, no robustness claim")
     if stopped and knowledge in ("static", "transfer"):

@@ -27,7 +27,7 @@ UNITS = {"l0": "values changed", "l1": "sum of |value|", "l2": "Euclidean length
 def histograms(
     rows: SelectedRows,
     *,
-    bins: Annotated[int, Param("Bins of the histograms.", low=1, high=10000)] = 50,
+    bins: Annotated[int, Param("Number of bins.", low=1, high=10000)] = 50,
 ) -> Drawing:
     panels = [(f"{norm} norm", UNITS[norm], *_of_norms(rows, norm, bins)) for norm in NORMS]
     table = [line for name, _, counts, edges in panels for line in _lines(f"{name}s", rows, counts, edges)]

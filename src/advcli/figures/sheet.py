@@ -22,7 +22,7 @@ WIDEST = 14  # characters over one image
 def sheet(
     rows: SelectedRows,
     *,
-    count: Annotated[int, Param("Images on the sheet.", low=0, high=400)] = 50,
+    count: Annotated[int, Param("Number of images on the sheet.", low=0, high=400)] = 50,
 ) -> Drawing:
     kind, label = rows.kinds[0], rows.column("labels")
     chosen = np.flatnonzero(stratified(label, min(count, len(rows)), "sheet"))

@@ -28,7 +28,7 @@ NEAR = 4  # rows apart: those in between are read along, which takes less time t
 def content_digest(path: Path) -> str:
     """The digest that an image set states, after checking it against the bytes."""
     if path.is_dir():
-        raise InputError(f"{path}: is a folder, not an image-set file; pictures in a folder are given with --data")
+        raise InputError(f"{path}: is a folder, not an image-set file; images in a folder are given with --data")
     with sandbox.regular(path) as file:
         stated, rest = sandbox.some(file, path, BLOCK), hashlib.sha256()
         while piece := sandbox.some(file, path, sandbox.PIECE):

@@ -56,9 +56,9 @@ def check(file: h5py.File, where: Path, size: int) -> None:
             raise InputError(f"{where}: /{name} is missing")
     rows = file["images"].shape[0]
     if "originals" in file and file["originals"].shape[1:] != file["images"].shape[1:]:
-        raise InputError(f"{where}: /originals has pictures of another shape than /images")
+        raise InputError(f"{where}: /originals has images of another shape than /images")
     if 0 in file["images"].shape[1:]:
-        raise InputError(f"{where}: /images holds pictures without pixels")
+        raise InputError(f"{where}: /images holds images without pixels")
     for name in COLUMNS.keys() & file.keys():
         if file[name].shape != (rows,):
             raise InputError(f"{where}: /{name} has shape {file[name].shape}, expected ({rows},)")

@@ -35,8 +35,8 @@ def certified(
     *,
     radii: Annotated[str, Param("l2 radii to report.", form="SWEEP")] = "0,0.25,0.5,1",
     certify_first: Annotated[int, Param("Noisy copies that choose the class.", low=1, high=10_000_000)] = 100,
-    certify_samples: Annotated[int, Param("Noisy copies that count it; the paper takes 100000.", low=1, high=10_000_000)] = 1000,
-    alpha: Annotated[float, Param("How often a certificate may be wrong.", low=1e-12, high=0.5)] = 0.001,
+    certify_samples: Annotated[int, Param("Noisy copies that certify it; the paper uses 100000.", low=1, high=10_000_000)] = 1000,
+    alpha: Annotated[float, Param("Probability that a certificate is wrong, at most.", low=1e-12, high=0.5)] = 0.001,
 ) -> Figures:
     known = verdicts.known()
     top, radius = certify(known.noise, certify_first, certify_samples, alpha)

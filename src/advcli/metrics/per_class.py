@@ -15,7 +15,7 @@ from advcli.evaluation.decisions import Figure, Figures, Verdicts
 def per_class(
     verdicts: Verdicts,
     *,
-    positive: Annotated[str | None, Param("Only this class.", form="CLASS")] = None,
+    positive: Annotated[str | None, Param("Report only this class.", form="CLASS")] = None,
 ) -> Figures:
     if positive is not None and positive not in verdicts.classes:
         raise CommandError(f"--positive {positive}: is no class; there are {', '.join(verdicts.classes[:12])}")

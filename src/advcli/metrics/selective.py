@@ -20,9 +20,9 @@ from advcli.numerics.quantities import fraction
 def selective(
     verdicts: Verdicts,
     *,
-    coverage: Annotated[str, Param("Which shares.", form="X,...")] = "0.8,1",
+    coverage: Annotated[str, Param("Coverages, as fractions of the images.", form="X,...")] = "0.8,1",
     confidence: Annotated[
-        Literal["logit", "probability"], Param("What ranks the images: the largest logit, or its probability.")
+        Literal["logit", "probability"], Param("Rank images by the largest logit, or by its probability.")
     ] = "logit",
 ) -> Figures:
     known = _worst_rows(verdicts.known())

@@ -12,7 +12,7 @@ from advcli.evaluation.decisions import Figures, Verdicts
 
 
 @metric(of="any")
-def top(verdicts: Verdicts, *, top: Annotated[str, Param("Which k.", form="K,K,...")] = "1,5") -> Figures:
+def top(verdicts: Verdicts, *, top: Annotated[str, Param("Values of k.", form="K,K,...")] = "1,5") -> Figures:
     known = verdicts.known()
     for text in top.split(","):
         if not text.strip().isdecimal() or int(text) < 1:

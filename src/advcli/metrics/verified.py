@@ -25,7 +25,7 @@ def verified(
     norm: Annotated[
         Literal["linf", "l2", "l1"] | None, Param("Norm of the ball. [default: that of the set, linf of clean images]")
     ] = None,
-    bounds: Annotated[Literal["interval"], Param("How the bounds are found.")] = "interval",
+    bounds: Annotated[Literal["interval"], Param("Method of the bounds.")] = "interval",
 ) -> Figures:
     known = verdicts.known()
     ball: str = norm or known.bounds.norm

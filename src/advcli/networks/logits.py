@@ -24,7 +24,7 @@ def logits_of(found: object, count: int, classes: int) -> Tensor:
         one = one.reshape(wanted)
     if tuple(one.shape) != wanted:
         have = "x".join(map(str, one.shape)) or "a single number"
-        raise InputError(f"the network answers {count} pictures with {have}; expected {count}x{classes}: a logit for each class")
+        raise InputError(f"the network answers {count} images with {have}; expected {count}x{classes}: a logit for each class")
     return one.float() if one.dtype == torch.float64 else one
 
 

@@ -24,11 +24,11 @@ def __getattr__(name: str) -> Callable[..., Any]:
 def build(name: str, shape: tuple[int, int, int], classes: int) -> nn.Module:
     """The network with fresh weights; side heads, where it has them, speak in training only."""
     if shape[0] != 3:
-        raise CommandError(f"{name} takes colour pictures; the images have {shape[0]} channel")
+        raise CommandError(f"{name} takes colour images; the images have {shape[0]} channel")
     more: dict[str, Any] = {"aux_logits": True, "init_weights": False} if name in SIDE_HEADS else {}
     if name.startswith("vit_"):
         if shape[1] != shape[2]:
-            raise CommandError(f"{name} takes square pictures; the images have {shape[1]}x{shape[2]}")
+            raise CommandError(f"{name} takes square images; the images have {shape[1]}x{shape[2]}")
         more["image_size"] = shape[1]
     try:
         network = torchvision.models.get_model(name, weights=None, num_classes=classes, **more)

@@ -1,1 +1,1 @@
-"""One file, one training recipe: a per-sample loss, owned by no loop."""
+"""One file, one training recipe: a per-sample loss."""

@@ -1,11 +1,11 @@
-"""Adversarial training: the images as they are, mixed with what an attack makes of them against the network as it is.
+"""Adversarial training: clean images, mixed with adversarial images made against the current network.
 
-alpha J(x, y) + (1 - alpha) J(x', y), with x' from any budgeted or one-step attack (`--against`), which no gradient
-passes through. With alpha 1 it is plain training, without an attack; with alpha 0 on adversarial images alone it is
-Madry's (arXiv:1706.06083). The attack meets the network in evaluation mode, the loss in training mode, and both of its
-terms under the same dropout. A large budget may keep a network at chance from the first step on: `--warmup` lets it
-grow. One step without a random start (fgsm) is prone to be overfitted: the log has the first 500 validation images
-after every epoch as they are, under FGSM and under PGD-10, and `--keep best` goes by the last.
+alpha J(x, y) + (1 - alpha) J(x', y), with x' from any budgeted or one-step attack (`--against`); no gradient flows through
+x'. With alpha 1 it is plain training, without an attack; with alpha 0, on adversarial images alone, it is Madry's
+(arXiv:1706.06083). The attack runs on the network in evaluation mode; the loss is taken in training mode, with the same
+dropout masks in both terms. A large budget may keep a network at chance level from the first step on: `--warmup` increases
+the budget gradually. One step without a random start (fgsm) is often overfitted: after every epoch the log has the accuracy
+on the first 500 validation images, clean, under FGSM and under PGD-10, and `--keep best` uses the last of these.
 """
 
 from typing import Annotated
@@ -29,8 +29,10 @@ def adversarial(
     rng: SampleRNG,
     epoch: float,
     against: Against = "pgd:steps=10",
-    alpha: Annotated[float, Param("Weight of the images as they are; the attacked ones have the rest.", low=0, high=1)] = 0.5,
-    warmup: Annotated[float, Param("Epochs over which the budget grows from nothing to its own.", low=0)] = 0.0,
+    alpha: Annotated[
+        float, Param("Weight of the clean images; 1 - alpha is that of the adversarial images.", low=0, high=1)
+    ] = 0.5,
+    warmup: Annotated[float, Param("Epochs over which the budget grows from 0 to its full size.", low=0)] = 0.0,
 ) -> Tensor:
     if alpha == 1:
         return cross_entropy(model(x, rng), label)

@@ -1,9 +1,9 @@
-"""Distillation: a student learns a teacher's soft answers at a temperature, and answers at temperature 1.
+"""Distillation: a student learns the teacher's class probabilities at a temperature, and is used at temperature 1.
 
 J = -sum_k softmax(t(x) / T)_k log softmax(s(x) / T)_k. Papernot et al. 2016 train the teacher at T too (`train
---temperature T`): only then is the student's softmax so saturated that its gradients vanish in float32, which fools
-attacks on the cross-entropy and none on the logits (arXiv:1608.04644). The teacher sees the images as the student
-does, in evaluation mode.
+--temperature T`): only then is the student's softmax so saturated that its gradients vanish in float32, which defeats
+attacks on the cross-entropy but not attacks on the logits (arXiv:1608.04644). The teacher gets the same images as the
+student, in evaluation mode.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Plain training: cross-entropy on the images as they are."""
+"""Plain training: cross-entropy on clean images."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ def standard(
     label: Tensor,
     *,
     rng: SampleRNG,
-    label_smoothing: Annotated[float, Param("Share of the label spread over all classes.", low=0, high=1)] = 0.0,
+    label_smoothing: Annotated[float, Param("Share of the label that is spread over all classes.", low=0, high=1)] = 0.0,
     temperature: Temperature = 1.0,
 ) -> Tensor:
     logits = model(x, rng) / temperature

@@ -1,8 +1,8 @@
-"""TRADES: learn the images as they are, and hold the answers nearby to the answer at the image.
+"""TRADES: cross-entropy on clean images, plus the KL divergence between the predictions at an image and near it.
 
-J(x, y) + beta max_{x' in B(x, eps)} KL(p(x) || p(x')), per sample. The inner maximum is climbed from x + 0.001 N(0, 1),
-for at x itself the divergence has no slope; the network is in evaluation mode there and in training mode in the loss,
-whose gradient flows through both answers. Zhang et al. 2019: beta 1 to 6; for grey images eps 0.3 in 40 steps of 0.01.
+J(x, y) + beta max_{x' in B(x, eps)} KL(p(x) || p(x')), per sample. The inner maximization starts at x + 0.001 N(0, 1),
+because at x itself the divergence has no gradient; it runs in evaluation mode, and the loss is taken in training mode, with
+gradients through both predictions. Zhang et al. 2019: beta 1 to 6; for grey images eps 0.3 in 40 steps of 0.01.
 """
 
 from typing import Annotated

@@ -43,7 +43,7 @@ def open_teacher(path: str, images: Dataset) -> ModelFile:
         have, want = ("x".join(map(str, shape)) for shape in (images.shape, found.shape))
         raise InputError(f"{images.name}: images are {have} (channels, height, width), {path} takes {want}")
     if any(discovery.from_file("defense", one["name"]).traits.rejects for one in found.defenses):
-        raise InputError(f"{path}: refuses to answer for some pictures, and cannot teach; take the model without its detector")
+        raise InputError(f"{path}: rejects some images and cannot be a teacher; use the model without its detector")
     return found
 
 

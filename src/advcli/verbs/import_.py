@@ -29,11 +29,11 @@ def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = S
     """Turn foreign weights into a model file, or foreign images into an image set."""
     if Path(asked.file).is_dir() or Path(asked.file).suffix == ".npz":
         if idle := [name for name in FOR_WEIGHTS if getattr(asked, name) is not None]:
-            raise CommandError(f"--{idle[0]}: is for weights; {asked.file} holds pictures")
+            raise CommandError(f"--{idle[0]}: is for weights; {asked.file} holds images")
         return _pictures(asked, reporter)
     for name in ("split", "image_size", "resize"):
         if getattr(asked, name) is not None:
-            raise CommandError(f"--{name.replace('_', '-')}: is for pictures; {asked.file} holds weights")
+            raise CommandError(f"--{name.replace('_', '-')}: is for images; {asked.file} holds weights")
     if asked.arch is None:
         raise CommandError(f"--arch: name the architecture; there are {', '.join(discovery.names('architecture'))}")
     return _weights(asked, discovery.spec("architecture", asked.arch).bind(own), reporter)

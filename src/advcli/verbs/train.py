@@ -184,7 +184,7 @@ def refuse_repeats(images: Dataset) -> None:
         for row, pixels in enumerate(images.batch(start, start + 1024)[0], start):
             first = seen.setdefault(hashlib.blake2b(pixels.numpy().tobytes(), digest_size=16).digest(), row)
             if first != row:
-                raise InputError(f"{images.name}: /images, row {row}: the same picture as row {first}; remove one of them")
+                raise InputError(f"{images.name}: /images, row {row}: the same image as row {first}; remove one of them")
 
 
 def split_options(recipe: str, arch: str, options: dict[str, object]) -> tuple[Bound, Bound]:

@@ -133,7 +133,7 @@ def _against_source(opened: ImageSet, finding: Finding, asked: VerifyRequest) ->
         if asked.data is not None:
             raise
         finding.unchecked.append(
-            f"pictures and labels against their source, and which images were left out: {str(error).splitlines()[0]}"
+            f"images and labels against their source, and which images were left out: {str(error).splitlines()[0]}"
         )
         return
     try:
@@ -178,7 +178,7 @@ def _derived(opened: ImageSet, finding: Finding) -> None:
         return
     with _as_parent(source) as whole:
         if len(opened) != len(whole) or opened.shape != whole.shape:
-            finding.wrong.append(f"has other rows or pictures than {source}")
+            finding.wrong.append(f"has other rows or images than {source}")
             return
         for name in ("labels", "index", *DERIVED):
             if not np.array_equal(opened.column(name), whole.column(name), equal_nan=name == "epsilon"):

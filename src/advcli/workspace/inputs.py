@@ -40,7 +40,7 @@ def open_data(
     if tail and split and tail != split:
         raise CommandError(f"--data {text} and --split {split} name two splits")
     if chosen.resize and (chosen.image_size or 0) > chosen.resize:
-        raise CommandError(f"--image-size {chosen.image_size}: cannot be cut out of pictures of --resize {chosen.resize}")
+        raise CommandError(f"--image-size {chosen.image_size}: is larger than --resize {chosen.resize}")
     wanted, sizes = tail or split or "", {"image_size": chosen.image_size, "resize": chosen.resize}
     if name in known_sets() or is_own(name):
         found = _known(name, wanted or "train", sizes, library(chosen.data_dir, download=chosen.download))
