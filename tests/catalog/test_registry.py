@@ -60,7 +60,7 @@ def test_a_users_own_method_is_a_method_like_any_other(run, model):
     assert "--share 0.25" in shown.out
     assert run("verify", "adversarial.h5").code == 0
     assert run("attack", "--method", "mymethods:upside", "--share", "2").code == 2
-    for wrong, words in (("mymethods:plain", "decorate"), ("mymethods:none", "nothing called"), ("nosuch:x", "cannot import")):
+    for wrong, words in (("mymethods:plain", "decorate"), ("mymethods:none", "has no 'none'"), ("nosuch:x", "cannot import")):
         ran = run("attack", "--method", wrong)
         assert ran.code == 2
         assert words in ran.err

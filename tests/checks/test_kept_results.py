@@ -114,7 +114,7 @@ def test_a_check_of_ones_own_is_run_beside_the_others(run, model):
     assert run("attack", "--limit", "20", "--check", "mine:broken", "-o", "x.h5").code == 2
     ran = run("evaluate", "adversarial.h5", "--check", "mine:dark")
     assert ran.code == 2
-    assert "it is for advcli attack" in ran.err
+    assert "use it with advcli attack" in ran.err
     assert run("evaluate", "adversarial.h5", "--check", "mine:nothing").code == 2
 
 

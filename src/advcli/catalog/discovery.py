@@ -1,8 +1,8 @@
-"""The lists of methods, read from the syntax trees of their files: nothing is imported, so help is instant.
+"""The lists of methods, read from the syntax trees of their files: nothing is imported, so that help is fast.
 
-A folder is a list, a file is an entry: its module docstring is the help, its decorator says what it can do, its
+A folder is a list and a file is an entry: its module docstring is the help, its decorator states its traits, and its
 keyword-only parameters are its options. A user's own ``package.module:function`` is code that the user names: it is
-imported, and read through its signature.
+imported, and its signature is read.
 """
 
 import ast
@@ -52,28 +52,30 @@ def specs(role: str) -> list[Spec]:
 
 
 def checks(kinds: tuple[str, ...], own: Iterable[str]) -> list[Spec]:
-    """The trust checks that look at such things, and those of a user's own."""
+    """The trust checks of this kind, built-in and the user's own."""
     mine = [spec("check", name) for name in dict.fromkeys(own)]
     for one in mine:
         if one.traits.of not in kinds:
             where = "attack" if one.traits.of == "model" else "evaluate"
-            raise CommandError(f"--check {one.name}: looks at a {one.traits.of}; it is for advcli {where}")
+            raise CommandError(f"--check {one.name}: checks a {one.traits.of}; use it with advcli {where}")
     return [one for one in specs("check") if one.traits.of in kinds] + [one for one in mine if ":" in one.name]
 
 
 def allow(names: Iterable[str]) -> None:
-    """The user names this code: a file may ask for it from now on."""
+    """Allow code of the user's own: a file may name it from now on."""
     PERMITTED.update(names)
 
 
 def from_file(role: str, name: str) -> Spec:
-    """The method that a file names; code of a user's own only where the user has named it too."""
+    """The method that a file names; code of a user's own only if the user has named it too."""
     if ":" in name and name not in PERMITTED:
-        raise InputError(f"the file asks for {name}, which is code and no method of advcli's\nif you trust it: --allow {name}")
+        raise InputError(
+            f"the file needs {name}, which is not a built-in method but code of a user\nif you trust that code: --allow {name}"
+        )
     try:
         return spec(role, name)
     except CommandError as error:
-        raise InputError(f"the file asks for what is not here: {error}") from None
+        raise InputError(f"the file needs a method that is not available: {error}") from None
 
 
 @cache
@@ -85,7 +87,7 @@ def spec(role: str, name: str) -> Spec:
     if name not in names(role) and role == "architecture" and name in torchvision_names.names():
         return torchvision_names.spec(name)
     if name not in names(role):
-        raise CommandError(f"there is no {role} {name!r}; there are {', '.join(names(role))}, or package.module:function")
+        raise CommandError(f"there is no {role} {name!r}; available: {', '.join(names(role))}, or package.module:function")
     stem = name.replace("-", "_")
     path = PACKAGE / FOLDERS[role] / f"{stem}.py"
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
@@ -101,14 +103,14 @@ def spec(role: str, name: str) -> Spec:
 
 
 def chosen(verb: str, role: str, names: Iterable[str], own: Mapping[str, object]) -> list[Bound]:
-    """Several methods of one role; each takes those of the options that it has, and one that none has is refused."""
+    """Several methods of one role, each with the options that it has; an option that none of them has is refused."""
     found = [spec(role, name) for name in dict.fromkeys(names)]
     registry.refuse_unknown(verb, own, tuple(option for one in found for option in one.options))
     return [one.bind({name: value for name, value in own.items() if one.option(name)}) for one in found]
 
 
 def split_spelling(role: str, text: str) -> tuple[str, str]:
-    """NAME and what follows it of NAME:option=value,...; nothing is imported."""
+    """The name and the options of a text NAME:option=value,...; nothing is imported."""
     name, _, rest = text.partition(":")
     if rest and name not in names(role) and "=" not in rest.partition(":")[0]:
         function, _, rest = rest.partition(":")
@@ -117,7 +119,7 @@ def split_spelling(role: str, text: str) -> tuple[str, str]:
 
 
 def parse_method(role: str, text: str) -> tuple[Spec, dict[str, object]]:
-    """A method and its options in one word: NAME, or NAME:option=value,..., or module:function:option=value,..."""
+    """A method and its options from a text: NAME, or NAME:option=value,..., or module:function:option=value,..."""
     name, rest = split_spelling(role, text)
     found, typed = spec(role, name), dict[str, object]()
     for piece in rest.split(",") if rest else ():
@@ -153,7 +155,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def _annotation(node: ast.expr | None) -> Any:
-    """The annotation that a piece of source spells, built without running it."""
+    """The annotation in a piece of source, built without running it."""
     if isinstance(node, ast.Name):
         return PLAIN[node.id] if node.id in PLAIN else getattr(options, node.id)
     if isinstance(node, ast.BinOp):
@@ -173,13 +175,13 @@ def _is_none(node: ast.expr) -> bool:
 
 
 def _own(role: str, name: str) -> Spec:
-    """A method of the user's, from a module that lies in the current folder or is installed."""
+    """A method of the user's own, from a module in the current folder or an installed one."""
     module_name, _, attribute = name.partition(":")
     function = getattr(_module(module_name), attribute, None)
     if function is None:
-        raise CommandError(f"{module_name} has nothing called {attribute!r}")
+        raise CommandError(f"module {module_name} has no {attribute!r}")
     if getattr(function, "__advcli__", (None,))[0] != role:
-        raise CommandError(f"{name} is no {role}: decorate it with @{role}(...) from advcli.extend")
+        raise CommandError(f"{name} is not registered as {role}: decorate it with @{role}(...) from advcli.extend")
     return replace(from_function(role, name, function), module=module_name, attribute=attribute)  # it may call itself otherwise
 
 
@@ -196,7 +198,7 @@ def _module(name: str) -> ModuleType:
 
 
 def from_function(role: str, name: str, function: Callable[..., Any]) -> Spec:
-    """The same entry, read from the living function instead of its source."""
+    """The same entry, read from a function instead of its source."""
     named = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
     mine, given = [p for p in named if p.name not in INJECTED], tuple(p.name for p in named if p.name in INJECTED)
     try:

@@ -1,6 +1,6 @@
-"""The kinds of attack: what a user can say of each, and where the functions are that run it.
+"""The kinds of attack: the options that apply to each, and the functions that run it.
 
-An entry says all that there is to know about a kind; nothing asks for one by its name. Functions are written
+An entry holds all that the program knows about a kind; no other module tests for a kind by its name. Functions are written
 `module:name` and imported when they are called, so that lists of methods and help need no torch.
 """
 
@@ -29,9 +29,9 @@ KINDS = {
     "cascade": Kind("advcli.search.cascade:CASCADE", takes_budget=True, stages=True),
     # comes as close as it can
     "minimal": Kind("advcli.search.kinds:MINIMAL"),
-    # moves the image, and no ball holds it
+    # transforms the image; there is no norm and no budget
     "transform": Kind("advcli.search.kinds:FREE"),
-    # makes images of classes out of noise or a plain colour; all that are wanted come as one batch
+    # makes images of target classes from noise or a plain colour; all of them come as one batch
     "generate": Kind("advcli.search.kinds:FREE", from_images=False),
     # trains a substitute on the model's answers, and runs another attack on it
     "substitute": Kind("advcli.search.kinds:BUDGET", takes_budget=True, first_stage="advcli.crafting.substitute:STAGE"),

@@ -1,15 +1,15 @@
-"""The vocabulary: one word for one idea. What verbs and methods take, its help, its range, its default.
+"""The shared options of verbs and methods: each has one name, one help text, one range and one default.
 
-A verb's and a method's keyword parameters are annotated with the words below (or with their own
+A verb's and a method's keyword parameters are annotated with the types below (or with their own
 ``Annotated[type, Param(...)]``). From these annotations come the options of the command line, the checks of the
-Python functions, and the parameters in every header. Neither torch nor typer is known here.
+Python functions, and the parameters in every header. This module imports neither torch nor typer.
 """
 
 from typing import Annotated, Literal
 
 from advcli.catalog.params import Param
 
-# Words of the verbs.
+# Options of the verbs.
 Files = Annotated[tuple[str, ...], Param("Image-set files.", form="FILE")]
 AnyFiles = Annotated[tuple[str, ...], Param("Model files and image-set files.", form="FILE")]
 Models = Annotated[
@@ -24,84 +24,90 @@ Data = Annotated[
     Param("A data set (digits, mnist, cifar10, ...), a folder of class folders, .npz, or an image-set file; NAME:SPLIT "
           "picks the split.", form="DATA", needs="images"),
 ]  # fmt: skip
-Split = Annotated[Literal["train", "val", "test"] | None, Param("Which split of the data.", needs="images")]
-Limit = Annotated[int | None, Param("Use N images: the first of every class, in its share.", low=1, form="N", needs="images")]
+Split = Annotated[Literal["train", "val", "test"] | None, Param("Split of the data.", needs="images")]
+Limit = Annotated[
+    int | None, Param("Use N images: the first of every class, in proportion to its size.", low=1, form="N", needs="images")
+]
 PerClass = Annotated[int | None, Param("Use the first N images of every class.", low=1, form="N", needs="images")]
-Classes = Annotated[str | None, Param("Keep these classes, in this order: 6,7.", form="NAME,...", needs="images")]
+Classes = Annotated[str | None, Param("Use only these classes, in this order: 6,7.", form="NAME,...", needs="images")]
 ImageSize = Annotated[
     int | None,
-    Param("Pixels of a folder's images: N x N, after --resize cut from the middle.", low=1, form="N", needs="images"),
+    Param("Crop the images of a folder to N x N pixels, from the centre, after --resize.", low=1, form="N", needs="images"),
 ]
 Resize = Annotated[
-    int | None, Param("Make the shorter side of a folder's images N pixels, before the cut.", low=1, form="N", needs="images")
+    int | None,
+    Param("Resize the images of a folder to N pixels on the shorter side, before the crop.", low=1, form="N", needs="images"),
 ]
 DataDir = Annotated[
     str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR", needs="images")
 ]
 Download = Annotated[
-    bool, Param("Fetch a data set or weights that are not there; nothing is downloaded without.", needs="images")
+    bool, Param("Download a data set or weights that are missing; without this option nothing is downloaded.", needs="images")
 ]
 Seed = Annotated[int, Param("Seed of every random draw.", low=0, high=2**63 - 1)]
-BatchSize = Annotated[int | None, Param("Images at a time. [default: 64, on a GPU 512]", low=1, form="N")]
-PartSize = Annotated[int, Param("Batches in one part, the unit that a rerun resumes from.", low=1)]
+BatchSize = Annotated[int | None, Param("Images in a batch. [default: 64, on a GPU 512]", low=1, form="N")]
+PartSize = Annotated[int, Param("Batches in one part; an interrupted run resumes after its last finished part.", low=1)]
 Device = Annotated[str, Param("cpu, cuda, cuda:1, or auto.", form="DEVICE")]
 Precision = Annotated[
-    Literal["float32", "bfloat16"], Param("Arithmetic of the search; verdicts are always float32.", needs="gradient")
+    Literal["float32", "bfloat16"], Param("Precision of the search; the verdict always uses float32.", needs="gradient")
 ]
 Output = Annotated[str | None, Param("Where to write the result.", form="PATH", short="-o")]
 Allow = Annotated[
-    tuple[str, ...], Param("Run this code of your own where a model file names it; may be repeated.", form="MODULE:FUNCTION")
+    tuple[str, ...], Param("Import this code of your own if a model file names it; may be repeated.", form="MODULE:FUNCTION")
 ]
 Force = Annotated[bool, Param("Overwrite the output if it exists.")]
-DryRun = Annotated[bool, Param("Only say how many rows, bytes and seconds it would take.")]
+DryRun = Annotated[bool, Param("Only print how many rows, bytes and seconds it would take.")]
 
-# Words of defenses.
-Fpr = Annotated[float, Param("Share of clean images that it may reject.", low=0.0001, high=0.9)]
-Passes = Annotated[int, Param("Passes that vote.", low=1, high=10000)]
+# Options of defenses.
+Fpr = Annotated[float, Param("False-positive rate: share of clean images that it may reject.", low=0.0001, high=0.9)]
+Passes = Annotated[int, Param("Number of passes that vote.", low=1, high=10000)]
 DropRate = Annotated[
-    float | None, Param("Share dropped by every layer that drops. [default: each layer's own]", low=0.001, high=0.99)
+    float | None, Param("Dropout rate of every dropout layer. [default: each layer's own]", low=0.001, high=0.99)
 ]
 Members = Annotated[
     tuple[str, ...],
-    Param("A model beside it, for methods that take several; may be repeated.", form="FILE", needs="members"),
+    Param("Another model, for methods that combine several; may be repeated.", form="FILE", needs="members"),
 ]
 FitData = Annotated[
     str | None,
-    Param("What it is fitted on. [default: what the model was trained on: train to learn from, val for a threshold]",
+    Param("Data to fit the defense on. [default: what the model was trained on: train to learn from, val for a threshold]",
           form="DATA", needs="fits"),
 ]  # fmt: skip
 
-FitLimit = Annotated[int | None, Param("Fit on N images: the first of every class, in its share.", low=1, form="N", needs="fits")]
-FitEpochs = Annotated[
-    int | None, Param("Passes over the images. [default: 3 to 40 by their number]", low=1, form="N", needs="learns")
+FitLimit = Annotated[
+    int | None, Param("Fit on N images: the first of every class, in proportion to its size.", low=1, form="N", needs="fits")
 ]
+FitEpochs = Annotated[int | None, Param("Epochs. [default: 3 to 40 by their number]", low=1, form="N", needs="learns")]
 FitRate = Annotated[float | None, Param("Learning rate. [default: 0.002]", low=0, high=1000, needs="learns")]
 Opponents = Annotated[
     tuple[str, ...],
-    Param("An attack to learn from, such as fgsm:eps=0.2; may be repeated. [default: fgsm]", form="ATTACK", needs="learns"),
+    Param("An attack to train against, such as fgsm:eps=0.2; may be repeated. [default: fgsm]", form="ATTACK", needs="learns"),
 ]
 FitDir = Annotated[
     str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR", needs="fits")
 ]
 FitSome = Annotated[
     int | None,
-    Param("Fit on N images, every class in its share. [default: substitute 150, universal 2000]", low=1, form="N", needs="fits"),
+    Param(
+        "Fit on N images, every class in proportion to its size. [default: substitute 150, universal 2000]",
+        low=1,
+        form="N",
+        needs="fits",
+    ),
 ]
 
-# Words of attacks.
+# Options of attacks.
 Applied = Annotated[
-    str | None, Param("Add the perturbations of a X.universal.h5 instead of running a method.", form="FILE", needs="images")
+    str | None, Param("Add the perturbations of a file X.universal.h5 instead of running a method.", form="FILE", needs="images")
 ]
 StandInAttack = Annotated[
-    str, Param("What the substitute is attacked with, within --eps: pgd:steps=10,step_size=0.05.", form="ATTACK:NAME=VALUE,...")
+    str, Param("Attack on the substitute, within --eps: pgd:steps=10,step_size=0.05.", form="ATTACK:NAME=VALUE,...")
 ]
 StandInArch = Annotated[
     str, Param("Architecture of the substitute, with its options: mlp:hidden=200,200.", form="ARCH:NAME=VALUE,...")
 ]
-Init = Annotated[
-    Literal["noise", "grey", "black", "white"], Param("What the images start from: noise, or a plain colour.", needs="start")
-]
-Count = Annotated[int, Param("Images of every class that is wanted.", low=1, form="N", needs="start")]
+Init = Annotated[Literal["noise", "grey", "black", "white"], Param("Start images: noise, or a plain colour.", needs="start")]
+Count = Annotated[int, Param("Number of images for each target class.", low=1, form="N", needs="start")]
 Eps = Annotated[
     str | None,
     Param("Budgets: 0.3, 8/255, a list, or a sweep 0:0.3:0.025. [default grey / colour: linf 0.3 / 8/255, "
@@ -109,29 +115,29 @@ Eps = Annotated[
 ]  # fmt: skip
 Target = Annotated[
     str | None,
-    Param("Class to reach: a number, a name, or random, next, least-likely, other (every other), all.",
+    Param("Target class: a number, a name, or random, next, least-likely, other (all but the label), all.",
           form="CLASS", needs="targeted"),
 ]  # fmt: skip
 Label = Annotated[
     Literal["true", "pred"],
-    Param("Class to leave: the true one, or the model's own prediction (where the model is right, the same; images "
-          "that it has wrong are left alone).", needs="untargeted"),
+    Param("Label to attack: the true class, or the model's own prediction (the same for correct images; "
+          "misclassified images are not attacked).", needs="untargeted"),
 ]  # fmt: skip
-Restarts = Annotated[int, Param("Fresh random starts; the best attempt is kept.", low=1, needs="random")]
+Restarts = Annotated[int, Param("Number of random starts; the best attempt is kept.", low=1, needs="random")]
 EarlyStop = Annotated[
-    bool, Param("Leave an image alone once it is adversarial, or spend the full strength on it.", needs="stops")
+    bool, Param("Stop working on an image once it is adversarial, or always use the full strength.", needs="stops")
 ]
 MaxQueries = Annotated[
-    int | None, Param("Queries that an image may cost, for each budget and target.", low=1, form="N", needs="queries")
+    int | None, Param("Largest number of queries for each image, budget and target.", low=1, form="N", needs="queries")
 ]
-Static = Annotated[bool, Param("Attack the model under its defenses: a static attack, not an adaptive one.")]
+Static = Annotated[bool, Param("Attack the model without its defenses: a static attack, not an adaptive one.")]
 Eot = Annotated[
     int | None,
-    Param("Draws averaged for one gradient of a random defense. [default: 8 where the model draws]", low=1, form="N"),
+    Param("Draws to average for each gradient of a random defense. [default: 8 where the model draws]", low=1, form="N"),
 ]
-Quantize = Annotated[bool, Param("Round to 8-bit pixels inside the budget; the image survives a PNG.")]
+Quantize = Annotated[bool, Param("Round to 8-bit pixels inside the budget, so that a PNG file keeps the image exactly.")]
 Rounding = Annotated[
-    Literal["nearest", "trunc"], Param("With --quantize: the nearest byte, or the perturbation cut to whole bytes.")
+    Literal["nearest", "trunc"], Param("With --quantize: round to the nearest byte, or truncate the perturbation to whole bytes.")
 ]
 Perturbations = Annotated[bool, Param("Also write the perturbations, to perturbations.h5 or beside the -o name.")]
 Norm = Annotated[Literal["linf", "l2", "l1"], Param("Norm of the budget.")]
@@ -141,21 +147,22 @@ OneEps = Annotated[
           form="BUDGET", needs="budget"),
 ]  # fmt: skip
 Against = Annotated[
-    str, Param("The attack inside training, with its options: pgd:eps=0.3,steps=10,step_size=0.05.", form="ATTACK:NAME=VALUE,...")
+    str,
+    Param("The attack used in training, with its options: pgd:eps=0.3,steps=10,step_size=0.05.", form="ATTACK:NAME=VALUE,..."),
 ]
-Steps = Annotated[int, Param("Gradient steps.", low=1)]
+Steps = Annotated[int, Param("Number of gradient steps.", low=1)]
 StepSize = Annotated[str, Param("Length of a step: 0.01, 2/255, eps/10, 2.5*eps/steps.", form="LENGTH")]
 OwnChecks = Annotated[
     tuple[str, ...],
-    Param("A trust check of your own beside those that are always run: package.module:function; may be repeated.", form="NAME"),
+    Param("A trust check of your own, in addition to the built-in ones: package.module:function; may be repeated.", form="NAME"),
 ]
 Objective = Annotated[
     Literal["xent", "logit", "prob", "margin", "dlr"],
     Param(
-        "What to climb: cross-entropy, the class score, its probability, the score gap to the rival, or that gap over the "
-        "spread of the scores."
+        "Loss to maximize: cross-entropy (xent), the logit of the class, its probability, the margin to the next class, or "
+        "the margin divided by the spread of the logits (dlr)."
     ),
 ]
 
-# Words of recipes.
-Temperature = Annotated[float, Param("What the logits are divided by in training, and in training only.", low=0.001)]
+# Options of recipes.
+Temperature = Annotated[float, Param("Temperature: divisor of the logits, in training only.", low=0.001)]

@@ -1,4 +1,4 @@
-"""What one option is: its type, its help, its range, and how a value is read."""
+"""One option: its type, its help, its range, and how a value is read."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,13 +57,13 @@ class Option:
 
     @property
     def written(self) -> str:
-        """The values that may follow the flag."""
+        """The form of the value after the flag, for the help."""
         if self.choices:
             return "|".join(self.choices)
         return self.param.form or {int: "INTEGER", float: "NUMBER", str: "TEXT", bool: ""}[self.type]
 
     def read(self, value: object) -> Any:
-        """The checked value of what was typed or passed; CommandError says what is wrong with it."""
+        """The checked value of an option as typed or passed; CommandError explains what is wrong."""
         if value is None:
             if self.default is None:
                 return None
@@ -90,7 +90,7 @@ class Option:
             if not text or "\0" in text:
                 raise ValueError("is empty" if not text else "holds a zero byte")
             if self.choices and text not in self.choices:
-                raise ValueError(f"{text!r} is none of {', '.join(self.choices)}")
+                raise ValueError(f"{text!r} is not one of {', '.join(self.choices)}")
             if self.param.form in FORMS:
                 FORMS[self.param.form](text)
             return text
@@ -114,7 +114,7 @@ class Option:
 
     @property
     def range(self) -> str:
-        """The range in words, or nothing."""
+        """The range as text, or nothing."""
         low, high = self.param.low, self.param.high
         if low is not None and high is not None:
             return f"{low:g} to {high:g}" if high < HUGE else f"{low:g} and up"

@@ -1,6 +1,6 @@
-"""What a method is: its traits, its parameters, and the function behind it. Knows neither torch nor typer.
+"""The form in which a method is registered: its traits, its parameters, and its function. Imports neither torch nor typer.
 
-A decorator only pins the traits to the function. Who wants the list of methods asks `catalog`, which reads the
+A decorator only attaches the traits to the function. The lists of methods come from `discovery`, which reads the
 decorators from the source files and imports nothing.
 """
 
@@ -35,7 +35,7 @@ class Spec:
         return self.doc.split("\n\n")[0].replace("\n", " ").strip()
 
     def load(self) -> Callable[..., Any]:
-        """The function itself; only now is its module imported."""
+        """The function itself; its module is imported only now."""
         function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.attribute)
         return function
 
@@ -43,7 +43,7 @@ class Spec:
         return next((one for one in self.options if one.name == name), None)
 
     def has(self, need: str | None) -> bool:
-        """True if an option that needs this does something here."""
+        """True if an option that needs this has an effect here."""
         if need == "stops":
             return "early_stop" in self.given or (self.role == "attack" and bool(self.traits.random))
         if self.role in ("attack", "defense"):
@@ -69,7 +69,7 @@ class Bound:
 
 
 def refuse_unknown(name: str, given: Mapping[str, object], options: tuple[Option, ...]) -> None:
-    """Raise a CommandError that names the options there are."""
+    """Raise a CommandError that lists the options of the method."""
     known = {one.name: one.flag for one in options}
     for wrong in given.keys() - known.keys():
         has = "it has " + ", ".join(sorted(known.values())) if known else "it has none of its own"

@@ -1,12 +1,12 @@
-"""A verb's options as a value: a frozen dataclass, read and checked once, typed from there on.
+"""A verb's options as a value: a frozen dataclass, read and checked once, typed from then on.
 
     class ExportRequest(Destination):
         \"\"\"Write files for other tools.\"\"\"     # the help of the verb
 
         file: Annotated[str, Param("A model file or an image set.", form="FILE")]
 
-Fields are the options of the command line and the keywords of the Python function. A class that stands for a part of them
-says under which heading of the help they stand.
+Fields are the options of the command line and the keywords of the Python function. A base class that groups some of them
+states the heading of the help under which they appear.
 """
 
 import inspect
@@ -57,15 +57,15 @@ class Request:
 
     @classmethod
     def heading_of(cls, name: str) -> str:
-        """The heading that an option stands under: that of the part which first has it."""
+        """The heading of an option in the help: that of the class that first declares it."""
         part = next(part for part in reversed(cls.__mro__) if name in inspect.get_annotations(part))
         return COMMON if part is cls or not issubclass(part, Request) else part.heading
 
     def refuse_idle(self, spec: Spec) -> None:
-        """An option that would do nothing for the chosen method is an error."""
+        """Refuse an option that has no effect for the chosen method."""
         for one in self.options():
             if getattr(self, one.name) != one.default and not spec.has(one.param.needs):
-                raise CommandError(f"{spec.name} has no option {one.flag}: it would do nothing there")
+                raise CommandError(f"{spec.name} has no option {one.flag}")
 
 
 OPTIONS: dict[type[Request], tuple[Option, ...]] = {}  # of every request that was looked at

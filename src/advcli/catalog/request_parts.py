@@ -1,4 +1,4 @@
-"""Options that travel together and are shared by several verbs; each part is a heading of the help."""
+"""Options that several verbs share, in groups; each group is a heading of the help."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -86,7 +86,7 @@ class Running(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class Allowing(Request):
-    """The user's own code that a file may name."""
+    """The user's own code that a model file may use."""
 
     heading: ClassVar[str] = "Running"
 
@@ -105,7 +105,7 @@ class Destination(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class DryRunning(Request):
-    """Whether anything is done at all."""
+    """Whether a command only estimates its cost."""
 
     heading: ClassVar[str] = "Running"
 
@@ -114,35 +114,38 @@ class DryRunning(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingLoop(Request):
-    """The length, the optimizer and the initial weights of a training."""
+    """The settings of the training loop and the initial weights."""
 
     heading: ClassVar[str] = "Training"
 
     epochs: Annotated[int | None, Param("Passes over the data. [default: 3 to 40 by the size of the data]", low=1)] = None
-    optimizer: Annotated[Literal["adam", "adamw", "sgd"], Param("Which rule updates the weights.")] = "adam"
+    optimizer: Annotated[Literal["adam", "adamw", "sgd"], Param("Optimizer.")] = "adam"
     lr: Annotated[float | None, Param("Learning rate. [default: 0.002, of sgd 0.05]", low=0, high=1000)] = None
-    schedule: Annotated[
-        Literal["constant", "step", "cosine", "onecycle"], Param("Course of the learning rate over the training.")
-    ] = "constant"
+    schedule: Annotated[Literal["constant", "step", "cosine", "onecycle"], Param("Learning rate schedule.")] = "constant"
     momentum: Annotated[float, Param("Momentum of sgd.", low=0, high=0.9999)] = 0.9
     weight_decay: Annotated[float, Param("Weight decay.", low=0, high=1000)] = 0.0
-    clip: Annotated[float | None, Param("Largest norm of a step's gradient.", low=0)] = None
+    clip: Annotated[float | None, Param("Clip the gradient of each step to this norm.", low=0)] = None
     ema: Annotated[float | None, Param("Keep a running average of the weights with this decay.", low=0, high=0.999999)] = None
-    augment: Annotated[str | None, Param("Change images at random: crop, flip, noise:SIGMA, or several.", form="WORD,...")] = None
+    augment: Annotated[
+        str | None, Param("Random augmentation: crop, flip, noise:SIGMA, or several of them.", form="WORD,...")
+    ] = None
     preprocess: Annotated[
-        str | None, Param("Train behind a filter, which becomes part of the model: gaussian:sigma=2.", form="DEFENSE")
+        str | None,
+        Param("Train with a filter in front of the network; it becomes part of the model: gaussian:sigma=2.", form="DEFENSE"),
     ] = None
     keep: Annotated[
         Literal["last", "best"],
-        Param("Weights of the last epoch, or of the best on validation images: against an attack, of the best under PGD."),
+        Param("Keep the weights of the last epoch, or of the best on validation images (adversarial training: under PGD)."),
     ] = "last"
-    patience: Annotated[int | None, Param("Stop after so many epochs without a better one on validation images.", low=1)] = None
-    stop_at: Annotated[float | None, Param("Stop as soon as validation accuracy reaches this.", low=0, high=1)] = None
-    teacher: Annotated[str | None, Param("The model to learn from.", form="FILE", needs="teacher")] = None
+    patience: Annotated[int | None, Param("Stop after this many epochs without improvement on validation images.", low=1)] = None
+    stop_at: Annotated[float | None, Param("Stop when validation accuracy reaches this value.", low=0, high=1)] = None
+    teacher: Annotated[str | None, Param("The teacher model of distillation.", form="FILE", needs="teacher")] = None
     weights: Annotated[str | None, Param("Start from a model file or from foreign weights.", form="FILE")] = None
     pretrained: Annotated[bool, Param("Start from the weights that torchvision publishes.")] = False
-    freeze_until: Annotated[str | None, Param("Leave the layers before this one as they are.", form="LAYER")] = None
-    precision: Annotated[Literal["float32", "bfloat16"], Param("Arithmetic of the training; validation is float32.")] = "float32"
+    freeze_until: Annotated[str | None, Param("Freeze the layers before this one.", form="LAYER")] = None
+    precision: Annotated[Literal["float32", "bfloat16"], Param("Precision of the training; validation always uses float32.")] = (
+        "float32"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What every verb can be asked for: one dataclass a verb, whose docstring is the verb's help and whose fields its options.
+"""The options of every verb: one dataclass for each verb, with the verb's help as its docstring and its options as fields.
 
 A new option of a verb is one field here, and its use in the verb.
 """
@@ -48,21 +48,26 @@ class TrainRequest(DryRunning, Destination, Allowing, Running, TrainingLoop, Sel
     """
 
     recipe: Annotated[
-        str, Param("How to train: a recipe of the list, or package.module:function.", form="NAME", chooses="recipe")
+        str, Param("The training recipe: one of the list, or package.module:function.", form="NAME", chooses="recipe")
     ] = "standard"
     arch: Annotated[
         str,
         Param("The architecture: one of the list, a classifier of torchvision, or package.module:function.", form="NAME",
               chooses="architecture"),
     ] = "cnn"  # fmt: skip
-    batch_size: Annotated[int | None, Param("Images in one step. [default: 64, from 10,000 images on 128]", low=1)] = None
+    batch_size: Annotated[int | None, Param("Images in one training step. [default: 64, from 10,000 images on 128]", low=1)] = (
+        None
+    )
     mean: Annotated[
         str | None,
-        Param("Mean of each channel, taken off in the model. [default: the starting weights' own, or 0]", form="X,..."),
+        Param("Mean of each channel, subtracted in the model. [default: the starting weights' own, or 0]", form="X,..."),
     ] = None
     std: Annotated[
         str | None,
-        Param("Deviation of each channel, divided by in the model. [default: the starting weights' own, or 1]", form="X,..."),
+        Param(
+            "Standard deviation of each channel, by which the model divides. [default: the starting weights' own, or 1]",
+            form="X,...",
+        ),
     ] = None
 
 
@@ -79,7 +84,9 @@ class AttackRequest(DryRunning, Destination, Allowing, Running, Strength, SplitS
     ] = "pgd"
     fit_data: Annotated[
         str | None,
-        Param("What it is fitted on. [default: the train split of what the model was trained on]", form="DATA", needs="fits"),
+        Param(
+            "Data to fit the method on. [default: the train split of what the model was trained on]", form="DATA", needs="fits"
+        ),
     ] = None
     fit_limit: FitSome = None
     apply: Applied = None
@@ -112,7 +119,7 @@ class DefendRequest(DryRunning, Destination, Allowing, Running, Fitting):
 class EvaluateRequest(Allowing, Running, SplitSelection):
     """Measure models on clean and adversarial images.
 
-    Accuracy and success with exact intervals, and beside each figure the threat model it holds under.
+    Reports accuracy and success with exact intervals, and the threat model of each figure.
     """
 
     files: Files = ()
@@ -124,34 +131,35 @@ class EvaluateRequest(Allowing, Running, SplitSelection):
     ] = ()  # fmt: skip
     eps: Annotated[
         str | None,
-        Param("Budgets at which minimal-norm sets are looked at, by their distances, and of the metric verified: 0.5, a list, or "
+        Param("Budgets at which minimal-norm sets are evaluated, by their distances, and of the metric verified: 0.5, a list, or "
               "a sweep 0:2:0.25. "
               "[default: that of their norm, and those of the other sets]", form="SWEEP"),
     ] = None  # fmt: skip
-    pixels: Annotated[
-        Literal["stored", "8-bit", "both"], Param("Judge the pixels as they are stored, rounded to 8 bits, or both side by side.")
-    ] = "stored"
-    compare: Annotated[bool, Param("Test every further model against the first on the same images (McNemar).")] = False
+    pixels: Annotated[Literal["stored", "8-bit", "both"], Param("Evaluate the pixels as stored, rounded to 8 bits, or both.")] = (
+        "stored"
+    )
+    compare: Annotated[bool, Param("Compare every other model with the first on the same images (McNemar's test).")] = False
     wide: Annotated[bool, Param("Print one line for each model, set and budget, with the metrics side by side.")] = False
     fail_under: Annotated[
         tuple[str, ...],
-        Param("Exit 1 below this: accuracy=0.9, robust_accuracy=0.45 or robust_accuracy@8/255=0.45; also where nobody attacked "
-              "the model itself.", form="METRIC=X"),
+        Param("Exit 1 below this: accuracy=0.9, robust_accuracy=0.45 or robust_accuracy@8/255=0.45; also if no set was made "
+              "against the model itself.", form="METRIC=X"),
     ] = ()  # fmt: skip
     bar: Annotated[
-        Literal["low", "estimate"], Param("What --fail-under looks at: the lower end of the 95 % interval, or the figure itself.")
+        Literal["low", "estimate"],
+        Param("Value that --fail-under uses: the lower end of the 95 % interval, or the figure itself."),
     ] = "low"
     check: OwnChecks = ()
-    strict: Annotated[bool, Param("Exit 1 where a trust check says FAIL.")] = False
-    draws: Annotated[int, Param("Fresh draws of a random defense; the spread is shown.", low=1)] = 3
+    strict: Annotated[bool, Param("Exit 1 if a trust check reports FAIL.")] = False
+    draws: Annotated[int, Param("Number of draws of a random defense; the spread is shown.", low=1)] = 3
     seed: Seed = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatsRequest(Destination):
-    """Look at images and perturbations.
+    """Compute statistics of images and perturbations.
 
-    Tables of outcomes, norms, values and costs, and figures; they go to the folder F.stats beside F.h5.
+    Writes tables of outcomes, norms, values and costs, and figures, to the folder F.stats beside F.h5.
     """
 
     files: Files = ()
@@ -160,45 +168,49 @@ class StatsRequest(Destination):
         Param("A figure: one of those listed, or package.module:function of your own; may be repeated.", form="NAME",
               chooses="figure"),
     ] = ("histograms", "sheet")  # fmt: skip
-    of: Annotated[str | None, Param("Values of images, originals or perturbations. [default: all there are]", form="WHAT")] = None
-    by: Annotated[str, Param("Group rows by label, target, prediction, or several; none for one group.", form="WORD,...")] = (
-        "none"
-    )
-    where: Annotated[str | None, Param("Only rows such as label=1,target=2,epsilon=0.1,success=1.", form="WORD=X,...")] = None
+    of: Annotated[
+        str | None, Param("Values to summarise: images, originals or perturbations. [default: all there are]", form="WHAT")
+    ] = None
+    by: Annotated[
+        str, Param("Group rows by label, target, prediction, or several of them; none makes one group.", form="WORD,...")
+    ] = "none"
+    where: Annotated[
+        str | None, Param("Use only rows with these values: label=1,target=2,epsilon=0.1,success=1.", form="WORD=X,...")
+    ] = None
     rows: Annotated[
         Literal["attacked", "successes", "failures", "all"] | None,
-        Param("Rows that norms, values and figures are of. [default: attacked; of a minimal-norm method successes; of a set "
+        Param("Rows to use for norms, values and figures. [default: attacked; of a minimal-norm method successes; of a set "
               "that no attack made all]"),
     ] = None  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShowRequest(Request):
-    """Tell how files were made.
+    """Show how files were made.
 
-    Prints the command line that makes each again, and its header.
+    Prints for each file its header and the command line that makes it again.
     """
 
     files: AnyFiles = ()
-    in_: Annotated[str, Param("Folder in which parents are looked for.", form="DIR")] = "."
+    in_: Annotated[str, Param("Folder to search for the files that each was made from.", form="DIR")] = "."
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyRequest(Allowing):
     """Check files against themselves, their model and their data.
 
-    Says what was checked and what could not be. The answer is no (exit 1) where anything differs.
+    Reports what was checked and what could not be checked. Exits with 1 if anything differs.
     """
 
     files: AnyFiles = ()
     model: Annotated[
         str | None,
-        Param("The model that the images were made with. [default: the file with its digest, here or beside the set]",
+        Param("The model that was attacked. [default: the file with its digest, here or beside the set]",
               form="FILE"),
     ] = None  # fmt: skip
     data: Annotated[
         str | None,
-        Param("The data that the images were made of. [default: by the name in the header, where it is at hand]", form="DATA"),
+        Param("The data that the images were made from. [default: by the name in the header, where it is at hand]", form="DATA"),
     ] = None
     data_dir: DataDir = None
     device: Device = "auto"
@@ -212,16 +224,16 @@ class ImportRequest(Destination, Source):
     """
 
     file: Annotated[
-        str, Param("A state_dict (.pt, .pth, .safetensors), or images: .npz or a folder of class folders.", form="FILE")
+        str, Param("A state_dict (.pt, .pth, .safetensors), or images: a .npz file or a folder of class folders.", form="FILE")
     ]
     arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None
     input: Annotated[
-        str | None, Param("Channels, height and width of its images. [default: guessed from the weights]", form="CxHxW")
+        str | None, Param("Channels, height and width of the images. [default: guessed from the weights]", form="CxHxW")
     ] = None
     classes: Annotated[str | None, Param("Names of the classes, in the order of the outputs.", form="NAME,...")] = None
     mean: Annotated[str | None, Param("Mean of each channel that the network was trained with.", form="X,...")] = None
     std: Annotated[str | None, Param("Standard deviation of each channel.", form="X,...")] = None
-    data: Annotated[str | None, Param("The data set that it was trained on, for its classes' names.", form="DATA")] = None
+    data: Annotated[str | None, Param("The data set that it was trained on, for the names of its classes.", form="DATA")] = None
     split: Split = None
 
 
@@ -229,7 +241,7 @@ class ImportRequest(Destination, Source):
 class ExportRequest(Destination):
     """Write files for other tools.
 
-    A model as .pt; an image set as .npz, or with -o FOLDER as images in class folders.
+    A model becomes a .pt file; an image set becomes a .npz file or, with -o FOLDER, PNG files in class folders.
     """
 
     file: Annotated[str, Param("A model file or an image set.", form="FILE")]

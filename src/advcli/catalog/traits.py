@@ -1,4 +1,4 @@
-"""What the methods of each role say of themselves: the traits that their decorators pin to them."""
+"""The traits of the methods of each role, as their decorators declare them."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +10,7 @@ Access = Literal["gradient", "scores", "labels", "none"]
 
 @dataclass(frozen=True, slots=True)
 class AttackTraits:
-    """The abilities of an attack and its needs of the model."""
+    """What an attack can do, and what it needs from the model."""
 
     family: str
     kind: str  # of `catalog.kinds`
@@ -27,16 +27,16 @@ class AttackTraits:
 
     @property
     def budgeted(self) -> bool:
-        """True if the user says how far it may go."""
+        """True if the user sets a budget."""
         return KINDS[self.kind].takes_budget
 
     @property
     def nestable(self) -> bool:
-        """True if it can be run inside something else: it stays within a budget, and nothing is fitted before it."""
+        """True if it can run inside another method: it stays within a budget, and nothing is fitted before it."""
         return self.budgeted and not self.has("fits")
 
     def has(self, need: str | None) -> bool:
-        """True if an option that needs this trait does something here."""
+        """True if an option that needs this trait has an effect here."""
         fits = KINDS[self.kind].first_stage is not None
         return {
             None: True,
@@ -55,7 +55,7 @@ class AttackTraits:
 
 @dataclass(frozen=True, slots=True)
 class DefenseTraits:
-    """A defense's behavior towards gradients, and its use of random numbers."""
+    """How a defense treats gradients, and whether it uses random numbers."""
 
     family: str
     gradient: Literal["exact", "surrogate"]
@@ -69,11 +69,11 @@ class DefenseTraits:
 
     @property
     def precedes(self) -> bool:
-        """True if all that it does is done before the model sees the image, so that a network can be trained behind it."""
+        """True if all of it happens before the model sees the image, so that a network can be trained behind it."""
         return not (self.votes or self.members or self.learns or self.rejects)
 
     def has(self, need: str | None) -> bool:
-        """True if an option that needs this trait does something here."""
+        """True if an option that needs this trait has an effect here."""
         return {None: True, "members": self.members, "learns": self.learns, "fits": self.learns or self.rejects}[need]
 
 
@@ -99,8 +99,8 @@ class ArchitectureTraits:
 class SourceTraits:
     """The location of a data set's images, and whether they can be resized.
 
-    `package`: they come with the code, which takes the split alone. `library`: among the downloaded sets, which it takes
-    too. `path`: where the user says.
+    `package`: they come with the program; the function takes the split alone. `library`: among the downloaded data sets; the
+    function takes the library too. `path`: at a path that the user gives.
     """
 
     family: str
@@ -112,11 +112,11 @@ class SourceTraits:
 
 @dataclass(frozen=True, slots=True)
 class MetricTraits:
-    """The sets that a metric applies to, whether `evaluate` shows it by default, and its needs beyond decisions.
+    """The sets that a metric applies to, whether `evaluate` shows it by default, and what it needs beyond decisions.
 
-    `score`: a model that can reject. `victim`: what the attacked model says. `distance`: how far the images have moved.
-    `stages`: a set of a cascade of attacks. `noise`: what a smoothed model says of noisy copies.
-    `bounds`: what can be proved about every image of a ball.
+    `score`: a model that can reject. `victim`: the decisions of the attacked model. `distance`: the distances to the originals.
+    `stages`: a set of a cascade of attacks. `noise`: decisions of a smoothed model on noisy copies.
+    `bounds`: proofs about every image of a ball.
     """
 
     of: Literal["any", "adversarial", "clean"]
@@ -134,10 +134,10 @@ class FigureTraits:
 
 @dataclass(frozen=True, slots=True)
 class CheckTraits:
-    """The input of a trust check, and the attacks that it concerns.
+    """The input of a trust check, and the attacks that it applies to.
 
     `model`: a probe of the model, before it is attacked. `set`: one finished set at one budget. `sets`: all sets of one model
-    under one threat model. `access`: of the attacks that it says something about.
+    under one threat model. `access`: the kinds of access of the attacks that it applies to.
     """
 
     of: Literal["model", "set", "sets"]
