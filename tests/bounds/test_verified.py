@@ -31,8 +31,8 @@ def test_the_share_that_is_proved_falls_with_the_budget_and_stays_below_the_atta
 
 def test_around_clean_images_the_budgets_are_those_asked_for(run, mlp):
     asked = ("evaluate", "--data", "digits", "--limit", "60", "--metric", "verified", "--metric", "accuracy")
-    none, some, all_, accuracy = rows(run(*asked, "--eps", "0,1/100,1", "--json"))
-    assert [row["epsilon"] for row in (none, some, all_)] == [0, 0.01, 1]
+    none, some, all_, accuracy = rows(run(*asked, "--eps", "0,3/100,1", "--json"))
+    assert [row["epsilon"] for row in (none, some, all_)] == [0, 0.03, 1]
     assert accuracy["k"] == none["k"] > some["k"] > all_["k"] == 0
     told = run(*asked, "--eps", "1/100", "--norm", "l2").out
     assert "proved, l2: no attack within eps exists" in told

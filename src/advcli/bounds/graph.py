@@ -1,12 +1,13 @@
 """A feed-forward network as bounds see it: layers in the order in which they are computed."""
 
 from dataclasses import dataclass, field
+from math import prod
 
 import torch
 from torch import Tensor
 
 from advcli.bounds.activations import Activation
-from advcli.bounds.layers import Linear
+from advcli.bounds.layers import Conv, Linear, Reshape
 from advcli.bounds.pooling import MaxPool
 from advcli.bounds.rows import Shape
 
@@ -58,6 +59,31 @@ class Graph:
         return [one for one in self.nodes if number in one.inputs]
 
     @property
+    def size(self) -> int:
+        """The number of values of all layers of one image."""
+        return sum(prod(one.shape) for one in self.nodes)
+
+    @property
+    def largest(self) -> int:
+        """The number of values of the largest layer, each of a window's counted."""
+        return max(prod(one.shape) * one.layer.count if isinstance(one.layer, MaxPool) else prod(one.shape) for one in self.nodes)
+
+    def reach(self, number: int) -> list[int]:
+        """How many values of each layer below one value of a layer depends on, or at most."""
+        shape = self.nodes[number].shape
+        windows = {number: (1, 1) if len(shape) == 3 else None}
+        found = []
+        for k in range(number, -1, -1):
+            if k not in windows:
+                continue
+            node, window = self.nodes[k], windows[k]
+            found.append(prod(node.shape) if window is None else node.shape[0] * prod(window))
+            found[-1] *= node.layer.count if isinstance(node.layer, MaxPool) else 1
+            for below in node.inputs:
+                windows[below] = _larger(windows.get(below, (0, 0)), _window_below(node, window, self.nodes[below].shape))
+        return found
+
+    @property
     def classes(self) -> int:
         return self.nodes[-1].shape[0]
 
@@ -75,3 +101,23 @@ class Graph:
             else:
                 found.append(node.layer.forward(given[0]))
         return found[-1]
+
+
+Window = tuple[int, int] | None  # None: the whole layer
+
+
+def _window_below(node: Node, window: Window, shape: Shape) -> Window:
+    """The window of a layer that a window of the next is computed from."""
+    layer = node.layer
+    if window is None or len(shape) != 3 or isinstance(layer, Reshape):
+        return None
+    if isinstance(layer, Conv | MaxPool):
+        kernel = layer.weight.shape[2:] if isinstance(layer, Conv) else layer.kernel
+        sizes = zip(window, layer.stride, layer.dilation, kernel, strict=True)
+        height, width = ((n - 1) * s + d * (k - 1) + 1 for n, s, d, k in sizes)
+        window = (height, width)
+    return None if prod(window) >= prod(shape[1:]) else window
+
+
+def _larger(one: Window, two: Window) -> Window:
+    return None if one is None or two is None else (max(one[0], two[0]), max(one[1], two[1]))

@@ -88,15 +88,22 @@ class Conv(Linear):
         return None if self.bias is None else self.bias.view(-1, 1, 1)
 
     def backward(self, rows: Rows, shape: Shape) -> Rows:
-        if rows.corner is None:
-            sizes = zip(shape[1:], self.padding, self.dilation, self.weight.shape[2:], self.stride, strict=True)
-            left = [(size + 2 * p - d * (k - 1) - 1) % s for size, p, d, k, s in sizes]
-            back = functional.conv_transpose2d(
-                rows.weight, self.weight, None, self.stride, self.padding, left, self.groups, self.dilation
-            )
-            return Rows(rows.owner, back)
-        back = functional.conv_transpose2d(rows.weight, self.weight, None, self.stride, 0, 0, self.groups, self.dilation)
-        return Rows(rows.owner, back, rows.corner_below(self.stride, self.padding)).inside(shape)
+        kernel = self.weight.shape[2:]
+        size = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, kernel, strict=True))
+        parts = (
+            ((y * self.dilation[0], x * self.dilation[1]), self._times(rows.weight, y, x))
+            for y in range(kernel[0])
+            for x in range(kernel[1])
+        )
+        return rows.below(parts, self.stride, self.padding, shape, (size[0], size[1]))
+
+    def _times(self, weight: Tensor, y: int, x: int) -> Tensor:
+        """Each coefficient times the weights at one place of the kernel."""
+        flat, matrix = weight.permute(0, 2, 3, 1), self.weight[:, :, y, x]
+        if self.groups == 1:
+            return (flat @ matrix).permute(0, 3, 1, 2)
+        grouped = flat.reshape(*flat.shape[:3], self.groups, 1, -1) @ matrix.reshape(self.groups, -1, matrix.shape[1])
+        return grouped.flatten(3).permute(0, 3, 1, 2)
 
 
 @dataclass

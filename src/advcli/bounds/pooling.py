@@ -6,15 +6,14 @@ upper bound and c the highest upper bound of the others, y <= c + max(z_m - c, 0
 takes the one that is lower in the middle of its intervals.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from advcli.bounds.rows import Rows, Shape
-
-Pair = tuple[int, int]
+from advcli.bounds.rows import Pair, Rows, Shape
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,11 @@ class MaxPool:
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.max_pool2d(x, self.kernel, self.stride, self.padding, self.dilation, self.ceil)
+
+    @property
+    def count(self) -> int:
+        """The number of values of a window."""
+        return self.kernel[0] * self.kernel[1]
 
     def windows(self, x: Tensor, outside: float) -> Tensor:
         """(N, C, q, H, W) the values of every window."""
@@ -82,16 +86,8 @@ class MaxPool:
         offset = torch.where(take, second - slope * least, added)
         return Weights(below, torch.where(take, alone, chords), offset[:, :, 0])
 
-    def backward(self, rows: Rows, parts: Tensor, shape: Shape) -> Rows:
-        """Rows of the output as rows of the input: (M, C, q, h, w) `parts` go to where each value was taken from."""
-        (count, _, _, height, width) = parts.shape
-        sizes = [
-            (n - 1) * s + d * (k - 1) + 1
-            for n, s, d, k in zip((height, width), self.stride, self.dilation, self.kernel, strict=True)
-        ]
-        flat = parts.reshape(count, -1, height * width)
-        back = functional.fold(flat, (sizes[0], sizes[1]), self.kernel, self.dilation, 0, self.stride)
-        if rows.corner is not None:
-            return Rows(rows.owner, back, rows.corner_below(self.stride, self.padding)).inside(shape)
-        corner = back.new_zeros((count, 2), dtype=torch.int64) - torch.tensor(self.padding, device=back.device)
-        return Rows(rows.owner, back, corner).whole(shape)
+    def backward(self, rows: Rows, parts: Sequence[Tensor], shape: Shape) -> Rows:
+        """Rows of the output as rows of the input: `parts`, one for each place of a window, go to where it was taken from."""
+        places = [(y * self.dilation[0], x * self.dilation[1]) for y in range(self.kernel[0]) for x in range(self.kernel[1])]
+        size = (self.dilation[0] * (self.kernel[0] - 1) + 1, self.dilation[1] * (self.kernel[1] - 1) + 1)
+        return rows.below(zip(places, parts, strict=True), self.stride, self.padding, shape, size)

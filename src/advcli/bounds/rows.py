@@ -1,9 +1,11 @@
 """Linear functions of one layer's values, many at a time: the rows of CROWN's matrices.
 
 Each row belongs to an image. Its coefficients are those of all the layer's values, or of a window of a picture outside of
-which they are zero: what a convolution computed at one place depends on few values of the layers below it.
+which they are zero: what a convolution computed at one place depends on few values of the layers below it. Windows are laid
+out with their channels last.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +13,36 @@ from torch import Tensor
 from torch.nn import functional
 
 Shape = tuple[int, ...]
+Pair = tuple[int, int]
+
+
+class Field:
+    """(N, *shape) numbers of a layer, one set for each image, from which windows are cut; around a picture there is 0."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+        self._padded: dict[Pair, Tensor] = {}
+        self._largest: Tensor | None = None
+
+    def windows(self, owner: Tensor, corner: Tensor, size: Pair) -> Tensor:
+        """(M, C, h, w) a window of an image for each corner."""
+        (height, width), (count, channels, tall, wide) = size, self.values.shape
+        if size not in self._padded:
+            around = functional.pad(self.values.permute(0, 2, 3, 1), (0, 0, width, width, height, height))
+            self._padded[size] = around.contiguous().flatten()
+        around, top, left = self._padded[size], corner[:, 0].clamp(-height, tall), corner[:, 1].clamp(-width, wide)
+        wide += 2 * width
+        lines = around.as_strided((count * (tall + 2 * height) * wide - width + 1, width * channels), (channels, 1))
+        first = (owner * (tall + 2 * height) + top + height) * wide + left + width
+        places = first[:, None] + torch.arange(height, device=first.device) * wide
+        return lines.index_select(0, places.flatten()).view(-1, height, width, channels).permute(0, 3, 1, 2)
+
+    @property
+    def largest(self) -> Tensor:
+        """(N, C) the largest number of every channel."""
+        if self._largest is None:
+            self._largest = self.values.flatten(2).amax(2)
+        return self._largest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,33 +53,53 @@ class Rows:
     weight: Tensor
     corner: Tensor | None = None
 
-    def of(self, values: Tensor) -> Tensor:
-        """(M, ...) what stands for each coefficient in (N, *shape) values, one set for each image; 0 outside the picture."""
-        if self.corner is None:
-            return values[self.owner]
-        (height, width), top, left = self.weight.shape[2:], self.corner[:, 0], self.corner[:, 1]
-        before = [max(0, -int(one.min())) for one in (left, top)]
-        sizes = zip((left, top), (width, height), (values.shape[3], values.shape[2]), strict=True)
-        after = [max(0, int(one.max()) + size - most) for one, size, most in sizes]
-        padded = functional.pad(values, (before[0], after[0], before[1], after[1]))
-        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-        return windows[self.owner, :, top + before[1], left + before[0]]
+    def of(self, field: Field) -> Tensor:
+        """(M, ...) what stands for each coefficient among the numbers of a field; (1, ...) where all rows are of one image."""
+        if self.corner is not None:
+            height, width = self.weight.shape[2:]
+            return field.windows(self.owner, self.corner, (height, width))
+        one = self.owner[:1]
+        return field.values[one] if bool((self.owner == one).all()) else field.values[self.owner]
+
+    def total(self, field: Field) -> Tensor:
+        """(M,) the sum of each row's coefficients times the numbers of a field."""
+        return (self.weight * self.of(field)).flatten(1).sum(1)
+
+    def total_of_sizes(self, field: Field) -> Tensor:
+        """(M,) at least the sum of the sizes of the coefficients times the numbers of a field, which are not negative."""
+        if self.corner is not None:
+            return (self.weight.abs().sum((2, 3)) * field.largest[self.owner]).sum(1)
+        return (self.weight.abs() * self.of(field)).flatten(1).sum(1)
+
+    def total_of_shared(self, values: Tensor, shape: Shape) -> Tensor:
+        """(M,) the sum of the coefficients times numbers that all images share, broadcast to a layer of this shape."""
+        if values.ndim == 3 and values.shape[1:] == (1, 1):  # one for each channel
+            return self.weight.sum((2, 3)) @ values.flatten().expand(shape[0])
+        return (self.weight * self.shared(values.expand(shape))).flatten(1).sum(1)
 
     def shared(self, values: Tensor) -> Tensor:
-        """The same of (*shape) values that all images share."""
+        """What stands for each coefficient among numbers that all images share."""
         if self.corner is None:
             return values
-        return Rows(torch.zeros_like(self.owner), self.weight, self.corner).of(values[None])
+        return Rows(torch.zeros_like(self.owner), self.weight, self.corner).of(Field(values[None]))
 
-    def total(self, values: Tensor) -> Tensor:
-        """(M,) the sum of each row's coefficients times (N, *shape) values."""
-        return (self.weight * self.of(values)).flatten(1).sum(1)
+    def below(self, parts: Iterable[tuple[Pair, Tensor]], stride: Pair, padding: Pair, shape: Shape, size: Pair) -> "Rows":
+        """Rows of a layer of this shape, out of (M, C, h, w) parts, each with its place in a window of this size below.
 
-    def corner_below(self, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
-        """The corner of the window that this one was computed from."""
-        assert self.corner is not None
-        device = self.corner.device
-        return self.corner * torch.tensor(stride, device=device) - torch.tensor(padding, device=device)
+        A part's value at (y, x) goes to (y, x) times the stride, moved by its place.
+        """
+        height, width = (size[k] + (self.weight.shape[2 + k] - 1) * stride[k] for k in (0, 1))
+        back = self.weight.new_zeros(len(self.owner), height, width, shape[0]).permute(0, 3, 1, 2)
+        for (top, left), part in parts:
+            tall, wide = ((part.shape[2 + k] - 1) * stride[k] + 1 for k in (0, 1))
+            back[:, :, top : top + tall : stride[0], left : left + wide : stride[1]] += part
+        device = self.owner.device
+        if self.corner is None:
+            corner = torch.tensor([padding], device=device).neg().expand(len(self.owner), 2)
+            return Rows(self.owner, back, corner).whole(shape)
+        return Rows(
+            self.owner, back, self.corner * torch.tensor(stride, device=device) - torch.tensor(padding, device=device)
+        ).inside(shape)
 
     def inside(self, shape: Shape) -> "Rows":
         """Without the coefficients of what lies outside a picture of this shape; as whole rows where windows are no smaller."""
@@ -65,6 +117,10 @@ class Rows:
         """The same rows with a coefficient for every value of the layer."""
         if self.corner is None:
             return self
+        if bool((self.corner == self.corner[:1]).all()):  # all at one place
+            top, left = self.corner[0].tolist()
+            after = shape[2] - left - self.weight.shape[3], shape[1] - top - self.weight.shape[2]
+            return Rows(self.owner, functional.pad(self.weight, (left, after[0], top, after[1])))
         weight = self.weight
         for dim, size in ((2, shape[1]), (3, shape[2])):
             place = torch.arange(size, device=weight.device) - self.corner[:, dim - 2 : dim - 1]

@@ -2,7 +2,7 @@
 
 z_y(x') - z_k(x') > 0 for every class k and every x' in [0, 1] with |x' - x| <= eps, float32's rounding included. What is not
 counted may be broken or not: with what an attack broke, the true share lies between the two. Of an attacked set, the balls
-are around its originals. Methods: intervals (arXiv:1810.12715).
+are around its originals. Bounds: intervals (arXiv:1810.12715), and for what these leave open CROWN (arXiv:1811.00866).
 """
 
 from dataclasses import replace
@@ -25,7 +25,9 @@ def verified(
     norm: Annotated[
         Literal["linf", "l2", "l1"] | None, Param("Norm of the ball. [default: that of the set, linf of clean images]")
     ] = None,
-    bounds: Annotated[Literal["interval"], Param("Method of the bounds.")] = "interval",
+    bounds: Annotated[
+        Literal["interval", "crown"], Param("Method of the bounds: intervals, or CROWN for the images that those leave open.")
+    ] = "crown",
 ) -> Figures:
     known = verdicts.known()
     ball: str = norm or known.bounds.norm
