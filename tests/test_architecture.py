@@ -25,7 +25,7 @@ LAYERS = [  # a room imports from rooms that stand above it here, and from itsel
     {"extend"},
     {"attacks", "defenses", "recipes", "architectures", "datasets", "metrics", "figures", "checks"},
     {"workspace"},
-    {"crafting", "defending"},
+    {"auditing", "crafting", "defending"},
     {"verbs"},
     {"cli"},
     {"__init__", "__main__"},

@@ -14,6 +14,7 @@ from advcli.runtime.version import __version__
 
 if TYPE_CHECKING:
     from advcli.verbs.attack import attack
+    from advcli.verbs.audit import audit
     from advcli.verbs.defend import defend
     from advcli.verbs.evaluate import evaluate
     from advcli.verbs.export import export
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from advcli.verbs.train import train
     from advcli.verbs.verify import verify
 
-__all__ = ["__version__", "attack", "defend", "evaluate", "export", "import_", "show", "stats", "train", "verify"]
+__all__ = ["__version__", "attack", "audit", "defend", "evaluate", "export", "import_", "show", "stats", "train", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@
     ├── CommandError     2  the command line is wrong
     └── InputError       3  a file or data set is missing, damaged, refused or does not fit
         ├── Damaged      3  its bytes are not what its digest says: for `verify` an answer
+        ├── NoGradient   3  a model gives none, and the attack needs one
         └── Empty        3  it is whole, and no image of it falls into what was asked for
 
 A message says what, where, and what to do, in at most three lines. 1 is no error but an answer ("no"), and 130 is
@@ -32,6 +33,10 @@ class InputError(AdvcliError):
 
 class Damaged(InputError):
     """The content is not what the digest says: for `verify` an answer, for everyone else exit 3."""
+
+
+class NoGradient(InputError):
+    """The model gives no gradient, and the attack needs one."""
 
 
 class Empty(InputError):

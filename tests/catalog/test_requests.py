@@ -11,7 +11,7 @@ from advcli.cli.typer_options import signature
 from advcli.errors import CommandError
 from advcli.verbs import call
 
-VERBS = ("train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export")
+VERBS = ("train", "attack", "defend", "evaluate", "audit", "stats", "show", "verify", "import", "export")
 
 
 def test_the_verbs_are_those_that_are_exported():

@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 
+from advcli.auditing.plan import AT_A_TIME, SMALL
 from advcli.catalog import discovery
 from advcli.catalog.options import AnyFiles
 from advcli.catalog.requests import REQUESTS, EvaluateRequest
@@ -40,12 +41,15 @@ USED = {
     "defend lr": f"{RATES['adam']}",
     "defend model": f"{MODEL}, trained first where there is none",
     "defend batch_size": f"{BATCHES[0]}, of files to filter on a GPU {GPU}",
+    "audit model": f"{MODEL}, trained first where there is none",
+    "audit batch_size": f"{AT_A_TIME} up to {'x'.join(map(str, SMALL))}, larger ones {CPU}, on a GPU {GPU}",
+    "audit eps": "{} and {} in linf, {} and {} in l2".format(*BUDGETS["linf"], *BUDGETS["l2"]),
     "evaluate batch_size": f"{CPU}, on a GPU {GPU}",
     "evaluate model": f"{MODEL} and {DEFENDED}",
     "evaluate metric": f"{PLAIN}; {STAGED} of a cascade; {REJECTING} where models can reject",
 }
 WORDS = {  # what depends on a file or a folder, and is told without a number
-    *(f"{verb} data_dir" for verb in ("train", "attack", "defend", "evaluate", "verify", "import")),
+    *(f"{verb} data_dir" for verb in ("train", "attack", "defend", "evaluate", "audit", "verify", "import")),
     "train mean", "train std", "attack fit_data", "defend data", "evaluate eps", "stats of", "stats rows", "verify model",
     "verify data", "import input",
 }  # fmt: skip

@@ -152,6 +152,16 @@ Against = Annotated[
 ]
 Steps = Annotated[int, Param("Number of gradient steps.", low=1)]
 StepSize = Annotated[str, Param("Length of a step: 0.01, 2/255, eps/10, 2.5*eps/steps.", form="LENGTH")]
+FailUnder = Annotated[
+    tuple[str, ...],
+    Param("Exit 1 below this: accuracy=0.9, robust_accuracy=0.45 or robust_accuracy@8/255=0.45; also if no set was made "
+          "against the model itself.", form="METRIC=X"),
+]  # fmt: skip
+Bar = Annotated[
+    Literal["low", "estimate"],
+    Param("Value that --fail-under uses: the lower end of the 95 % interval, or the figure itself."),
+]
+Strict = Annotated[bool, Param("Exit 1 if a trust check reports FAIL.")]
 OwnChecks = Annotated[
     tuple[str, ...],
     Param("A trust check of your own, in addition to the built-in ones: package.module:function; may be repeated.", form="NAME"),

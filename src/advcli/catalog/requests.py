@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 from advcli.catalog.options import (
     AnyFiles,
     Applied,
+    Bar,
     Count,
     DataDir,
     Device,
+    FailUnder,
     Files,
     FitSome,
     Init,
@@ -23,6 +25,7 @@ from advcli.catalog.options import (
     Perturbations,
     Seed,
     Split,
+    Strict,
 )
 from advcli.catalog.params import Param
 from advcli.catalog.request import Request
@@ -140,19 +143,38 @@ class EvaluateRequest(Allowing, Running, SplitSelection):
     )
     compare: Annotated[bool, Param("Compare every other model with the first on the same images (McNemar's test).")] = False
     wide: Annotated[bool, Param("Print one line for each model, set and budget, with the metrics side by side.")] = False
-    fail_under: Annotated[
-        tuple[str, ...],
-        Param("Exit 1 below this: accuracy=0.9, robust_accuracy=0.45 or robust_accuracy@8/255=0.45; also if no set was made "
-              "against the model itself.", form="METRIC=X"),
-    ] = ()  # fmt: skip
-    bar: Annotated[
-        Literal["low", "estimate"],
-        Param("Value that --fail-under uses: the lower end of the 95 % interval, or the figure itself."),
-    ] = "low"
+    fail_under: FailUnder = ()
+    bar: Bar = "low"
     check: OwnChecks = ()
-    strict: Annotated[bool, Param("Exit 1 if a trust check reports FAIL.")] = False
+    strict: Strict = False
     draws: Annotated[int, Param("Number of draws of a random defense; the spread is shown.", low=1)] = 3
     seed: Seed = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRequest(DryRunning, Destination, Allowing, Running, SplitSelection):
+    """Say how robust a model is, from both sides, and how far the answer may be trusted.
+
+    Runs attacks with gradients and without, checks whether they can be trusted, and proves what can be proved. The result is
+    the folder audit: audit.json, the curve of accuracy by budget, and every adversarial set.
+    """
+
+    model: Model = None
+    norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf"
+    eps: Annotated[
+        str | None, Param("The budget: 0.1 or 8/255. [default: 0.3 and 8/255 in linf, 2.0 and 0.5 in l2]", form="BUDGET")
+    ] = None
+    effort: Annotated[
+        Literal["quick", "standard", "full"],
+        Param("quick: 100 images, 200 queries a black box; standard: 1,000 and 1,000; full: all images, 5,000 queries."),
+    ] = "standard"
+    batch_size: Annotated[
+        int | None, Param("Images at a time. [default: 256 up to 3x32x32, larger ones 64, on a GPU 512]", low=1, form="N")
+    ] = None
+    fail_under: FailUnder = ()
+    bar: Bar = "low"
+    strict: Strict = False
+    check: OwnChecks = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +274,7 @@ REQUESTS: dict[str, type[Request]] = {
     "attack": AttackRequest,
     "defend": DefendRequest,
     "evaluate": EvaluateRequest,
+    "audit": AuditRequest,
     "stats": StatsRequest,
     "show": ShowRequest,
     "verify": VerifyRequest,

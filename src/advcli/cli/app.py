@@ -15,6 +15,7 @@ from advcli.catalog import discovery
 from advcli.catalog.params import Option, Param
 from advcli.catalog.requests import REQUESTS
 from advcli.cli import methods, output, render, report, typer_options
+from advcli.cli.audit_table import audit_table
 from advcli.cli.help import Command, Group
 from advcli.cli.output import cut
 from advcli.cli.statistics_table import statistics_table
@@ -227,6 +228,7 @@ def _text(verb: str, result: Any) -> str:
 
 
 TEXTS: dict[str, Callable[[Any], str]] = {
+    "Audit": lambda result: audit_table(result.folder, result.found, render.width()),
     "Estimate": render.estimate,
     "Report": lambda result: report.report(result.rows, result.checks, wide=result.wide, width=render.width()),
     "Statistics": lambda result: statistics_table(result, render.width()),

@@ -52,9 +52,9 @@ class Run:
         return len(self.job.budgets) * each
 
 
-def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, reporter: Reporter) -> Path:
+def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, default: bool, reporter: Reporter) -> Path:
     """The set and its view, unless the same command has made them already."""
-    default, force = asked.output is None, asked.force
+    force = asked.force
     with contextlib.ExitStack() as locks:
         ground = [run.first_stage.path] if run.first_stage else []
         for one in (path, *ground, *([beside] if asked.perturbations else [])):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from advcli.catalog import discovery
-from advcli.errors import InputError
+from advcli.errors import NoGradient
 from advcli.files.check_results import of_document
 from advcli.files.header import Header
 from advcli.runtime.reporter import Reporter
@@ -25,7 +25,7 @@ def refuse_without_gradient(probe: Probe, method: str, model: str, *, defended: 
     """Refuse an attack along gradients where there is none: nothing would move, and what stands would look robust."""
     if why := probe.no_gradient:
         around = "; --static attacks the model without its defenses" * defended
-        raise InputError(
+        raise NoGradient(
             f"{method}: {model} gives no gradient: {why};\n"
             "attack its answers with --method square, its decisions with --method hopskipjump or boundary, or a model that\n"
             f"learns from them with --method substitute{around}"

@@ -16,8 +16,10 @@ from advcli.verbs.default_model import open_model
 from advcli.workspace import inputs, outputs
 
 
-def attack(asked: AttackRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Path | Estimate:
-    """Make adversarial images of a model."""
+def attack(
+    asked: AttackRequest, own: dict[str, object], reporter: Reporter = SILENT, *, replaces: bool = False
+) -> Path | Estimate:
+    """Make adversarial images of a model; an older set of another command is replaced where the name is the default one."""
     path = outputs.output_path(asked.output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if asked.output else Path(inputs.PERTURBATIONS)
     outputs.keep_inputs([path, beside], [inputs.split_suffix(asked.data)[0] if asked.data else None, asked.model, asked.apply])
@@ -35,4 +37,8 @@ def attack(asked: AttackRequest, own: dict[str, object], reporter: Reporter = SI
     with devices.threads(images.shape):
         run = resolve(victim, images, bound, asked, reporter)
         run = applied(run, ready) if ready else with_first_stage(run, path, victim, bound, asked, reporter)
-        return estimate(run, asked.perturbations) if asked.dry_run else publish(path, beside, run, asked, reporter)
+        return (
+            estimate(run, asked.perturbations)
+            if asked.dry_run
+            else publish(path, beside, run, asked, replaces or asked.output is None, reporter)
+        )

@@ -106,23 +106,7 @@ def data_of(
     `can_choose` says whether the verb has the option --classes.
     """
     if text is None:
-        origin = model.recipe["data"]
-        if origin is None:
-            raise InputError(f"{model.path}: this model names no data set; give --data")
-        name = str(origin["name"])
-        if ":" in name:
-            discovery.from_file("source", name)  # refuses code that the user has not named
-        known = name in known_sets() or ":" in name
-        found = find_folder(origin) if name == "folder" else name if known else None
-        if found is None:
-            raise InputError(f"{model.path}: the {name} that it was trained on is not found here; give --data")
-        text = found
-        chosen = replace(  # the model was trained on these, and knows no others
-            chosen,
-            classes=chosen.classes or origin.get("classes"),
-            image_size=chosen.image_size or origin.get("image_size"),
-            resize=chosen.resize or origin.get("resize"),
-        )
+        text, chosen = default_data(model, chosen)
     name, tail = split_suffix(text)
     split = split or ("" if tail or Path(name).is_file() else "test")
     data = open_data(text, split or None, chosen, known=model.classes)
@@ -140,6 +124,27 @@ def data_of(
     if few := missing_classes(f"{data.name}:{data.split}", data.labels, data.classes, model.classes):
         reporter.warn(few)
     return data
+
+
+def default_data(model: ModelFile, chosen: Selection) -> tuple[str, Selection]:
+    """What a model was trained on, as one would type it, and the classes and sizes that it was trained with."""
+    origin = model.recipe["data"]
+    if origin is None:
+        raise InputError(f"{model.path}: this model names no data set; give --data")
+    name = str(origin["name"])
+    if ":" in name:
+        discovery.from_file("source", name)  # refuses code that the user has not named
+    known = name in known_sets() or ":" in name
+    found = find_folder(origin) if name == "folder" else name if known else None
+    if found is None:
+        raise InputError(f"{model.path}: the {name} that it was trained on is not found here; give --data")
+    chosen = replace(  # the model was trained on these, and knows no others
+        chosen,
+        classes=chosen.classes or origin.get("classes"),
+        image_size=chosen.image_size or origin.get("image_size"),
+        resize=chosen.resize or origin.get("resize"),
+    )
+    return found, chosen
 
 
 def _advice(data: Dataset, model: ModelFile, *, can_choose: bool) -> str:

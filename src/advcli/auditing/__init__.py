@@ -1,0 +1,1 @@
+"""What an audit runs, and what may be concluded from it."""

@@ -1,0 +1,141 @@
+"""The steps of an audit: which attacks run, with which options, and the command line of each."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+
+from advcli.catalog import discovery
+from advcli.catalog.params import flag_of
+from advcli.catalog.requests import AuditRequest
+from advcli.numerics.quantities import BUDGETS, diameter, fraction, shortest
+
+SHARES = ("1/4", "1/2", "3/4", "1", "3/2", "2")  # of the budget, at which the curve has a point
+SMALL, AT_A_TIME = (3, 32, 32), 256  # a small image, and how many of those are worked on at a time
+FEW = 100  # images under budgets so large that everything must fall
+LONGER = 5  # times the queries, where gradients are of no use
+RUNNING = ("seed", "batch_size", "device", "data_dir", "download", "allow")
+CHOSEN = ("split", "limit", "per_class", "classes", "image_size", "resize")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """The images and the queries of an audit."""
+
+    images: int | None
+    queries: int
+
+
+EFFORTS = {"quick": Effort(100, 200), "standard": Effort(1000, 1000), "full": Effort(None, 5000)}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One attack of an audit: the question that it answers, the file that it makes, and the options of the verb."""
+
+    name: str
+    question: str
+    given: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The model and the images that are audited."""
+
+    model: str
+    data: str
+    shape: tuple[int, int, int]
+    asked: AuditRequest
+    limit: int | None = None  # of the effort, where nothing else says how many images
+
+    @property
+    def eps(self) -> str:
+        """The budget as it was written, or the default of its norm."""
+        return self.asked.eps or BUDGETS[self.asked.norm][self.shape[0] == 3]
+
+    @property
+    def effort(self) -> Effort:
+        """The images and queries of the chosen effort."""
+        return EFFORTS[self.asked.effort]
+
+    @property
+    def budgets(self) -> list[str]:
+        """The budgets of the curve, from the smallest."""
+        found = [fraction(self.eps) * Fraction(share) for share in SHARES]
+        return [self.eps if one == fraction(self.eps) else shortest(one) for one in found if one <= self._widest]
+
+    @property
+    def _widest(self) -> Fraction:
+        return Fraction(diameter(self.asked.norm, prod(self.shape)))
+
+    @property
+    def selection(self) -> dict[str, object]:
+        """The options that choose the images, and those of the run."""
+        found = {name: getattr(self.asked, name) for name in (*CHOSEN, *RUNNING)}
+        if self.limit:
+            found["limit"] = self.limit
+        if found["batch_size"] is None and prod(self.shape) <= prod(SMALL):
+            found["batch_size"] = AT_A_TIME
+        return {"model": self.model, "data": self.data, **{name: value for name, value in found.items() if value}}
+
+    def steps(self, *, gradients: bool) -> list[Step]:
+        """The attacks of every audit: along gradients where the model gives any, and without them."""
+        queries = self.effort.queries
+        found = [self._step("noise", "random noise of the same size", method="noise", restarts=10)]
+        if not gradients:
+            return [*found, *self.without_gradients()]
+        one_step = "fgsm" if self.asked.norm == "linf" else "fgm"
+        found += [
+            self._step("one-step", "one step along the gradient", method=one_step),
+            self._step("autoattack", "several attacks, with gradients and without", method="autoattack", queries=queries),
+            self._step("closest", "the closest image of another class", method="deepfool", eps=None),
+            self._step("black-box", "an attacker who sees scores only", method="square", steps=queries),
+        ]
+        if larger := self._larger():
+            found.append(self._step("larger", "budgets so large that images must fall", method="pgd", eps=larger, limit=FEW))
+        return found
+
+    def _larger(self) -> str:
+        """Budgets beyond the audited one: twice as much, and in linf everything."""
+        found = [2 * fraction(self.eps), *([Fraction(1)] if self.asked.norm == "linf" else [])]
+        return ",".join(dict.fromkeys(shortest(one) for one in found if fraction(self.eps) < one <= self._widest))
+
+    def proofs(self) -> dict[str, object]:
+        """The options of `evaluate` that prove what can be proved, up to the audited budget."""
+        upto = ",".join(one for one in self.budgets if fraction(one) <= fraction(self.eps))
+        return {**self.selection, "metric": ["verified"], "norm": self.asked.norm, "eps": upto}
+
+    def without_gradients(self) -> list[Step]:
+        """The attacks for a model whose gradients are not there, or not to be trusted."""
+        queries = LONGER * self.effort.queries
+        found = [
+            self._step("long-black-box", "an attacker who sees scores only, with more queries", method="square", steps=queries)
+        ]
+        if self.asked.norm == "linf":
+            found.append(
+                self._step("substitute", "attacks on a model that was trained on this one's answers", method="substitute")
+            )
+        return found
+
+    def _step(self, name: str, question: str, **given: object) -> Step:
+        """One attack; it says the norm where the method has that option."""
+        norm = {"norm": self.asked.norm} if discovery.spec("attack", str(given["method"])).option("norm") else {}
+        options = {**self.selection, "eps": self.eps, "perturbations": False, "part_size": 1, **norm, **given}
+        if "limit" in given and isinstance(most := self.selection.get("limit"), int):
+            options["limit"] = min(FEW, most)
+        return Step(name, question, {name: value for name, value in options.items() if value is not None})
+
+
+def command_line(verb: str, given: Mapping[str, object], files: tuple[str, ...] = ()) -> str:
+    """The command line of a verb with these options."""
+    words = ["advcli", verb, *files]
+    for name, value in given.items():
+        flag = flag_of(name)
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            for one in value if isinstance(value, list | tuple) else (value,):
+                text = str(one)
+                words += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+    return " ".join(map(shlex.quote, words))
