@@ -12,13 +12,13 @@ from masked_networks import disguised
 
 CAUGHT = [
     ("saturated", "saturation", "WARN", "softmax"),
-    ("probabilities", "saturation", "WARN", "probabilities in place of logits"),
-    ("sharpened", "saturation", "FAIL", "probabilities in place of logits"),
-    ("cut", "zero-gradients", "FAIL", "lead nowhere"),
-    ("winners", "finite-differences", "WARN", "does not grow along its gradient"),
-    ("stepped", "finite-differences", "FAIL", "does not grow along its gradient"),
-    ("shifted", "repeated-answers", "FAIL", "draws numbers that nobody declared"),
-    ("levelled", "batch-dependence", "FAIL", "something over its batch"),
+    ("probabilities", "saturation", "WARN", "probabilities instead of logits"),
+    ("sharpened", "saturation", "FAIL", "probabilities instead of logits"),
+    ("cut", "zero-gradients", "FAIL", "are unusable"),
+    ("winners", "finite-differences", "WARN", "does not change along its gradient"),
+    ("stepped", "finite-differences", "FAIL", "does not change along its gradient"),
+    ("shifted", "repeated-answers", "FAIL", "draws undeclared random numbers"),
+    ("levelled", "batch-dependence", "FAIL", "statistics over the batch"),
 ]
 REFUSED = [
     ("quantised", "gives no gradient"),

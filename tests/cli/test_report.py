@@ -41,7 +41,7 @@ def figures(models=MODELS, sets=SETS, budgets=BUDGETS):
             names = " + ".join(sets)
             found.append(row(model, names, "worst case", budget, [rate("robust_accuracy", 300 - 50 * place, 500)], line))
             for number, name in enumerate(sets):
-                figures = [rate(metric, (10 if number < 3 else 0), 500) for metric in ("won", "won-alone")]
+                figures = [rate(metric, (10 if number < 3 else 0), 500) for metric in ("newly-broken", "uniquely-broken")]
                 found += [row(model, name, "worst case", budget, [one], replace(line, attack="pgd", notes=())) for one in figures]
             found.append(row(model, names, "worst case", budget, [rate("wrong-from-start", 50, 500)], line))
     return found
@@ -79,9 +79,9 @@ def test_a_few_figures_are_all_shown_line_by_line():
     assert "k/n" in text
 
 
-def test_winners_of_many_sets_are_those_that_won():
+def test_of_many_sets_those_that_broke_an_image_are_shown():
     text = next(part for part in report(figures(), width=160).split("\n\n") if part.startswith("worst case per image"))
-    assert "without 63 sets that won none" in text
+    assert "without 63 sets that broke none" in text
     assert {line.split()[2] for line in text.splitlines() if ".h5" in line} == {"0.3"}
     assert sum(".h5" in line for line in text.splitlines()) == 3 * len(MODELS)
 

@@ -121,11 +121,11 @@ def test_the_worst_case_names_who_won(run, inside):
             first = broke & np.logical_and.reduce([left[k] for k in range(number)], axis=0) if number else broke
             alone = broke & np.logical_and.reduce([left[k] for k in range(3) if k != number])
             where = {"set": f"{name}.h5", "epsilon": eps, "kind": "worst case"}
-            assert only(found, metric="won", **where)["k"] == first.sum()
-            assert only(found, metric="won-alone", **where)["k"] == alone.sum()
-            assert only(found, metric="won", **where)["threat"]["attack"] == {"pgd": "pgd"}.get(name, "fgsm")
+            assert only(found, metric="newly-broken", **where)["k"] == first.sum()
+            assert only(found, metric="uniquely-broken", **where)["k"] == alone.sum()
+            assert only(found, metric="newly-broken", **where)["threat"]["attack"] == {"pgd": "pgd"}.get(name, "fgsm")
             total += first.sum()
-        assert total == 120, "every image is left, lost, or won by one set"
+        assert total == 120, "every image is left, lost, or broken by one set"
 
 
 def test_an_attack_that_never_saw_a_gradient_is_not_called_white_box(run, model):
@@ -152,14 +152,14 @@ def test_fail_under_takes_the_worst_of_sets_models_and_budgets(run, inside):
     assert run(*words, "--metric", "top", "--fail-under", f"robust_accuracy={min(by_sets)}").code == 1
 
 
-def test_fixed_labels_by_the_victims_stored_and_fresh_words(run, inside):
+def test_recovered_images_by_the_victims_stored_and_fresh_words(run, inside):
     for eps in (0.1, 0.2):
         kept = column("model", "epsilon") == np.float32(eps)
         label, stored = column("model", "labels")[kept], column("model", "prediction")[kept]
         x = column("model", "images")[kept]
         wrong, mended = stored != label, said("defended", x) == label
         for models, how in ((["defended"], "stored"), (["model", "defended"], "recomputed")):
-            found = rows(run("evaluate", "model.h5", *given(*models), "--metric", "fixed", "--json"))
+            found = rows(run("evaluate", "model.h5", *given(*models), "--metric", "recovered", "--json"))
             one = only(found, epsilon=eps, model="defended.safetensors")
             assert (one["k"], one["n"], one["victim"]) == ((wrong & mended).sum(), wrong.sum(), how)
             assert 0 < one["k"] < one["n"]
@@ -167,7 +167,7 @@ def test_fixed_labels_by_the_victims_stored_and_fresh_words(run, inside):
 
 
 def test_the_victim_of_a_static_attack_is_asked_without_its_defenses(run, inside):
-    (one,) = rows(run("evaluate", "static.h5", *given("defended"), "--metric", "fixed", "--json"))
+    (one,) = rows(run("evaluate", "static.h5", *given("defended"), "--metric", "recovered", "--json"))
     wrong = column("static", "prediction") != column("static", "labels")
     assert (one["n"], one["victim"]) == (wrong.sum(), "recomputed")
     assert one["k"] > 0
@@ -176,7 +176,7 @@ def test_the_victim_of_a_static_attack_is_asked_without_its_defenses(run, inside
 def test_labels_that_a_filter_fixes(run, inside, tmp_path):
     filtered = tmp_path / "filtered.h5"
     assert run("defend", "model.h5", "--method", "squeeze", "--bits", "2", "-o", filtered).code == 0
-    found = rows(run("evaluate", filtered, *given("model"), "--metric", "fixed", "--json"))
+    found = rows(run("evaluate", filtered, *given("model"), "--metric", "recovered", "--json"))
     kept = column("model", "epsilon") == np.float32(0.1)
     with ImageSet(filtered) as opened:
         x = opened.rows("images", 0, len(opened)).numpy()[kept]

@@ -180,11 +180,11 @@ def test_accuracy_at_coverage_keeps_the_most_confident_and_whoever_ties():
             figures("selective", verdicts(labels, predictions), coverage=wrong)
 
 
-def test_fixed_counts_the_victims_mistakes():
+def test_recovered_counts_the_victims_mistakes():
     """S0-D3, worked by hand: of rows 1 to 4, which the victim has wrong, the defense has 1 and 3 right."""
     labels, victim = np.array([0, 1, 1, 2, 2, -1]), np.array([0, 0, 2, -1, 0, 1])
     given_ = verdicts(labels, np.array([1, 1, 0, 2, 0, 0]), clean=labels.clip(0), asked_victim=victim)
-    (one,) = figures("fixed", given_)
+    (one,) = figures("recovered", given_)
     assert (one.k, one.n, one.about) == (2, 4, {"victim": "stored"})
 
 

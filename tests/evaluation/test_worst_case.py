@@ -27,7 +27,7 @@ def test_the_worst_case_is_over_the_images_that_every_set_holds():
     assert (one.k, one.n) == (0, 2)
     assert one.threat.knowledge == "static"
     assert "over the 2 images that every set holds" in " ".join(one.threat.notes)
-    assert [found[name, "won"].k for name in "ab"] == [1, 1]
+    assert [found[name, "newly-broken"].k for name in "ab"] == [1, 1]
 
 
 def test_the_worst_case_has_seen_what_the_best_informed_of_its_strongest_sets_has():

@@ -20,7 +20,7 @@ def batch_dependence(probe: Probe) -> Result:
         len(apart),
         warn=ROUNDING,
         fail=OTHER,
-        found=f"{int((apart > ROUNDING).sum())} of {len(apart)} images are answered otherwise beside other images",
-        advice="the model takes something over its batch, as batch norm does in training mode, or draws for it; let it evaluate "
-        "each image by itself",
+        found=f"{int((apart > ROUNDING).sum())} of {len(apart)} images get different logits in a batch with other images",
+        advice="the model computes statistics over the batch, as batch norm does in training mode, or draws per batch; evaluate "
+        "each image independently",
     )

@@ -1,7 +1,7 @@
-"""Whether images survive a linf budget of 1, under which every image can become any other.
+"""Whether images survive a linf budget of 1, within which every image can become any other.
 
-The share of images, right at the start, that an iterated attack along gradients leaves standing under a budget of 1 or more. It
-must reach zero: an attack that fails there fails everywhere (Athalye et al. 2018, section 3.1; Carlini et al. 2019, section 4.8).
+The share of initially correct images that an iterated gradient attack does not break under a budget of 1 or more. It must be
+zero: an attack that fails there fails everywhere (Athalye et al. 2018, section 3.1; Carlini et al. 2019, section 4.8).
 """
 
 from advcli.catalog.registry import check
@@ -23,6 +23,6 @@ def everything_allowed(sets: list[Standing]) -> Result | None:
         count,
         warn=0.02,
         fail=0.1,
-        found=f"{left} of {count} images stand although they may become any other",
-        advice="the attack fails, not the model holds; attack without gradients: --method square or hopskipjump",
+        found=f"{left} of {count} images survive although every change is allowed",
+        advice="the attack fails; this is no evidence of robustness; attack without gradients: --method square or hopskipjump",
     )

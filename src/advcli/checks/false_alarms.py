@@ -1,7 +1,7 @@
-"""Whether a model that can reject rejects images before they are attacked: those are left out of the attack.
+"""Whether a model that can reject rejects clean images: these are left out of the attack.
 
-The share of the images whose decision is a rejection before anybody has attacked them. A threshold that was set wrong refuses
-most of them: the success of an attack is then counted on the few others (Tramer et al. 2020 on detectors).
+The share of images that the model rejects before the attack. With a wrong threshold it rejects most of them, and the success
+of an attack is then measured on the few others (Tramer et al. 2020 on detectors).
 """
 
 from advcli.catalog.registry import check
@@ -20,5 +20,5 @@ def false_alarms(probe: Probe) -> Result | None:
         warn=0.25,
         fail=0.5,
         found=f"{refused} of {count} images are rejected before they are attacked",
-        advice="set the detector's threshold anew on images of this kind (advcli defend); figures of accepted images say little",
+        advice="set the detector's threshold again on images of this kind (advcli defend); few images remain for the figures",
     )

@@ -1,8 +1,8 @@
 """Whether the loss changes along its gradient as the gradient predicts.
 
 r = (f(x + h s) - f(x)) / (h g.s) for the margin f, its gradient g, s = sign(g) and a short step h: near 1 for a network of
-layers that are differentiable or have a few kinks. Where r is below 1/2 or above 2 at most images, the gradient is not that of
-the function (Athalye et al. 2018: shattered gradients). A defense that declares a surrogate gradient is left out: it says so.
+layers that are differentiable or have a few kinks. If r is below 1/2 or above 2 at most images, the gradient is not that of
+the function (Athalye et al. 2018: shattered gradients). A defense that declares a surrogate gradient is not checked.
 """
 
 from advcli.catalog.registry import check
@@ -29,7 +29,7 @@ def finite_differences(probe: Probe) -> Result | None:
         count,
         warn=0.2,
         fail=0.5,
-        found=f"at {wrong} of {count} images the loss does not grow along its gradient as the gradient says",
-        advice="the gradient is not that of the function; attack without it (--method square), or declare what stands in for it: "
+        found=f"at {wrong} of {count} images the loss does not change along its gradient as the gradient predicts",
+        advice="the gradient is not that of the function; attack without it (--method square), or declare it as a surrogate: "
         '@defense(..., gradient="surrogate")',
     )

@@ -1,7 +1,7 @@
 """Whether an image that is broken at one budget survives a larger budget of the same attack.
 
-The share of the images broken under some budget of an iterated attack along gradients that stand under the next larger one. A
-larger ball holds all of a smaller one; a search that loses there what it had found is lost in its loss (Carlini et al. 2019,
+The share of the images broken under some budget of an iterated gradient attack that survive the next larger budget. The
+larger ball contains the smaller one, so a search that loses successes there has a problem with its loss (Carlini et al. 2019,
 section 4.9).
 """
 
@@ -28,6 +28,6 @@ def larger_budgets(sets: list[Standing]) -> Result | None:
         broken,
         warn=0.02,
         fail=0.2,
-        found=f"{lost} of {broken} images that break under a budget stand under the next larger one",
-        advice="the search loses what it has found; more steps, restarts, or a loss that no scale changes: --objective margin",
+        found=f"{lost} of {broken} images that are broken at one budget survive the next larger one",
+        advice="the search loses successes; use more steps or restarts, or a loss without scale: --objective margin",
     )

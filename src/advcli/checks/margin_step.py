@@ -1,7 +1,7 @@
 """Whether one step along the margin breaks more images than one along the cross-entropy, by more than chance.
 
-Of the images that only one of the two steps breaks, the share that only the margin's does, b of b + c; by chance it is a half
-(one-sided binomial test). A cross-entropy that falls behind is flat where the margin is not: its logits are saturated
+Of the images that only one of the two steps breaks, the share that only the margin's step breaks, b of b + c; by chance it is
+1/2 (one-sided binomial test). If the cross-entropy breaks fewer, it is flat where the margin is not: the logits are saturated
 (Carlini and Wagner 2017; Croce and Hein 2020, section 4).
 """
 
@@ -26,6 +26,6 @@ def margin_step(probe: Probe) -> Result | None:
         int(probe.attacked.sum()),
         warn=1 - CHANCE,
         fail=1 - SURE,
-        found=f"a step along the margin alone breaks {b} images, one along the cross-entropy alone {c}",
-        advice="the cross-entropy hides what the margin finds; attack with --objective margin or dlr",
+        found=f"{b} images break only along the margin, {c} only along the cross-entropy",
+        advice="the cross-entropy misses what the margin finds; attack with --objective margin or dlr",
     )

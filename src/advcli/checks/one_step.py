@@ -1,7 +1,7 @@
 """Whether one gradient step breaks images that many steps do not break.
 
-The share b / n of images that a one-step attack breaks and no iterated one does; FAIL where it breaks more than they do, by
-McNemar's exact test. Many steps can take the one step: where they do less, the gradient leads astray (Athalye et al. 2018,
+The share b / n of images that a one-step attack breaks and no iterated one does; FAIL if it breaks more images than they do, by
+McNemar's exact test. Many steps can reach what one step reaches: if they do not, the gradient misleads (Athalye et al. 2018,
 section 3.1; Carlini et al. 2019, section 4.10).
 """
 
@@ -23,6 +23,6 @@ def one_step(sets: list[Standing]) -> Result | None:
         compared.n,
         warn=SOME,
         fail=0.0 if compared.first_breaks_more else 1.0,
-        found=f"one step alone breaks {compared.b} of {compared.n} images, many steps alone break {compared.c}",
-        advice="many steps can do what one does, so the gradient leads astray; more steps and restarts, or none: --method square",
+        found=f"{compared.b} of {compared.n} images break only in one step, {compared.c} only in many steps",
+        advice="many steps should break what one breaks, so the gradient misleads; use more steps, restarts, or --method square",
     )

@@ -1,7 +1,7 @@
 """Whether a step along the gradient does more than a step in random directions.
 
-The share of images whose margin is at least as large after one random step as after one along the margin's gradient, both as
-long as the budget (at most the default one), among those that either step moves. For a useful gradient it is near zero:
+The share of images whose margin is at least as large after one random step as after one along the margin's gradient, both
+of the budget's length (at most the default one), among those that either step moves. For a useful gradient it is near zero:
 random search must not beat gradients (Carlini et al. 2019, section 4.10; Tramer et al. 2020, arXiv:2002.08347).
 """
 
@@ -24,5 +24,5 @@ def random_step(probe: Probe) -> Result | None:
         warn=0.25,
         fail=0.5,
         found=f"at {beaten} of {count} images a step in random signs does as much as one along the gradient",
-        advice="the gradient says little of the function; compare with attacks that use none: --method square or hopskipjump",
+        advice="the gradient tells little about the function; compare with attacks without it: --method square or hopskipjump",
     )

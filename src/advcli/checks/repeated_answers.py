@@ -1,8 +1,8 @@
 """Whether the model gives the same output when it gets the same images twice.
 
-max over images of ||z - z'||_inf / ||z||_inf, with the same draws for every declared defense. A model that draws numbers
-which nobody declared is searched through one draw and judged by another: its gradients are of no model that decides, and a
-success that was found is lost again by chance (Athalye et al. 2018, section 3). Declared randomness is attacked through
+max over images of ||z - z'||_inf / ||z||_inf, with the same draws for every declared defense. If a model draws random numbers
+that are not declared, the search and the verdict see different models: gradients are of a model that never decides, and a
+success can be lost again by chance (Athalye et al. 2018, section 3). Declared randomness is attacked by averaging over
 several draws (EOT).
 """
 
@@ -25,7 +25,7 @@ def repeated_answers(probe: Probe) -> Result:
         len(apart),
         warn=SAME,
         fail=OTHER,
-        found=f"{other} of {len(apart)} answers are others when the same images are asked again",
-        advice="the model draws numbers that nobody declared, so that no attack sees the model that decides; let it draw "
-        "nothing in evaluation, or declare it: @defense(..., random=True) is attacked through several draws",
+        found=f"{other} of {len(apart)} outputs differ when the same images are given again",
+        advice="the model draws undeclared random numbers, so that attack and verdict see different models; let it draw "
+        "nothing in evaluation, or declare it: @defense(..., random=True) is attacked with several draws",
     )

@@ -1,8 +1,8 @@
 """Whether successes survive rounding to 8-bit pixels, as an image file stores them.
 
-The share of the broken rows (some of them, spread over the set) that are right again once every pixel is at the nearest k / 255.
-Where it is large, the attack lives on less than a grey level: right for a model that is given such numbers, and not for one that
-reads images.
+The share of the broken rows (a sample of them, spread over the set) that are correct again with every pixel at the nearest
+k / 255. If it is large, the attack depends on changes below one grey level: valid for a model that gets such numbers, but not
+for one that reads image files.
 """
 
 from advcli.catalog.registry import check
@@ -20,6 +20,6 @@ def rounded_pixels(sets: list[Standing]) -> Result | None:
         undone / count,
         count,
         warn=0.25,
-        found=f"{undone} of {count} successes are none with 8-bit pixels",
-        advice="see the figure of images: advcli evaluate --pixels 8-bit, or attack with --quantize",
+        found=f"{undone} of {count} successes are lost with 8-bit pixels",
+        advice="see the figure with 8-bit pixels (advcli evaluate --pixels 8-bit), or attack with --quantize",
     )

@@ -1,9 +1,9 @@
 """Whether the model gives probabilities, or logits so far apart that the cross-entropy has hardly any gradient.
 
-The median gap between the two largest logits. From about 30 on the gradient of the cross-entropy rounds to little or
+The median gap between the two largest logits. From about 30 on, the gradient of the cross-entropy rounds to little or
 nothing, as after defensive distillation (Carlini and Wagner 2017, arXiv:1607.04311); the search then divides the logits by a
-constant, which changes no decision. Answers that are never negative and sum to 1 are probabilities, of which a cross-entropy
-takes a softmax once more; their figure is how many nines the largest has.
+constant, which changes no decision. Outputs that are never negative and sum to 1 are taken for probabilities, and the
+cross-entropy takes their softmax once more; their figure is the number of nines of the largest one.
 """
 
 import math
@@ -25,8 +25,8 @@ def saturation(probe: Probe) -> Result:
             len(scores),
             warn=-1.0,
             fail=ROUNDED,
-            found=f"the model answers with probabilities in place of logits, the largest {float(rest):.1g} below 1 (median)",
-            advice="give the logits, without the softmax: objectives are made for them; what rounds to 0 or 1 has no gradient",
+            found=f"the model gives probabilities instead of logits, the largest {float(rest):.1g} below 1 (median)",
+            advice="return the logits, without softmax: objectives expect them; a probability rounded to 0 or 1 has no gradient",
         )
     scaled = f", and are divided by {probe.job.scale:g} where a softmax is taken" if probe.job.scale != 1 else ""
     return judged(
@@ -34,6 +34,5 @@ def saturation(probe: Probe) -> Result:
         len(scores),
         warn=FAR,
         found=f"the two largest logits lie {probe.gap:.3g} apart (median){scaled}",
-        advice="a softmax of them is 0 and 1, which hides the gradient of a cross-entropy; see whether --objective margin or dlr "
-        "finds more",
+        advice="their softmax is 0 and 1, so the cross-entropy has no gradient; see whether --objective margin or dlr finds more",
     )

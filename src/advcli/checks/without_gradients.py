@@ -1,8 +1,8 @@
 """Whether noise, transfer or a black box breaks images that gradient attacks do not break.
 
-The share b / n of images that only an attack without this model's gradient breaks; FAIL where such attacks break more than the
-iterated ones along it, by McNemar's exact test. Who sees the gradient can do all that the others do (Athalye et al. 2018,
-section 3.1; Croce and Hein 2020; "transfer failure" of Pintor et al. 2022, arXiv:2106.09947).
+The share b / n of images that only an attack without this model's gradient breaks; FAIL if such attacks break more than the
+iterated ones with it, by McNemar's exact test. An attacker with the gradient can do all that the others can (Athalye et al.
+2018, section 3.1; Croce and Hein 2020; "transfer failure" of Pintor et al. 2022, arXiv:2106.09947).
 """
 
 from advcli.catalog.registry import check
@@ -24,6 +24,6 @@ def without_gradients(sets: list[Standing]) -> Result | None:
         compared.n,
         warn=SOME,
         fail=0.0 if compared.first_breaks_more else 1.0,
-        found=f"{compared.b} of {compared.n} images break only without the gradient ({names}), {compared.c} only along it",
-        advice="the gradient hides what others find; the worst case over all sets is the figure to report",
+        found=f"{compared.b} of {compared.n} images break only without the gradient ({names}), {compared.c} only with it",
+        advice="gradient attacks miss what others find; report the worst case over all sets",
     )

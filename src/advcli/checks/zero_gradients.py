@@ -1,8 +1,8 @@
-"""The share of the attacked images whose gradient is zero or not finite, so that no step leads anywhere.
+"""The share of the attacked images whose gradient is zero or not finite, so that no gradient step changes them.
 
 The share of images whose cross-entropy gradient to the image is exactly zero, or holds NaN or infinity (the first sign of
 masking of Athalye et al. 2018; Carlini et al. 2019, section 4.10; the indicator "unavailable gradients" of Pintor et al.
-2022, arXiv:2106.09947). Steps along such a gradient go nowhere, and an image that stands says nothing.
+2022, arXiv:2106.09947). Steps along such a gradient do nothing, so an image that survives is no evidence of robustness.
 """
 
 from torch import isfinite
@@ -26,6 +26,6 @@ def zero_gradients(probe: Probe) -> Result | None:
         len(slopes),
         warn=0.05,
         fail=0.25,
-        found=f"{count} of {len(slopes)} gradients lead nowhere ({words})",
-        advice="what stands was hardly attacked; attack without gradients: --method square, hopskipjump or substitute",
+        found=f"{count} of {len(slopes)} gradients are unusable ({words})",
+        advice="these images were hardly attacked; attack without gradients: --method square, hopskipjump or substitute",
     )

@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # the help must not wait for torch
     from advcli.evaluation.rows import Row
     from advcli.evaluation.trust import Checked
 
-WINNERS = ("won", "won-alone", "wrong-from-start")
-OWN = ("transfer", "difference", "confusion", *WINNERS)  # metrics with tables of their own
+BREAKERS = ("newly-broken", "uniquely-broken", "wrong-from-start")
+OWN = ("transfer", "difference", "confusion", *BREAKERS)  # metrics with tables of their own
 WIDTH = 160  # where there is no terminal
 MANY = 60  # figures, or sets and budgets, that one still reads
 MANY_CLASSES = 40  # of a table of confusions
@@ -30,12 +30,12 @@ def report(rows: Sequence[Row], checks: Sequence[Checked] = (), *, wide: bool = 
     if not wide and len(list(together(each))) > MANY:
         shown = at_strongest_budget(each, of_set, [row for row in each if row.metric == "accuracy"])
     beside, below = (shown, worst) if side_by_side else ([], plain)
-    winners = [row for row in rows if row.metric in WINNERS]
-    few = not wide and len(winners) > MANY
+    breakers = [row for row in rows if row.metric in BREAKERS]
+    few = not wide and len(breakers) > MANY
     if few:
-        winners = at_strongest_budget(winners, of_worst_case, [row for row in worst if row.metric == "robust_accuracy"])
+        breakers = at_strongest_budget(breakers, of_worst_case, [row for row in worst if row.metric == "robust_accuracy"])
     parts = [_side_by_side(beside, width) if beside else "", fitted([_line(row) for row in below], width) if below else ""]
-    parts += [_winners(winners, width, few=few) if winners else ""]
+    parts += [_breakers(breakers, width, few=few) if breakers else ""]
     parts += [_confusion(group, width) for group in together(row for row in rows if row.metric == "confusion")]
     moved = [row for row in rows if row.metric == "transfer"]
     parts += [_titled(TITLE, transfer_table(moved, width), width) if moved else ""]
@@ -45,7 +45,7 @@ def report(rows: Sequence[Row], checks: Sequence[Checked] = (), *, wide: bool = 
 
 
 def _left_out(each: Sequence[Row], shown: Sequence[Row], width: int) -> list[str]:
-    """A note on the lines that are left out, and which option prints them."""
+    """A note about omitted lines, and the option that prints them."""
     count, whole = len(list(together(shown))), len(list(together(each)))
     told = f"shown: of every model and set the budget under which fewest images are right, {count} of {whole} lines; "
     return wrapped(told + "--wide prints all, --json every figure", width) if count < whole else []
@@ -66,7 +66,7 @@ def _line(row: Row) -> Line:
 
 
 def _side_by_side(rows: Sequence[Row], width: int) -> str:
-    """One line for each model, set and budget, its metrics side by side; their intervals below them where it is narrow."""
+    """One line for each model, set and budget, with its metrics side by side; in a narrow terminal the intervals go below."""
 
     def lines(between: str) -> list[Line]:
         found, titles = [], {cells.metric(row): "" for row in rows}
@@ -81,7 +81,7 @@ def _side_by_side(rows: Sequence[Row], width: int) -> str:
     return flat if widest(flat) <= width else fitted(lines("\n"), width)
 
 
-def _winners(rows: Sequence[Row], width: int, *, few: bool) -> str:
+def _breakers(rows: Sequence[Row], width: int, *, few: bool) -> str:
     """The number of images of the worst case that each set broke."""
     lines, idle = [], 0
     for group in together(rows):
@@ -92,10 +92,12 @@ def _winners(rows: Sequence[Row], width: int, *, few: bool) -> str:
         lost = count.get("wrong-from-start")
         what = ("wrong from the start" if lost else one.set) + cells.rounded(one)
         who = {"model": one.model, "set": what, "eps": cells.budget(one)}
-        lines.append({**who, "won": lost or count["won"], "won alone": count.get("won-alone", "")})
-    told = "worst case per image: won is what a set broke before any other did, in the order given; won alone what no other broke"
+        lines.append({**who, "newly broken": lost or count["newly-broken"], "uniquely broken": count.get("uniquely-broken", "")})
+    told = (
+        "images that each set broke; newly: not broken by any set before it in this order; uniquely: not broken by any other set"
+    )
     if few:
-        told += f"; at the budget under which fewest images are right, without {idle} sets that won none"
+        told += f"; at the budget under which fewest images are right, without {idle} sets that broke none"
     return _titled(told, fitted(lines, width), width)
 
 
@@ -146,7 +148,7 @@ def _titled(title: str, text: str, width: int) -> str:
 
 
 def _doubts(checks: Sequence[Checked], width: int) -> list[str]:
-    """A line for each check that is not PASS, with the sets that it was found on."""
+    """A line for each check that is not PASS, with the sets that it concerns."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for one in checks:
         if one.result.status != "PASS":
@@ -158,12 +160,12 @@ def _doubts(checks: Sequence[Checked], width: int) -> list[str]:
 
 
 def _several(sets: Sequence[str], between: str) -> str:
-    """A few sets by name, many as a number."""
+    """A few sets by name, or their number."""
     return between.join(sets) if len(sets) <= cells.FEW else f"{len(sets)} sets"
 
 
 def _notes(rows: Sequence[Row], width: int) -> list[str]:
-    """Each note once for a model, with the sets that it is of."""
+    """Each note once for a model, with the sets that it concerns."""
     of: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
         for note in row.threat.notes:

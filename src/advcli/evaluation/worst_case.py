@@ -1,8 +1,8 @@
-"""Per image the worst case over all adversarial sets of one norm and budget, and which set won it.
+"""The worst case of each image over all adversarial sets of one norm and budget, and the images that each set broke.
 
-Images are matched by their place in one and the same source, and only those count that every set holds. An image
-is right if it is right in every row of every set. A set wins an image that the model had right at the start: `won` counts
-what no set before it had broken, `won-alone` what no other set breaks.
+Images are matched by their place in the same source, and only images that every set holds count. An image is right if it is
+right in every row of every set. Of the images that the model had right at the start, `newly-broken` counts those that a set
+broke and no set before it, and `uniquely-broken` those that it broke and no other set.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ STORED, IN_8_BIT = "stored", "8-bit"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One model's outcome on one set: image by image, over all rows of the image."""
+    """The outcome of one model on one set, image by image, over all rows of the image."""
 
     model: str
     set: str
@@ -45,18 +45,18 @@ class Standing:
 
     @property
     def broken(self) -> Array:
-        """(images,) whether the attack turned an image that was right; by the first draw."""
+        """(images,) whether the attack made the model misclassify an image that was right; for the first draw."""
         found: Array = self.start & ~self.right[0]
         return found
 
     @property
     def by_gradient(self) -> bool:
-        """True if the set was made along gradients of this very model."""
+        """True if the set was made with gradients of this very model."""
         return self.threat.knowledge in STRONG and self.threat.access == "gradient"
 
     @property
     def iterated(self) -> bool:
-        """True if it was made by many steps along gradients of this very model."""
+        """True if the set was made in many steps with gradients of this very model."""
         return self.by_gradient and self.threat.steps not in (None, 1)
 
     def of(self, images: Array) -> tuple[Array, Array]:
@@ -66,7 +66,7 @@ class Standing:
 
 
 def standing(seen: JudgedSet) -> Standing:
-    """Rows gathered to images; those without a label say nothing."""
+    """Rows gathered to images; rows without a label are left out."""
     known = seen.rounds[0].labels >= 0
     images, place = np.unique(seen.ids[known], return_inverse=True)
     right = np.ones((len(seen.rounds), len(images)), bool)
@@ -83,9 +83,10 @@ def standing(seen: JudgedSet) -> Standing:
 
 
 class Worst:
-    """The standings of all models before adversarial sets, by model, norm and budget.
+    """The outcomes of all models on adversarial sets, by model, norm and budget.
 
-    With `both`, once over the sets as they are stored and once over them in 8 bits; what is stored in 8 bits is in both.
+    With `both`, the worst case is taken once over the sets as stored and once over them in 8 bits; a set that is stored in 8 bits
+    is in both.
     """
 
     def __init__(self, standings: Iterable[Standing] = (), *, both: bool) -> None:
@@ -104,7 +105,7 @@ class Worst:
             self._held.setdefault((one.model, str(norm), budget, view), []).append(one)
 
     def standings(self, *, least: int = 2) -> Iterator[tuple[Standing, list[Standing]]]:
-        """The worst case as a standing of its own, and the sets that it is over."""
+        """The worst case as an outcome of its own, and the sets that it covers."""
         for (*_, view), sets in self._held.items():
             same = view == IN_8_BIT and not any(one.threat.pixels == ROUNDED for one in sets)
             if len(sets) >= least and not same and (found := _worst(sets)) is not None:
@@ -120,7 +121,7 @@ class Worst:
         for worst, sets in self.standings(least=1 if asked else 2):
             each = [rate("robust_accuracy", int(right.sum()), len(right)) for right in worst.right]
             found.append(row(worst.model, worst.set, worst.kind, worst.budget, each, worst.threat))
-            found += _winners(worst, sets) if len(sets) > 1 else []
+            found += _breakers(worst, sets) if len(sets) > 1 else []
         if asked and self._held and not found:
             raise CommandError("--fail-under robust_accuracy: no image is in all of the sets; evaluate them apart")
         return found
@@ -155,12 +156,12 @@ def _worst(sets: list[Standing]) -> Standing | None:
 
 
 def strongest(words: Iterable[str]) -> str:
-    """One set made with the model in view is enough for the claim."""
+    """The strongest knowledge among some sets: one set made with knowledge of the model supports the claim."""
     return max(words, key=KNOWLEDGE.index)
 
 
 class Apart(NamedTuple):
-    """Of the n images that all of some sets hold, b are broken by the first sets alone, c by the second alone."""
+    """Of the n images that all sets hold, b are broken only by the first sets, c only by the second."""
 
     n: int
     b: int
@@ -168,7 +169,7 @@ class Apart(NamedTuple):
 
     @property
     def share(self) -> float:
-        """The share of the images that the first break alone."""
+        """The share of the images that only the first sets break."""
         return self.b / self.n if self.n else 0.0
 
     @property
@@ -188,14 +189,14 @@ def apart(first: list[Standing], second: list[Standing]) -> Apart:
     return Apart(len(images), int((before & ~after).sum()), int((after & ~before).sum()))
 
 
-def _winners(worst: Standing, sets: list[Standing]) -> Iterator[Row]:
-    """The number of images that each set broke: in the order of the sets, and alone."""
+def _breakers(worst: Standing, sets: list[Standing]) -> Iterator[Row]:
+    """The number of images that each set broke: before the others in their order, and alone."""
     broken = np.stack([~one.of(worst.images)[0][0] for one in sets])  # by the first draw
     broken &= worst.start
     count = len(worst.images)
     for number, one in enumerate(sets):
         earlier, others = broken[:number].any(0), np.delete(broken, number, 0).any(0)
-        for name, before in (("won", earlier), ("won-alone", others)):
+        for name, before in (("newly-broken", earlier), ("uniquely-broken", others)):
             figure = rate(name, int((broken[number] & ~before).sum()), count)
             yield row(one.model, one.set, worst.kind, worst.budget, [figure], one.threat)
     lost = rate("wrong-from-start", int((~worst.start).sum()), count)

@@ -1,6 +1,6 @@
-"""The share of images that the model has right, over the whole slice; images that were wrong from the start count.
+"""The share of all images that the model classifies correctly, including those that it misclassified before the attack.
 
-An image that was attacked several times (`--target all`) is right where the model has it right every time.
+An image that was attacked several times (`--target all`) is correct if the model is correct in every row.
 """
 
 from advcli.catalog.registry import metric

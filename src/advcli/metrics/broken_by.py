@@ -1,6 +1,7 @@
-"""Which stage of a cascade of attacks broke how many of the initially correct images.
+"""The share of the initially correct images that each stage of a cascade of attacks broke.
 
-Each image counts for the first stage that broke it: the later ones never saw it. The shares add up to the success rate.
+Each image counts for the first stage that broke it, because later stages do not work on it. The shares add up to the
+success rate.
 """
 
 from advcli.catalog.registry import metric

@@ -1,9 +1,9 @@
-"""Certified accuracy: the share of images whose right class provably holds within an l2 radius, and how far that goes.
+"""Certified accuracy: the share of images whose correct class is proved within an l2 radius, and the median radius.
 
 Some noisy copies choose the class, others count it k times of n: p >= the lower bound of Clopper and Pearson at
-confidence 1 - alpha, and R = sigma Phi^-1(p); where p <= 1/2 the model abstains (CERTIFY of arXiv:1902.02918). Each
-certificate holds with probability 1 - alpha, for the smoothed model of endless copies. In the median radius a wrong or
-abstained image counts 0.
+confidence 1 - alpha, and R = sigma Phi^-1(p); if p <= 1/2 the model abstains (CERTIFY of arXiv:1902.02918). Each
+certificate holds with probability 1 - alpha, for the smoothed model with infinitely many copies. In the median radius a
+wrong or abstained image counts as 0.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from advcli.numerics.quantities import budgets
 
 
 def certify(noise: Noise, first: int, copies: int, alpha: float) -> tuple[Array, Array]:
-    """(the class, its radius) for every image; a radius of 0 says that the model abstains."""
+    """(the class, its radius) for every image; a radius of 0 means that the model abstains."""
     top = noise.votes("first", first).argmax(1)
     count = noise.votes("count", copies)[np.arange(len(top)), top]
     sure = lower_bound(count, copies, alpha)

@@ -1,8 +1,7 @@
-"""How sure the model is of its decisions: mean and quartiles of the top probability, and how far it is from its accuracy.
+"""The model's confidence: mean and quartiles of the top probability, and how far the mean is from the accuracy.
 
-`overconfidence` is mean confidence minus accuracy: zero for a calibrated model, positive where it promises too much.
-Rejected images are left out: of them the model says nothing. Images that were made out of nothing have a confidence,
-and no accuracy to compare it with.
+`overconfidence` is mean confidence minus accuracy: zero for a calibrated model, positive for an overconfident one. Rejected
+images are left out, since the model decides nothing about them. Generated images have a confidence but no accuracy.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""How often each class was taken for each other: the confusion matrix, as shares of the class."""
+"""The confusion matrix: how often images of each class are classified as each other class, as shares of the class."""
 
 from advcli.catalog.registry import metric
 from advcli.evaluation.decisions import Figures, Verdicts

@@ -1,7 +1,7 @@
-"""Models that can reject: the share of images that are accepted, the accuracy on those, and the share that slips through.
+"""For models that can reject: the share of accepted images, the accuracy on these, and the share of undetected errors.
 
-coverage = accepted / n, accuracy-accepted = right / accepted, undetected = wrong and accepted / n. On clean images
-1 - coverage is the rate of false alarms; on adversarial images `undetected` is what is left of the attack.
+coverage = accepted / n, accuracy-accepted = correct / accepted, undetected = wrong and accepted / n. On clean images
+1 - coverage is the false-positive rate; on adversarial images `undetected` is the success that the attack still has.
 """
 
 from advcli.catalog.registry import metric

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of every class and their plain means; 0/0 is 0, and marked.
+"""Precision, recall and F1 of every class and their unweighted means; 0/0 counts as 0 and is marked.
 
 precision = TP / (TP + FP), recall = TP / (TP + FN), F1 = 2 TP / (2 TP + FP + FN).
 """
@@ -18,7 +18,7 @@ def per_class(
     positive: Annotated[str | None, Param("Report only this class.", form="CLASS")] = None,
 ) -> Figures:
     if positive is not None and positive not in verdicts.classes:
-        raise CommandError(f"--positive {positive}: is no class; there are {', '.join(verdicts.classes[:12])}")
+        raise CommandError(f"--positive {positive}: not a class; available: {', '.join(verdicts.classes[:12])}")
     known, found = verdicts.known(), []
     for number, name in enumerate(verdicts.classes):
         if positive in (None, name):

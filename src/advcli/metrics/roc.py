@@ -1,9 +1,9 @@
-"""How well a detector tells adversarial from clean images, at every threshold: area under the curve, and two points of it.
+"""ROC analysis of a detector: area under the curve for adversarial against clean images, and two points of the curve.
 
-Positives are the images that were attacked, once all of them and once those that fool the classifier behind the
-detector; negatives are the clean originals. AUC = P(s+ > s-) + P(s+ = s-) / 2 (Mann and Whitney, 1947), its interval by
-Newcombe's method 5 (doi:10.1002/sim.2324). tpr@1% is the largest share of positives above a threshold that at most
-1 % of the negatives exceed; its interval takes that threshold as given.
+Positives are the attacked images, once all of them and once those that fool the classifier behind the detector; negatives
+are the clean originals. AUC = P(s+ > s-) + P(s+ = s-) / 2 (Mann and Whitney, 1947), with Newcombe's interval, method 5
+(doi:10.1002/sim.2324). tpr@1% is the largest share of positives above a threshold that at most 1 % of the negatives exceed;
+its interval takes that threshold as given.
 """
 
 from math import sqrt
@@ -35,7 +35,7 @@ def roc(verdicts: AttackedVerdicts) -> Figures:
 
 
 def _area(positive: Array, negative: Array, images: int, name: str) -> Figure:
-    """The area under the curve; `negative` is sorted, and the positives are of so many images."""
+    """The area under the curve; `negative` is sorted, and the positives belong to `images` images."""
     m, n, about = len(positive), len(negative), {"positives": name, "negatives": len(negative)}
     if not m or not n:
         return Figure("auc", 0.0, m, None, 0.0, 1.0, {**about, "undefined": True})
@@ -45,7 +45,7 @@ def _area(positive: Array, negative: Array, images: int, name: str) -> Figure:
 
 
 def area_interval(area: float, m: int, n: int) -> tuple[float, float]:
-    """Every area that is no further from the one found than its own deviation allows; wide where m or n is small."""
+    """All areas within the critical distance, by their own standard deviation, of the one observed; wide if m or n is small."""
     z, half = float(ndtri((1 + CONFIDENCE) / 2)), (m + n) / 2 - 1
 
     def refused(at: float) -> bool:

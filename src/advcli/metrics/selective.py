@@ -1,7 +1,7 @@
-"""The accuracy on the most confident images: what a model would keep if it could refuse the rest.
+"""The accuracy on the most confident images: the accuracy of a model that rejects the rest.
 
-Confidence is the largest logit, or the probability of the answer. The bar is the confidence of the image at that share of
-the ranking; images that tie with it are kept too. An image that the model rejects is not among them.
+Confidence is the largest logit, or the probability of the predicted class. The threshold is the confidence of the image at
+that fraction of the ranking; images that tie with it are kept too. Images that the model rejects are never kept.
 """
 
 from fractions import Fraction
@@ -37,7 +37,7 @@ def selective(
 
 
 def _worst_rows(known: Verdicts) -> Verdicts:
-    """One row of every image: a wrong one where there is one, the most confident; else the least confident."""
+    """One row for every image: the most confident wrong row, if there is one; else the least confident row."""
     if known.image is None or known.images == len(known.labels):
         return known
     right = known.predictions == known.labels

@@ -1,9 +1,8 @@
-"""The share of initially correct images that an attack turned: to any other class, or to its target.
+"""The share of initially correct images that the attack broke: misclassified, or classified as the target.
 
-An image whose target is its own class has nothing to win and is left out; a rejected one (-1) does not count as won.
-Of images that were made out of nothing, the share that is taken for its target. Where every image was attacked towards
-several targets, `success` is the share of all image and target pairs, and `success-any` that of the images which at least
-one target turned.
+An image whose target is its own class is left out; a rejected image (-1) is not a success. For generated images it is the
+share that is classified as the target. If every image was attacked towards several targets, `success` is the share of all
+image and target pairs, and `success-any` the share of images that at least one target broke.
 """
 
 from advcli.catalog.registry import metric
@@ -12,7 +11,7 @@ from advcli.numerics.arrays import Array
 
 
 def turned(known: AttackedVerdicts) -> tuple[Array, Array]:
-    """(which rows the attack won, which it could win), of rows that have a label."""
+    """(which rows the attack broke, which it could break), of rows that have a label."""
     right = (known.clean == known.labels) & (known.targets != known.labels)
     wrong = (known.predictions != known.labels) & (known.predictions >= 0)
     won = right & ((known.targets < 0) & wrong | (known.targets >= 0) & (known.predictions == known.targets))

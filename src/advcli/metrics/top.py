@@ -1,6 +1,6 @@
-"""The share of images whose label is among the k highest scores; a rejected image has none.
+"""Top-k accuracy: the share of images whose label is among the k largest logits; a rejected image never counts.
 
-Of an image that was attacked several times, in all of its rows.
+An image that was attacked several times must fulfil this in all of its rows.
 """
 
 from typing import Annotated
@@ -16,6 +16,6 @@ def top(verdicts: Verdicts, *, top: Annotated[str, Param("Values of k.", form="K
     known = verdicts.known()
     for text in top.split(","):
         if not text.strip().isdecimal() or int(text) < 1:
-            raise CommandError(f"--top: {top!r} is no list such as 1,5")
+            raise CommandError(f"--top: {top!r} is not a list such as 1,5")
         among = (known.said.rank < int(text)) & (known.predictions >= 0)
         yield known.throughout(f"top-{int(text)}", among)

@@ -1,7 +1,7 @@
-"""How far the images made against one model mislead another: the matrix of sources and targets.
+"""Transfer of adversarial images between models: the matrix of source sets and target models.
 
-The share of images that the model has right as long as they are clean, and wrong (and accepted) as they are here,
-whatever class the attack was after. `linf` and `l2` are the mean distances that the source went: they differ by source.
+The share of images that the model classifies correctly when clean, and misclassifies (and accepts) here, whatever the target
+of the attack. `linf` and `l2` are the mean distances of the source: they differ by source.
 """
 
 from advcli.catalog.registry import metric

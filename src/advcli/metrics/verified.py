@@ -1,8 +1,9 @@
-"""The share of images that no attack within a ball can turn: proved by bounds on the network, not tried.
+"""The share of images that are proved robust within a ball, by bounds on the network.
 
-z_y(x') - z_k(x') > 0 for every class k and every x' in [0, 1] with |x' - x| <= eps, float32's rounding included. What is not
-counted may be broken or not: with what an attack broke, the true share lies between the two. Of an attacked set, the balls
-are around its originals. Bounds: intervals (arXiv:1810.12715), and for what these leave open CROWN (arXiv:1811.00866).
+z_y(x') - z_k(x') > 0 for every class k and every x' in [0, 1] with |x' - x| <= eps, including float32 rounding. An image that
+is not counted may be robust or not: together with the images that an attack broke, the true share is bounded on both sides.
+For an attacked set, the balls are around its originals. Bounds: intervals (arXiv:1810.12715),
+and CROWN (arXiv:1811.00866) for the images that these do not prove.
 """
 
 from dataclasses import replace
@@ -39,7 +40,7 @@ def verified(
 
 
 def _refuse_broken(known: Verdicts, proved: Array, norm: str, eps: float) -> None:
-    """Stop where the model has a proved image wrong: bounds that do not hold are worse than none."""
+    """Stop if the model misclassifies a proved image: incorrect bounds are worse than none."""
     clean = known.clean if isinstance(known, AttackedVerdicts) else known.predictions
     broken = proved & (clean != known.labels)
     if isinstance(known, AttackedVerdicts) and norm in ("linf", "l2"):
