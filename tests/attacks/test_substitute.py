@@ -168,7 +168,7 @@ def test_what_is_fitted_never_sees_the_images_that_are_attacked(run, model):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("--method substitute --attack spatial", "stay in a budget"),
+        ("--method substitute --attack spatial", "has a budget"),
         ("--method substitute --attack noise", "ask a model"),
         ("--method substitute --attack nosuch", "no attack 'nosuch'"),
         ("--method substitute --attack pgd:eps=0.1", "no option --eps"),

@@ -40,7 +40,7 @@ def test_universal_reaches_a_class_and_refuses_a_rule(run, model):
         assert made.column("success").mean() > 0.3
     with ImageSet("adversarial.universal.h5") as fitted:
         assert fitted.column("target").tolist() == [3]
-    assert "one class to reach" in run("attack", "--method", "universal", "--target", "next").err
+    assert "single target class" in run("attack", "--method", "universal", "--target", "next").err
     assert (
         "does not support --target"
         in run("attack", "--method", "universal", "--target", "3", "--variant", "deepfool", "--force").err

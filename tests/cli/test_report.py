@@ -80,7 +80,7 @@ def test_a_few_figures_are_all_shown_line_by_line():
 
 
 def test_of_many_sets_those_that_broke_an_image_are_shown():
-    text = next(part for part in report(figures(), width=160).split("\n\n") if part.startswith("worst case per image"))
+    text = next(part for part in report(figures(), width=160).split("\n\n") if part.startswith("images that each set broke"))
     assert "without 63 sets that broke none" in text
     assert {line.split()[2] for line in text.splitlines() if ".h5" in line} == {"0.3"}
     assert sum(".h5" in line for line in text.splitlines()) == 3 * len(MODELS)

@@ -96,7 +96,7 @@ def test_a_file_without_what_it_learned_is_refused(run, model):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["--data", "digits:test"], 3, "learns from clean ones of the train split"),
+        (["--data", "digits:test"], 3, "trained on clean images of the train split"),
         (["--against", "nothing"], 2, "there is no attack"),
         (["--against", "fgsm:eps=x"], 2, "not a number"),
         (["--lr", "-1"], 2, "outside"),

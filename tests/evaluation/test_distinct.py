@@ -111,7 +111,7 @@ def test_plain_images_count_once_each(run, model):
     np.savez("twice.npz", images=x.numpy(), labels=labels.numpy(), index=index, classes=np.array(list("0123456789")))
     ran = run("evaluate", "--data", "twice.npz")
     assert ran.code == 3
-    assert "image 6 is image 2 once more (index 2)" in ran.err
+    assert "image 6 repeats image 2 (index 2)" in ran.err
     assert run("import", "twice.npz", "-o", "twice.h5").code == 0
     ran = run("evaluate", "twice.h5")
     assert ran.code == 3

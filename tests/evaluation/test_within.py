@@ -79,7 +79,7 @@ def test_fail_under_takes_minimal_norm_sets(run, made):
 def test_eps_is_for_minimal_norm_sets_of_one_norm(run, made):
     run("attack", "--method", "pgd", "--limit", "5", "-o", "pgd.h5")
     run("attack", "--method", "jsma", "--limit", "5", "-o", "jsma.h5")
-    for files, complaint in ((["pgd.h5"], "there is none here"), ([made, "jsma.h5"], "several norms (l0, l2)")):
+    for files, complaint in ((["pgd.h5"], "none was given"), ([made, "jsma.h5"], "several norms (l0, l2)")):
         ran = run("evaluate", *files, "--eps", "1")
         assert ran.code == 2
         assert complaint in ran.err

@@ -1,1 +1,1 @@
-"""The shell around the verbs; the only place that knows typer and rich."""
+"""The command line around the verbs; only this package imports typer and rich."""

@@ -1,4 +1,4 @@
-"""The command line: one `main`, which splits the program from its failures and maps them to exit codes."""
+"""The command line: one `main`, which runs the program and maps its failures to exit codes."""
 
 import inspect
 import json
@@ -31,7 +31,7 @@ SHARED = tuple((one, "Output") for one in (JSON, QUIET, DEBUG))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code, and never a traceback unless --debug asks for it."""
+    """Run one command line; returns the exit code; shows a traceback only with --debug."""
     args = list(sys.argv[1:] if argv is None else argv)
     output.occupy_closed_streams()
     try:
@@ -68,7 +68,7 @@ def explained(error: BaseException) -> tuple[str, int]:
 
 
 def _usage(error: Any) -> str:
-    """Typer's own complaints, in one line."""
+    """Typer's own usage errors, in one line."""
     text = str(error.format_message() if hasattr(error, "format_message") else error)
     verb = getattr(getattr(error, "ctx", None), "info_name", None) or ""
     one_file = verb in REQUESTS and any(one.name == "file" for one in REQUESTS[verb].options())
@@ -81,7 +81,7 @@ def _usage(error: Any) -> str:
 
 
 def _instead(verb: str, what: str, *, one_file: bool) -> str:
-    """Advice for words that a verb does not take."""
+    """Advice for arguments that a verb does not take."""
     if one_file:
         return f"one file, not also {what}"
     if verb not in REQUESTS:
@@ -93,7 +93,7 @@ def _instead(verb: str, what: str, *, one_file: bool) -> str:
 
 
 def program(args: list[str]) -> int:
-    """The program without its failures."""
+    """Run the program; failures are raised."""
     words = _completing() or args
     verb = next((word for word in words if not word.startswith("-")), None)
     answer: list[int] = []
@@ -118,7 +118,7 @@ def program(args: list[str]) -> int:
 
 
 def _completing() -> list[str]:
-    """The words of the line that a shell wants completed."""
+    """The words of the line that a shell wants to complete."""
     line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS")
     if not line or not os.environ.get("_ADVCLI_COMPLETE"):
         return []
@@ -129,7 +129,7 @@ def _completing() -> list[str]:
 
 
 def build(verb: str | None, args: Sequence[str], answer: list[int], failures: list[BaseException]) -> typer.Typer:
-    """All commands by name; only the one that is wanted has its options read."""
+    """All commands by name; only the options of the requested one are read."""
     app = typer.Typer(name="advcli", cls=Group, rich_markup_mode=None, pretty_exceptions_enable=False)
 
     @app.callback()
@@ -197,7 +197,7 @@ def _command(verb: str, args: Sequence[str], answer: list[int], failures: list[B
 
 
 def execute(verb: str, given: dict[str, Any]) -> int:
-    """Call the verb, print its result, and say the exit code."""
+    """Call the verb, print its result, and return the exit code."""
     as_json, reporter = given.pop("json", False), render.Console(quiet=given.pop("quiet", False))
     given.pop("debug", None)
     allocator.keep_freed()

@@ -1,4 +1,4 @@
-"""The cells of the tables of `evaluate`: one figure, its count, its interval, its budget and its threat model in words."""
+"""The cells of the tables of `evaluate`: figure, count, interval, budget and threat model as text."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def budget(row: Row) -> str:
 
 
 def set_name(row: Row) -> str:
-    """The set; of a worst case the sets, or how many they are."""
+    """The set; for a worst case the sets, or their number."""
     count = row.set.count(" + ") + 1
     return f"{count} sets" if row.kind == "worst case" and count > FEW else row.set
 
 
 def value(row: Row) -> str:
-    """The figure; 0 of 0 is no figure."""
+    """The figure; 0 of 0 is shown as no figure."""
     if row.undefined:
         return "n=0"
     return f"{row.value:.1%}" if row.low is not None else f"{row.value:.4g}"
@@ -46,7 +46,7 @@ def short_interval(row: Row) -> str:
 
 
 def beside(row: Row, images: int) -> tuple[str, ...]:
-    """The text of a cell of the wide table: the figure, its interval, and its n if it differs from the line's."""
+    """A cell of the wide table: the figure, its interval, and its n if it differs from that of the line."""
     other = f"n={row.n}" if row.n != images and not row.undefined else ""
     return value(row), short_interval(row), other
 
@@ -57,7 +57,7 @@ def draws(row: Row) -> str:
 
 
 def count(row: Row) -> str:
-    """k/n; n alone of what is no rate; rows and their images where an image has several rows."""
+    """k/n, or n alone if it is not a rate; rows and their images if an image has several rows."""
     if "rows" in row.about:
         return f"{row.about['hits']}/{row.about['rows']} ({row.n} images)"
     return f"{row.k}/{row.n}" if row.k is not None else str(row.n)
@@ -68,7 +68,7 @@ def rounded(row: Row) -> str:
 
 
 def threat(line: ThreatModel) -> str:
-    """The threat model in words."""
+    """The threat model as text."""
     if (proof := line.certificate) is not None:
         return proof.words()
     behind = f"behind {' + '.join(line.defenses)}" if line.defenses else None

@@ -1,4 +1,4 @@
-"""Help screens in two columns, under headings; without rich, for they answer in a tenth of a second."""
+"""Help screens in two columns, under headings; without rich, since importing it takes longer than a tenth of a second."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ FLAGS = 34  # columns of the left side, and never more than half
 
 
 class Command(TyperCommand):
-    """A command whose options stand under the headings of their methods, and whose epilog keeps its lines."""
+    """A command whose options are under the headings of their methods, and whose epilog keeps its lines."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -20,7 +20,7 @@ class Command(TyperCommand):
         }
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Usage, what it is, the methods to choose from, then the options."""
+        """Usage, summary, the available methods, then the options."""
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
         self.format_epilog(ctx, formatter)
@@ -43,7 +43,7 @@ class Command(TyperCommand):
 
 
 def _plain(record: tuple[str, str], one: Any) -> tuple[str, str]:
-    """Flags without the type that Typer adds to them where we say what may be written."""
+    """Flags without the type that Typer adds to them, if our help states the form of the value."""
     if one.param_type_name == "argument":
         return one.metavar or record[0], one.help or ""
     flags = " / ".join([", ".join(one.opts), *(one.secondary_opts if one.show_default else ())])
@@ -51,7 +51,7 @@ def _plain(record: tuple[str, str], one: Any) -> tuple[str, str]:
 
 
 class Group(TyperGroup):
-    """The commands in the order in which one uses them."""
+    """The commands, in the order of their use."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

@@ -1,4 +1,4 @@
-"""List what there is.
+"""List all methods.
 
 Attacks, defenses, recipes, architectures, data sets, metrics, figures and checks, with their traits.
 """
@@ -58,7 +58,7 @@ def document() -> str:
 
 
 def _table(role: str, width: int) -> str:
-    """Every method of a role with its traits, as a table where that fits."""
+    """Every method of a role with its traits, as a table if that fits."""
     rows = [_row(entry(role, name)) for name in discovery.names(role)]
     text = table([{"  name": f"  {row.pop('name')}", **row} for row in map(dict, rows)])
     if widest(text) <= width:
@@ -90,7 +90,7 @@ def _traits(row: dict[str, str]) -> str:
 
 
 def by_family(verb: str) -> str:
-    """The methods that a verb can choose from, for the end of its help."""
+    """The methods that a verb can use, for the end of its help."""
     blocks, choices = [], REQUESTS[verb].choices()
     for option, role in choices.items():
         rows = sorted(

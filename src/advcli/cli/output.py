@@ -1,6 +1,6 @@
-"""The one place that writes to stdout and stderr: what comes from files is made visible, and what is too long is cut.
+"""Everything that is written to stdout and stderr: control characters are escaped, and long texts are cut.
 
-stdout is the result, which must arrive or the command fails; stderr is the conversation, which never decides anything.
+stdout is the result, which must be written completely or the command fails; stderr has messages, and its failures are ignored.
 """
 
 import os
@@ -19,19 +19,19 @@ MOST_LINES, MOST_ERROR, MOST_NOTE = 3, 500, 2000  # lines of an error, character
 
 
 def visible(text: str) -> str:
-    r"""The text with every control and direction mark written out, such as \u001b: no file moves the cursor of a terminal."""
+    r"""The text with every control and direction character escaped, such as \u001b: no file can control the terminal."""
     return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}" if found[0] <= "\uffff" else f"\\U{ord(found[0]):08x}", text)
 
 
 def cut(text: str, most: int) -> str:
-    """The text, or its beginning and end and how long it is."""
+    """The text, or its beginning and end with its length."""
     if len(text) <= most:
         return text
     return f"{text[: most - 100]} ... {text[-60:]} ({len(text)} characters)"
 
 
 def result(text: str) -> None:
-    """Print a result on stdout; one that does not arrive is an error."""
+    """Print a result on stdout; raise an error if it cannot be written."""
     try:
         encoding = sys.stdout.encoding or "utf-8"
         print(visible(text).encode(encoding, "backslashreplace").decode(encoding), flush=True)
@@ -44,19 +44,19 @@ def result(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line of the conversation on stderr, if it can be."""
+    """Print a message on stderr, if possible."""
     with suppress(OSError, ValueError):
         print("\n".join(visible(cut(line, MOST_NOTE)) for line in text.split("\n")), file=sys.stderr, flush=True)
 
 
 def complain(message: str) -> None:
-    """Print an error: at most three lines, none of them endless."""
+    """Print an error: at most three lines, each of limited length."""
     for line in message.splitlines()[:MOST_LINES]:
         say(f"advcli: {cut(line, MOST_ERROR)}")
 
 
 def occupy_closed_streams() -> None:
-    """Open /dev/null in place of closed streams: no file of ours may become somebody's stdout."""
+    """Open /dev/null in place of closed streams, so that no file of ours gets the number of stdout."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -69,5 +69,5 @@ def occupy_closed_streams() -> None:
 
 
 def forget_stdout() -> None:
-    """Nothing more goes to stdout, not even what is buffered: it has failed, or its reader has enough."""
+    """Stop writing to stdout, buffered text included: it failed, or its reader closed it."""
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # stays open as long as the program runs

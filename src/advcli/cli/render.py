@@ -1,4 +1,4 @@
-"""How results look: text on stdout, conversation and progress on stderr."""
+"""The form of results: text on stdout, messages and progress on stderr."""
 
 import json
 import math
@@ -18,7 +18,7 @@ QUIET_SECONDS = 30.0  # between two lines of progress where there is no terminal
 
 
 class Console(Reporter):
-    """The voice of the command line, on stderr; `quiet` keeps warnings only."""
+    """The messages of the command line, on stderr; `quiet` keeps warnings only."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -41,7 +41,7 @@ class Console(Reporter):
             yield self._lines(what, total, unit)
 
     def _lines(self, what: str, total: int, unit: str) -> Callable[[int, str], None]:
-        """A line now and then, for a log."""
+        """A line from time to time, for a log."""
         state = {"done": 0, "begin": time.monotonic(), "last": time.monotonic()}
 
         def tick(more: int, word: str = "") -> None:
@@ -76,7 +76,7 @@ class Console(Reporter):
 
 
 def width() -> int:
-    """Columns of the terminal that reads the results; where none does, those of COLUMNS or a fixed number."""
+    """Columns of the terminal that shows the results; without a terminal those of COLUMNS, or a fixed number."""
     return columns_of(WIDTH)
 
 
@@ -90,7 +90,7 @@ def stories(found: Sequence[Any]) -> str:
 
 
 def verification(found: Any) -> str:
-    """The text of `verify`: for every file the first few things that are wrong, what was checked, and what could not be."""
+    """The text of `verify`: for every file the first few faults, what was checked, and what could not be checked."""
     lines = []
     for one in found.findings:
         lines.append(f"{one.path}: {'FAILED' if one.wrong else 'nothing wrong found'}")
@@ -103,7 +103,7 @@ def verification(found: Any) -> str:
 
 
 def _listed(title: str, text: str) -> list[str]:
-    """A title and what belongs to it, in lines that fit."""
+    """A title and its items, in lines that fit."""
     return textwrap.wrap(f"  {title:11}  {text}", width(), subsequent_indent=" " * 15)
 
 

@@ -1,4 +1,4 @@
-"""Rows of a report in groups, and which of them are shown where there are too many to read."""
+"""Groups of the rows of a report, and which of them are shown if there are too many to read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CELL = ("model", "set", "epsilon")
 
 
 def together(rows: Iterable[Row], keys: Sequence[str] = CELL) -> Iterator[list[Row]]:
-    """Rows that agree in some keys, in the order of their first."""
+    """Rows with equal values of some keys, in the order of their first."""
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         found.setdefault((*(getattr(row, key) for key in keys), row.threat.pixels), []).append(row)
@@ -32,7 +32,7 @@ def of_worst_case(row: Row) -> tuple[str, ...]:
 
 
 def at_strongest_budget(rows: Sequence[Row], what: Callable[[Row], tuple[str, ...]], accuracies: Sequence[Row]) -> list[Row]:
-    """The rows at the budget under which fewest images are right, of each thing that they are of."""
+    """The rows at the budget with the fewest correct images, for each model, set and metric."""
     right = {(what(row), row.epsilon): row.value for row in accuracies if not row.about}
     budgets: dict[tuple[str, ...], list[float | None]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""The tables of `stats`: outcomes, then norms, values and costs; of many sets and budgets one line each."""
+"""The tables of `stats`: outcomes, then norms, values and costs; for many sets and budgets, one line each."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ MANY = 60  # lines that one still reads
 
 
 def statistics_table(found: Any, width: int) -> str:
-    """Everything but the other quantiles, which are in the folders and in --json; of more than that, the means of norms."""
+    """Everything except the other quantiles, which are in the folders and in --json; for many groups, only the means of norms."""
     counts = [row for row in found.counts if "successes" in row]
     if len(counts) + len(found.rows) > MANY and len(found.rows) > len(found.counts):
         told = f"shown: means; every table is in {_some(found.folders)} and in --json"

@@ -1,7 +1,7 @@
-"""Columns of text: aligned by spaces, and fitted to a width.
+"""Columns of text, aligned by spaces and fitted to a width.
 
-Where a table would be wider than the terminal, what many of its lines share becomes a heading above them, as little as is
-enough; then long texts are shortened in the middle.
+If a table is wider than the terminal, values that many of its lines share become a heading above them, as few as are needed;
+then long texts are shortened in the middle.
 """
 
 import shutil
@@ -16,12 +16,12 @@ READABLE, LEAST = 24, 12  # characters that a shortened text keeps, if it can, a
 
 
 def columns_of(otherwise: int) -> int:
-    """Columns of the terminal, or of COLUMNS; another number where neither is there."""
+    """Columns of the terminal, or of COLUMNS; another number if neither is known."""
     return max(NARROWEST, shutil.get_terminal_size((otherwise, 24)).columns)
 
 
 def table(lines: Sequence[Line]) -> str:
-    """Columns aligned by spaces; numbers to the right. Columns that are empty throughout are left out."""
+    """Columns aligned by spaces; numbers to the right. Columns without any value are left out."""
     if not lines:
         return "(no rows)"
     head, *blocks = blocks_of(lines)
@@ -72,7 +72,7 @@ def fitted(lines: Sequence[Line], width: int) -> str:
 
 
 def _pieces(lines: Sequence[Line], width: int) -> Iterator[str]:
-    """The columns in several tables, each with those that tell its lines apart."""
+    """The columns in several tables, each with the columns that distinguish its lines."""
     keys = [name for name in lines[0] if name in KEYS]
     left = [name for name in lines[0] if name not in KEYS and any(line.get(name) for line in lines)]
     while left:
@@ -88,7 +88,7 @@ def _pieces(lines: Sequence[Line], width: int) -> Iterator[str]:
 
 
 def _under_headings(lines: Sequence[Line], shared: Iterable[str], width: int) -> str:
-    """A table whose lines stand under what they share, with the lines before and after them."""
+    """A table whose lines are grouped under their shared values, with the lines before and after them."""
     shared = [name for name in shared if name in lines[0]]
     head, *blocks = blocks_of(lines, shared)
     found, last = [f"  {line}" for line in head], None
@@ -101,7 +101,7 @@ def _under_headings(lines: Sequence[Line], shared: Iterable[str], width: int) ->
 
 
 def definitions(entries: Sequence[tuple[str, Sequence[str]]], width: int, indent: str = "  ") -> str:
-    """Names, and beside each what there is to say of it in lines that fit; below the name where there is little room."""
+    """Names and their descriptions beside them, in lines that fit; below the name if there is little room."""
     column = len(indent) + max((len(name) for name, _ in entries), default=0) + 2
     below = width - column < READABLE
     margin = indent * 2 if below else " " * column
@@ -115,12 +115,12 @@ def definitions(entries: Sequence[tuple[str, Sequence[str]]], width: int, indent
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """A text in lines; names are not parted at their hyphens."""
+    """A text in lines; names are not broken at their hyphens."""
     return textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def shortened(lines: Sequence[Line], leave_out: Iterable[str], width: int, least: int) -> list[Line]:
-    """The lines with the longest texts cut in the middle until they fit, if that leaves apart what differs."""
+    """The lines with the longest texts cut in the middle until they fit, if they stay distinguishable."""
     names = [name for name in lines[0] if name not in leave_out and any(line.get(name) for line in lines)]
     widths = {name: max(len(text) for line in lines for text in [name, *line.get(name, "").split("\n")]) for name in names}
     texts = [name for name in names if not _numbers(lines, name)]

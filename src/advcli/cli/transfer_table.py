@@ -1,4 +1,4 @@
-"""The matrix of `--metric transfer`: which set fools which model."""
+"""The matrix of `--metric transfer`: the share of each model's images that each set breaks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _tall(sources: Sequence[list[list[Row]]], targets: Sequence[str], short: dic
 
 
 def _sources(rows: Sequence[Row]) -> list[list[list[Row]]]:
-    """The rows of each set and budget; those of one budget together, unless every set has one of its own."""
+    """The rows of each set and budget; sets of one budget together, unless every set has a budget of its own."""
     sets = list(together(rows, ("set", "epsilon")))
     alone = len({row.set for row in rows}) == len({(row.set, row.epsilon) for row in rows})
     found: dict[tuple[str, str], list[list[Row]]] = {}
@@ -88,6 +88,6 @@ def _cell(row: Row, form: Callable[..., str]) -> str:
 
 
 def _shortened(names: Sequence[str]) -> dict[str, str]:
-    """File names without folder and ending, where that leaves them apart."""
+    """File names without folder and extension, if they stay distinguishable."""
     short = {name: Path(name).stem for name in names}
     return short if len(set(short.values())) == len(names) else {name: name for name in names}

@@ -1,6 +1,6 @@
-"""Where the vocabulary meets Typer: a verb and its chosen methods become one command's options.
+"""The options of a command for Typer: those of the verb and of its chosen methods.
 
-No list of options is written here. The verb's own come from its request in `catalog/requests.py`, the method's from
+No list of options is written here. The verb's own options come from its request in `catalog/requests.py`, the method's from
 the file that `--method` (or `--recipe`, `--arch`, `--metric`) names in the arguments; only those are offered.
 """
 
@@ -33,7 +33,7 @@ def values_of(flag: str, args: Sequence[str]) -> list[str]:
 
 
 def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[Spec]:
-    """The methods that the arguments choose; of a half-typed line, those whose names are whole."""
+    """The methods that the arguments choose; in a line being completed, those with complete names."""
     options, found = REQUESTS[verb].options(), []
     for name, role in REQUESTS[verb].choices().items():
         default = next(one.default for one in options if one.name == name) or ()
@@ -47,12 +47,12 @@ def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[
 
 
 def applies(one: Option, specs: Sequence[Spec]) -> bool:
-    """True if a verb's option does something for the chosen method."""
+    """True if a verb's option has an effect for the chosen method."""
     return all(spec.role not in ("attack", "recipe", "defense") or spec.has(one.param.needs) for spec in specs)
 
 
 def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:
-    """Every option of the command, with the heading that it stands under; those of the chosen methods first."""
+    """Every option of the command, with its heading; those of the chosen methods first."""
     request = REQUESTS[verb]
     own: list[tuple[Option, str]] = []
     for spec in specs:  # what several of them have alike is one option
@@ -69,7 +69,7 @@ def signature(verb: str, specs: Sequence[Spec]) -> list[tuple[Option, str]]:
 
 
 def parameter(one: Option, heading: str) -> inspect.Parameter:
-    """One option as Typer reads it. Nothing is a default: what was not typed stays with the verb."""
+    """One option as Typer reads it, without a default: an option that was not typed is left to the verb."""
     more: dict[str, Any] = {"help": described(one), "rich_help_panel": heading, "show_default": False}
     if one.name in POSITIONAL:
         kind: Any = list[str] | None if one.many else str
@@ -104,7 +104,7 @@ def completer(one: Option) -> Callable[[str], list[str]] | None:
 
 
 def refuse_repeated(options: Sequence[tuple[Option, str]], args: Sequence[str]) -> None:
-    """An option that takes one value and is given twice is an error: which of the two was meant?"""
+    """Refuse an option that takes one value and is given twice."""
     known = {flag: one for one, _ in options for flag in _flags(one)}
     seen, words = dict[str, str](), iter(args)
     for word in words:
@@ -129,7 +129,7 @@ def _flags(one: Option) -> list[str]:
 
 
 def described(one: Option) -> str:
-    """The help of an option: what it does, its range, its default."""
+    """The help of an option: its meaning, its range, its default."""
     default = ", ".join(map(str, one.default)) if one.many else one.default
     told = one.default in (None, "", ()) or one.type is bool or "[default:" in one.param.help
     shown = "" if told else f"default: {one.param.shown or default}"
@@ -141,13 +141,13 @@ def described(one: Option) -> str:
 
 
 def read_all(options: Sequence[tuple[Option, str]], typed: dict[str, Any]) -> dict[str, Any]:
-    """Check what was typed before anything slow is imported; what was not typed is left out."""
+    """Check the typed values before anything slow is imported; options that were not typed are left out."""
     known = {one.name: one for one, _ in options}
     return {name: known[name].read(value) for name, value in typed.items() if value is not None and value != []}
 
 
 def refusal(option_name: str, verb: str, specs: Sequence[Spec], options: Sequence[tuple[Option, str]]) -> CommandError:
-    """The error for an option that this command does not have; it names those that it has."""
+    """The error for an option that this command does not have; it lists those that it has."""
     import difflib
 
     own = [one.flag for one, heading in options if heading.startswith(OWN)]

@@ -1,1 +1,1 @@
-"""One attack command at work: resolving it, running it, first stages."""
+"""The run of one attack command: resolving it, running it, first stages."""

@@ -1,4 +1,4 @@
-"""Universal perturbations from their file, added to any images before any model: nothing is asked, nothing is fitted."""
+"""Universal perturbations from a file, added to any images; nothing is queried or fitted."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,16 +44,16 @@ def read_perturbations(path: Path) -> Ready:
 
 
 def method_of(ready: Ready, asked: AttackRequest, options: Header) -> Bound:
-    """The method of the file, with nothing left to be said."""
+    """The method of the file, without options of its own."""
     name = str(ready.header["made"]["method"])
     if asked.method not in (DEFAULT, name):
-        raise CommandError(f"--apply {ready.path}: holds what {name} fitted; leave --method {asked.method} out")
+        raise CommandError(f"--apply {ready.path}: holds perturbations of {name}; leave out --method {asked.method}")
     traits = AttackTraits("universal", "added", (ready.header["norm"],), "none", targeted=False, within=None)
     return Spec("attack", name, "", traits, (), "", "").bind(options)
 
 
 def applied(run: Run, ready: Ready) -> Run:
-    """The same run with the perturbations at hand, and their budgets."""
+    """The same run with the perturbations of the file, and their budgets."""
     if tuple(ready.shared.shape[1:]) != run.data.shape:
         have, want = ("x".join(map(str, shape)) for shape in (ready.shared.shape[1:], run.data.shape))
         raise InputError(f"{ready.path}: is for images of {have} (channels, height, width); these have {want}")

@@ -1,7 +1,7 @@
-"""What some attacks lay before the first image is attacked, published beside the set: a substitute, one perturbation for all.
+"""The first stage of some attacks, before the first image is attacked: fits a substitute or a universal perturbation.
 
-It is fitted on training images, never on those that are attacked, and is a file of its own: a rerun finds it, and another
-set that needs the same builds on it again.
+It is fitted on training images, never on those that are attacked, and written to a file of its own: a rerun finds it, and
+another set that needs the same file uses it again.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from advcli.workspace import inputs, outputs
 
 @dataclass(frozen=True, slots=True)
 class FirstStage:
-    """A file to be laid, and what a job is that builds on it."""
+    """The file of a first stage, and the job that uses it."""
 
     path: Path
     made: Header
@@ -37,7 +37,7 @@ class FirstStage:
     placeholder: Callable[[Job], Job]  # a job that costs as much, before there is a file
 
     def ensure(self, job: Job, *, default_name: bool, force: bool, reporter: Reporter) -> tuple[Job, Header]:
-        """Lay it, unless it lies there already; then build on it."""
+        """Fit the file, unless it exists already; then use it."""
         if not outputs.is_finished(self.path, self.made, default_name=default_name, force=force, reporter=reporter):
             self.fit(reporter)
         Parts.of(self.path).remove()
@@ -62,7 +62,7 @@ def first_stage_of(spec: Spec) -> FirstStageKind | None:
 
 
 def fitting_images(model: ModelFile, attacked: Dataset, enough: int, asked: AttackRequest, reporter: Reporter) -> Dataset:
-    """The images to fit on: of the training split, every class in its share, and none of those that are attacked."""
+    """The images to fit on: of the training split, every class in proportion to its size, without the attacked ones."""
     named = asked.fit_data
     says = named and (inputs.split_suffix(named)[1] or Path(named).is_file())
     where = Selection(data_dir=asked.data_dir, download=asked.download)
@@ -79,7 +79,7 @@ def fitting_images(model: ModelFile, attacked: Dataset, enough: int, asked: Atta
 def provenance_of_fit(
     method: str, parameters: Header, options: Header, model: ModelFile, fit: Dataset, asked: AttackRequest
 ) -> Header:
-    """The provenance of the fitted file: only what it depends on."""
+    """The provenance of the fitted file: only what its content depends on."""
     device = devices.find_device(asked.device)
     beside = {"seed": asked.seed, "static": asked.static, "fit_limit": asked.fit_limit}
     made = provenance_of(
@@ -95,5 +95,5 @@ def provenance_of_fit(
 
 
 def fit_set(fit: Dataset, asked: AttackRequest) -> Header:
-    """The images that something was fitted on, as a header names them; `named` where the command did."""
+    """The description of the fitting images in a header; `named` if the command named them."""
     return {**fit.origin, "named": asked.fit_data is not None}

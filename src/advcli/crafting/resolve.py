@@ -1,4 +1,4 @@
-"""Every default of an attack command made explicit: the job, and the header that tells of it."""
+"""An attack command with every default resolved: the job, and the header that describes it."""
 
 from dataclasses import replace
 from math import prod
@@ -41,7 +41,7 @@ PROBE = 8  # images
 
 
 def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequest, reporter: Reporter) -> Run:
-    """Every default made explicit: the job, and the header that tells of it."""
+    """Resolve every default of the command: the job, and the header that describes it."""
     spec, stage = method.spec, first_stage_of(method.spec)
     acting = stage.acting(method, asked) if stage else method
     where = f"from {images.name}" if spec.traits.has("start") else f"on {images.name}:{images.split}"
@@ -55,16 +55,16 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         wanted = budgets(asked.eps or BUDGETS[norm][colour])
         refuse_beyond(norm, wanted, prod(images.shape))
         if over := next((one.text for one in wanted if one.value == diameter(norm, prod(images.shape))), None):
-            reporter.warn(f"eps {over}: every image there is lies within {norm} {over} of every other")
+            reporter.warn(f"eps {over}: any two images are within {norm} {over} of each other")
     random_model = victim.is_random(static=asked.static)
     if asked.static and not victim.defenses:
         raise CommandError(f"--static: {victim.path} has no defenses to leave out")
     if asked.eot and not random_model:
         raise CommandError(f"--eot: {victim.path} draws no random numbers{' under --static' * asked.static}; leave it out")
     if asked.target and asked.label == "pred":
-        raise CommandError("--label says which class to leave and --target which to reach; give one of them")
+        raise CommandError("--label names the class to leave and --target the class to reach; give only one of them")
     if asked.rounding != "nearest" and not asked.quantize:
-        raise CommandError("--rounding only matters with --quantize")
+        raise CommandError("--rounding has an effect only with --quantize")
     averages = random_model and spec.traits.access != "none" and not spec.traits.has("fits")
     eot = asked.eot or (EOT if averages else 1)
     device = devices.find_device(asked.device)
@@ -154,7 +154,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
 
 
 def with_first_stage(run: Run, path: Path, victim: ModelFile, method: Bound, asked: AttackRequest, reporter: Reporter) -> Run:
-    """The same run on what its method fits first, beside the set; most fit nothing."""
+    """The same run with the file that its method fits first, beside the set; most methods fit nothing."""
     stage = first_stage_of(method.spec)
     if stage is None:
         return run
@@ -165,18 +165,18 @@ def with_first_stage(run: Run, path: Path, victim: ModelFile, method: Bound, ask
 
 
 def default_target(spec: Spec, reporter: Reporter) -> str | None:
-    """The target of methods that need one, where none is given."""
+    """The target of methods that need one, if none is given."""
     if spec.traits.targeted != "only":
         return None
     rule = "all" if spec.traits.has("start") else "random"
-    reporter.note(f"target: {rule}, the default of methods that {'start from nothing' if rule == 'all' else 'need one'}")
+    reporter.note(f"target: {rule}, the default of methods that {'generate images' if rule == 'all' else 'need a target'}")
     return rule
 
 
 def search_model(
     model: nn.Module, images: Dataset, method: Bound, asked: AttackRequest, device: torch.device
 ) -> nn.Module | None:
-    """A copy of the model for the search, compared with it on the first images; None for what asks hardly anything."""
+    """A copy of the model for the search, compared with it on the first images; None for methods with at most one model call."""
     access = method.spec.traits.access
     if access == "none" or procedure_of(method).few_calls:
         return None
@@ -186,11 +186,11 @@ def search_model(
 
 
 def _target(text: str | None, classes: tuple[str, ...]) -> str | None:
-    """A rule, or the number of the class that a name or a number means; rules and names go first."""
+    """A rule, or the class of a name or a number; rules and names have precedence."""
     if text is None or text in RULES:
         return text  # a class that is called like a rule is named by its number
     if text in classes:
         return str(classes.index(text))
     if text.isascii() and text.isdecimal() and int(text) < len(classes):
         return str(int(text))
-    raise CommandError(f"--target {text}: is no class of the model; it has {', '.join(classes[:12])}, or {', '.join(RULES)}")
+    raise CommandError(f"--target {text}: not a class of the model; available: {', '.join(classes[:12])}, or {', '.join(RULES)}")

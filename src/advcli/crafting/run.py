@@ -1,4 +1,4 @@
-"""One resolved attack command at work: parts, assembly, the view of perturbations, the estimate of its cost."""
+"""The run of one resolved attack command: parts, assembly, the perturbation file, the estimate of its cost."""
 
 import contextlib
 import time
@@ -41,7 +41,7 @@ class Run:
     first_stage: FirstStage | None = None  # what is laid before the first image
 
     def header(self, **found: object) -> Header:
-        """The header of the set, with what was found during the run: every header is made here, at the end."""
+        """The header of the set, with the results of the run: every header is made here, at the end."""
         return {"kind": "adversarial", "range": [0, 1], **self.about, **found, "made": self.made}
 
     @property
@@ -53,7 +53,7 @@ class Run:
 
 
 def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, default: bool, reporter: Reporter) -> Path:
-    """The set and its view, unless the same command has made them already."""
+    """Write the set and its perturbations, unless the same command has made them already."""
     force = asked.force
     with contextlib.ExitStack() as locks:
         ground = [run.first_stage.path] if run.first_stage else []
@@ -74,12 +74,12 @@ def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, default: b
 
 
 def write(path: Path, run: Run, reporter: Reporter) -> None:
-    """Work part by part, assemble, publish. Who is asked to leave finishes the batch and publishes it."""
+    """Work part by part, assemble, publish. After a signal it finishes the batch and publishes it."""
     parts = Parts.of(path)
     parts.begin(run.made, reporter)
     done = parts.finished()
     if done:
-        reporter.note(f"going on after {sum(map(len, done))} of {len(run.data)} images in {parts.folder}")
+        reporter.note(f"resuming after {sum(map(len, done))} of {len(run.data)} images, from {parts.folder}")
     won = seen = 0
     with reporter.progress(run.job.method.spec.name, len(run.data), "images") as tick, interrupts.finish_batch_first() as asked:
         tick(sum(map(len, done)), "")
@@ -98,7 +98,7 @@ def write(path: Path, run: Run, reporter: Reporter) -> None:
                 raise KeyboardInterrupt
     layout = parts.shapes()
     if layout["originals"][1][0] != len(run.data) or layout["images"][1][0] != len(run.data) * run.per_image:
-        raise AdvcliError(f"{parts.folder}: its parts do not add up to the set; remove the folder and run again")
+        raise AdvcliError(f"{parts.folder}: its parts are not complete; remove the folder and run again")
     found = {}
     if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, reporter)):
         found["unrepresentable"] = count
@@ -106,7 +106,7 @@ def write(path: Path, run: Run, reporter: Reporter) -> None:
 
 
 def _groups(run: Run, done: list[range]) -> Iterator[list[int]]:
-    """The starts of the batches of every part that is yet to do."""
+    """The starts of the batches of every unfinished part."""
     group: list[int] = []
     for start in range(0, len(run.data), run.batch_size):
         if group and (len(group) == run.part_size or start != group[-1] + run.batch_size):
@@ -141,7 +141,7 @@ def count_unrepresentable(parts: Parts, reporter: Reporter) -> int:
 
 
 def refuse_foreign(path: Path, beside: Path, made: Header) -> None:
-    """Only a view of the set at `path`, or of one that this command made, or a default-named view is replaced."""
+    """Replace only a perturbation file of the set at `path`, or of one that this command made, or one with the default name."""
     try:
         with imageset_reader.ImageSet(beside) as old:
             mine = beside.name == PERTURBATIONS or identity(old.header["made"]) == identity(made)
@@ -161,7 +161,7 @@ def _is_view(header: Header, path: Path) -> bool:
 
 
 def derive(path: Path, beside: Path) -> None:
-    """The perturbations: a view of the set, rebuilt where it is missing or belongs to another."""
+    """The perturbation file, rebuilt if it is missing or belongs to another set."""
     with imageset_reader.ImageSet(path) as made:
         header = {
             **{k: made.header[k] for k in ("classes", "split", "norm", "epsilon", "tolerance", "victim", "made")},
@@ -186,7 +186,7 @@ def derive(path: Path, beside: Path) -> None:
 
 
 def estimate(run: Run, perturbations: bool) -> Estimate:
-    """Rows and bytes by arithmetic, time by a short probe; what is laid first is not in it."""
+    """Rows and bytes by arithmetic, time by a short probe; without the time of the first stage."""
     rows = len(run.data) * run.per_image
     pixels = int(np.prod(run.data.shape))
     size = rows * pixels * (1 if run.job.store_bytes else 4) + len(run.data) * pixels * (1 if run.data.eight_bit else 4)

@@ -1,4 +1,4 @@
-"""A substitute for a model that only answers: a network taught by its labels, a model file, attacked in the model's place."""
+"""A substitute model: a network trained on the labels that the model gives, written to a model file, and attacked instead."""
 
 from dataclasses import replace
 from functools import partial
@@ -40,7 +40,7 @@ def inner_attack(method: Bound, asked: AttackRequest) -> Bound:
     text = str(method.parameters["attack"])
     spec, typed = discovery.parse_method("attack", text)
     if not spec.traits.nestable or spec.traits.access == "none":
-        raise CommandError(f"--attack {text}: takes attacks that ask a model and stay in a budget; {spec.name} is none")
+        raise CommandError(f"--attack {text}: expected an attack that queries a model and has a budget; {spec.name} does not")
     if bool(asked.target) > bool(spec.traits.targeted) or (not asked.target and spec.traits.targeted == "only"):
         raise CommandError(f"--attack {text}: {spec.name} {'does not support' if asked.target else 'needs a'} --target")
     return spec.bind(typed)
@@ -54,12 +54,12 @@ def network_of(method: Bound) -> Bound:
         raise CommandError(f"--arch {spec.name}: {reason}")
     epochs = method.spec.option("epochs")
     if spec.traits.fitted and epochs and method.parameters["epochs"] != epochs.default:
-        raise CommandError(f"{spec.name} has no option --epochs: scikit-learn fits it, no loop trains it")
+        raise CommandError(f"{spec.name} has no option --epochs: scikit-learn fits it")
     return spec.bind(typed)
 
 
 def first_stage(path: Path, oracle: ModelFile, method: Bound, run: Run, seeds: Dataset, asked: AttackRequest) -> FirstStage:
-    """The substitute's file, how it is taught, and the job that attacks it."""
+    """The substitute's file, its training, and the job that attacks it."""
     own = {name: value for name, value in method.parameters.items() if name != "attack"}
     made, network = provenance_of_fit(method.spec.name, own, {"eot": asked.eot}, oracle, seeds, asked), network_of(method)
     return FirstStage(
@@ -72,7 +72,7 @@ def first_stage(path: Path, oracle: ModelFile, method: Bound, run: Run, seeds: D
 
 
 def use_substitute(path: Path, job: Job) -> tuple[Job, Header]:
-    """The same job with the substitute before the attack; the model itself is asked no more."""
+    """The same job with the substitute as the attacked model; the model itself is not queried again."""
     found = model_file.read(path)
     source = {"digest": found.digest, "network": found.network, "defenses": found.defenses, "static": False}
     module = optimize_for(found.module(), job.device).requires_grad_(False)
@@ -80,7 +80,7 @@ def use_substitute(path: Path, job: Job) -> tuple[Job, Header]:
 
 
 def fit_file(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds: Dataset, reporter: Reporter) -> None:
-    """Teach a substitute, or go on after the last round that was finished, and publish it."""
+    """Train a substitute, or resume after the last finished round, and publish it."""
     parts = Parts.of(path)
     parts.begin(made, reporter)
     training = train_substitute(method, network, job, seeds, parts, reporter)
@@ -98,13 +98,13 @@ def fit_file(path: Path, made: Header, method: Bound, network: Bound, job: Job, 
         "made": made,
     }
     model_file.write(path, recipe, training.substitute.network.state_dict())
-    reporter.note(f"{path}: taught by {cost['queries']} answers of the model")
+    reporter.note(f"{path}: trained on {cost['queries']} labels from the model")
 
 
 def train_substitute(
     method: Bound, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, reporter: Reporter
 ) -> "SubstituteTraining":
-    """The training after the last lesson."""
+    """Train the substitute through all rounds."""
     training = SubstituteTraining(network, job, seeds, parts, reporter)
     x, ids = seeds.pictures(0, len(seeds)).to(job.device), torch.from_numpy(seeds.index).to(job.device)
     method(training.ask, x, training.teach, rng=SampleRNG(job.seed, ids, (Purpose.SUBSTITUTE,)))
@@ -112,7 +112,7 @@ def train_substitute(
 
 
 def new_substitute(network: Bound, seeds: Dataset, job: Job) -> Classifier:
-    """The substitute before its first lesson; it does not begin where `train` would with the same seed."""
+    """The untrained substitute; its initial weights differ from those of `train` with the same seed."""
     own = SampleRNG(job.seed, torch.zeros(1, dtype=torch.int64), (Purpose.SUBSTITUTE,))
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(int(own.bits(1)))
@@ -122,7 +122,7 @@ def new_substitute(network: Bound, seeds: Dataset, job: Job) -> Classifier:
 
 
 class SubstituteTraining:
-    """The training of a substitute from the model's answers, which are counted."""
+    """The training of a substitute on the model's decisions, which are counted."""
 
     def __init__(self, network: Bound, job: Job, seeds: Dataset, parts: Parts | None, reporter: Reporter) -> None:
         self.network, self.job, self.seeds, self.parts, self.reporter = network, job, seeds, parts, reporter
@@ -132,7 +132,7 @@ class SubstituteTraining:
         self.finished = _finished(parts) if parts else []
 
     def ask(self, x: Tensor) -> Tensor:
-        """The model's decisions on some images; a random defense draws afresh for each."""
+        """The model's decisions on some images; a random defense draws new numbers for each."""
         found = []
         for piece in x.chunk(-(-len(x) // AT_ONCE)):
             ids = torch.arange(self.asked, self.asked + len(piece), device=x.device)
@@ -144,7 +144,7 @@ class SubstituteTraining:
         return torch.cat(found)
 
     def teach(self, x: Tensor, label: Tensor, epochs: int) -> Victim:
-        """One more round of the training loop, or what it came to before this command was interrupted."""
+        """One more round of the training loop, or its stored result if this command was interrupted after it."""
         number = len(self.rounds)
         if number < len(self.finished):
             load_weights(self.substitute, with_prefix(self.finished[number], "network."), f"round {number + 1}")
@@ -160,7 +160,7 @@ class SubstituteTraining:
         return Victim(self.substitute, Tally(len(x)), torch.arange(len(x)), None)
 
     def _learn(self, plan: Plan) -> None:
-        """By the training loop, or by scikit-learn, which begins anew on all images of the round."""
+        """By the training loop, or by scikit-learn, which fits all images of the round from scratch."""
         if scikit_fit.is_fitted(plan):
             scikit_fit.fit(plan, self.network.spec.name, lambda log: None, SILENT)
         else:
@@ -187,7 +187,7 @@ class SubstituteTraining:
 
 
 def _finished(parts: Parts) -> list[dict[str, Tensor]]:
-    """The weights after every round that was finished."""
+    """The weights after every finished round."""
     found = parts.latest()
     rounds: list[dict[str, Tensor]] = [{} for _ in range(found[0] if found else 0)]
     for name, array in (found[1] if found else {}).items():

@@ -1,4 +1,4 @@
-"""The model checks of an attack command: run once, when the command is resolved, and kept in the header of its set."""
+"""The model checks of an attack command: run once, when the command is resolved, and stored in the header of its set."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from advcli.search.probe import Probe
 
 
 def model_checks(probe: Probe, access: str, own: Iterable[str] = ()) -> list[Header]:
-    """The findings of all model checks for attacks with this access; none if the attack does not query the model."""
+    """The results of all model checks for attacks with this access; none if the attack does not query the model."""
     specs = [one for one in discovery.checks(("model",), own) if access in one.traits.access]
     forked = [probe.job.device] if probe.job.device.type == "cuda" else []
     with torch.random.fork_rng(devices=forked):  # a network may draw what nobody declared
@@ -22,18 +22,18 @@ def model_checks(probe: Probe, access: str, own: Iterable[str] = ()) -> list[Hea
 
 
 def refuse_without_gradient(probe: Probe, method: str, model: str, *, defended: bool) -> None:
-    """Refuse an attack along gradients where there is none: nothing would move, and what stands would look robust."""
+    """Refuse a gradient attack on a model without gradients: no image would change, and the model would look robust."""
     if why := probe.no_gradient:
         around = "; --static attacks the model without its defenses" * defended
         raise NoGradient(
             f"{method}: {model} gives no gradient: {why};\n"
-            "attack its answers with --method square, its decisions with --method hopskipjump or boundary, or a model that\n"
-            f"learns from them with --method substitute{around}"
+            "attack its scores with --method square, its decisions with --method hopskipjump or boundary, or a model\n"
+            f"trained on its labels with --method substitute{around}"
         )
 
 
 def say(checks: list[Header], reporter: Reporter) -> None:
-    """Warn of what is not PASS."""
+    """Warn of every result that is not PASS."""
     for entry in checks:
         name, result = of_document(entry)
         if result.status != "PASS":

@@ -1,4 +1,4 @@
-"""One perturbation for every budget: fitted on training images, a file of its own, added to any images."""
+"""Universal perturbations: one for every budget, fitted on training images, written to a file, added to any images."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,10 +35,10 @@ AT_ONCE = 64  # images that pull together
 
 
 def first_stage(path: Path, model: ModelFile, method: Bound, run: Run, images: Dataset, asked: AttackRequest) -> FirstStage:
-    """The perturbations' file, how they are fitted, and the job that adds them."""
+    """The file of the perturbations, their fitting, and the job that adds them."""
     job = run.job
     if job.target is not None and not job.target.isdecimal():
-        raise CommandError(f"--target {asked.target}: one perturbation for all images has one class to reach; name it")
+        raise CommandError(f"--target {asked.target}: a universal perturbation needs a single target class; name one")
     beside = {name: run.made["options"].get(name) for name in ("eps", "target", "label", "eot", "precision")}
     made = provenance_of_fit(method.spec.name, method.parameters, beside, model, images, asked)
     kept = ("classes", "norm", "epsilon", "tolerance", "access", "victim")
@@ -53,14 +53,14 @@ def first_stage(path: Path, model: ModelFile, method: Bound, run: Run, images: D
 
 
 def use_perturbations(path: Path, job: Job) -> tuple[Job, Header]:
-    """The same job with the perturbations of the file at hand."""
+    """The same job with the perturbations of the file."""
     with ImageSet(path) as opened:
         shared = opened.rows("images", 0, len(opened)).to(job.device)
         return replace(job, shared=shared), {"fitted": opened.header["fitted"]}
 
 
 def fit_file(path: Path, header: Header, method: Bound, job: Job, data: Dataset, reporter: Reporter) -> None:
-    """Fit one perturbation for every budget, going on after those that were finished, and publish them."""
+    """Fit one perturbation for every budget, resuming after the finished ones, and publish them."""
     parts = Parts.of(path)
     parts.begin(header["made"], reporter)
     done = {one.start for one in parts.finished()}
@@ -101,7 +101,7 @@ def fit_perturbation(method: Bound, job: Job, data: Dataset, budget: int) -> tup
 
 
 def fitting_images(job: Job, data: Dataset, tally: Tally, budget: int) -> FittingImages:
-    """The images that the model has right, for whom there is something to fit."""
+    """The images that the model classifies correctly; only these can be broken."""
     labels, right = [], []
     for part in passes(data.pictures, data.index, AT_ONCE, job.device, job.seed, (Purpose.VERDICT,)):
         decided, truth = job.decide(job.verdict(part.x, part.ids)), torch.from_numpy(data.labels[part.places]).to(job.device)

@@ -1,4 +1,4 @@
-"""Images through a filter: what a model behind a defense would see."""
+"""Image sets after a filter: the images that a model behind the defense would see."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -25,13 +25,13 @@ from advcli.workspace import outputs
 
 
 def filtered(source: Path, bound: Bound, asked: DefendRequest, reporter: Reporter) -> Path:
-    """The set beside its source, every image filtered."""
+    """Write the set with every image filtered, beside its source."""
     path = outputs.output_path(asked.output, source.with_suffix(".filtered.h5"))
     outputs.keep_inputs([path], [source])
     device = devices.find_device(asked.device)
     with ImageSet(source) as opened:
         if opened.signed:
-            raise CommandError(f"{source}: holds perturbations; filter the set that they were made with")
+            raise CommandError(f"{source}: holds perturbations; filter the image set that they belong to")
         batch = devices.default_batch(asked.batch_size, device)
         made = provenance_of(
             "defend",

@@ -1,4 +1,4 @@
-"""What a defense has to be fitted with: network_fit for its network, in the one training loop, and a threshold."""
+"""The fitting of a defense: NetworkFit trains its network, in the one training loop; Calibration sets its threshold."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ from advcli.workspace import inputs
 
 @dataclass(frozen=True, slots=True)
 class NetworkFit:
-    """Training images, and the attacks that a defense learns from."""
+    """Training images, and the attacks that a defense is trained against."""
 
     data: Dataset
     attacks: Sequence[InnerAttack]
@@ -39,7 +39,7 @@ class NetworkFit:
     reporter: Reporter
 
     def fit(self, model: nn.Module, parts: Parts) -> None:
-        """Train the network that the defense has of its own; the model under it stays as it is."""
+        """Train the defense's own network; the model behind it does not change."""
         model.requires_grad_(False)
         for one in build.learned_networks(model).values():
             own = one
@@ -88,7 +88,7 @@ class Fit:
         }
 
     def fit(self, model: nn.Module, parts: Parts, made: Header) -> Header:
-        """Fit, or go on where a fit was interrupted; returns what goes into the recipe."""
+        """Fit, or resume an interrupted fit; returns the entries of the metadata."""
         if self.network_fit:
             parts.begin(made, self.network_fit.reporter)
             self.network_fit.fit(model, parts)
@@ -96,7 +96,7 @@ class Fit:
 
 
 def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, reporter: Reporter) -> Fit | None:
-    """All that a defense needs before it can stand around the model; None where that is nothing."""
+    """The fit that a defense needs before it is put around the model; None if it needs none."""
     traits, network_fit, calibration = bound.spec.traits, None, None
     if not traits.has("fits"):
         return None
@@ -105,7 +105,7 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, reporter: Repo
         data = fit_data(base, "train", asked, reporter)
         if data.kind not in ("clean", "unknown") or data.split != "train":
             raise InputError(
-                f"{data.name}:{data.split}: holds {data.kind} images; a defense learns from clean ones of the train split"
+                f"{data.name}:{data.split}: holds {data.kind} images; a defense is trained on clean images of the train split"
             )
         options = TrainingOptions(
             epochs=find_epochs(asked.epochs, len(data)),
@@ -125,16 +125,16 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, reporter: Repo
 
 
 def batch_size(asked: DefendRequest) -> int:
-    """Images at a time, in a step and in a pass: the same on every device, for weights and thresholds depend on it."""
+    """Images in a batch, in training and calibration: the same on every device, since weights and thresholds depend on it."""
     return asked.batch_size or BATCHES[0]
 
 
 def named_set(text: str | None) -> str | None:
-    """The set without its split: what learns from its train split has its threshold set on its val split."""
+    """The set without its split: the network trains on its train split, and the threshold is set on its val split."""
     if text is None:
         return None
     if Path(text).is_file():
-        raise InputError(f"{text}: is one split; what learns and rejects needs a data set with train and val")
+        raise InputError(f"{text}: is a single split; a detector that is trained needs a data set with train and val")
     return inputs.split_suffix(text)[0]
 
 

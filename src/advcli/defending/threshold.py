@@ -1,7 +1,7 @@
 """The threshold of a detector, from the scores of clean images that nothing was trained on.
 
-With n scores and a wanted share a of false alarms the threshold is the ceil((n + 1)(1 - a))-th smallest: a new natural
-image then exceeds it with a chance of at most a (Vovk et al. 2005). What is seen on m new images is beta-binomial.
+With n scores and a wanted false-positive rate a, the threshold is the ceil((n + 1)(1 - a))-th smallest: a new clean image then
+exceeds it with a probability of at most a (Vovk et al. 2005). The number of m new images beyond it is beta-binomial.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ FINEST = 1e-6  # the unit of scores that do not spread
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Clean images, and what to do with their scores."""
+    """Clean images, and the setting of a threshold by their scores."""
 
     data: Dataset
     fpr: float
@@ -46,7 +46,7 @@ class Calibration:
             raise InputError(f"{self.data.name}:{self.data.split}: {few}; it needs {ceil(1 / self.fpr) - 1}")
         found = {"threshold": float(scores[place]), "unit": float(max(scores.std(), FINEST)), "n": len(scores),
                  "rejected": int((scores > scores[place]).sum())}  # fmt: skip
-        self.reporter.note(f"threshold {found['threshold']:.4g}: {found['rejected']} of {len(scores)} clean images lie beyond it")
+        self.reporter.note(f"threshold {found['threshold']:.4g}: {found['rejected']} of {len(scores)} clean images are beyond it")
         return {"found": found}
 
     def _scores(self, model: Rejecting) -> Array:

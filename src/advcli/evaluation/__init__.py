@@ -1,1 +1,1 @@
-"""What a model decided on a set: threat models, the worst case, comparisons."""
+"""The evaluation of models on sets: decisions, threat models, the worst case, comparisons."""

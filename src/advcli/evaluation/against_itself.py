@@ -1,4 +1,4 @@
-"""An image set against its own header: range, rows, bounds, 8-bit pixels, and how much of its budget was used."""
+"""An image set checked against its own header: pixel range, rows, bounds, 8-bit pixels, and how much of its budget was used."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from advcli.numerics.quantize import on_grid
 
 
 def check(opened: ImageSet, finding: Finding) -> None:
-    """All that a set says of its own rows."""
+    """Check everything that a set states about its own rows."""
     for start in range(0, len(opened), BATCH):
         opened.rows("images", start, start + BATCH)  # refuses what is out of range
     finding.checked.append("pixels in range")
@@ -26,7 +26,7 @@ def check(opened: ImageSet, finding: Finding) -> None:
 
 
 def _bounds(opened: ImageSet, finding: Finding) -> None:
-    """No row is beyond its budget; those that never left their original are counted, for nothing was tried there."""
+    """No row exceeds its budget; rows equal to their original are counted, since nothing was tried there."""
     stored, norm = opened.column("epsilon").astype(np.float64), opened.header["norm"]
     bound = stored + tolerance(float(stored.max(initial=0)))
     origin = opened.column("original") if "original" in opened else None
@@ -55,5 +55,5 @@ def _eight_bit(opened: ImageSet, finding: Finding) -> None:
         x = opened.rows("images", start, start + BATCH)
         kept = (x == opened.pick("originals", origin[start : start + BATCH])).flatten(1).all(1)
         for row in np.flatnonzero(~(on_grid(x) | kept).numpy()):
-            finding.wrong.append(f"row {start + row}: is not an 8-bit image")
+            finding.wrong.append(f"row {start + row}: is not on the 8-bit grid")
     finding.checked.append("8-bit pixels")

@@ -1,4 +1,4 @@
-"""An adversarial set against its model: what the header says of it, every stored prediction, and every success."""
+"""An adversarial set checked against its model: the header's statements, every stored prediction, and every success."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ def _compare(finding: Finding, name: str, logits: torch.Tensor, stored: Array, s
 
 
 def _successes(opened: ImageSet, finding: Finding, margins: Array) -> None:
-    """Every success is one, and every image that was clearly turned is called one."""
+    """Every stored success is one, and every image that is clearly broken is stored as a success."""
     labels, target, decided = (opened.column(name) for name in ("labels", "target", "prediction"))
     clean, won = opened.column("clean_prediction"), opened.column("success").astype(bool)
     label = np.where(labels < 0, clean, labels)

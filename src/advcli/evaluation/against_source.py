@@ -1,4 +1,4 @@
-"""A set against the data that it was made of: split, places, labels and images, and whether images were left out."""
+"""A set checked against its source data: split, places, labels and images, and whether images were left out."""
 
 import numpy as np
 
@@ -19,14 +19,14 @@ def named(opened: ImageSet) -> Header | None:
 
 
 def selected(whole: Dataset, said: Header) -> Dataset:
-    """Those of the source's images that the header names."""
+    """The source's images that the header selects."""
     classes, per_class, limit = (said.get(one) for one in SELECTED)
     texts = isinstance(classes, str | None) and all(isinstance(one, int | None) for one in (per_class, limit))
     return whole.selected(classes, limit, per_class) if texts else whole
 
 
 def check(opened: ImageSet, whole: Dataset, said: Header, finding: Finding) -> None:
-    """Every image against its place in the source; `whole` is the split that the header names, all of it."""
+    """Compare every image with its place in the source; `whole` is the complete split that the header names."""
     where, wanted = f"{whole.name}:{whole.split}", selected(whole, said)
     if opened.header["split"] != whole.split:
         finding.wrong.append(f"header: split is {opened.header['split']}, its images come from {where}")

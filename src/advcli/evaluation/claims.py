@@ -1,9 +1,9 @@
-"""`--fail-under`: whether a run supports a claim, and why not; what nobody tried to break is not called robust.
+"""`--fail-under`: whether a run supports a claim, and the reason if it does not.
 
-A bar on accuracy looks at clean images; one on robust accuracy at the worst case per image of every model, norm and budget.
-It fails closed: each of these worst cases needs a set that was made against this very model, through its defenses, by an
-attack that queries it (knowledge white-box or adaptive), and on which no trust check says FAIL. Noise, transfer and static
-sets only lower the figure. Of a random model the lowest draw counts, and of every figure the lower end of its interval.
+A bar on accuracy uses clean images; one on robust accuracy uses the worst case of each image, for every model, norm and
+budget. It fails closed: each of these worst cases needs a set that was made against this very model, through its defenses, by
+an attack that queries it (knowledge white-box or adaptive), and on which no trust check reports FAIL. Noise, transfer and
+static sets only lower the figure. For a random model the lowest draw counts, and the lower end of every interval.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ METRICS = {"accuracy": "clean", "robust_accuracy": "worst case"}  # and the kind
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The bound that a figure has to reach: `robust_accuracy=0.45`, or at one budget `robust_accuracy@8/255=0.45`."""
+    """The value that a figure has to reach: `robust_accuracy=0.45`, or at one budget `robust_accuracy@8/255=0.45`."""
 
     metric: str
     budget: str | None
@@ -34,7 +34,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a bar is reached, by the lowest of the figures that it looks at; `reason` where it is not."""
+    """Whether a bar is reached, by the lowest of its figures; `reason` if it is not."""
 
     metric: str
     budget: str | None
@@ -49,11 +49,11 @@ class Verdict:
 
 
 def bar(text: str) -> Bar:
-    """The bar that a text spells."""
+    """The bar that a text describes."""
     name, _, value = text.partition("=")
     metric, at, budget = name.partition("@")
     if metric not in METRICS or (at and metric == "accuracy"):
-        raise CommandError(f"--fail-under {text}: takes accuracy=X, robust_accuracy=X or robust_accuracy@EPS=X")
+        raise CommandError(f"--fail-under {text}: expected accuracy=X, robust_accuracy=X or robust_accuracy@EPS=X")
     least = _number(text, value)
     if not 0 <= least <= 1:
         raise CommandError(f"--fail-under {text}: a rate lies between 0 and 1")
@@ -75,7 +75,7 @@ def verdict(asked: Bar, rows: Iterable[Row], standings: Sequence[Standing], of: 
     looked = [row for row in rows if row.metric == asked.metric and row.kind == kind and _at(asked, row.threat.epsilon)]
     if not looked:
         what = "clean data" if kind == "clean" else "an adversarial set" + (f" at {asked.budget}" if asked.budget else "")
-        raise CommandError(f"--fail-under {asked.name}: this run computes none; give it {what}")
+        raise CommandError(f"--fail-under {asked.name}: this run does not compute it; give {what}")
     lowest = min(looked, key=lambda row: _figure(row, of))
     found = _figure(lowest, of)
     reason = ""

@@ -1,8 +1,8 @@
-"""Every further model against the first on the same images: McNemar's exact test, set by set and over the worst case.
+"""Compares every other model with the first on the same images: McNemar's exact test, for each set and for the worst case.
 
-A finding is claimed only where the interval of the difference leaves out 0, the p (raised for the number of
-tests, after Holm) is below 5 %, and both models met attacks of equal knowledge: a set made against one of two models says
-nothing of which is the more robust.
+A finding is claimed only if the interval of the difference excludes 0, the p (adjusted for the number of tests by Holm's
+method) is below 5 %, and both models were attacked with equal knowledge: a set made against one of two models does not tell
+which of them is more robust.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ UNEQUAL = "unequal attacks"
 
 
 def comparisons(standings: list[Standing], first: str) -> list[Row]:
-    """The rows of all pairs; standings come in any order."""
+    """The rows of all pairs; standings may come in any order."""
     mine = {_place(one): one for one in standings if one.model == first}
     rivals = [(rival, one) for one in standings if one.model != first and (rival := mine.get(_place(one)))]
     counted = [count for rival, one in rivals if (count := _count(rival, one))]

@@ -1,4 +1,4 @@
-"""What a model decided on the images of one set: all that a metric may look at."""
+"""A model's decisions on the images of one set: the input of every metric."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Decisions:
     """A model's decisions on some images; `rank` is the number of classes that score above the label.
 
-    `score` is of models that can reject: how far their detector is beyond its threshold. Above zero is a rejection.
+    `score` is the detector's score minus its threshold, for models that can reject: above zero it is a rejection.
     """
 
     answers: Array  # the best class, rejected or not
@@ -34,7 +34,7 @@ class Decisions:
 
     @property
     def beyond(self) -> Array:
-        """The score of a model that can reject, of a metric that needs "score"."""
+        """The detector's score minus its threshold, for a metric that needs "score"."""
         return needed(self.score, "score")
 
     @property
@@ -45,7 +45,7 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Decisions on noisy copies of some rows, taken when a metric asks: `count` of places, purpose and copies."""
+    """Decisions on noisy copies of some rows, computed on demand: `count` takes places, purpose and copies."""
 
     sigma: float
     rows: Array
@@ -55,13 +55,13 @@ class Noise:
         return replace(self, rows=self.rows[mask])
 
     def votes(self, purpose: str, copies: int) -> Array:
-        """(rows, classes) how often each class was decided on; another purpose has other draws."""
+        """(rows, classes) how often each class was decided on; each purpose has draws of its own."""
         return self.count(self.rows, purpose, copies)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What can be proved about some rows, as soon as a metric asks: `prove` of places, budget, norm, method, iterations."""
+    """Proofs about some rows, computed on demand: `prove` takes places, budget, norm, method, iterations."""
 
     norm: str  # of the set; linf where nobody attacked
     budgets: Callable[[str], tuple[Budget, ...]]  # what was asked for, or the set's own, or the default of a norm
@@ -72,12 +72,12 @@ class Bounds:
         return replace(self, rows=self.rows[mask])
 
     def margins(self, budget: Budget, norm: str, method: str, iterations: int = 0) -> Array:
-        """(rows,) below the margin of each row's clean image, wherever it is moved within the budget."""
+        """(rows,) lower bounds of the margin of each row's clean image, for every change within the budget."""
         return self.prove(self.rows, budget.value, norm, method, iterations)
 
 
 def needed(found: T | None, need: str) -> T:
-    """The value that a metric asked for; an error explains the trait if it did not."""
+    """The value that a metric asked for; an error explains the missing trait."""
     if found is None:
         raise CommandError(f'a metric reads "{need}" and does not ask for it; write @metric(..., needs=("{need}",))')
     return found
@@ -85,7 +85,7 @@ def needed(found: T | None, need: str) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The conditions of a proved figure: each image with probability 1 - alpha, counted on noisy copies."""
+    """The conditions of a certified figure: each image holds with probability 1 - alpha, counted on noisy copies."""
 
     norm: str
     alpha: float
@@ -106,7 +106,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The conditions of a figure that holds for every image of a ball: no attack within it exists."""
+    """The conditions of a figure that is proved for every image of a ball."""
 
     norm: str
     epsilon: str
@@ -191,8 +191,8 @@ class Verdicts:
     def share(self, metric: str, hits: Array, among: Array | None = None, **about: Any) -> Figure:
         """The share of the rows `among` for which `hits` holds; n and the interval count images.
 
-        Several rows of one image are no independent trials. Their interval is that of so many images as would vary as
-        much if all rows of an image agreed (Kish's effective number), which is the widest case.
+        Several rows of one image are not independent trials. Their interval is that of as many images as would vary as much
+        if all rows of an image agreed (Kish's effective number), which is the widest case.
         """
         kept = self if among is None else self[among]
         hits = hits if among is None else hits[among]
@@ -219,12 +219,12 @@ class Verdicts:
 
     @property
     def noise(self) -> Noise:
-        """Decisions on noisy copies, of a metric that needs "noise"."""
+        """Decisions on noisy copies, for a metric that needs "noise"."""
         return needed(self.asked_noise, "noise")
 
     @property
     def bounds(self) -> Bounds:
-        """What can be proved about the clean images, for a metric that needs "bounds"."""
+        """Proofs about the clean images, for a metric that needs "bounds"."""
         return needed(self.asked_bounds, "bounds")
 
 
@@ -254,7 +254,7 @@ class AttackedVerdicts(Verdicts):
 
     @property
     def stage(self) -> Array:
-        """Which stage broke each row, -1 for none; for a metric that needs "stages"."""
+        """The stage that broke each row, -1 for none; for a metric that needs "stages"."""
         return needed(self.asked_stage, "stages")
 
     @property

@@ -1,7 +1,7 @@
-"""Whether every row of a set stands once, and none is missing: else a figure counts an image twice, or leaves one out.
+"""Checks that every row of a set occurs once and none is missing: otherwise a figure counts an image twice or leaves one out.
 
 Rows differ by original, target and budget; originals by their place in the source (/index), and nearly all of them by
-their images. Where the attacked images came from an image-set file, several originals may be versions of one image:
+their pixels. If the attacked images came from an image-set file, several originals may be versions of one image:
 figures then count the image once.
 """
 
@@ -18,7 +18,7 @@ SAME = 0.05  # share of images that may stand twice: real sources hold a few
 
 
 def faults(opened: ImageSet) -> Iterator[str]:
-    """The faults of the rows in words, each with the first row that shows it."""
+    """The faults of the rows as text, each with the first row that shows it."""
     header: Header = opened.header["of"] if opened.kind == "filtered" else opened.header
     versions = (header["made"].get("data") or {}).get("name") == "file" and "target" in opened
     yield from _attacked(opened, header, versions=versions) if "original" in opened else _plain(opened, versions=versions)
@@ -56,7 +56,7 @@ def _attacked(opened: ImageSet, header: Header, *, versions: bool) -> Iterator[s
 
 
 def _same_pictures(opened: ImageSet) -> Iterator[str]:
-    """Many images that stand again under other places in the source; a few may do so in any source."""
+    """Many images that repeat under other places in the source; a few repetitions occur in real sources."""
     name = "originals" if "originals" in opened else "images"
     seen: dict[bytes, int] = {}
     again: list[tuple[int, int]] = []
@@ -94,7 +94,7 @@ def _bits(opened: ImageSet, name: str) -> Array:
 
 
 def twice(*columns: Array) -> tuple[int, int] | None:
-    """(first, again) of the first row that agrees with an earlier one in all columns."""
+    """(first, again) of the first row that equals an earlier one in all columns."""
     order = np.lexsort(columns[::-1])  # stable: among equal rows the earlier goes first
     same = np.logical_and.reduce([one[order][1:] == one[order][:-1] for one in columns])
     again = order[1:][same]

@@ -1,6 +1,6 @@
-"""What a figure returns, and the one place where it becomes a file: the same bytes for the same content, on any machine.
+"""The result of a figure, and its rendering to a file: equal content gives equal bytes on any machine.
 
-A `matplotlibrc` in the current folder or in the user's home is not obeyed, and names of classes are text, never formulas.
+A `matplotlibrc` in the current folder or in the user's home is ignored, and names of classes are text, never formulas.
 """
 
 import io
@@ -40,7 +40,7 @@ class Drawing:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib's own defaults and ours, whatever files or a notebook have set; what was set before stands again after."""
+    """Matplotlib's own defaults and ours, whatever files or a notebook have set; earlier settings are restored afterwards."""
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a box is drawn in its place
         mpl.rcdefaults()

@@ -1,4 +1,4 @@
-"""What `verify` has to say of one file: what was checked, what is wrong, and what could not be checked."""
+"""The result of `verify` for one file: what was checked, what is wrong, and what could not be checked."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ MOST = 1000  # faults that are kept
 
 @dataclass(slots=True)
 class Finding:
-    """The checks of one file; `ties` are predictions too close to call."""
+    """The checks of one file; `ties` counts predictions that are too close to decide."""
 
     path: str
     checked: list[str] = field(default_factory=list)

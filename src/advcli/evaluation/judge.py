@@ -1,4 +1,4 @@
-"""One model before one set: its decisions, and what a metric may need beside them."""
+"""One model evaluated on one set: its decisions, and everything else that metrics need."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -33,7 +33,7 @@ OTHER = 0.01  # share of predictions that another batch size or machine may chan
 
 
 class Judge:
-    """One model, ready to decide; without its defenses where the victim of a static attack is asked again."""
+    """One model, ready to be evaluated; without its defenses for the victim of a static attack."""
 
     def __init__(self, model: ModelFile, asked: EvaluateRequest, *, static: bool = False) -> None:
         self.file, self.seed, self.eps = model, asked.seed, asked.eps
@@ -54,12 +54,12 @@ class Judge:
             for part in passes(pictures, ids, self.batch, self.device, self.seed, (Purpose.EVALUATE, str(turn))):
                 logits = self.module(part.x, part.draws).float().cpu()
                 if not bool(torch.isfinite(logits).all()):
-                    raise AdvcliError(f"{self.file.path}: answers with numbers that are not finite; nothing can be said about it")
+                    raise AdvcliError(f"{self.file.path}: its logits are not finite; it cannot be evaluated")
                 pieces.append(said(logits, torch.from_numpy(labels[part.places]), len(self.file.classes)))
         return joined(pieces)
 
     def see(self, subject: Subject, needs: set[str], facts: "Facts", reporter: Reporter) -> Iterator[JudgedSet]:
-        """Its verdicts on a set, budget by budget."""
+        """The verdicts on a set, budget by budget."""
         rounds, turns = [], self.rounds
         with reporter.progress(f"{self.file.path} on {subject.name}", turns, "draws" if turns > 1 else "pass") as tick:
             for turn in range(turns):
@@ -81,7 +81,7 @@ class Judge:
             yield JudgedSet(self.file, subject, budget, subject.ids[mask], seen, line, undone)
 
     def _undone(self, subject: Subject, seen: Verdicts, mask: Array) -> tuple[int, int] | None:
-        """Of some of the rows that are broken as they are stored, how many the nearest 8-bit image puts right."""
+        """Of some of the broken rows, how many are correct again with the nearest 8-bit pixels."""
         opened = subject.file
         if opened is None or not isinstance(seen, AttackedVerdicts) or subject.pixels != "float" or self.file.is_random():
             return None
@@ -91,7 +91,7 @@ class Judge:
         return int((rounded.predictions == seen.labels[rows]).sum()), len(rows)
 
     def _doubt(self, subject: Subject, seen: Verdicts) -> str | None:
-        """A note where the set says that it was made against this very model, and stores the predictions of another."""
+        """A note for a set that says it was made against this very model but stores other predictions."""
         header, opened = subject.header, subject.file
         if opened is None or header["kind"] != "adversarial" or subject.rounded or self.file.is_random():
             return None
@@ -170,7 +170,7 @@ class Facts:
 
 
 def said(logits: Tensor, labels: Tensor, classes: int) -> Decisions:
-    """The decisions in some logits; one more than there are classes is a rejection."""
+    """The decisions in some logits; one column more than there are classes is a rejection."""
     scores, beyond = split(logits, rejects=logits.shape[1] > classes)
     label = labels.clamp_min(0)[:, None]
     own = scores.gather(1, label)

@@ -1,4 +1,4 @@
-"""Fresh decisions of a smoothed model on noisy copies: what its certificates are counted from."""
+"""New decisions of a smoothed model on noisy copies: the counts behind its certificates."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,7 @@ from advcli.runtime.reporter import Reporter
 
 
 def check(metrics: Iterable[Bound], model: ModelFile, module: nn.Module) -> None:
-    """Refuse a metric that needs smoothing where there is none."""
+    """Refuse a metric that needs smoothing for a model without it."""
     for bound in metrics:
         if "noise" in bound.spec.traits.needs and not isinstance(module, Certified):
             raise InputError(
@@ -32,7 +32,7 @@ def check(metrics: Iterable[Bound], model: ModelFile, module: nn.Module) -> None
 
 
 def noise(model: ModelFile, module: nn.Module, subject: Subject, seed: int, device: torch.device, reporter: Reporter) -> Noise:
-    """Votes on noisy copies, image by image, as soon as a metric asks for them."""
+    """Votes on noisy copies, image by image, computed on demand."""
     assert isinstance(module, Certified)  # checked before anything was judged
 
     def count(rows: Array, purpose: str, copies: int) -> Array:

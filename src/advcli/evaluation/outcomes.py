@@ -1,7 +1,7 @@
-"""What came of the rows of an attacked set: never attacked, failed, or a success.
+"""The outcome of every row of an attacked set: not attacked, failed, or a success.
 
-An attack leaves a row alone where its victim has the image wrong from the start or rejects it, and where the target is the
-image's own class. Such a row holds its original: a mean over all rows says little about the attack.
+A row is not attacked if its victim misclassifies or rejects the clean image, or if the target is the image's own class. Such
+a row holds its original: a mean over all rows says little about the attack.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ KEPT = {"all": (NEVER, FAILURE, SUCCESS), "attacked": (FAILURE, SUCCESS), "succe
 
 
 def outcomes(opened: ImageSet) -> Array | None:
-    """(N,) the outcome of every row; None for a set that no attack has made."""
+    """(N,) the outcome of every row; None for a set that no attack made."""
     columns = ("success", "clean_prediction", "target")
     if attack_of(opened.header) is None or not all(name in opened for name in columns):
         return None
@@ -32,20 +32,20 @@ def outcomes(opened: ImageSet) -> Array | None:
 
 
 def attack_of(header: Header) -> Header | None:
-    """The header that an attack wrote: of the set itself, or of what was filtered afterwards."""
+    """The header that an attack wrote: of the set itself, or of the set that was filtered."""
     while header["kind"] == "filtered":
         header = header["of"]
     return header if header["kind"] in ("adversarial", *SIGNED) else None
 
 
 def minimal_norm(header: Header) -> bool:
-    """True if the method came as close as it could, without a budget: a failed row then holds its original."""
+    """True if the method minimizes the distance, without a budget: a failed row then holds its original."""
     made = attack_of(header)
     return made is not None and made["norm"] not in FREE and not made["epsilon"]
 
 
 def usual(opened: ImageSet, found: Array | None) -> str:
-    """The rows that statistics are of where nobody says: those that a number about the attack is about."""
+    """The default rows for statistics: those that tell something about the attack."""
     if found is None or not len(found):
         return "all"
     return "successes" if minimal_norm(opened.header) else "attacked"

@@ -1,4 +1,4 @@
-"""What can be proved about a model's decisions on a set: bounds around its clean images, taken when a metric asks."""
+"""Proofs about a model's decisions on a set: bounds around its clean images, computed on demand."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ STEP = 64  # images from one tick of the progress to the next
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The rows of a set at one budget, and the budgets that were asked for."""
+    """The rows of a set at one budget, and the requested budgets."""
 
     subject: Subject
     mask: Array
@@ -50,7 +50,7 @@ class Place:
         return found
 
     def clean(self, rows: Array) -> tuple[Array, Array]:
-        """(the number of each distinct clean image of some rows, which of them is each row's)."""
+        """(the number of each distinct clean image of some rows, the row's position among these)."""
         if self.subject.file is None or "original" not in self.subject.file:
             return rows, np.arange(len(rows))
         number, place = np.unique(self.subject.file.column("original")[rows], return_inverse=True)
@@ -64,7 +64,7 @@ class Place:
 
 
 def graph_of(model: ModelFile, module: nn.Module) -> Graph:
-    """The model as bounds read it; InputError where they cannot."""
+    """The model as a graph for bounds; InputError if it cannot be read."""
     try:
         return read(module)
     except InputError as error:
@@ -90,7 +90,7 @@ def bounds(model: ModelFile, module: nn.Module, graph: Graph, place: Place, repo
                 x = place.images(numbers[part]).to(graph.device)
                 if misread(graph, module, x):
                     raise AdvcliError(
-                        f"{model.path}: the network's own answers lie outside the bounds at its images; it was read wrongly"
+                        f"{model.path}: the network's own logits lie outside the bounds at its images; the graph was read wrongly"
                     )
                 label = torch.from_numpy(labels[part]).to(graph.device)
                 found.append(certify(graph, x, label, eps, norm, method, iterations).cpu().numpy())

@@ -1,4 +1,4 @@
-"""What was seen of one model on one set at one budget, and the rows of the report that it becomes."""
+"""The result of one model on one set at one budget, and the rows of the report that it becomes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -42,7 +42,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One figure of the report: of which model, on which set, and the threat model that it holds under."""
+    """One figure of the report: its model, its set, and its threat model."""
 
     model: str
     set: str
@@ -75,7 +75,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class JudgedSet:
-    """A model's verdicts, once for each draw of a random model; `ids` are the images' places in their source."""
+    """A model's verdicts, one for each draw of a random model; `ids` are the images' places in their source."""
 
     model: ModelFile
     subject: Subject
@@ -86,7 +86,7 @@ class JudgedSet:
     rounded: tuple[int, int] | None = None  # of so many broken rows, how many are right again in 8 bits
 
     def rows(self, metrics: Sequence[Bound]) -> Iterator[Row]:
-        """The figures of every metric that has something to say here."""
+        """The figures of every metric that applies."""
         for bound in metrics:
             if self.applies(bound):
                 once = "noise" in bound.spec.traits.needs  # a certificate has draws of its own
@@ -96,7 +96,7 @@ class JudgedSet:
                     yield row(str(self.model.path), self.subject.name, kind, self.budget, each, self.threat)
 
     def applies(self, bound: Bound) -> bool:
-        """True if a metric has something to say of this model on this set."""
+        """True if a metric applies to this model on this set."""
         traits, verdicts = bound.spec.traits, self.rounds[0]
         unattacked = not isinstance(verdicts, AttackedVerdicts)
         if (traits.of == "adversarial" and unattacked) or (traits.of == "clean" and self.threat.attack):
@@ -107,7 +107,7 @@ class JudgedSet:
 
 
 def row(model: str, name: str, kind: str, budget: str | None, each: Sequence[Figure], threat: ThreatModel) -> Row:
-    """One row of the report; of several draws the first is the figure, and all give the spread."""
+    """One row of the report; of several draws the first is the figure, and all of them give the spread."""
     one, values = each[0], [figure.value for figure in each]
     about = dict(one.about)
     return Row(

@@ -1,6 +1,6 @@
-"""The rows of one image set that statistics and figures are of: which they are, their groups, and their images in passes.
+"""The selected rows of one image set, for statistics and figures: their groups, columns, and images in batches.
 
-Columns are in memory, one number a row; images never are, beyond one batch.
+Columns are in memory, one number for each row; of the images only one batch is in memory at a time.
 """
 
 import itertools
@@ -48,14 +48,14 @@ class Measured:
     values: dict[str, tuple[Moments, Grid]]
 
     def extremes(self, kind: str) -> tuple[float, float]:
-        """The lowest and the highest value of a kind; infinite the wrong way round where there is none."""
+        """The lowest and the highest value of a kind; (inf, -inf) if there is none."""
         moments, _ = self.values[kind]
         return float(moments.low.min(initial=np.inf)), float(moments.high.max(initial=-np.inf))
 
 
 @dataclass(frozen=True)
 class SelectedRows:
-    """Rows of one set. `considered` are those of `--where`; `places`, some of them, are what statistics are of."""
+    """Rows of one set. `considered` are those of `--where`; `places` are those of them that statistics use."""
 
     opened: ImageSet
     kinds: tuple[str, ...]  # of images, originals, perturbations: what was asked for
@@ -93,7 +93,7 @@ class SelectedRows:
 
     @cached_property
     def budgets(self) -> tuple[list[str], Array]:
-        """The budgets of the selected rows as they were written, and the number of each row's."""
+        """The budgets of the selected rows as text, and the number of each row's budget."""
         texts, codes = coded(self.opened, "epsilon", self.places)
         present, numbers = np.unique(codes, return_inverse=True)
         return [texts[k] for k in present], numbers
@@ -104,7 +104,7 @@ class SelectedRows:
         return [texts[k] for k in codes]
 
     def batches(self, *kinds: str, of: Array | None = None) -> Iterator[tuple[slice, dict[str, Array]]]:
-        """(which of the rows, their images of every kind) some at a time, in float32; all selected rows if not `of` some."""
+        """(positions among the rows, their images of each kind) in batches, as float32; all selected rows, or those in `of`."""
         if lacking := [kind for kind in kinds if kind not in available(self.opened)]:
             raise CommandError(f"{self.opened.path}: has no {lacking[0]}")
         places = self.places if of is None else of
@@ -147,16 +147,16 @@ def kept(outcome: Array | None, rows: str, count: int) -> Array:
 
 
 def select(opened: ImageSet, *, of: str | None, by: str, where: str | None, rows: str | None) -> SelectedRows:
-    """The rows that the options of `stats` name; CommandError where the file has no such thing."""
+    """The rows that the options of `stats` name; CommandError if the file has no such column."""
     words = [] if by == "none" else by.split(",")
     if wrong := [one for one in words if one not in COLUMN]:
-        raise CommandError(f"--by {wrong[0]}: takes {', '.join(COLUMN)} or none")
+        raise CommandError(f"--by {wrong[0]}: expected {', '.join(COLUMN)} or none")
     kinds = available(opened)
     if of is not None and of not in kinds:
         raise CommandError(f"--of {of}: {opened.path} has {', '.join(kinds)}")
     found = outcomes(opened)
     if rows not in (None, "all") and found is None:
-        raise CommandError(f"--rows {rows}: {opened.path} was not made by an attack; it has no such rows")
+        raise CommandError(f"--rows {rows}: {opened.path} was not made by an attack and has no such rows")
     places = places_of(opened, where)
     groups = grouped(opened, places, tuple(dict.fromkeys(one for one in words if COLUMN[one] in opened)))
     outcome = None if found is None else found[places]
@@ -171,7 +171,7 @@ def available(opened: ImageSet) -> tuple[str, ...]:
 
 
 def places_of(opened: ImageSet, where: str | None) -> Array:
-    """Rows that `--where` keeps."""
+    """Places of the rows that `--where` keeps."""
     keep = np.ones(len(opened), bool)
     for piece in where.split(",") if where else ():
         word, _, text = piece.partition("=")
@@ -194,7 +194,7 @@ def places_of(opened: ImageSet, where: str | None) -> Array:
 
 
 def coded(opened: ImageSet, word: str, places: Array) -> tuple[list[str], Array]:
-    """The names that a column can have, and the number of each row's."""
+    """The possible names of a column, and the number of each row's name."""
     if word != "epsilon":
         return [*opened.classes, NONE], opened.column(COLUMN[word])[places] % (len(opened.classes) + 1)  # -1: the last
     if "epsilon" not in opened:
@@ -206,7 +206,7 @@ def coded(opened: ImageSet, word: str, places: Array) -> tuple[list[str], Array]
 
 
 def grouped(opened: ImageSet, places: Array, by: tuple[str, ...]) -> Groups:
-    """The group of every row: its budget and its classes. Groups without rows are listed too, while there are not too many."""
+    """The group of every row: its budget and its classes. Empty groups are listed too, unless there are too many."""
     columns = [coded(opened, word, places) for word in ("epsilon", *by)]
     listed = [np.unique(columns[0][1])] + [_listed(codes, len(texts)) for texts, codes in columns[1:]]
     number = np.zeros(len(places), np.int64)
@@ -228,7 +228,7 @@ def _listed(codes: Array, count: int) -> Array:
 
 
 def _key(number: int, names: list[list[str]]) -> tuple[str, ...]:
-    """The names that a number in mixed radix stands for."""
+    """The names for a number in mixed radix."""
     found = []
     for some in reversed(names):
         number, place = divmod(number, len(some))

@@ -1,4 +1,4 @@
-"""The tables of `stats`: counts of outcomes, norms, values, and what the attack has cost, a row for every group."""
+"""The tables of `stats`: outcomes, norms, values, and the cost of the attack, one row for every group."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ SUMMED = "all"  # in the place of a budget or a class: what was paid once for se
 
 
 def counts(rows: SelectedRows) -> list[Row]:
-    """The number of rows of every group that were never attacked, failed or succeeded, before any is left out."""
+    """The number of rows of every group that were not attacked, failed or succeeded, before any selection by outcome."""
     keys, of_row = rows.groups.keys, rows.groups.of_row
     whole = np.bincount(of_row, minlength=len(keys))
     found = [rows.groups.key(k) | {"n": int(whole[k])} for k in range(len(keys))]
@@ -47,10 +47,10 @@ def values(rows: SelectedRows) -> list[Row]:
 
 
 def costs(rows: SelectedRows, asked: str | None) -> list[Row]:
-    """The cost of an image, over the attacked ones or the selected rows.
+    """The cost of each image, over the attacked images or the selected rows.
 
-    It is charged to the image's first row: where an image has several rows, their sum is counted once, and budgets and
-    targets are not told apart.
+    It is charged to the image's first row: if an image has several rows, their total is counted once, and budgets and targets
+    are not distinguished.
     """
     file, which = rows.opened, asked or "attacked"
     if rows.outcome is None or not all(name in file for name in (*COSTS, "original")):
@@ -71,7 +71,7 @@ def costs(rows: SelectedRows, asked: str | None) -> list[Row]:
 
 
 def _by_label(keys: list[dict[str, str]], of_row: Array) -> tuple[list[dict[str, str]], Array]:
-    """The same groups without what differs between the rows of one image."""
+    """The same groups, without the columns that differ between the rows of one image."""
     joined: dict[tuple[str, ...], int] = {}
     merged = [{word: text if word == "label" else SUMMED for word, text in key.items()} for key in keys]
     number = np.array([joined.setdefault(tuple(one.values()), len(joined)) for one in merged], np.int64)

@@ -1,4 +1,4 @@
-"""What `evaluate` evaluates on: clean data or an image-set file, refused where it claims what it does not keep."""
+"""The sets that `evaluate` uses: clean data or image-set files, refused if a file breaks its own claims."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ STEP = 1024
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A set to evaluate on: clean data, or an image-set file; as it is stored, or rounded to 8 bits."""
+    """A set to evaluate on: clean data, or an image-set file, as stored or rounded to 8 bits."""
 
     name: str
     header: Header
@@ -71,13 +71,12 @@ class Subject:
 
 
 def from_data(data: Dataset) -> Subject:
-    """A data set as one of clean images."""
+    """A data set as a set of clean images."""
     if data.kind in ("adversarial", "filtered"):
         raise InputError(f"{data.name}: holds {data.kind} images; give their image-set file (.h5) without --data")
     if pair := distinct.twice(data.index):
         raise InputError(
-            f"{data.name}: image {pair[1]} is image {pair[0]} once more (index {data.index[pair[0]]}); "
-            "a figure would count it twice"
+            f"{data.name}: image {pair[1]} repeats image {pair[0]} (index {data.index[pair[0]]}); a figure would count it twice"
         )
     kind = "unknown" if data.kind == "unknown" else "clean"  # what was imported stays of unknown origin
     header = {"kind": kind, "classes": list(data.classes), "split": data.split, "epsilon": None, "data": data.origin}
@@ -93,7 +92,7 @@ def from_data(data: Dataset) -> Subject:
 
 
 def without_perturbations(opened: dict[str, ImageSet], *, others: bool, reporter: Reporter) -> dict[str, ImageSet]:
-    """The sets of images among files, by name; perturbations are left out, and stay where nothing else would be measured."""
+    """The image sets among some files; perturbation files are left out, unless nothing else would remain."""
     found = {name: one for name, one in opened.items() if not one.signed}
     if not found and not others:
         return opened
@@ -137,7 +136,7 @@ def refuse_too_far(opened: ImageSet) -> None:
 
 
 def check_fit(subject: Subject, model: ModelFile) -> None:
-    """Refuse a set that the model cannot be asked about, or whose header says of this model what its file denies."""
+    """Refuse a set whose images or classes do not fit the model, or whose header contradicts the model's file."""
     header = subject.header["of"] if subject.header["kind"] == "filtered" else subject.header
     own = header["kind"] == "adversarial" and header["victim"]["digest"] == model.digest
     if own and (wrong := contradictions(header, "victim", model)):

@@ -1,4 +1,4 @@
-"""The threat model of a set against a model: what a figure means, found from the headers, not from what one is told."""
+"""The threat model of a set against a model, derived from the headers of both files."""
 
 import contextlib
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ OF_WORST = ("attack", "norm", "epsilon", "knowledge", "access", "pixels", "notes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThreatModel:
-    """The line that stands beside a figure; what does not apply is None."""
+    """The line beside a figure; fields that do not apply are None."""
 
     attack: str | None = None  # None: nobody attacked
     norm: str | None = None
@@ -43,12 +43,12 @@ class ThreatModel:
     checks: tuple[str, ...] = ()  # trust checks that are not PASS
 
     def proved(self, certificate: Certificate | Proof) -> "ThreatModel":
-        """The same line of a figure that is proved; a proof is of every attack, whatever made the set."""
+        """The same line for a figure that is proved: a proof holds for every attack, whatever made the set."""
         line = ThreatModel(pixels=self.pixels) if isinstance(certificate, Proof) else self
         return replace(line, norm=certificate.norm, epsilon=certificate.epsilon, certificate=certificate)
 
     def document(self) -> dict[str, Any]:
-        """The line in JSON: what there is to say of clean images, of the worst case, of an attack."""
+        """The line in JSON, for clean images, for the worst case, and for an attack."""
         names = OF_CLEAN if self.attack is None else OF_WORST if self.attack == WORST else [one.name for one in fields(self)]
         found = {name: getattr(self, name) for name in names if name not in (*LATE, "certificate")}
         if self.attack == WORST and self.pixels is None:
@@ -108,7 +108,7 @@ def threat_model(header: Header, model: ModelFile, epsilon: str | None, pixels: 
 
 
 def compact(name: str, parameters: Mapping[str, Any]) -> str:
-    """A defense with those of its parameters that are not the defaults, as one writes it: gaussian:sigma=2."""
+    """A defense with its non-default parameters, as a user writes it: gaussian:sigma=2."""
     defaults: dict[str, Any] = {}
     with contextlib.suppress(AdvcliError):  # code of a user's own that was not named here: every parameter is shown
         defaults = {one.name: one.default for one in discovery.from_file("defense", name).options}
@@ -129,9 +129,9 @@ def attacker_knowledge(victim: dict[str, Any], model: ModelFile) -> str:
     """The attacker's knowledge of the evaluated model.
 
     white-box: made against this very model, which has no defense. adaptive: made against this very model, through its
-    defenses. static: made against the same network with less in front of it. transfer: made against another network (other
-    weights, normalisation, classes or architecture), through another stack, or beside other members. An older set names no
-    network: it was made against this model where that is the very file, and else nobody knows.
+    defenses. static: made against the same network with fewer defenses in front of it. transfer: made against another network
+    (other weights, normalisation, classes or architecture), through other defenses, or with other members. An older set names no
+    network: it was made against this model if the file is the same, and otherwise the knowledge is unknown.
     """
     attacked = [] if victim["static"] else victim["defenses"]
     if victim["network"] != model.network if "network" in victim else victim["digest"] != model.digest:

@@ -1,8 +1,8 @@
-"""How far a figure may be trusted: what the checks say of the sets that it was taken from.
+"""The trust in a figure: the results of the checks on the sets behind it.
 
-Three kinds of checks: those of the model were run by the attack and stand in its set's header; those of a set look at how one
-model stands before it at all of its budgets; those of sets compare all that was tried on one model under one norm and budget,
-and concern the sets that were made along gradients.
+There are three kinds of checks. Checks of the model were run by the attack, and their results are in its set's header. Checks
+of a set use the outcomes of one model on it at all of its budgets. Checks of several sets compare all attacks on one model
+under one norm and budget, and concern the sets that were made with gradients.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ Placed = TypeVar("Placed", Row, Standing)
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One check's finding on a set, as it stands beside the figures of a model on it; at one budget, or at all."""
+    """One check's result on a set, for the figures of a model on it; at one budget, or at all."""
 
     model: str
     set: str
@@ -48,7 +48,7 @@ def stored(subject: Subject, model: str) -> Iterator[Checked]:
 
 
 def compared(standings: Iterable[Standing], own: Iterable[str] = ()) -> Iterator[Checked]:
-    """The findings of the checks over one set and over all sets."""
+    """The results of the checks over one set and over all sets."""
     specs = discovery.checks(("set", "sets"), own)
     attacked = [one for one in standings if one.kind == "adversarial" and len(one.images)]
     for sets in _grouped(attacked, lambda one: (one.model, one.set, one.threat.pixels)):
@@ -78,7 +78,7 @@ def _results(specs: list[Spec], of: str, sets: list[Standing]) -> Iterator[tuple
 
 
 def marked(placed: Iterable[Placed], checks: Sequence[Checked]) -> list[Placed]:
-    """The same rows or standings, whose threat models say every finding that is not PASS."""
+    """The same rows or standings, with every result that is not PASS in their threat models."""
     doubts = [one for one in checks if one.result.status != "PASS"]
 
     def mark(one: Placed) -> Placed:

@@ -1,7 +1,7 @@
-"""Minimal-norm sets at a budget: an image is broken at eps where the distance that was found is no more than eps.
+"""Minimal-norm sets at a budget: an image is broken at eps if the distance found is at most eps.
 
-Beyond it stands the original. So the share that is right is an upper bound on robust accuracy: the attack looked for the
-closest point, and where it found none within eps there may be one.
+Otherwise the row counts as its original. So the share of correct images is an upper bound on robust accuracy: the attack
+looked for the closest point, and if it found none within eps, one may still exist.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ def is_minimal(subject: Subject) -> bool:
 
 
 def budgets_at(subject: Subject, others: Iterable[Subject], eps: str | None) -> tuple[Budget, ...]:
-    """The budgets at which a set is judged: --eps; else its norm's default and those of the other sets of its norm."""
+    """The budgets at which a set is evaluated: --eps; else its norm's default and the budgets of the other sets of its norm."""
     norm = subject.header["norm"]
     if eps is not None:
         refuse_beyond(norm, budgets(eps), subject.pictures(0, 1)[0].numel())
@@ -39,16 +39,16 @@ def budgets_at(subject: Subject, others: Iterable[Subject], eps: str | None) -> 
 
 
 def check(eps: str | None, subjects: Iterable[Subject]) -> None:
-    """Refuse --eps where there is nothing that it could mean, or where it would mean several norms."""
+    """Refuse --eps if no set has distances, or if the sets have several norms."""
     norms = {one.header["norm"] for one in subjects if is_minimal(one)}
     if eps is not None and not norms:
-        raise CommandError("--eps: is for sets of minimal-norm attacks, and there is none here; others hold their budgets")
+        raise CommandError("--eps: is for sets of minimal-norm attacks, and none was given; other sets hold their own budgets")
     if eps is not None and len(norms) > 1:
         raise CommandError(f"--eps: the sets have several norms ({', '.join(sorted(norms))}); evaluate them apart")
 
 
 def within(seen: JudgedSet, wanted: Iterable[Budget], size: Array) -> Iterator[JudgedSet]:
-    """The judged minimal-norm set at every budget; `size` holds the distances of its rows."""
+    """The evaluated minimal-norm set at every budget; `size` holds the distances of its rows."""
     for budget in wanted:
         inside = size <= budget.value + tolerance(budget.value)
         rounds = [_clipped(one, inside) for one in seen.rounds if isinstance(one, AttackedVerdicts)]
@@ -57,7 +57,7 @@ def within(seen: JudgedSet, wanted: Iterable[Budget], size: Array) -> Iterator[J
 
 
 def _clipped(verdicts: AttackedVerdicts, inside: Array) -> AttackedVerdicts:
-    """The decisions on the rows that are inside, and on the originals of the others."""
+    """The decisions on the rows within the budget, and on the originals of the others."""
     said, before = verdicts.said, verdicts.before
 
     def chosen(one: Array | None, other: Array | None) -> Array | None:
