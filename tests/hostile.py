@@ -209,7 +209,7 @@ BOMBS = {
     "set: deep JSON": Case(lambda: image_set(lambda f: None, b'{"a":' * 300_000), SET, "not JSON"),
     "set: header of 8 MiB": Case(lambda: image_set(lambda f: None, b" " * (1 << 23)), SET, "declares"),
     "set: ten gigabytes of holes": Case(lambda: sparse("x.h5", 10**10, b"sha256: "), SET, "sparse file"),
-    "set: many links": Case(lambda: image_set(lambda f: [f.create_group(f"g{k}") for k in range(20_000)]), SET, "no dataset"),
+    "set: many links": Case(lambda: image_set(lambda f: [f.create_group(f"g{k}") for k in range(20_000)]), SET, "not a dataset"),
     "model: a header of exabytes": Case(lambda: safe(b"{}", size=1 << 60), MODEL, "not a safetensors"),
     "model: deep JSON": Case(lambda: safe(b'{"a":' * 300_000), MODEL, "not JSON"),
     "model: a tensor of terabytes": Case(

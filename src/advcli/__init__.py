@@ -28,7 +28,7 @@ __all__ = ["__version__", "attack", "audit", "defend", "evaluate", "export", "im
 
 
 def __getattr__(name: str) -> Any:
-    """A verb is loaded when it is asked for: `import advcli` alone is instant."""
+    """Load a verb on first use, so that `import advcli` alone is fast."""
     if name not in __all__:
         raise AttributeError(f"module 'advcli' has no attribute {name!r}")
     from advcli.verbs import call

@@ -1,20 +1,20 @@
-"""What can go wrong, as a small tree; every branch has its exit code.
+"""The errors of the program, as a small tree; every branch has its exit code.
 
-    AdvcliError          4  the run could not go on
+    AdvcliError          4  the run could not continue
     ├── Busy             4  another process writes the same file
     ├── CommandError     2  the command line is wrong
     └── InputError       3  a file or data set is missing, damaged, refused or does not fit
-        ├── Damaged      3  its bytes are not what its digest says: for `verify` an answer
-        ├── NoGradient   3  a model gives none, and the attack needs one
-        └── Empty        3  it is whole, and no image of it falls into what was asked for
+        ├── Damaged      3  its bytes do not match its digest: for `verify` this is a result
+        ├── NoGradient   3  the model has no gradient, and the attack needs one
+        └── Empty        3  it is intact, but no image of it is in the requested split or selection
 
-A message says what, where, and what to do, in at most three lines. 1 is no error but an answer ("no"), and 130 is
-an interrupt.
+A message states the file or option, the fault and the remedy, in at most three lines. Exit code 1 is not an error but the
+answer "no", and 130 is an interrupt.
 """
 
 
 class AdvcliError(Exception):
-    """The run could not go on: no memory, no space, locked by another."""
+    """The run could not continue: no memory, no space, locked by another process."""
 
     exit_code = 4
 
@@ -32,15 +32,15 @@ class InputError(AdvcliError):
 
 
 class Damaged(InputError):
-    """The content is not what the digest says: for `verify` an answer, for everyone else exit 3."""
+    """The content does not match its digest: for `verify` a result, otherwise exit 3."""
 
 
 class NoGradient(InputError):
-    """The model gives no gradient, and the attack needs one."""
+    """The model has no gradient, and the attack needs one."""
 
 
 class Empty(InputError):
-    """No image falls into the split or the selection that was asked for."""
+    """No image is in the requested split or selection."""
 
 
 class Busy(AdvcliError):

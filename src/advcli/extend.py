@@ -1,8 +1,8 @@
-"""Everything that a method of your own is written with, from one import.
+"""Everything that a method of your own needs, from one import.
 
     from advcli.extend import Goal, Param, SampleRNG, Victim, attack
 
-These names stay where they are, whatever moves inside the program; CONTRIBUTING.md shows one method of every kind.
+These names stay in place when modules move inside the program; CONTRIBUTING.md shows one method of every kind.
 """
 
 from advcli.catalog.kinds import KINDS, Kind

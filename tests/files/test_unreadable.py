@@ -16,7 +16,7 @@ ENDLESS = "/proc/self/mem"  # a regular file whose first byte cannot be read
     [
         (("import", "junk.pt", "--arch", "cnn"), "junk.pt: not a state_dict, or a damaged one (UnpicklingError)"),
         (("evaluate", "pictures"), "pictures: is a folder, not an image-set file; images in a folder are given with --data"),
-        (("evaluate", "--data", "pictures"), "a/1.png: not a readable picture (of no known kind)"),
+        (("evaluate", "--data", "pictures"), "a/1.png: not a readable image file (of no known kind)"),
         (("evaluate", "--data", "missing.png"), "missing.png: no such data set"),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",

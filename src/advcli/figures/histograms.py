@@ -1,6 +1,6 @@
-"""Histograms of norms and of values, one line a budget.
+"""Histograms of norms and of pixel values, one line for each budget.
 
-Exact zeros of a perturbation, pixels that were left alone, are counted apart: they would hide all the rest.
+Exact zeros of a perturbation (unchanged pixels) are counted apart, since they would dwarf all other bins.
 """
 
 from typing import Annotated, Any
@@ -51,7 +51,7 @@ def _of_norms(rows: SelectedRows, norm: str, bins: int) -> tuple[Array, Array]:
 
 
 def _of_values(rows: SelectedRows, kind: str, bins: int) -> tuple[Array, Array, Array]:
-    """(budgets, bins) counts, the edges, and how many exact zeros of every budget were left out."""
+    """(budgets, bins) counts, the edges, and the number of exact zeros of every budget, which are left out."""
     texts, numbers = rows.budgets
     signed, most = kind == "perturbations", max(map(abs, rows.measured.extremes(kind)))
     edges = _edges(-most, most, bins) if signed else np.linspace(0, 1, bins + 1)
@@ -74,7 +74,7 @@ def _edges(low: float, high: float, bins: int) -> Array:
 
 
 def _edges_of_counts(low: float, high: float, bins: int) -> Array:
-    """Bins of whole numbers, each of as many: others would make a comb."""
+    """Bins of whole numbers, each with equally many: other bins would give a comb."""
     if not np.isfinite([low, high]).all():
         low, high = 0.0, 1.0
     each = -(-int(high - low + 1) // bins)
@@ -113,7 +113,7 @@ def _drawn(rows: SelectedRows, panels: list[tuple[str, str, Array, Array]]) -> F
 
 
 def _panel(axes: Axes, counts: Array, edges: Array, colours: Any) -> None:
-    """One line a budget, filled where there is only one; a logarithmic scale where one bin would hide the others."""
+    """One line for each budget, filled if there is only one; a logarithmic scale if one bin would dwarf the others."""
     for count, colour in zip(counts, colours, strict=False):
         axes.stairs(count, edges, fill=len(counts) == 1, color=colour, linewidth=1)
     filled = counts[counts > 0]

@@ -1,4 +1,4 @@
-"""A sheet of images with their classes: what the set looks like, every class in its share."""
+"""A sheet of images with their classes, every class in proportion to its size."""
 
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ def sheet(
 
 
 def _table(rows: SelectedRows, chosen: Array) -> list[dict[str, Any]]:
-    """The rows of the CSV: an image each."""
+    """The rows of the CSV, one for each image."""
     places, index, (budgets, number) = rows.places[chosen], rows.column("index")[chosen], rows.budgets
     names = {word: rows.names(word, places) for word, column in COLUMN.items() if column in rows.opened}
     outcome = None if rows.outcome is None else rows.outcome[rows.kept][chosen]
@@ -48,7 +48,7 @@ def _table(rows: SelectedRows, chosen: Array) -> list[dict[str, Any]]:
 
 
 def _drawn(pictures: Array, table: list[dict[str, Any]], rows: SelectedRows, kind: str) -> Figure:
-    """Ten in a row; signed ones red for more and blue for less, on one scale. One pair of axes is much faster than fifty."""
+    """Ten images in a row; perturbations are red (more) and blue (less), on one scale. One pair of axes is faster than fifty."""
     down, signed = max(1, -(-len(pictures) // ACROSS)), kind == "perturbations"
     captions = _captions(table, kind, budget=len(rows.budgets[0]) > 1)
     scale, tall = float(np.abs(pictures).max(initial=0)) or 1.0, 1.06 + 0.16 * max(one.count("\n") + 1 for one in [*captions, ""])
@@ -74,7 +74,7 @@ def _scale(scale: float, *, colour: bool) -> str:
 
 
 def _show(axes: Axes, picture: Array, extent: tuple[float, float, float, float], scale: float | None) -> None:
-    """One image; of a signed one, `scale` is its reddest red."""
+    """One image; for a perturbation, `scale` is the value of the darkest red."""
     if picture.shape[0] == 3:
         shown = picture.transpose(1, 2, 0)
         axes.imshow((shown if scale is None else shown / (2 * scale) + 0.5).clip(0, 1), extent=extent)
@@ -85,7 +85,7 @@ def _show(axes: Axes, picture: Array, extent: tuple[float, float, float, float],
 
 
 def _decided(one: dict[str, Any], kind: str) -> bool:
-    """True if the stored prediction is of this image: it is of the attacked image, not of its original."""
+    """True if the stored prediction belongs to this image: it belongs to the attacked image, not to its original."""
     return "prediction" in one and kind != "originals"
 
 
@@ -96,7 +96,7 @@ def _reading(table: list[dict[str, Any]], rows: SelectedRows, kind: str) -> str:
 
 
 def _captions(table: list[dict[str, Any]], kind: str, *, budget: bool) -> list[str]:
-    """The classes over each image; in two lines where they would touch the neighbour's."""
+    """The classes over each image; in two lines if they would overlap the neighbour's."""
     found = []
     for one in table:
         words = [shortened(one["label"], WIDEST)]

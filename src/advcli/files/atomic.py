@@ -1,4 +1,4 @@
-"""The one layer through which everything is written: temporary file, fsync, rename, fsync of the folder.
+"""The only layer that writes files: temporary file, fsync, rename, fsync of the folder.
 
 A reader sees the old file or the new one, never half of one. Every call goes through `Calls`, so that a test can
 raise ENOSPC or stop the process at each of them.
@@ -23,7 +23,7 @@ if sys.platform != "win32":
 
 
 class Calls:
-    """The system calls of the file layer; tests replace `calls` with one that fails, stops or takes notes."""
+    """The system calls of the file layer; tests replace `calls` with one that fails, stops or records."""
 
     def mkdir(self, path: Path) -> None:
         path.mkdir(exist_ok=True)
@@ -55,7 +55,7 @@ class Calls:
         os.replace(old, new)
 
     def exchange(self, one: Path, other: Path) -> None:
-        """Swap two names at once; where the system cannot, there is a moment in which `other` is gone."""
+        """Swap two names atomically; if the system cannot do that, `other` is missing for a moment."""
         if not _swapped(one, other):
             os.replace(other, _aside(other))
             os.replace(one, other)
@@ -71,7 +71,7 @@ HERE, SWAP = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 def _swapped(one: Path, other: Path) -> bool:
-    """Let the kernel exchange two names, if it can."""
+    """Ask the kernel to exchange two names; returns whether it did."""
     try:
         swap = ctypes.CDLL(None).renameat2
     except (OSError, AttributeError, TypeError):  # another system, or another libc
@@ -86,7 +86,7 @@ def _aside(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """System errors in words, as exit 4."""
+    """Turn system errors into messages with exit code 4."""
     try:
         yield
     except OSError as error:
@@ -95,7 +95,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 class Writer:
-    """A file on its way: bytes appended or patched, published by `commit`, gone otherwise."""
+    """A file being written: append or patch bytes, then `commit`; otherwise it is removed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,7 +105,7 @@ class Writer:
             os.fchmod(self._handle, 0o666 & ~_umask())
 
     def append(self, data: bytes | memoryview) -> None:
-        """Write all of it, however little a call takes."""
+        """Write all bytes, however few a call takes."""
         with _explained(self.path):
             rest = memoryview(data).cast("B")
             while len(rest):
@@ -137,14 +137,14 @@ def _umask() -> int:
 
 
 def make_folder(path: Path) -> None:
-    """A folder and those above it, each entered in the one above for good."""
+    """Make a folder and its parents, and flush each parent's entry to the disk."""
     for one in reversed([one for one in (path, *path.parents) if not one.exists()]):
         calls.mkdir(one)
         calls.sync_folder(one.parent)
 
 
 def write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Publish a file whole."""
+    """Write and publish a whole file."""
     with Writer(path) as writer:
         for piece in pieces:
             writer.append(piece)
@@ -153,7 +153,7 @@ def write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 
 @contextlib.contextmanager
 def folder(path: Path) -> Iterator[Path]:
-    """Build a folder aside; once it is whole it takes the name, and what stood there is gone.
+    """Build a folder under a temporary name; when it is complete it takes the name, and the old folder is removed.
 
     A reader sees the old folder or the new one, never some of both.
     """
@@ -170,7 +170,7 @@ def folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """An empty folder beside an output, gone in the end unless it was renamed.
+    """An empty folder beside an output, removed at the end unless it was renamed.
 
     One process at a time works in it, and begins by removing what a killed one has left aside.
     """
@@ -190,7 +190,7 @@ def beside(path: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that lies in it, if it is there; what a link points to stays."""
+    """Remove a file, or a folder with its content, if it exists; the target of a link is not touched."""
     if path.is_dir() and not path.is_symlink():
         for inner in path.iterdir():
             remove(inner)
@@ -201,7 +201,7 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Be the only writer of `path`; a second one ends at once with exit 4.
+    """Be the only writer of `path`; a second process ends at once with exit code 4.
 
     A lock file with flock. Where the file system has no flock, the file's exclusive creation is the lock, and it is
     stale when the process that it names is gone.
@@ -236,7 +236,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def wait_for(path: Path) -> None:
-    """Return when nobody is writing `path`."""
+    """Wait until no process writes `path`."""
     while True:
         try:
             with locked(path):
@@ -246,7 +246,7 @@ def wait_for(path: Path) -> None:
 
 
 def _exclusive(owner: Path, busy: Busy) -> None:
-    """Create the owner file, which only one can; one whose process is gone is moved away first."""
+    """Create the owner file, which only one process can; an owner file whose process has ended is moved away first."""
     me = json.dumps({"host": os.uname().nodename, "pid": os.getpid(), "started": _started(os.getpid())}).encode()
     for _ in range(2):
         try:
@@ -280,7 +280,7 @@ def _said(owner: Path) -> bytes:
 
 
 def _alive(text: bytes) -> bool:
-    """True if the process that an owner file names is still at work, or may be, on another host."""
+    """True if the process that an owner file names is still running, or may be, on another host."""
     try:
         other = json.loads(text)
         return bool(other["host"] != os.uname().nodename or _started(other["pid"]) == other["started"])
@@ -289,7 +289,7 @@ def _alive(text: bytes) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """The start time of a process in kernel ticks, which a later process with the same id does not share."""
+    """The start time of a process in kernel ticks, which distinguishes it from a later process with the same id."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

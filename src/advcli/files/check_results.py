@@ -1,4 +1,4 @@
-"""What a trust check found: PASS, WARN or FAIL, a figure beside its threshold, the cause in words, and what to do."""
+"""The result of a trust check: PASS, WARN or FAIL, a figure and its threshold, the cause, and advice."""
 
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
@@ -13,7 +13,7 @@ MOST, LONGEST = 1000, 2000  # results in a header, characters of a text
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One check's finding; `n` is how many images, rows or sets it looked at, `advice` the cause and what to do."""
+    """One check's result; `n` is the number of images, rows or sets that it used, `advice` the cause and the remedy."""
 
     status: Status
     figure: float
@@ -28,9 +28,9 @@ class Result:
 
 
 def judged(figure: float, n: int, *, warn: float, fail: float = float("inf"), found: str, advice: str) -> Result:
-    """WARN or FAIL where the figure is above the one or the other threshold; PASS, without advice, otherwise.
+    """WARN or FAIL if the figure is above one of the two thresholds; otherwise PASS, without advice.
 
-    Four digits are kept: what a batch or a machine rounds otherwise is no finding.
+    Four digits are kept: rounding differences between batches or machines are not a finding.
     """
     figure = float(f"{figure:.4g}") if isfinite(figure) else 1e9
     status: Status = "FAIL" if figure > fail else "WARN" if figure > warn else "PASS"

@@ -1,6 +1,6 @@
-"""What every file says of how it was made: canonical JSON, no clock, no host, no path.
+"""The description of how a file was made, in canonical JSON; it has no time, host name or path.
 
-The identity of a command is a digest of what affects its result: verb, method, resolved parameters, the content of
+The identity of a command is a digest of everything that affects its result: verb, method, resolved parameters, the content of
 its parents, the format. Batch size, device kind, threads and versions are recorded beside it as the environment.
 """
 
@@ -16,7 +16,7 @@ Header = dict[str, Any]
 
 
 def canonical(value: object) -> bytes:
-    """One spelling of one value."""
+    """The canonical spelling of a value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -30,13 +30,13 @@ def identity(made: Header) -> str:
 
 
 def from_nothing(header: Header) -> bool:
-    """True if the images of a set were made out of noise or a plain colour: they have no class that they could lose."""
+    """True if the images of a set were generated from noise or a plain colour: they have no label."""
     made = (header["of"] if header.get("kind") == "filtered" else header)["made"]
     return bool((made.get("data") or {}).get("name") == NOTHING)
 
 
 def parse(data: bytes, where: str) -> Header:
-    """The JSON object of a header; InputError where it is none."""
+    """The JSON object of a header; InputError if it is not one."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a header must say before anything in it is believed; each check names the file and the key."""
+"""The checks of a header, before anything in it is used; each error names the file and the key."""
 
 import re
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ VERBS = ("train", "attack", "defend", "stats", "import")
 
 
 def need(holds: object, where: str, what: str) -> None:
-    """Refuse the file where something does not hold."""
+    """Refuse the file if a condition does not hold."""
     if not holds:
         raise InputError(f"{where}: its header has no valid {what}; the file is damaged or not advcli's")
 
@@ -47,7 +47,7 @@ def fields(found: Any, wanted: Fields, where: str, what: str) -> None:
 
 
 def wrong_classes(found: Any) -> str:
-    """The fault of a list of classes in a few words: names must differ, and each must be a possible folder name."""
+    """The fault of a list of classes, in a few words: names must differ, and each must be a possible folder name."""
     if not (isinstance(found, list) and found and all(isinstance(name, str) for name in found)):
         return "list of classes"
     if len(set(found)) < len(found):
@@ -58,21 +58,21 @@ def wrong_classes(found: Any) -> str:
 
 
 def _plain(name: str) -> bool:
-    """True if a name can be that of one folder, and of nothing else."""
+    """True if a name is a single folder name."""
     strange = not name.isprintable() or name in ("", ".", "..") or bool(set("/\\") & set(name))
     return not strange and len(name.encode()) <= LONGEST_NAME
 
 
 def classes(found: Any, where: str) -> None:
-    """Refuse a list of classes with which something is wrong."""
+    """Refuse an invalid list of classes."""
     wrong = wrong_classes(found)
     need(not wrong, where, wrong)
 
 
 def refuse_names(found: list[str], where: str) -> None:
-    """Refuse class names of a data set that no file could hold, while they can still be changed."""
+    """Refuse class names of a data set that no file could store, while they can still be changed."""
     if wrong := wrong_classes(found):
-        raise InputError(f"{where}: no valid {wrong}; rename it: printable, and without / and \\")
+        raise InputError(f"{where}: no valid {wrong}; rename it: use printable characters, without / and \\")
 
 
 def provenance(found: Any, where: str) -> None:
@@ -111,14 +111,14 @@ def defenses(found: Any, where: str) -> None:
 
 
 def victim(found: Any, where: str, what: str) -> None:
-    """Check the description of a model; older sets have the digest of its weights alone in place of that of its network."""
+    """Check the description of a model; older sets have the digest of its weights alone instead of that of its network."""
     fields(found, VICTIM, where, what)
     need(isinstance(found.get("network", found.get("weights")), str), where, f"{what}.network")
     defenses(found["defenses"], where)
 
 
 def image_set(header: Header, where: str) -> None:
-    """The header of an image set."""
+    """Check the header of an image set."""
     kind = header.get("kind")
     need(isinstance(kind, str) and kind in KINDS, where, "kind")
     classes(header.get("classes"), where)
@@ -170,7 +170,7 @@ def budgets(found: Any, where: str) -> None:
 
 
 def model(recipe: Header, where: str) -> None:
-    """The recipe of a model file."""
+    """Check the metadata of a model file."""
     need(recipe.get("format") == "advcli/model/1", where, "format (advcli/model/1 is what this version reads)")
     fields(recipe.get("arch"), {"name": str, "parameters": dict}, where, "arch")
     shape = recipe.get("input")

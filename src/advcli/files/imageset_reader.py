@@ -1,4 +1,4 @@
-"""Reading image sets distrustfully: the digest first, then names, types and shapes, then the header, then the rows."""
+"""Guarded reading of image sets: the digest first, then names, types and shapes, then the header, then the rows."""
 
 import contextlib
 import hashlib
@@ -35,7 +35,7 @@ def content_digest(path: Path) -> str:
             rest.update(piece)
     if not stated.startswith(b"sha256: ") or len(stated) < BLOCK:
         hint = "; a model is given with --model" if path.suffix == ".safetensors" else ""
-        raise InputError(f"{path}: not an image set of advcli's: it does not begin with a digest{hint}")
+        raise InputError(f"{path}: not an image set of advcli: it does not begin with a digest{hint}")
     if stated != block(rest.hexdigest()):
         raise Damaged(f"{path}: its bytes do not match its digest; the file was changed or damaged")
     return rest.hexdigest()
@@ -49,8 +49,8 @@ def _close(file: h5py.File) -> None:
 class ImageSet:
     """An image-set file, open for reading; its structure is checked before a row is read.
 
-    HDF5 reads through a file of Python's, so that whatever the content names, it opens nothing by itself. A file that
-    is not known yet is read from end to end in a child process first.
+    HDF5 reads through a Python file object, so that it never opens another file that the content names. An unknown file is
+    read from end to end in a child process first.
     """
 
     def __init__(self, path: str | Path, *, digest: str | None = None, strange: bool = True) -> None:
@@ -72,7 +72,7 @@ class ImageSet:
 
     @classmethod
     def read_through(cls, path: str | Path) -> None:
-        """Read all there is, and check it."""
+        """Read the whole file, and check it."""
         with cls(path, strange=False) as opened:
             for name in opened.names():
                 for start, stop in opened.spans(name):
@@ -96,7 +96,7 @@ class ImageSet:
 
     @property
     def signed(self) -> bool:
-        """True if its values are differences of images."""
+        """True if its values are differences between images."""
         return self.kind in header_schema.SIGNED
 
     @property
@@ -114,26 +114,26 @@ class ImageSet:
         return bool(self._file["images"].dtype == np.uint8)
 
     def names(self) -> list[str]:
-        """The datasets there are."""
+        """The names of the datasets."""
         return list(self._file)
 
     def column(self, name: str) -> Array:
-        """A whole small column."""
+        """A whole column."""
         return self._stored(name)
 
     def kept(self, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """Type and shape of a dataset as it is stored."""
+        """Type and shape of a dataset as stored."""
         return self._file[name].dtype, tuple(self._file[name].shape)
 
     def spans(self, name: str) -> Iterator[tuple[int, int]]:
-        """Starts and stops of the rows that fit into memory at a time."""
+        """Starts and stops of row ranges that fit into memory."""
         rows, *rest = self._file[name].shape
         step = max(1, min(4096, MOST_PIECE // max(1, self._file[name].dtype.itemsize * int(np.prod(rest)))))
         for start in range(0, rows, step):
             yield start, min(start + step, rows)
 
     def pieces(self, name: str) -> Iterator[Array]:
-        """A dataset as it is stored, some rows at a time."""
+        """A dataset as stored, in pieces."""
         for start, stop in self.spans(name):
             yield self._stored(name, start, stop)
 
@@ -146,7 +146,7 @@ class ImageSet:
         return found
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
-        """Float32 images of consecutive rows, checked: finite, and in the declared range."""
+        """Consecutive rows as float32 images, checked: finite, and in the declared range."""
         stored = self._stored(name, start, stop)
         if stored.dtype == np.uint8:
             return torch.from_numpy(stored).to(torch.float32) / 255
@@ -164,7 +164,7 @@ class ImageSet:
         return found
 
     def pick(self, name: str, places: Sequence[int] | Array) -> Tensor:
-        """Images of any rows, in the order asked for; each is read once, and near ones together."""
+        """Images of any rows, in the given order; each is read once, and neighbouring rows together."""
         wanted, place = np.unique(np.asarray(places, dtype=np.int64), return_inverse=True)
         if not len(wanted):
             return self.rows(name, 0, 0)
@@ -178,7 +178,7 @@ class ImageSet:
         return found if len(found) == len(run) else found[torch.from_numpy(run - run[0])]
 
     def _check_budgets(self) -> None:
-        """Every row's budget is one of those that the header names."""
+        """Check that every row's budget is one of the header's budgets."""
         if "epsilon" in self and self.kind != "filtered":
             known = np.array([float(fraction(text)) for text in self.header["epsilon"]], np.float32)
             stored = self.column("epsilon")

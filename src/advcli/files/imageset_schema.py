@@ -1,4 +1,4 @@
-"""What an image set may look like: names, types, shapes and storage, checked before a row is read."""
+"""The structure of an image set: names, types, shapes and storage, checked before a row is read."""
 
 from pathlib import Path
 from typing import Any
@@ -36,15 +36,15 @@ MOST_HEADER = 1 << 22
 
 
 def check(file: h5py.File, where: Path, size: int) -> None:
-    """The structure of an open HDF5 file of `size` bytes; InputError names what does not belong there."""
+    """Check the structure of an open HDF5 file of `size` bytes; InputError names the fault."""
     mark = _mark(file)
     if mark != MAGIC:
-        raise InputError(f"{where}: not an image set of advcli's: its format is {mark!r}")
+        raise InputError(f"{where}: not an image set of advcli: its format is {mark!r}")
     declared = 0
     for name in file:
         link = file.get(name, getlink=True)
         if name not in COLUMNS and name not in (*IMAGES, "header"):
-            raise InputError(f"{where}: /{name[:80]} is no dataset of an image set")
+            raise InputError(f"{where}: /{name[:80]} is not a dataset of an image set")
         if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
             raise InputError(f"{where}: /{name} is not stored in the file itself")
         declared += _dataset(name, file[name], where, size)
@@ -65,7 +65,7 @@ def check(file: h5py.File, where: Path, size: int) -> None:
 
 
 def _mark(file: h5py.File) -> object:
-    """The format attribute, if it is the short fixed-length text that we write; any other is not even read."""
+    """The format attribute, if it is the short fixed-length text that we write; any other is not read."""
     if not h5py.h5a.exists(file.id, b"format"):
         return None
     mark = h5py.h5a.open(file.id, b"format")

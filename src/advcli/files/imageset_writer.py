@@ -1,7 +1,7 @@
-"""Writing image sets: HDF5 that any tool reads, behind a 512-byte block with the digest of all the rest.
+"""Writing of image sets: an HDF5 file behind a 512-byte block with the digest of all other bytes.
 
-HDF5 lays out the file once, empty and in memory; the bytes are then written in their order by our own file layer,
-streaming, so that memory does not grow with the rows and HDF5 never meets a full disk. docs/format.md draws the file.
+HDF5 lays out an empty file in memory; the file layer then writes the bytes in order, as a stream, so that memory does not
+grow with the rows and HDF5 never meets a full disk. docs/format.md describes the file.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 
 def block(content: str) -> bytes:
-    """The user block: where a reader, and `sha256sum` after 512 bytes, find the digest."""
+    """The user block: the place of the digest for a reader, and for `sha256sum` after 512 bytes."""
     return b"sha256: " + content.encode().ljust(BLOCK - 8, b"\0")
 
 
 def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -> str:
-    """Publish an image set; `fill` gives each dataset's rows piece by piece, in order. Returns the digest."""
+    """Publish an image set; `fill` gives each dataset's rows in pieces, in order. Returns the digest."""
     text = np.frombuffer(canonical(header), np.uint8)
     layout = {"header": (text.dtype, text.shape), **layout}
     fill = {"header": lambda: [text], **fill}
@@ -50,7 +50,7 @@ def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -
 
 
 class Frame(io.RawIOBase):
-    """A file in memory that keeps only what was written: HDF5's own bytes, and none of the room for the data."""
+    """A file in memory that keeps only what was written: HDF5's own bytes, without the space for the data."""
 
     def __init__(self) -> None:
         self.pieces: dict[int, bytes] = {}
@@ -90,7 +90,7 @@ class Frame(io.RawIOBase):
 
 
 def _frame(layout: Layout) -> tuple[Frame, list[tuple[int, int, str]]]:
-    """Let HDF5 lay the file out with room for the data; (offset, size, dataset) of every extent, in order."""
+    """The file as HDF5 lays it out, with space for the data; (offset, size, dataset) of every extent, in order."""
     extents, frame = [], Frame()
     with h5py.File(frame, "w", libver=("v110", "v110"), userblock_size=BLOCK) as file:
         file.attrs["format"] = np.bytes_(MAGIC)
@@ -109,7 +109,7 @@ def _frame(layout: Layout) -> tuple[Frame, list[tuple[int, int, str]]]:
 
 
 def _in_order(frame: Frame, extents: list[tuple[int, int, str]], fill: dict[str, Pieces]) -> Iterator[memoryview]:
-    """All bytes after the user block: HDF5's own between the extents, ours within."""
+    """All bytes after the user block: HDF5's own between the extents, the data within."""
     at = BLOCK
     for offset, size, name in [*extents, (frame.size, 0, "")]:
         yield memoryview(frame.between(at, offset))

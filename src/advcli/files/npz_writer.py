@@ -1,4 +1,4 @@
-"""Writing .npz, a zip of .npy arrays, piece by piece: memory does not grow with the rows.
+"""Writing of .npz files (a zip of .npy arrays) in pieces, so that memory does not grow with the rows.
 
 The bytes are those of `numpy.savez`: stored, not compressed, dated 1980, so that equal content gives equal bytes.
 """
@@ -30,7 +30,7 @@ def write(path: Path, arrays: dict[str, tuple[np.dtype[Any], tuple[int, ...], It
 
 
 class _File(io.RawIOBase):
-    """A file of the file layer as `zipfile` wants one: it goes back to note an entry's size and checksum."""
+    """A file of the file layer as `zipfile` needs one: it seeks back to write an entry's size and checksum."""
 
     def __init__(self, writer: atomic.Writer) -> None:
         self.writer, self.place = writer, 0
@@ -45,7 +45,7 @@ class _File(io.RawIOBase):
         return self.place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place counted from the start."""
+        """Move to a position from the start."""
         if whence != io.SEEK_SET:
             raise io.UnsupportedOperation("only from the start")
         self.writer.at(offset)

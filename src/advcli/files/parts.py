@@ -1,4 +1,4 @@
-"""Finished batches on disk: what a rerun resumes from."""
+"""Finished batches on disk, from which a rerun resumes."""
 
 import contextlib
 import json
@@ -32,18 +32,20 @@ class Parts:
         return cls(output.with_name(f"{output.name}.parts"))
 
     def begin(self, how: Header, reporter: Reporter) -> None:
-        """Keep the parts of the same command under the same conditions; forget any others."""
+        """Keep the parts of the same command under the same conditions; delete any others."""
         self.stamp = canonical({"identity": identity(how), "environment": how["environment"], "cpu": devices.processor()})
         there = {p.name for p in self.folder.glob("*")} - {self.note.name}
         if strange := [name for name in there if not PART.fullmatch(name)]:
-            raise CommandError(f"{self.folder}: holds {strange[0]}, no part of advcli's; move it, or use -o for another name")
+            raise CommandError(
+                f"{self.folder}: holds {strange[0]}, which is not a part of an advcli run; move it, or use -o for another name"
+            )
         if not (self.note.exists() and self.note.read_bytes() == self.stamp):
             if there:
-                reporter.warn(f"{self.folder}: {len(there)} finished parts of another command are given up")
+                reporter.warn(f"{self.folder}: {len(there)} finished parts of another command are deleted")
             self.remove()
 
     def save(self, start: int, stop: int, columns: dict[str, Array]) -> None:
-        """Publish what was done from `start` to `stop`; the name tells it, and the digest of the bytes."""
+        """Publish the result from `start` to `stop`; the name states both, and the digest of the bytes."""
         if not self.note.exists():
             atomic.write(self.note, [self.stamp])
         columns = {name: np.ascontiguousarray(values) for name, values in columns.items()}
@@ -73,7 +75,7 @@ class Parts:
         return None
 
     def keep_only(self, stop: int) -> None:
-        """Throw away all parts but the one that ends there."""
+        """Delete all parts except the one that ends there."""
         for path in self._all():
             if int(path.stem.split("-")[1]) != stop:
                 atomic.calls.unlink(path)
@@ -82,7 +84,7 @@ class Parts:
         return sorted(path for path in self.folder.glob("*.part") if PART.fullmatch(path.name))
 
     def column(self, name: str) -> Iterator[Array]:
-        """One dataset's rows, part by part; each is checked against its digest when it is read, not only at the start."""
+        """One dataset's rows, part by part; each part is checked against its digest when it is read."""
         for path in self._all():
             with _noticing(path), safetensors.safe_open(path, framework="numpy") as part:
                 found = part.get_tensor(name)
@@ -103,7 +105,7 @@ class Parts:
         return found
 
     def remove(self) -> None:
-        """Our files first, the note last, then the folder; whatever else lies in it stays, and the folder with it."""
+        """Delete our files first, the note last, then the folder; other files in it stay, and then the folder too."""
         if self.folder.is_dir():
             litter = [path for path in self.folder.glob(".*") if PART.fullmatch(path.name)]
             for path in (*self._all(), *litter, self.note):
@@ -121,11 +123,11 @@ NUMPY_TYPES = {"F32": "<f4", "U8": "u1", "I64": "<i8"}
 
 @contextlib.contextmanager
 def _noticing(path: Path) -> Iterator[None]:
-    """Say of a part that is not what was written that the disk has changed it."""
+    """Report a part whose bytes have changed on the disk since they were written."""
     try:
         yield
     except (safetensors.SafetensorError, ValueError, LookupError, TypeError) as error:
-        raise AdvcliError(f"{path}: changed on the disk since it was written; the same command makes it anew") from error
+        raise AdvcliError(f"{path}: changed on the disk since it was written; the same command makes it again") from error
 
 
 def log_lines(path: Path, lines: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""How a file was made, as its header says it."""
+"""The provenance of a file, as its header states it."""
 
 from typing import Any
 

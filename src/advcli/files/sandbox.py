@@ -1,7 +1,8 @@
-"""Opening what others made: regular files only, and strange content first in a child process with limits.
+"""Guarded opening of files from others: regular files only, and unknown content first in a child process with limits.
 
-The child reads the file as the command will. What crashes it, hangs it or floods its memory does so there, and the
-command ends with exit 3. Where processes cannot fork safely (Windows, macOS) the same checks run in the process itself.
+The child reads the file as the command will. If the content crashes it, hangs it or floods its memory, that happens in the
+child, and the command ends with exit code 3. On systems where processes cannot fork safely (Windows, macOS) the same checks
+run in the process itself.
 """
 
 import errno
@@ -31,13 +32,13 @@ trusted_digests: set[str] = set()  # digests of content that this process has wr
 
 
 def regular(path: str | Path) -> BinaryIO:
-    """Open a regular file that is all there: no pipe, no device, no giant made of holes."""
+    """Open a regular file that is fully stored: no pipe, no device, no sparse file."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             os.close(handle)
-            raise InputError(f"{path}: {'is a folder' if stat.S_ISDIR(found.st_mode) else 'is no regular file'}")
+            raise InputError(f"{path}: {'is a folder' if stat.S_ISDIR(found.st_mode) else 'is not a regular file'}")
     except OSError as error:
         raise InputError(f"{path}: {os.strerror(error.errno or errno.EIO).lower()}") from None
     except ValueError:
@@ -49,15 +50,15 @@ def regular(path: str | Path) -> BinaryIO:
 
 
 def read(path: str | Path, most: int | None = None) -> bytes:
-    """The bytes of a regular file; InputError where there are more than `most`."""
+    """The bytes of a regular file; InputError if there are more than `most`."""
     with regular(path) as file:
         if most is not None and os.fstat(file.fileno()).st_size > most:
-            raise InputError(f"{path}: is larger than {most} bytes, which no file of its kind is")
+            raise InputError(f"{path}: is larger than {most} bytes, the limit for files of its kind")
         return some(file, path, -1)
 
 
 def digest_of(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, read piece by piece."""
+    """SHA-256 of a file's bytes, read in pieces."""
     found = hashlib.sha256()
     with regular(path) as file:
         while piece := some(file, path, PIECE):
@@ -66,7 +67,7 @@ def digest_of(path: str | Path) -> str:
 
 
 def some(file: BinaryIO, path: str | Path, size: int) -> bytes:
-    """Some more bytes of a file; one that the system cannot read is the file's failure."""
+    """The next bytes of a file; a read error becomes an InputError."""
     try:
         return file.read(size)
     except OSError as error:
@@ -74,9 +75,9 @@ def some(file: BinaryIO, path: str | Path, size: int) -> bytes:
 
 
 def first_in_child(where: str | Path, look: Callable[[], object], size: int, digest: str | None = None) -> None:
-    """Let a child with limits on time and memory do `look`; its failure is raised here.
+    """Run `look` in a child with limits on time and memory; its failure is raised here.
 
-    Content whose digest is known, because we have just written it or looked at it, needs no child.
+    Content whose digest is known, because this process has written or checked it, needs no child.
     """
     if digest in trusted_digests:
         return
@@ -89,7 +90,7 @@ def first_in_child(where: str | Path, look: Callable[[], object], size: int, dig
 
 
 def _in_child(look: Callable[[], object], size: int) -> tuple[bytes, int]:
-    """The child's answer and its exit status; an answer that did not come in time is empty."""
+    """The child's result and its exit status; a result that did not arrive in time is empty."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of threads, which the child leaves alone
@@ -114,7 +115,7 @@ def _in_child(look: Callable[[], object], size: int) -> tuple[bytes, int]:
 
 
 def _child(look: Callable[[], object], size: int, writing: int) -> NoReturn:
-    """Look within limits, say what came of it, and leave without a trace."""
+    """Run within limits, send the result, and exit without side effects."""
     answer: dict[str, str] = {}
     try:
         limit(MEMORY + 4 * size, CPU + int(size / 25e6))
@@ -133,7 +134,7 @@ def _child(look: Callable[[], object], size: int, writing: int) -> NoReturn:
 
 
 def limit(memory: int, seconds: int | None = None) -> None:
-    """Hold this process, a child, to so much more memory and so much processor time; silent, and deaf to interrupts."""
+    """Limit the memory and CPU time of this child; close its streams; ignore SIGINT."""
     import resource  # there is none on Windows
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""A data set in use: labels in memory, images on request, and a description for every header."""
+"""A data set: labels in memory, images on demand, and a description for every header."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ class Dataset:
     def of_bytes(
         cls, name: str, split: str, classes: tuple[str, ...], pixels: Tensor, labels: Array, index: Array, origin: dict[str, Any]
     ) -> "Dataset":
-        """8-bit images in memory."""
+        """A data set of 8-bit images in memory."""
 
         def read(places: Array) -> Tensor:
             return pixels[torch.from_numpy(places)].to(torch.float32) / 255
@@ -46,7 +46,7 @@ class Dataset:
         return cls(name, split, classes, shape, labels, index, read, origin, eight_bit=True, pixels=pixels)
 
     def in_memory(self) -> "Dataset":
-        """The same 8-bit images, read once and kept."""
+        """The same 8-bit images, read once and kept in memory."""
         pixels = torch.empty(len(self), *self.shape, dtype=torch.uint8)
         for start in range(0, len(self), 1024):
             places = np.arange(start, min(start + 1024, len(self)))
@@ -66,14 +66,14 @@ class Dataset:
         return self.pictures(start, stop), torch.from_numpy(self.labels[start:stop])
 
     def rows(self, places: Array, **changes: Any) -> "Dataset":
-        """Some of the images, in the order given."""
+        """Some of the images, in the given order."""
         read, labels, index = self.read, self.labels[places], self.index[places]
         pixels = None if self.pixels is None else self.pixels[torch.from_numpy(places)]
         changes = {"labels": labels, "index": index, **changes}
         return replace(self, **changes, pixels=pixels, read=lambda k: read(places[k]))
 
     def selected(self, classes: str | None, limit: int | None, per_class: int | None) -> "Dataset":
-        """`--classes`, `--per-class` and `--limit`, in this order; each is recorded."""
+        """Apply `--classes`, `--per-class` and `--limit`, in this order, and record each."""
         found = self
         if classes:
             found = self._of_classes(classes)
@@ -86,11 +86,11 @@ class Dataset:
             found = replace(found, notes=(*found.notes, found._shares(len(whole))))
         given = {"classes": classes, "limit": limit, "per_class": per_class}
         if not len(found):
-            raise Empty(f"{self.name}:{self.split}: no image is left to work on")
+            raise Empty(f"{self.name}:{self.split}: the selection leaves no image")
         return replace(found, origin={**self.origin, **{k: v for k, v in given.items() if v is not None}})
 
     def _shares(self, whole: int) -> str:
-        """A description of how a limit was spread over the classes."""
+        """The number of images of every class under a limit, as text."""
         counts = np.unique(self.labels, return_counts=True)[1]
         each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
         of = f"{each} of each of {len(counts)} classes" if len(counts) > 1 else "of one class"
@@ -109,12 +109,12 @@ class Dataset:
         return self.rows(places, labels=labels, classes=tuple(wanted))
 
     def of_model(self, classes: tuple[str, ...]) -> str | None:
-        """The value of `--classes` for a model that knows only some of the classes here; None if it knows them all."""
+        """The value of `--classes` for a model that knows only some of the classes; None if it knows them all."""
         plain = all("," not in name and name.strip() == name for name in classes)
         return ",".join(classes) if classes and plain and set(classes) < set(self.classes) else None
 
     def for_classes(self, classes: tuple[str, ...], whose: str, advice: str = "") -> "Dataset":
-        """The same images with labels that index the model's classes; sets meet models by name."""
+        """The same images with labels that index the model's classes; classes are matched by name."""
         if strange := [one for one in self.classes if one not in classes]:
             raise InputError(
                 f"{self.name}: its classes {', '.join(strange[:5])} are none of {whose}'s: {', '.join(classes[:12])}{advice}"
@@ -124,7 +124,7 @@ class Dataset:
 
 
 def missing_classes(name: str, labels: Array, classes: Sequence[str], known: Sequence[str]) -> str | None:
-    """A warning where labelled images are of some classes only: what is measured or learned says nothing about the others."""
+    """A warning if the labelled images cover only some classes: the result says nothing about the others."""
     there = {classes[label] for label in np.unique(labels[labels >= 0])}
     missing = [one for one in known if one not in there]
     if not there or not missing:
@@ -134,7 +134,7 @@ def missing_classes(name: str, labels: Array, classes: Sequence[str], known: Seq
 
 
 def ranks(labels: Array) -> Array:
-    """(N,) how many images before this one are of its class."""
+    """(N,) the number of earlier images of the same class."""
     order = np.argsort(labels, kind="stable")
     first = np.searchsorted(labels[order], labels[order])
     found = np.empty(len(labels), np.int64)
@@ -143,10 +143,10 @@ def ranks(labels: Array) -> Array:
 
 
 def spread(labels: Array, count: int) -> Array:
-    """Places of `count` images, in their order: the first of every class, every class in its share.
+    """Places of `count` images, in order: the first of every class, every class in proportion to its size.
 
-    The k-th image of n of its class (k = 0, 1, ...) has its turn at (k + 1/2) / n, and the first `count` turns are taken
-    (the method of Webster and Sainte-Lague): every share is rounded, and a larger count takes all of a smaller one.
+    The k-th image of n of its class (k = 0, 1, ...) gets the position (k + 1/2) / n, and the first `count` positions are taken
+    (the method of Webster and Sainte-Lague): every share is rounded, and a larger count includes a smaller one.
     """
     _, which, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     turns = (ranks(labels) + 0.5) / sizes[which]
@@ -154,7 +154,7 @@ def spread(labels: Array, count: int) -> Array:
 
 
 def stratified(labels: Array, count: int, purpose: str) -> Array:
-    """(N,) mask of `count` images, every class in its share, by a rule that depends on nothing else.
+    """(N,) mask of `count` images, every class in proportion to its size, by a fixed rule.
 
     Shares are rounded by the largest remainder; within a class a counter-based draw decides.
     """
@@ -172,6 +172,6 @@ def stratified(labels: Array, count: int, purpose: str) -> Array:
 
 
 def carve(labels: Array, split: str, purpose: str) -> Array:
-    """Places of `train` (less val) or `val` (a tenth, stratified) in a source's training split."""
+    """Places of `train` (without val) or `val` (a tenth, stratified) in a source's training split."""
     val = stratified(labels, round(VAL_SHARE * len(labels)), f"{purpose}/val")
     return np.flatnonzero(val if split == "val" else ~val)

@@ -1,7 +1,7 @@
-"""Picture files, decoded by child processes with limits, into memory that they share with us.
+"""Decoding of image files, by child processes with limits, into memory that they share with this process.
 
-A child that a picture crashes, floods or hangs is replaced, and the picture is named. Only the formats of the list are
-tried, whatever a file is called.
+A child that a file crashes, floods or hangs is replaced, and the error names the file. Only the formats of the list are
+tried, whatever the name of a file.
 """
 
 import itertools
@@ -50,10 +50,10 @@ Size = tuple[int | None, int | None]  # (shorter side before the crop, side of t
 
 
 def load(file: str, mode: str, size: Size, out: Array | None = None) -> Array:
-    """(C, H, W) bytes of one picture.
+    """(C, H, W) bytes of one image file.
 
-    With both sizes the shorter side becomes the first and the middle square of the second is cut out; with the second
-    alone the picture is squeezed into the square.
+    With both sizes, the shorter side is resized to the first and the central square of the second is cut out; with the second
+    alone, the image is resized to that square without keeping its proportions.
     """
     shorter, side = size
     try:
@@ -74,7 +74,7 @@ def load(file: str, mode: str, size: Size, out: Array | None = None) -> Array:
 
 
 def _upright(opened: Image.Image, mode: str) -> Image.Image:
-    """The picture as its camera held it: turned and mirrored as EXIF says; where EXIF is damaged, as it is stored."""
+    """The image rotated and mirrored as its EXIF orientation says; unchanged if EXIF is damaged."""
     try:
         orientation = opened.getexif().get(ORIENTATION, 1)
     except Exception:  # Pillow raises many kinds
@@ -104,13 +104,13 @@ def _check(opened: Image.Image) -> None:
 
 
 def _unreadable(file: str, error: Exception) -> InputError:
-    """The fault of a picture in words."""
+    """The fault of an image file, as text."""
     reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)[:80]
-    return InputError(f"{file}: not a readable picture ({reason})")
+    return InputError(f"{file}: not a readable image file ({reason})")
 
 
 def is_grey(file: str) -> bool:
-    """True if a picture has no colour; only its first bytes are read."""
+    """True if an image file has no colour; only its first bytes are read."""
     try:
         with QUIETLY(), sandbox.regular(file) as source, Image.open(source, formats=FORMATS) as opened:
             return opened.mode in GREY | DEEP
@@ -147,7 +147,7 @@ class Decoder:
         os.close(saying)
 
     def _serve(self, asked: int, saying: int) -> None:
-        """The child: a line of JSON for a line of JSON, until nobody asks any more."""
+        """The child process: one line of JSON in, one line of JSON out, until its input closes."""
         memory = np.frombuffer(self.memory, np.uint8)
         with os.fdopen(asked) as questions:
             for line in questions:
@@ -178,7 +178,7 @@ class Decoder:
             data = data[os.write(self._ask, data) :]
 
     def answer(self) -> list[Any]:
-        """Shapes of what now lies in the memory, one after the other; InputError names the picture that would not."""
+        """Shapes of the decoded images in memory, in order; InputError names the file that failed."""
         said = b""
         while not said.endswith(b"\n"):
             ready = select.select([self._said], [], [], PATIENCE + 0.01 * len(self.files))[0]
@@ -206,21 +206,21 @@ crew: list[Decoder] = []  # started when the first picture is wanted, for as lon
 
 
 def decoders() -> list[Decoder]:
-    """As many as there are processors to spare."""
+    """As many as there are free processors."""
     while len(crew) < min(8, os.cpu_count() or 1):
         crew.append(Decoder())
     return crew
 
 
 def decode(files: Sequence[Path | str], mode: str, size: Size, shape: tuple[int, int, int] | None) -> list[Array]:
-    """(C, H, W) bytes of every picture, in order."""
+    """(C, H, W) bytes of every image file, in order."""
     names = [str(file) for file in files]
     room = max(1, min(CHUNK, 3 * MOST_PIXELS // int(np.prod(shape)) if shape else 1))
     return [pixels for chunk in _shared_out(names, mode, size, room) for pixels in chunk]
 
 
 def mode_of(files: Iterable[str]) -> str:
-    """L where all pictures are grey, else RGB."""
+    """L if all images are grey, else RGB."""
     rest = iter(files)
     while chunk := list(itertools.islice(rest, 4096)):
         if not all(all(some) for some in _shared_out(chunk, None, (None, None), 512)):

@@ -1,4 +1,4 @@
-"""Where downloaded data sets live, and how they get there: only with --download, and after their published checksum."""
+"""The folder of downloaded data sets, and downloads: only with --download, and checked against the published checksum."""
 
 import os
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from advcli.errors import AdvcliError, InputError
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A folder of data sets, laid out as torchvision does it; `download` lets what is missing be fetched."""
+    """A folder of data sets, laid out as in torchvision; `download` allows fetching what is missing."""
 
     folder: Path
     download: bool = False
 
     def find(self, name: str, places: tuple[str, ...], fetch: Callable[[Path], object]) -> Path:
-        """The first of some places below the folder that is there; else it is fetched, or the user is told how."""
+        """The first of some places below the folder that exists; otherwise it is downloaded, or the error says how."""
         for _ in range(2):
             for place in places:
                 if (self.folder / place).exists():
@@ -28,7 +28,7 @@ class Library:
             self._fetch(name, fetch)
         raise InputError(
             f"{name}: not in {self.folder} (looked for {' and '.join(places)})\n"
-            "get it with --download, or say where it lies with --data-dir or ADVCLI_DATA"
+            "get it with --download, or name its folder with --data-dir or ADVCLI_DATA"
         )
 
     def _fetch(self, name: str, fetch: Callable[[Path], object]) -> None:
@@ -40,5 +40,5 @@ class Library:
 
 
 def library(folder: str | None, *, download: bool = False) -> Library:
-    """The folder that was named, or ADVCLI_DATA, or the user's cache."""
+    """The folder of --data-dir, or ADVCLI_DATA, or the user's cache."""
     return Library(Path(folder or os.environ.get("ADVCLI_DATA") or platformdirs.user_cache_dir("advcli")), download)

@@ -1,8 +1,8 @@
-"""What a folder of images is known by: the names, sizes and bytes of all that lies in it.
+"""The identity of a folder of images: the names, sizes and bytes of all files in it.
 
-Bytes are read once: their digests are kept in the user's cache folder under each file's number, size and times, and are
-believed as long as none of these has changed. A file that was touched just before it was read is not kept, for a clock
-may be too coarse to tell the next change from the last (as git's index has it).
+Bytes are read once: their digests are cached in the user's cache folder under each file's number, size and times, and reused
+while none of these changes. The digest of a file that was modified just before it was read is not cached, since a clock may
+be too coarse to show the next change (as in git's index).
 """
 
 import contextlib
@@ -26,17 +26,17 @@ Entry = list[int | str]  # number, size, times, and the digest of the bytes
 
 
 def listing_digest(root: Path) -> str:
-    """A digest of every relative path and size below the folder: quickly told, and not enough to tell images by."""
+    """A digest of all relative paths and sizes in the folder: fast, but not enough to identify images."""
     return hashlib.sha256(canonical([[name, state.st_size] for name, state in _files(root)])).hexdigest()
 
 
 def content_digest(root: Path) -> str:
-    """A digest of every relative path and of the bytes of every file below the folder."""
+    """A digest of all relative paths in the folder and the bytes of every file."""
     return digests(root)[0]
 
 
 def digests(root: Path) -> tuple[str, str]:
-    """The digest of the content and that of the listing, by one look at every file."""
+    """The digest of the content and that of the listing, in one pass over the files."""
     note = cache_folder() / "folders" / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
     known, kept, found, listing = _read(note), dict[str, Entry](), hashlib.sha256(), []
     for name, state in _files(root):
@@ -59,7 +59,7 @@ def cache_folder() -> Path:
 
 
 def _read(note: Path) -> dict[str, Entry]:
-    """The digests of an earlier look; none where the note is missing or damaged."""
+    """The cached digests; none if the cache file is missing or damaged."""
     try:
         found = json.loads(sandbox.read(note, most=MOST_CACHE))
     except (InputError, OSError, ValueError):

@@ -18,7 +18,7 @@ LARGEST = 1 << 30
 
 
 def read(path: Path, shape: tuple[int, ...]) -> Array:
-    """The bytes of a file that must have this shape; also gzipped."""
+    """The bytes of a file, which must have this shape; gzip is supported."""
     try:
         with sandbox.regular(path) as file:
             data = gzip.GzipFile(fileobj=file).read(LARGEST) if path.suffix == ".gz" else file.read(LARGEST)
@@ -27,7 +27,7 @@ def read(path: Path, shape: tuple[int, ...]) -> Array:
     head = 4 + 4 * len(shape)
     if len(data) < head or data[:4] != bytes([0, 0, BYTES, len(shape)]):
         raise InputError(
-            f"{path}: not the IDX file that it is called (magic number {data[:4].hex()}, expected 0000080{len(shape)})"
+            f"{path}: not an IDX file of the expected kind (magic number {data[:4].hex()}, expected 0000080{len(shape)})"
         )
     found = struct.unpack(f">{len(shape)}I", data[4:head])
     if found != shape:

@@ -1,4 +1,4 @@
-"""One pass over the images of a set, batch by batch, with the draws of every image."""
+"""One pass over the images of a set, in batches, with the draws of every image."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""What exported pictures are, in a note beside them: a PNG does not tell that it was attacked.
+"""The origin of exported image files, in a note beside them: a PNG file itself does not show that it was attacked.
 
-The note lies in the folder that `export` writes, and counts for the class folders in it. Pictures that were copied without
-it look like any others.
+The note is in the folder that `export` writes, and applies to the class folders in it. Files that were copied without it look
+like any others.
 """
 
 from pathlib import Path
@@ -17,12 +17,12 @@ MOST_NOTE = 1 << 16
 
 
 def note(kind: str, digest: str) -> bytes:
-    """The note of pictures that come from an image set of that kind and digest."""
+    """The note for files that come from an image set of that kind and digest."""
     return canonical({"format": FORMAT, "kind": kind, "of": digest})
 
 
 def kind_of(*folders: Path) -> str:
-    """The kind of the pictures below some folders: clean where there is no note, unknown where one cannot be read."""
+    """The kind of the image files below some folders: clean without a note, unknown if a note cannot be read."""
     found = [_kind(folder / NOTE) for folder in folders if (folder / NOTE).exists()]
     return max(found, key=KINDS.index, default="clean")
 

@@ -1,8 +1,8 @@
-"""Whether a folder holds splits or classes: decided by what lies in it, never by a name alone.
+"""Whether a folder contains splits or classes: decided by its content, never by a name alone.
 
-A folder called train, val or test is a split if it holds class folders itself, and a class if it holds pictures. A
-folder has either splits or classes; one with both is refused. A folder that lies as one split beside others, as
-pictures/test beside pictures/train, is that split and is not split again.
+A folder called train, val or test is a split if it contains class folders itself, and a class if it contains image files. A
+folder has either splits or classes; one with both is refused. A folder that is itself one split beside others, as
+photos/test beside photos/train, is that split and is not split again.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ def is_picture(name: str) -> bool:
 
 
 def folders_in(root: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; hidden ones are passed over."""
+    """Sorted names of the folders in a folder, without hidden ones."""
     with os.scandir(root) as found:
         return sorted(one.name for one in found if one.is_dir() and not one.name.startswith("."))
 
 
 def splits_in(root: Path, names: Sequence[str] = SPLITS) -> tuple[str, ...]:
-    """The splits that a folder holds, by the names that they have there; none where it holds classes."""
+    """The splits that a folder contains, by their folder names; none if it contains classes."""
     inside = folders_in(root)
     classes = [name for name in inside if _has_pictures(root / name)]
     splits = tuple(name for name in names if name in inside and _has_class_folders(root / name))
@@ -40,7 +40,7 @@ def splits_in(root: Path, names: Sequence[str] = SPLITS) -> tuple[str, ...]:
 
 
 def splits_beside(root: Path) -> tuple[str, ...]:
-    """The splits among which a folder lies as one of them, by its name and the train folder there; none where it stands alone."""
+    """The splits to which a folder belongs as one of them, by its name and the train folder beside it; none if it is alone."""
     whole = root.absolute()
     beside: tuple[str, ...] = ()
     if whole.name in SPLITS:
