@@ -271,12 +271,12 @@ BROKEN = {
     "set: a picture twice": Case(
         lambda: imageset_writer.write_rows(Path("x.h5"), {**HEADER, "split": "train"}, {**columns(), "images": IMAGES[[0, 1, 0]]}),
         ("train", "--data", "x.h5"), "row 2: the same image as row 0"),
-    "set: a FIFO": Case(lambda: fifo("x.h5"), SET, "no regular file"),
-    "set: a device": Case(lambda: os.symlink("/dev/zero", "x.h5"), SET, "no regular file"),
+    "set: a FIFO": Case(lambda: fifo("x.h5"), SET, "not a regular file"),
+    "set: a device": Case(lambda: os.symlink("/dev/zero", "x.h5"), SET, "not a regular file"),
     "set: a folder": Case(lambda: Path("x.h5").mkdir(), SET, "is a folder"),
     "set: a loop": Case(lambda: os.symlink("x.h5", "x.h5"), SET, "x.h5"),
-    "model: a FIFO": Case(lambda: fifo("x.safetensors"), MODEL, "no regular file"),
-    "model: a device": Case(lambda: os.symlink("/dev/urandom", "x.safetensors"), MODEL, "no regular file"),
+    "model: a FIFO": Case(lambda: fifo("x.safetensors"), MODEL, "not a regular file"),
+    "model: a device": Case(lambda: os.symlink("/dev/urandom", "x.safetensors"), MODEL, "not a regular file"),
     "model: empty": Case(lambda: Path("x.safetensors").write_bytes(b""), MODEL, "x.safetensors"),
     "model: overlapping tensors": Case(
         lambda: safe(b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', bytes(8)),
@@ -294,7 +294,7 @@ BROKEN = {
     "model: of the future": Case(lambda: model(lambda r: r.update(format="advcli/model/9")), MODEL, "format"),
     "model: weights alone": Case(
         lambda: Path("x.safetensors").write_bytes(safetensors.torch.save({"a": torch.zeros(1)})), MODEL, "import"),
-    "weights: a FIFO": Case(lambda: fifo("x.pt"), WEIGHTS, "no regular file"),
+    "weights: a FIFO": Case(lambda: fifo("x.pt"), WEIGHTS, "not a regular file"),
     "weights: numbers for names": Case(lambda: weights({0: torch.zeros(1)}), WEIGHTS, "names"),
     "weights: no tensors": Case(lambda: weights({"epoch": 3}), WEIGHTS, "no state_dict"),
     "weights: empty": Case(lambda: weights({}), WEIGHTS, "no state_dict"),
@@ -317,7 +317,7 @@ BROKEN = {
     "npz: another split": Case(lambda: archive(x=IMAGES, y=[0, 1, 0], split="test"), NPZ, "test split"),
     "npz: a class twice": Case(lambda: archive(x=IMAGES, y=[0, 1, 0], classes=["a", "a"]), NPZ, "twice"),
     "npz: a class that leads away": Case(lambda: archive(x=IMAGES, y=[0, 1, 0], classes=["..", "a"]), NPZ, "class name"),
-    "npz: a FIFO": Case(lambda: fifo("x.npz"), NPZ, "no regular file"),
+    "npz: a FIFO": Case(lambda: fifo("x.npz"), NPZ, "not a regular file"),
     "npz: no archive": Case(lambda: Path("x.npz").write_bytes(b"PK\x03\x04hello"), NPZ, "damaged"),
     "npz: a lie about its size": Case(lambda: npz_member("images.npy", bytes(1000), 4000), NPZ, "damaged"),
     "picture: none": Case(lambda: picture(b"hello"), PICTURES, "bad.png: not a readable"),
@@ -326,10 +326,10 @@ BROKEN = {
     "picture: PostScript": Case(
         lambda: picture(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(sprung) (w) file\n%%EOF\n"), PICTURES, "bad.png"),
     "picture: a FIFO": Case(lambda: [picture(b"", "z.png"), Path("pictures/train/a/z.png").unlink(), fifo("pictures/train/a/z.png")],
-                            PICTURES, "no regular file"),
+                            PICTURES, "not a regular file"),
     "picture: 16 bits": Case(
         lambda: [picture(b""), Image.fromarray(np.zeros((8, 8), np.uint16)).save("pictures/train/a/bad.png")], PICTURES, "8 bits"),
     "picture: another size": Case(lambda: picture(encoded("PNG")), PICTURES, "give --image-size"),
-    "folder: an empty class": Case(lambda: [picture(encoded("PNG")), Path("pictures/train/c").mkdir()], PICTURES, "c: no pictures"),
+    "folder: an empty class": Case(lambda: [picture(encoded("PNG")), Path("pictures/train/c").mkdir()], PICTURES, "c: no image files"),
     "folder: no classes": Case(lambda: Path("pictures").mkdir(), PICTURES, "no class folders"),
 }  # fmt: skip

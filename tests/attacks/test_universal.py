@@ -140,7 +140,7 @@ def test_apply_takes_universal_perturbations_for_these_images_only(run, model):
         ("--target 3", "no option --target"),
         ("--steps 3", "no option --steps"),
         ("--restarts 3", "no option --restarts"),
-        ("--method fgsm", "leave --method fgsm out"),
+        ("--method fgsm", "leave out --method fgsm"),
     ):
         ran = run("attack", "--apply", "u.universal.h5", *words.split())
         assert (ran.code, complaint in ran.err) == (2, True), ran.err

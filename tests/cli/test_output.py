@@ -173,7 +173,7 @@ def test_what_an_encoding_cannot_say_is_written_out(model, encoding):
 
 
 @pytest.mark.parametrize(("name", "said"), [("d", "none that stats wrote"), ("none.h5", "no such file"), ("empty.h5", "not an image set"),
-                                            ("empty.safetensors", "0 bytes"), ("/dev/null", "no regular file")])  # fmt: skip
+                                            ("empty.safetensors", "0 bytes"), ("/dev/null", "not a regular file")])  # fmt: skip
 def test_show_says_plainly_what_a_name_is(run, folder, name, said):
     Path("d").mkdir()
     Path("empty.h5").touch()

@@ -24,7 +24,7 @@ def test_a_budget_beyond_all_images_is_refused_before_anything_is_written(words,
     before = {one.name for one in Path().iterdir()}
     ran = run(*words)
     assert ran.code == 2, ran.err
-    assert "pixels lie in [0, 1]; did you mean" in ran.err
+    assert "pixels are in [0, 1]; did you mean" in ran.err
     assert "/255?" in ran.err
     assert {one.name for one in Path().iterdir()} == before
 

@@ -64,4 +64,4 @@ def test_a_pipe_among_pictures_is_refused_at_once(run, folder):
     os.mkfifo("p/b/2.png")
     ran = run("import", "p")
     assert ran.code == 3
-    assert "2.png: is no regular file" in ran.err
+    assert "2.png: is not a regular file" in ran.err

@@ -192,17 +192,17 @@ class alone(nn.Module):
     [
         ("two_tensors", "dictionary of scores, features; call the logits 'logits'"),
         ("too_few", "2x7; expected 2x10"),
-        ("one_number", "answers 2 images with 2; expected 2x10"),
+        ("one_number", "returns 2 for 2 images; expected 2x10"),
         ("transposed", "10x2; expected 2x10"),
         ("classes_only", "numbers of type torch.int64"),
         ("whole_numbers", "numbers of type torch.int64"),
-        ("nothing", "answers with NoneType"),
-        ("words_first", "answers with tuple"),
+        ("nothing", "returns NoneType"),
+        ("words_first", "returns tuple"),
         ("always_dropping", "training=self.training"),
-        ("noisy", "draws random numbers when it is evaluated"),
+        ("noisy", "draws random numbers in evaluation mode"),
         ("gradient_free", "without gradients"),
         ("no_network", "returns list; an architecture returns a torch.nn.Module"),
-        ("extra_state", "keeps '_extra_state', which is no tensor"),
+        ("extra_state", "keeps '_extra_state', which is not a tensor"),
     ],
 )
 def test_an_answer_that_is_no_logits_is_refused_before_the_first_epoch(name, words, run, folder):

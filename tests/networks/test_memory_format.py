@@ -118,7 +118,7 @@ def test_a_network_whose_answers_hang_on_the_batch_is_refused(over_the_batch):
         def forward(self, x: Tensor) -> Tensor:
             return self.fc(over_the_batch(x).flatten(1))
 
-    with pytest.raises(InputError, match="when another image stands beside one"):
+    with pytest.raises(InputError, match="depends on the other images of its batch"):
         optimize_for(classifier(Mixing()), CPU)
 
 

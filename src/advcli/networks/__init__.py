@@ -1,1 +1,1 @@
-"""What runs: networks built from a recipe, laid out for speed, model files, foreign weights."""
+"""Networks: built from a recipe, laid out for speed, stored in model files, read from foreign weights."""

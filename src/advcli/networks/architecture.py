@@ -1,7 +1,7 @@
-"""An architecture becomes a network: what its function returns, made fit for the program.
+"""An architecture becomes a network: the result of its function, prepared for the program.
 
-torch's own dropout becomes the program's, whose masks are a function of the sample; layers that learn their sizes from
-the first image see one.
+torch's own dropout is replaced by ours, whose masks are a function of the sample; layers that infer their sizes from the first
+image get one.
 """
 
 from typing import Literal
@@ -20,7 +20,7 @@ BRANCH = ("torchvision.ops.stochastic_depth", "StochasticDepth")
 
 
 def network(bound: Bound, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """A fresh network for images of this shape."""
+    """A new network for images of this shape."""
     made = bound(shape, classes)
     if not isinstance(made, nn.Module):
         raise CommandError(f"{bound.spec.name}: returns {type(made).__name__}; an architecture returns a torch.nn.Module")
@@ -36,12 +36,12 @@ def network(bound: Bound, shape: tuple[int, ...], classes: int) -> nn.Module:
             module.training = modes.get(module, True)
     drop_by_sample(made)
     if strange := [name for name, one in made.state_dict().items() if not isinstance(one, torch.Tensor)]:
-        raise CommandError(f"{bound.spec.name}: keeps {strange[0]!r}, which is no tensor; a model file holds tensors only")
+        raise CommandError(f"{bound.spec.name}: keeps {strange[0]!r}, which is not a tensor; a model file holds tensors only")
     return made
 
 
 def drop_by_sample(network: nn.Module) -> None:
-    """Replace stock dropout and stochastic depth by ours, wherever they stand."""
+    """Replace torch's dropout and stochastic depth by ours, everywhere in the network."""
     ours: dict[nn.Module, Dropout] = {}
     for parent in list(network.modules()):
         for name, child in list(parent._modules.items()):  # named_children passes over a second name
@@ -51,7 +51,7 @@ def drop_by_sample(network: nn.Module) -> None:
 
 
 def _whole(layer: nn.Module) -> Literal["number", "plane", "branch"] | None:
-    """The unit that a stock dropout layer drops; None if it drops nothing."""
+    """The unit that a torch dropout layer drops; None if it drops nothing."""
     if type(layer) is nn.Dropout:
         return "number"
     if type(layer) in PLANES:

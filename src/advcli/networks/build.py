@@ -1,4 +1,4 @@
-"""A recipe becomes a module: the network behind its normalisation, and the defenses around it, folded left to right."""
+"""Builds the module of a recipe: the network behind its normalisation, and the defenses around it, from left to right."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -17,7 +17,7 @@ MOST_FORWARDS = 1_000_000  # for one image: the largest number of votes of any o
 
 
 def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:
-    """The module of a recipe under the given defenses; its parameters are fresh."""
+    """The module of a recipe with the given defenses; its parameters are new."""
     shape, classes = tuple(recipe["input"]), len(recipe["classes"])
     bound = discovery.from_file("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])
     mean, std = recipe["normalize"]["mean"], recipe["normalize"]["std"]
@@ -36,14 +36,14 @@ def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Modu
 
 
 def wrap(bound: Bound, model: nn.Module, members: Sequence[nn.Module], shape: tuple[int, ...], classes: int) -> nn.Module:
-    """A defense around a model, with all that it takes; refused where an answer would never come."""
+    """A defense around a model, with its members and draws; refused if one image would need too many forward passes."""
     traits = bound.spec.traits
     beside = [*([members] if traits.members else []), *([shape, classes] if traits.learns else [])]
     found: nn.Module = bound(model, *beside)
     if (count := forwards(found)) > MOST_FORWARDS:
         raise CommandError(
-            f"{bound.spec.name}: with the defenses under it, every image would go through the network {count} times;\n"
-            f"at most {MOST_FORWARDS}: take fewer copies, or fewer defenses that vote"
+            f"{bound.spec.name}: with the defenses under it, every image would need {count} forward passes;\n"
+            f"at most {MOST_FORWARDS} are allowed: use fewer copies, or fewer voting defenses"
         )
     return found
 
@@ -56,7 +56,7 @@ def forwards(model: nn.Module) -> int:
 
 
 def learned_networks(model: nn.Module) -> dict[str, nn.Module]:
-    """The networks that the defenses of a stack have learned, by the prefix of their tensors' names."""
+    """The trained networks of the defenses of a stack, by the prefix of their tensors' names."""
     defenses = []
     while isinstance(inner := getattr(model, "model", None), nn.Module):
         defenses.append(model)
@@ -77,7 +77,7 @@ def needs_permission(recipe: Mapping[str, Any]) -> bool:
 
 
 def import_architectures(recipe: Mapping[str, Any]) -> None:
-    """Import what a checked recipe will be built with: our own, and what the user has named."""
+    """Import the modules that a checked recipe needs: our own, and those that the user has named."""
     for role, name in methods(recipe):
         if role == "architecture":
             discovery.from_file(role, name).load()
@@ -87,14 +87,14 @@ MEMBER, DEFENSE = "member/", "defense/"
 
 
 def with_prefix(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, without that beginning."""
+    """The tensors whose names have this prefix, without the prefix."""
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def load_all(model: nn.Module, tensors: dict[str, Tensor], where: str, *, static: bool = False) -> None:
-    """The weights of a model, of what its defenses have learned, and of the members that it holds.
+    """Load the weights of a model, of its defenses, and of its members.
 
-    A static model has no defenses; what belongs to them is passed over.
+    A static model has no defenses; their tensors are skipped.
     """
     load_weights(model, {name: tensor for name, tensor in tensors.items() if not name.startswith((MEMBER, DEFENSE))}, where)
     found = (getattr(module, "members", None) for module in model.modules())
@@ -111,7 +111,7 @@ def load_all(model: nn.Module, tensors: dict[str, Tensor], where: str, *, static
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
-    """Put the weights in; a name or shape that does not fit is named."""
+    """Load the weights; the error names a tensor that does not fit."""
     network = classifier_of(model).network
     if isinstance(network, Fitted):
         network.adopt(tensors, where)
@@ -142,5 +142,5 @@ def is_random(defenses: Sequence[dict[str, Any]]) -> bool:
 
 
 def has_surrogate(defenses: Sequence[dict[str, Any]]) -> bool:
-    """True if a defense of a stack lets another gradient stand in for its own."""
+    """True if a defense of a stack uses a surrogate gradient."""
     return any(discovery.from_file("defense", one["name"]).traits.gradient == "surrogate" for one in defenses)

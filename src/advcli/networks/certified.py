@@ -1,4 +1,4 @@
-"""What a certificate is counted from: a model that decides by the votes of noisy copies of an image."""
+"""The interface of certified models: a model that decides by the votes of noisy copies of an image."""
 
 from abc import abstractmethod
 
@@ -8,10 +8,10 @@ from advcli.numerics.rng import SampleRNG
 
 
 class Certified(nn.Module):
-    """A model whose decision holds within a radius that `evaluate --metric certified` proves from its votes."""
+    """A model whose decision holds within a radius, which `evaluate --metric certified` proves from its votes."""
 
     sigma: float  # standard deviation of the Gaussian noise, in pixels from 0 to 1
 
     @abstractmethod
     def votes(self, x: Tensor, draws: SampleRNG, copies: int) -> Tensor:
-        """(N, K) how often each class is decided on so many noisy copies."""
+        """(N, K) how often each class is decided on, over so many noisy copies."""

@@ -1,4 +1,4 @@
-"""A network behind its normalisation, and the dropout whose masks are a function of the sample."""
+"""A network behind its normalisation, and dropout whose masks are a function of the sample."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ from advcli.numerics.rng import SampleRNG
 
 
 class Dropout(nn.Module):
-    """Dropout whose masks are a function of the sample, not of a global state; idle in evaluation.
+    """Dropout whose masks are a function of the sample, not of a global state; inactive in evaluation.
 
-    Numbers are dropped one by one; with `whole` planes (channels), or all numbers of a sample: stochastic depth.
+    Single values are dropped; with `whole` planes (channels), or all values of a sample: stochastic depth.
     """
 
     def __init__(self, rate: float, *, whole: Literal["number", "plane", "branch"] = "number") -> None:
@@ -37,7 +37,7 @@ class Dropout(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Pixels in [0, 1] -> logits: the normalisation and the network. Hands the draws to the network's dropouts."""
+    """Pixels in [0, 1] -> logits: the normalisation and the network. Passes the draws to the network's dropout layers."""
 
     mean: Tensor
     std: Tensor
@@ -67,7 +67,7 @@ class Classifier(nn.Module):
         found = self.network(seen)
         wrote = seen._version > version
         if wrote and seen is x:
-            raise AdvcliError("the network writes on the images that it is given, but did not at first; let it copy them")
+            raise AdvcliError("the network modifies its input images in place, but did not at first; let it copy them")
         self.writes.setdefault(self.training, wrote)
         self.auxiliary = side_heads(found, self.classes) if self.training else []
         logits = logits_of(found, len(x), self.classes)
@@ -75,13 +75,13 @@ class Classifier(nn.Module):
 
 
 def classifier_of(model: nn.Module) -> Classifier:
-    """The classifier at the bottom of a stack."""
+    """The classifier inside a stack of defenses."""
     return next(m for m in model.modules() if isinstance(m, Classifier))
 
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """Evaluation mode and no gradients of weights; everything as it was afterwards."""
+    """Evaluation mode without gradients of the weights; the earlier state is restored afterwards."""
     modes = {module: module.training for module in model.modules()}
     wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
     model.eval().requires_grad_(False)

@@ -1,9 +1,9 @@
-"""A copy of a model that computes the same function faster, for the search alone; verdicts never pass through it.
+"""A faster copy of a model, which computes the same function, for the search only; verdicts never use it.
 
-It is laid out for speed like any model, and batch norm goes into the convolution before it: W' = W g / s,
-b' = (b - m) g / s + beta with s = sqrt(v + eps). The gradient to a grey image, a convolution with one channel to fill,
-is one product of matrices whose columns are added up. What a copy answers is compared with the model once, on real
-images, forwards and backwards; where it differs, or fails, the model itself is searched.
+It is laid out for speed like any model, and batch norm is folded into the convolution before it: W' = W g / s,
+b' = (b - m) g / s + beta with s = sqrt(v + eps). The gradient to a grey image, a convolution with one channel, is computed as
+one matrix product whose columns are added up. The outputs of the copy are compared with the model once, on real images,
+forwards and backwards; if they differ, or the copy fails, the search uses the model itself.
 """
 
 import copy
@@ -49,7 +49,7 @@ class Grey(nn.Module):
 
 
 def fast_copy(model: nn.Module, x: Tensor, draws: SampleRNG, *, half: bool = False, gradients: bool = True) -> nn.Module:
-    """A faster model that answers as this one does on `x`; the model itself where there is none."""
+    """A faster model with the same outputs on `x`; the model itself if there is none."""
     if not any(isinstance(one, nn.Conv2d) for one in model.modules()):
         return model
     try:
@@ -78,7 +78,7 @@ def fold_norms(network: nn.Module) -> None:
 
 
 def _grey(network: nn.Module) -> None:
-    """Give the convolutions of grey images their own gradient."""
+    """Give the convolutions of grey images the faster gradient."""
     for name, one in list(network.named_modules()):
         if type(one) is nn.Conv2d and one.in_channels == 1 and _foldable(one):
             network.set_submodule(name, Grey(one))
@@ -89,7 +89,7 @@ def _foldable(conv: nn.Conv2d) -> bool:
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """The norm's scale and shift become the convolution's; in float64, rounded once."""
+    """Move the norm's scale and shift into the convolution; computed in float64, rounded once."""
     mean, var = norm.running_mean, norm.running_var
     assert mean is not None
     assert var is not None

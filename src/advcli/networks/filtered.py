@@ -1,4 +1,4 @@
-"""Defenses that change the image before the model sees it, and gradients for what has none."""
+"""Defenses that change the image before the model sees it, and surrogate gradients for steps without a gradient."""
 
 from collections.abc import Callable
 from typing import cast
@@ -9,7 +9,7 @@ from advcli.numerics.rng import SampleRNG
 
 
 def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
-    """The value going forward, the gradient of the surrogate going back (BPDA, arXiv:1802.00420)."""
+    """The value in the forward pass, the gradient of the surrogate in the backward pass (BPDA, arXiv:1802.00420)."""
     return surrogate + (value - surrogate).detach()
 
 
@@ -25,5 +25,5 @@ class Filtered(nn.Module):
         return cast(Tensor, self.model(self.keep(x), draws))
 
     def filter(self, x: Tensor, draws: SampleRNG) -> Tensor:
-        """The filtered image, clamped to the range of images."""
+        """The filtered image, clamped to the pixel range."""
         return self.keep(x).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""What a defense that learns is shown with a batch, and a fresh network for it."""
+"""The batch for fitting a defense that learns, and a new network for it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class FittingBatch:
 
 
 def new_network(text: str, shape: tuple[int, ...], classes: int) -> Classifier:
-    """A fresh network of an architecture of the list, spelled as in cnn:width=16."""
+    """A new network of a listed architecture, spelled as in cnn:width=16."""
     spec, typed = discovery.parse_method("architecture", text)
     made = network(spec.bind(typed), shape, classes)
     return Classifier(made, [0.0] * shape[0], [1.0] * shape[0], shape=shape, classes=classes)

@@ -1,7 +1,7 @@
-"""Weights of other tools: a state_dict, under whatever key and prefix it lies, read without running anything.
+"""Weights of other tools: a state_dict, under any usual key and prefix, read without executing anything.
 
-PyTorch's zip and legacy files and safetensors. A file that is not known is read in a child process first; its records
-must be stored as they are, its tensors must lie in the bytes that are there.
+Reads PyTorch's zip and legacy files and safetensors. An unknown file is read in a child process first; its records must be
+stored uncompressed, and its tensors must be inside the stored bytes.
 """
 
 import os
@@ -31,7 +31,7 @@ LOADED = {"module": "torch.load({0!r}, weights_only=False)", "script": "torch.ji
 
 
 def state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a foreign file, bare, in float32 where they are real numbers; and the digest of its bytes."""
+    """The tensors of a foreign file, without prefixes, in float32 if they are real numbers; and the digest of its bytes."""
     digest = sandbox.digest_of(path)
     sandbox.first_in_child(path, lambda: _tensors(path), path.stat().st_size, digest)
     return _tensors(path), digest
@@ -47,7 +47,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     for name, tensor in found.items():
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
             raise InputError(
-                f"{path}: {name} is sparse, empty or of another kind than plain numbers; convert it where it was made"
+                f"{path}: {name} is sparse, empty or not of a plain number type; convert it with the tool that made it"
             )
         size = tensor.numel() * tensor.element_size()
         total += size
@@ -59,7 +59,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """A tensor of its own, in the type that models run in."""
+    """A separate copy of a tensor, in the type that models use."""
     return tensor.detach().to(torch.float32 if tensor.is_floating_point() else tensor.dtype).clone().contiguous()
 
 
@@ -90,7 +90,7 @@ def _loaded(path: Path) -> Any:
 
 
 def _check_zip(path: Path) -> None:
-    """PyTorch stores its records plain; a deflated one, or one that claims more than the file, is a bomb."""
+    """Refuse compressed records, or records that claim more bytes than the file has: PyTorch never writes them."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -124,7 +124,7 @@ def _unwrapped(found: Any) -> Any:
 
 
 def _without_prefixes(found: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names as the bare module has them."""
+    """The names without the prefixes of wrappers."""
     names = {name for name in found if name != COUNTER}
     while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), None):
         found = {name.removeprefix(prefix): tensor for name, tensor in found.items() if name != COUNTER}

@@ -1,4 +1,4 @@
-"""The input and the number of classes with which an architecture has tensors of given shapes."""
+"""Finds the input and the number of classes with which an architecture has tensors of given shapes."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from advcli.networks import architecture, build
 MOST_CLASSES = 100_000
 
 
-SIZES = (8, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384)  # pixels of images that people train on
+SIZES = (8, 28, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384)  # usual image sizes
 
 
 def find_fit(
@@ -19,7 +19,7 @@ def find_fit(
 ) -> tuple[tuple[int, int, int], int]:
     """The input and the number of classes with which the architecture has tensors of these shapes.
 
-    Networks are built without memory for the trial. Where several inputs fit, the user must say which.
+    Networks are built without memory for this test. If several inputs fit, the user must choose one.
     """
     shapes = [_shape(input)] if input else [source.shape] if source else _likely_shapes(tensors)
     found = {name: tensor.shape for name, tensor in tensors.items()}
@@ -29,7 +29,7 @@ def find_fit(
         fits += [(shape, count) for count in counts if _shapes_of(network, shape, count) == found]
         if len({shape for shape, _ in fits}) > 1:
             some = " and ".join("x".join(map(str, shape)) for shape, _ in fits)
-            raise CommandError(f"{where}: the weights fit images of several sizes ({some}); say which with --input or --data")
+            raise CommandError(f"{where}: the weights fit images of several sizes ({some}); choose one with --input or --data")
     if not fits:
         wanted = next((own for shape in shapes for count in counts[:1] if (own := _shapes_of(network, shape, count))), {})
         raise InputError(f"{where}: the weights do not fit {network.spec.name}: {build.difference(wanted, found)}")
@@ -37,7 +37,7 @@ def find_fit(
 
 
 def _shapes_of(network: Bound, shape: tuple[int, int, int], count: int) -> dict[str, torch.Size] | None:
-    """Names and shapes of a network's tensors; None where it cannot be built for such images."""
+    """Names and shapes of a network's tensors; None if it cannot be built for such images."""
     for memory in (torch.device("meta"), torch.device("cpu")):  # some ask for numbers while they are built
         try:
             with memory, torch.random.fork_rng(devices=[]):
@@ -51,7 +51,7 @@ def _shapes_of(network: Bound, shape: tuple[int, int, int], count: int) -> dict[
 
 
 def _likely_shapes(tensors: dict[str, Tensor]) -> list[tuple[int, int, int]]:
-    """Channels as a convolution takes them, the usual ones first, or so many square pixels as a linear layer takes."""
+    """Input shapes to try, the usual ones first: the channels of the first convolution, or square images for a linear layer."""
     depths = {tensor.shape[1] for tensor in tensors.values() if tensor.ndim == 4}
     widths = {tensor.shape[1] for tensor in tensors.values() if tensor.ndim == 2}
     if depths:

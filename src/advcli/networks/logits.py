@@ -1,7 +1,7 @@
-"""Logits out of whatever a network answers with, and the gradients that lead from them to the images.
+"""The logits in a network's output, and their gradients to the images.
 
-A tensor; the first of a tuple or list; what is called `logits` in a dictionary or object, or the only tensor of a
-dictionary. It has a row for each image and a column for each class; dimensions of one beside these are dropped.
+The output may be a tensor; a tuple or list, whose first entry counts; a dictionary or object with `logits`; or a dictionary
+with a single tensor. It has a row for each image and a column for each class; further dimensions of size one are dropped.
 """
 
 from collections.abc import Mapping
@@ -15,28 +15,28 @@ SIDE = "aux"  # how the names of side heads begin
 
 
 def logits_of(found: object, count: int, classes: int) -> Tensor:
-    """(N, K) the logits in a network's answer to N images of K classes."""
+    """(N, K) the logits in a network's output for N images and K classes."""
     one = _chosen(found)
     if not one.is_floating_point():
-        raise InputError(f"the network answers with numbers of type {one.dtype}; expected logits, one for each class")
+        raise InputError(f"the network returns numbers of type {one.dtype}; expected logits, one for each class")
     wanted = (count, classes)
     if tuple(one.shape) != wanted and [size for size in one.shape if size != 1] == [size for size in wanted if size != 1]:
         one = one.reshape(wanted)
     if tuple(one.shape) != wanted:
         have = "x".join(map(str, one.shape)) or "a single number"
-        raise InputError(f"the network answers {count} images with {have}; expected {count}x{classes}: a logit for each class")
+        raise InputError(f"the network returns {have} for {count} images; expected {count}x{classes}: a logit for each class")
     return one.float() if one.dtype == torch.float64 else one
 
 
 def side_heads(found: object, classes: int) -> list[Tensor]:
-    """The logits of side heads, known by names that begin with aux, in the order in which they are returned."""
+    """The logits of auxiliary heads, which have names that begin with aux, in the order in which they are returned."""
     named = _named(found)
     kept = [one for name, one in named.items() if name.startswith(SIDE) and isinstance(one, Tensor)]
     return [one for one in kept if one.ndim == 2 and one.shape[1] == classes]
 
 
 def gradient_of(total: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
-    """d total / d x; zero where nothing leads back from the one to the other. Another may follow where it is to `keep`."""
+    """d total / d x; zero if x does not affect total. With `keep` the graph stays for another gradient."""
     if not total.requires_grad:
         return torch.zeros_like(x)
     (found,) = torch.autograd.grad(total, x, retain_graph=keep, allow_unused=True)
@@ -54,15 +54,15 @@ def _chosen(found: object) -> Tensor:
         if len(tensors) == 1:
             return tensors[0]
         names = ", ".join(map(str, found)) or "nothing"
-        raise InputError(f"the network answers with a dictionary of {names[:100]}; call the logits 'logits'")
+        raise InputError(f"the network returns a dictionary of {names[:100]}; call the logits 'logits'")
     if isinstance(found, tuple | list) and found and isinstance(found[0], Tensor):
         return found[0]
     what = type(found).__name__
-    raise InputError(f"the network answers with {what}; expected logits, a tuple that begins with them, or .logits")
+    raise InputError(f"the network returns {what}; expected logits, a tuple that begins with them, or .logits")
 
 
 def _named(found: object) -> dict[str, object]:
-    """The values of an answer by their names: of a dictionary, a named tuple or an object."""
+    """The values of an output by name: of a dictionary, a named tuple or an object."""
     if isinstance(found, Mapping):
         return {str(name): one for name, one in found.items()}
     if isinstance(found, tuple):

@@ -1,13 +1,12 @@
-"""A model as its machine likes it: the same weights and the same function, laid out for speed.
+"""Optimizes the memory layout and the order of layers of a model for its device: same weights, same function.
 
-On a processor the channels of an image lie side by side (channels last), as its convolutions like them, and a rectifier
-goes behind the maximum that follows it, where it has less to do: relu(max(z)) = max(relu(z)) to the bit. Maxima of two by
-two are taken by rows and then by columns where nobody asks for gradients. Whatever a model is opened for, it is opened
-so: what one verb has decided, another decides again.
+On a CPU the images are laid out channels last, which is faster for convolutions, and a ReLU is moved behind the max pooling
+that follows it, where it has less to do: relu(max(z)) = max(relu(z)), bit for bit. A 2x2 max pooling is computed by rows and
+then by columns if no gradient is needed. Every verb opens models in this way, so that all verbs get the same decisions.
 
-A network is anybody's code, and may mind: `x.view(len(x), -1)` fails in another layout, `x.as_strided(...)` answers
-otherwise. So the layout is tried first, on copies, forwards and backwards; a network that fails in it, or whose logits or
-gradients differ, is left as it was written.
+A network is foreign code and may not support another layout: `x.view(len(x), -1)` fails, `x.as_strided(...)` returns other
+values. So the layout is tried first, on copies, forwards and backwards; a network that fails with it, or whose logits or
+gradients differ, is left unchanged.
 """
 
 import copy
@@ -25,14 +24,14 @@ Pairs = list[tuple[str, str]]  # names of layers
 
 
 class LayerTracer(fx.Tracer):
-    """Reads how a network's layers follow one another; nothing is computed."""
+    """Traces the order of a network's layers; nothing is computed."""
 
     def is_leaf_module(self, m: nn.Module, qualified_name: str) -> bool:
         return isinstance(m, Dropout | TwoStepMaxPool) or super().is_leaf_module(m, qualified_name)
 
 
 class TwoStepMaxPool(nn.Module):
-    """Maxima of two by two."""
+    """2x2 max pooling in two steps."""
 
     def __init__(self, pool: nn.MaxPool2d) -> None:
         super().__init__()
@@ -50,7 +49,7 @@ class TwoStepMaxPool(nn.Module):
 
 
 def optimize_for(model: Model, device: torch.device) -> Model:
-    """The model on its device, where it stands; on a processor laid out for it, as far as its networks do not mind."""
+    """The model on its device, in place; on a CPU with an optimized layout, if its networks support that."""
     model.to(device)
     for one in [one for one in model.modules() if isinstance(one, Classifier)]:
         as_written = trial_run.answers_or_none(one, device)
@@ -60,7 +59,7 @@ def optimize_for(model: Model, device: torch.device) -> Model:
 
 
 def lay_out(classifier: Classifier, as_written: trial_run.Answers) -> None:
-    """Lay out a classifier whose answers are known, if it answers alike then."""
+    """Change the layout of a classifier with known outputs, if the outputs stay the same."""
     if not any(isinstance(one, nn.Conv2d | nn.MaxPool2d) for one in classifier.network.modules()):
         return
     other = copy.deepcopy(classifier)
@@ -75,26 +74,26 @@ def lay_out(classifier: Classifier, as_written: trial_run.Answers) -> None:
 
 
 def apply_layout(classifier: Classifier, pairs: Pairs) -> None:
-    """Put the second layer of each pair before the first, take maxima in two steps, and lay the channels side by side."""
+    """Swap the layers of each pair, compute max pooling in two steps, and use channels last."""
     swap(classifier.network, pairs)
     two_step_max_pool(classifier.network)
     to_channels_last(classifier)
 
 
 def to_channels_last(classifier: Classifier) -> None:
-    """Lay the channels side by side, where there are convolutions that gain by it."""
+    """Use channels last, if there are convolutions that gain from it."""
     if any(isinstance(one, nn.Conv2d) for one in classifier.network.modules()):
         classifier.network.to(memory_format=torch.channels_last)
         classifier.layout = torch.channels_last
 
 
 def pool_before_relu(network: nn.Module) -> None:
-    """Put rectifiers behind the maxima that follow them."""
+    """Move each ReLU behind the max pooling that follows it."""
     swap(network, adjacent_layers(network, nn.ReLU, nn.MaxPool2d))
 
 
 def swap(network: nn.Module, pairs: Pairs) -> None:
-    """Let layers change places."""
+    """Exchange layers."""
     for before, after in pairs:
         first, second = network.get_submodule(before), network.get_submodule(after)
         network.set_submodule(before, second)
@@ -102,7 +101,7 @@ def swap(network: nn.Module, pairs: Pairs) -> None:
 
 
 def two_step_max_pool(network: nn.Module) -> None:
-    """Take maxima of two by two in two steps."""
+    """Compute 2x2 max pooling in two steps."""
     for name, one in list(network.named_modules()):
         plain = type(one) is nn.MaxPool2d and not (one.ceil_mode or one.return_indices)
         if plain and [one.kernel_size, one.stride, one.padding, one.dilation] in ([2, 2, 0, 1], [(2, 2), (2, 2), (0, 0), (1, 1)]):
@@ -110,10 +109,10 @@ def two_step_max_pool(network: nn.Module) -> None:
 
 
 def adjacent_layers(network: nn.Module, kind: type[nn.Module], then: type[nn.Module]) -> Pairs:
-    """Layers of one kind that another kind follows, each used once and seen by nothing else.
+    """Pairs of adjacent layers of two types, each used once and by nothing else.
 
-    None where a network cannot be read; and it is not read, which takes as long as a look at a few images, where it has
-    no such layers.
+    None if a network cannot be traced. It is not traced (which takes as long as a forward pass of a few images) if it has no such
+    layers.
     """
     kinds = {type(one) for one in network.modules()}
     if not {kind, then} <= kinds:

@@ -1,8 +1,8 @@
-"""Model files: safetensors with one metadata key, `advcli`, the recipe as canonical JSON.
+"""Model files: safetensors with one metadata key, `advcli`, which holds the recipe as canonical JSON.
 
-The recipe names the architecture, the input, the classes, the normalisation and the stack of defenses, and holds a
-SHA-256 over itself without that key and over every tensor. A file is whole only if it is the canonical serialisation
-of its content. Loading executes nothing.
+The recipe states the architecture, the input, the classes, the normalisation and the stack of defenses, and has a SHA-256 of
+itself (without that key) and of every tensor. A file is intact only if it is the canonical serialisation of its content.
+Loading executes nothing.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class ModelFile:
 
     @property
     def network(self) -> str:
-        """The digest of what decides where there is no defense: architecture, input, classes, normalisation and own weights."""
+        """The digest of what decides without a defense: architecture, input, classes, normalisation and own weights."""
         bare = {name: tensor for name, tensor in self.tensors.items() if not name.startswith((build.MEMBER, build.DEFENSE))}
         normalize = {name: [float(one) for one in values] for name, values in self.recipe["normalize"].items()}
         parts = [self.recipe["arch"], self.recipe["input"], list(self.classes), normalize, weights_digest(bare)]
@@ -66,12 +66,12 @@ class ModelFile:
         return not static and any(build.is_random(one) for one in (self.defenses, *beside))
 
     def has_surrogate(self, *, static: bool = False) -> bool:
-        """True if a defense of the model, or of a member of it, lets another gradient stand in for its own."""
+        """True if a defense of the model, or of a member of it, uses a surrogate gradient."""
         beside = [one["defenses"] for one in self.recipe.get("members", [])]
         return not static and any(build.has_surrogate(one) for one in (self.defenses, *beside))
 
     def module(self, *, static: bool = False) -> nn.Module:
-        """The model under its defenses; without them where a static attack is wanted."""
+        """The model with its defenses; without them for a static attack."""
         try:
             model = build.build(self.recipe, [] if static else self.defenses)
         except AdvcliError as error:
@@ -95,7 +95,7 @@ def recipe_digest(recipe: Header) -> str:
 
 
 def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
-    """Publish a model file, once the reader has taken it, and look whether it stands on the disk; returns its digest."""
+    """Check and publish a model file, then read it back; returns its digest."""
     data = packed(recipe, tensors)
     found = checked(path, data)
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and replaced
@@ -103,7 +103,7 @@ def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
     atomic.write(path, [data])
     if sandbox.digest_of(path) != sha256(data):
         path.unlink()
-        raise AdvcliError(f"{path}: what stands on the disk is not what was written there; run the same command again")
+        raise AdvcliError(f"{path}: the file on the disk differs from what was written; run the same command again")
     sandbox.trusted_digests.add(sha256(data))
     return found.digest
 
@@ -116,7 +116,7 @@ def packed(recipe: Header, tensors: dict[str, Tensor]) -> bytes:
 
 
 def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, each in memory of its own: a weight that two layers share stands in the file twice."""
+    """The same tensors without shared memory: a weight that two layers share is stored twice."""
     used: set[int] = set()
     found = {}
     for name, tensor in tensors.items():
@@ -132,7 +132,7 @@ def serialise(recipe: Header, tensors: dict[str, Tensor]) -> bytes:
 
 
 def peek(path: Path) -> Header:
-    """The recipe alone, unchecked: for lists of what lies in a folder."""
+    """The metadata alone, unchecked: for lists of the files in a folder."""
     with sandbox.regular(path) as file:
         head = file.read(8)
         size = int.from_bytes(head, "little")
@@ -142,16 +142,16 @@ def peek(path: Path) -> Header:
 
 
 def recipe_in(head: Header, where: str) -> Header:
-    """Our recipe in the header of a safetensors file; empty where there is none."""
+    """Our metadata in the header of a safetensors file; empty if there is none."""
     kept = head.get("__metadata__")
     text = kept.get(KEY) if isinstance(kept, dict) else None
     return parse(text.encode("utf-8", "surrogatepass"), where) if isinstance(text, str) else {}
 
 
 def read(path: str | Path) -> ModelFile:
-    """Read and check a model file; one that is not known is read in a child process first.
+    """Read and check a model file; an unknown file is read in a child process first.
 
-    One that names code of the user's own is not built until that code is allowed, and can be shown and exported.
+    A model that needs code of the user's own is not built until that code is allowed, but can be shown and exported.
     """
     path = Path(path)
     if not path.exists():
@@ -185,12 +185,12 @@ def _head(data: bytes, where: str) -> Header:
 
 
 def checked(path: Path, data: bytes) -> ModelFile:
-    """From bytes to a model whose every part is checked."""
+    """From bytes to a model with every part checked."""
     if data[:4] == b"PK\x03\x04" or data[:2] == b"\x80\x02":
-        raise InputError(f"{path}: a PyTorch file, not a model of advcli's; bring it in with: advcli import {path} --arch NAME")
+        raise InputError(f"{path}: a PyTorch file, not a model of advcli; import it with: advcli import {path} --arch NAME")
     recipe = recipe_in(_head(data, str(path)), str(path))
     if not recipe.keys() >= NEEDED:
-        raise InputError(f"{path}: weights without a recipe of advcli's; bring them in with: advcli import {path} --arch NAME")
+        raise InputError(f"{path}: weights without metadata of advcli; import them with: advcli import {path} --arch NAME")
     try:
         found = safetensors.torch.load(data)
         tensors = {name: found[name] for name in sorted(found)}  # in another order at every call

@@ -1,8 +1,8 @@
-"""Models that may refuse to decide: one more logit, the last, says how far a score is beyond its threshold.
+"""Models that can reject: one more logit, the last, tells how far a detector's score is beyond its threshold.
 
 z_K = max_k z_k + (s(x) - t) / u for K classes, a detector's score s, its threshold t, and u, the spread of the scores on
-clean images: so a rejection is the largest logit exactly where s > t, whatever stands around the model. Where one
-detector stands on another, the larger excess counts: they reject if any of them does.
+clean images: so a rejection is the largest logit exactly if s > t, whatever else is around the model. If one detector is
+around another, the larger excess counts: the model rejects if any of them does.
 """
 
 from typing import Any
@@ -14,13 +14,13 @@ from advcli.numerics.rng import SampleRNG
 
 
 def decision(logits: Tensor, rejects: bool) -> Tensor:
-    """The class that a model decides for; -1 where its last logit, the rejection, is the largest."""
+    """The predicted class; -1 if the last logit, the rejection, is the largest."""
     found = logits.argmax(1)
     return torch.where(found == logits.shape[1] - 1, -1, found) if rejects else found
 
 
 def split(logits: Tensor, rejects: bool) -> tuple[Tensor, Tensor | None]:
-    """The logits of the classes, and how far a detector's score is beyond its threshold."""
+    """The logits of the classes, and the excess of the detector's score over its threshold."""
     if not rejects:
         return logits, None
     scores = logits[:, :-1]
@@ -33,7 +33,7 @@ def rejects(model: nn.Module) -> bool:
 
 
 class Rejecting(nn.Module):
-    """A model behind a detector; until it is calibrated it accepts everything."""
+    """A model behind a detector; it accepts everything until it is calibrated."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Rejecting(nn.Module):
         self.threshold, self.unit = 0.0, 0.0
 
     def adopt(self, found: dict[str, Any]) -> None:
-        """Take over what a calibration has found."""
+        """Load the results of a calibration."""
         self.threshold, self.unit = float(found["threshold"]), float(found["unit"])
 
     def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
@@ -50,7 +50,7 @@ class Rejecting(nn.Module):
         raise NotImplementedError
 
     def ask(self, x: Tensor, draws: SampleRNG | None) -> Tensor:
-        """The class scores of the inner model."""
+        """The logits of the inner model."""
         return split(self.model(x, draws), self.inner)[0]
 
     def score(self, x: Tensor, draws: SampleRNG | None = None) -> tuple[Tensor, Tensor, Tensor | None]:

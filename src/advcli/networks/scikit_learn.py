@@ -1,7 +1,7 @@
-"""What scikit-learn fits: arrays that are stored like any weights and run as a module. No estimator is ever stored.
+"""Classifiers fitted by scikit-learn: stored as arrays like any weights, and run as a module. No estimator is ever stored.
 
-A family is three functions: `fit` images and labels to arrays, `check` arrays that come out of a file, `run` them on a
-batch. Where the answer is a table, the gradient is exactly zero, and an attack says so honestly.
+A family is three functions: `fit` turns images and labels into arrays, `check` checks the arrays of a file, `run` applies them
+to a batch. If the output is a table lookup, the gradient is exactly zero, and attacks report that.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,14 +21,14 @@ LEAST = 1e-6  # probability that is taken for none
 
 
 class Fitted(nn.Module):
-    """A family with its arrays, once there are some."""
+    """A family and its arrays, after fitting."""
 
     def __init__(self, kinds: Mapping[str, tuple[torch.dtype, int]], fit: Fit, check: Check, run: Run, classes: int) -> None:
         super().__init__()
         self.kinds, self._fit, self._check, self._run, self.classes = kinds, fit, check, run, classes
 
     def fit(self, x: Array, label: Array, seed: int) -> None:
-        """Let scikit-learn learn (N, D) images."""
+        """Fit (N, D) images with scikit-learn."""
         try:
             found = self._fit(x, label, seed)
         except ValueError as error:  # images of one class, say
@@ -36,10 +36,10 @@ class Fitted(nn.Module):
         self.adopt({name: torch.from_numpy(np.ascontiguousarray(found[name])) for name in self.kinds}, "the fit")
 
     def adopt(self, tensors: Mapping[str, Tensor], where: str) -> None:
-        """Take arrays that may be anybody's: names, types and shapes first, then whatever an index could break."""
+        """Load arrays from a file: first checks names, types and shapes, then everything that an index could break."""
         found = {name: (tensor.dtype, tensor.ndim) for name, tensor in tensors.items()}
         if found != dict(self.kinds) or not self._check(tensors):
-            raise InputError(f"{where}: its arrays are not those of this family; expected {', '.join(self.kinds)}")
+            raise InputError(f"{where}: its arrays do not fit this family; expected {', '.join(self.kinds)}")
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor)
 
@@ -49,7 +49,7 @@ class Fitted(nn.Module):
 
 
 def from_table(probability: Tensor, x: Tensor) -> Tensor:
-    """Logits of looked-up probabilities; they hang on the image by a gradient of zero."""
+    """Logits of looked-up probabilities, connected to the image by a gradient of zero."""
     return probability.clamp_min(LEAST).log().to(x.dtype) + 0 * x.sum(1, keepdim=True)
 
 
@@ -65,8 +65,8 @@ def linear_check(size: int, classes: int) -> Check:
 
 
 def linear_arrays(weight: Array, bias: Array, present: Array, classes: int) -> Arrays:
-    """One row for each class; scikit-learn keeps a single one for two classes, which is the second's, and none for a class
-    without images: that one never wins.
+    """One row for each class; scikit-learn keeps a single row for two classes, that of the second, and none for a class
+    without images, which is never predicted.
     """
     if len(weight) == 1:
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

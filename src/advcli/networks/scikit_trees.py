@@ -1,7 +1,7 @@
 """Decision trees as arrays: every node's feature, threshold, children and class shares, of one tree or of many.
 
-An image goes left where feature <= threshold. scikit-learn compares single precision features with double precision
-thresholds; rounded down to single precision they part the same images in the same way.
+An image goes left if feature <= threshold. scikit-learn compares single-precision features with double-precision thresholds;
+thresholds rounded down to single precision split the images in the same way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def _moved(children: Array, start: int) -> Array:
 
 
 def check(found: Mapping[str, Tensor], size: int, classes: int) -> bool:
-    """True if every walk ends: children lie behind their parents, features and roots exist."""
+    """True if every path ends: children come after their parents, and features and roots exist."""
     count = len(found["feature"])
     node = torch.arange(count)
     left, right, root = found["left"], found["right"], found["root"]
@@ -72,7 +72,7 @@ def check(found: Mapping[str, Tensor], size: int, classes: int) -> bool:
 
 
 def run(arrays: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """All trees at once, a level a step; the mean of their leaves' shares."""
+    """Evaluate all trees at once, one level in each step; the mean of their leaves' shares."""
     node = arrays["root"].expand(len(x), -1)
     while True:
         left = arrays["left"][node]

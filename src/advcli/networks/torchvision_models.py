@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
 
 def build(name: str, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """The network with fresh weights; side heads, where it has them, speak in training only."""
+    """The network with new weights; its auxiliary heads, if any, are used in training only."""
     if shape[0] != 3:
         raise CommandError(f"{name} takes colour images; the images have {shape[0]} channel")
     more: dict[str, Any] = {"aux_logits": True, "init_weights": False} if name in SIDE_HEADS else {}
@@ -38,7 +38,7 @@ def build(name: str, shape: tuple[int, int, int], classes: int) -> nn.Module:
 
 
 def pretrained(name: str, *, download: bool) -> Path:
-    """The file of torchvision's published weights, from torch's own folder of such; fetched only when asked."""
+    """The file of torchvision's published weights, in torch's own cache folder; downloaded only with --download."""
     if name not in torchvision_names.names():
         raise CommandError(f"--pretrained: torchvision publishes no weights for {name}; give --weights FILE")
     weights = torchvision.models.get_model_weights(name).DEFAULT
@@ -55,10 +55,10 @@ def pretrained(name: str, *, download: bool) -> Path:
 
 
 def normalize(name: str) -> dict[str, list[float]]:
-    """The mean and the deviation of each channel that the published weights expect.
+    """The mean and standard deviation of each channel that the published weights expect.
 
-    Networks with side heads have learned on pixels from -1 to 1. torchvision normalises like all others and has the
-    network turn that back (transform_input); ours does not, so that nothing is normalised twice.
+    Networks with auxiliary heads were trained on pixels from -1 to 1. torchvision normalises them like all others and undoes that
+    in the network (transform_input); here the network does not, so that nothing is normalised twice.
     """
     if name in SIDE_HEADS:
         return {"mean": [0.5] * 3, "std": [0.5] * 3}

@@ -1,8 +1,8 @@
-"""Many random looks at one image, in bounded memory: a few at a time, computed again on the way back; and their vote.
+"""Many random copies of one image in bounded memory, a few at a time, recomputed in the backward pass; and their vote.
 
-A copy's draws depend on its number alone, so the answers are the same however many are taken at once. What an attack
-climbs is the mean of the logits, and what it sees how far the vote is from turning: shares of votes, or the mean
-probability, go flat where the looks agree.
+A copy's draws depend on its number alone, so the outputs do not depend on how many are computed at once. The gradient is that
+of the mean of the logits; the scores show how far the majority is from changing. Shares of votes, or the mean probability,
+would be flat where the copies agree.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,10 @@ def stochastic_logits(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -
 
 
 def majority_logits(logits: Tensor) -> Tensor:
-    """(N, count, K) logits -> (N, K) by the vote: positive for the class that most of the looks decide on.
+    """(N, count, K) logits -> (N, K) by the vote: positive for the class that most of the copies decide on.
 
-    A class has the lead over the next best of the look that would complete its majority, so that who sees scores sees how
-    far the vote is from turning; the winner of most votes, or the lowest of several, is ahead of all in any case.
+    The logit of a class is its margin in the copy that would complete its majority, so that scores show how far the majority is
+    from changing; the class with most votes, or the lowest of several, always has the largest logit.
     """
     top = logits.topk(2, 2).values
     lead = logits - torch.where(logits == top[:, :, :1], top[:, :, 1:], top[:, :, :1])
@@ -45,7 +45,7 @@ def majority_logits(logits: Tensor) -> Tensor:
 
 
 def vote_counts(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tensor:
-    """(N, K) how often each class was the answer; the logits are not kept."""
+    """(N, K) how often each class was decided on; the logits are not kept."""
     found = torch.zeros((), dtype=torch.int64, device=x.device)
     for piece in chunks(x, count):
         decided = _chunk_logits(answer, x, draws, count, piece)
@@ -54,7 +54,7 @@ def vote_counts(answer: Answer, x: Tensor, draws: SampleRNG, count: int) -> Tens
 
 
 def chunks(x: Tensor, count: int) -> list[slice]:
-    """Slices of the copies that go through the model together."""
+    """Slices of the copies that are computed together."""
     step = max(1, MOST // max(1, len(x)))
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 

@@ -1,1 +1,1 @@
-"""Arithmetic that knows no model: random draws, balls, losses, quantities, intervals."""
+"""Arithmetic without models: random draws, balls, losses, quantities, intervals."""

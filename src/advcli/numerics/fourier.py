@@ -1,8 +1,8 @@
-"""An image's frequencies, and how much of each a filter lets through.
+"""The frequencies of an image, and the share of each that a filter keeps.
 
 With R the distance of a coefficient of the discrete Fourier transform from the mean (frequency zero), in cycles per
 image, a low-pass of radius r keeps [R <= r] (ideal), exp(-R^2 / 2 r^2) (gaussian) or 1 / (1 + (R / r)^4)
-(butterworth, of order two); the high-pass keeps the rest, so that both together are the image.
+(butterworth, of order two); the high-pass keeps the rest, so that both together give the image.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def low_mask(size: Sequence[int], radius: float, shape: str) -> Tensor:
 
 
 def passed(x: Tensor, mask: Tensor) -> Tensor:
-    """The part of each channel that a mask keeps: linear, and so not bound to the range of images."""
+    """The part of each channel that a mask keeps: linear, and so not limited to the pixel range."""
     kept = torch.fft.rfft2(x.double()) * mask.to(x.device)
     found: Tensor = torch.fft.irfft2(kept, s=x.shape[2:])
     return found.to(x.dtype)

@@ -1,4 +1,4 @@
-"""Exact intervals for a rate (Clopper and Pearson, 1934), and the ends of those that are found by inverting a test."""
+"""Exact intervals for a rate (Clopper and Pearson, 1934), and the ends of intervals found by inverting a test."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,9 @@ HALVINGS = 60
 
 
 def exact_interval(k: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """(low, high) that hold the true rate with at least this confidence, for k of n; (0, 1) where n is 0.
+    """(low, high) that hold the true rate with at least this confidence, for k of n; (0, 1) if n is 0.
 
-    Neither has to be whole: where rows depend on each other, n is how many independent ones would say as much.
+    k and n need not be whole: if rows depend on each other, n is the effective number of independent ones.
     """
     if n == 0:
         return 0.0, 1.0
@@ -25,13 +25,13 @@ def exact_interval(k: float, n: float, confidence: float = CONFIDENCE) -> tuple[
 
 
 def lower_bound(k: Array, n: int, alpha: float) -> Array:
-    """Below the true rate with confidence 1 - alpha, for k of n each: one side alone."""
+    """One-sided lower bounds of the true rates with confidence 1 - alpha, for k of n each."""
     found: Array = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, alpha), 0.0)
     return found
 
 
 def edge(refused: Callable[[float], bool], inside: float, outside: float) -> float:
-    """The value at which a test begins to reject, between one that it accepts and the end of the scale."""
+    """The value at which a test begins to reject, between an accepted one and the end of the scale."""
     if not refused(outside):
         return outside
     for _ in range(HALVINGS):

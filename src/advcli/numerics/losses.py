@@ -1,4 +1,4 @@
-"""Per-sample losses of logits and a class: each falls as the model grows surer of that class."""
+"""Per-sample losses of logits and a class: each falls as the model becomes surer of that class."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def log_odds(logits: Tensor, label: Tensor) -> Tensor:
-    """log((1 - p_y) / p_y): the cross-entropy is log(1 + e^this), and levels off where the model is sure of y."""
+    """log((1 - p_y) / p_y): the cross-entropy is log(1 + e^this), and is flat where the model is sure of y."""
     return logits.scatter(1, label[:, None], -torch.inf).logsumexp(1) + logit(logits, label)
 
 
@@ -29,13 +29,13 @@ def prob(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def margin(logits: Tensor, label: Tensor) -> Tensor:
-    """max_{k != y} z_k - z_y: positive exactly where the model decides against y."""
+    """max_{k != y} z_k - z_y: positive exactly if the model decides against y."""
     rival = logits.scatter(1, label[:, None], -torch.inf).amax(1)
     return rival + logit(logits, label)
 
 
 def dlr(logits: Tensor, label: Tensor) -> Tensor:
-    """The margin over z_(1) - z_(3), which no scale of the logits changes (arXiv:2003.01690); two classes: the margin."""
+    """The margin over z_(1) - z_(3), invariant to the scale of the logits (arXiv:2003.01690); for two classes, the margin."""
     if logits.shape[1] < 3:
         return margin(logits, label)
     top = logits.topk(3).values
@@ -43,8 +43,9 @@ def dlr(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def dlr_towards(logits: Tensor, target: Tensor) -> Tensor:
-    """The margin over z_(1) - (z_(3) + z_(4)) / 2, which is not constant where the target is third; below four classes
-    the margin. What stands before the target is the largest other logit, whichever class that is by now."""
+    """The margin over z_(1) - (z_(3) + z_(4)) / 2, which is not constant if the target is third; below four classes the margin.
+    The margin is that of the largest other logit, whichever class it belongs to at that point.
+    """
     if logits.shape[1] < 4:
         return margin(logits, target)
     top = logits.topk(4).values

@@ -1,8 +1,8 @@
 """Mean, standard deviation, extremes and quantiles of many groups at once, without a loop over rows.
 
-The population's standard deviation (ddof = 0), streaming by Chan, Golub and LeVeque's update (1979), which does not cancel.
-Quantiles interpolate linearly between the two nearest values, at q (n - 1); exact where the values fit in memory, else
-counted on a grid, and then right to half a step of it.
+The population's standard deviation (ddof = 0), as a stream by the update of Chan, Golub and LeVeque (1979), which avoids
+cancellation. Quantiles interpolate linearly between the two nearest values, at q (n - 1); they are exact if the values fit in
+memory, otherwise counted on a grid and accurate to half a grid step.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ MOST_CELLS = 1 << 22  # counters of one grid
 
 
 class Moments:
-    """Count, mean, squared deviations and extremes of what was added so far, group by group."""
+    """Count, mean, squared deviations and extremes of the values so far, for each group."""
 
     def __init__(self, groups: int) -> None:
         self.n = np.zeros(groups, np.int64)
@@ -26,7 +26,7 @@ class Moments:
         self.low, self.high = np.full(groups, np.inf), np.full(groups, -np.inf)
 
     def add(self, group: Array, values: Array) -> None:
-        """Take in some rows of values, (B, ...), each for one group, in float64."""
+        """Add some rows of values, (B, ...), each for one group, in float64."""
         if not values.size:
             return
         rows = values.reshape(len(values), -1).astype(np.float64)
@@ -44,7 +44,7 @@ class Moments:
         np.maximum.at(self.high, group, rows.max(1))
 
     def columns(self) -> dict[str, Array]:
-        """The columns of a table but the quantiles."""
+        """The columns of a table, without the quantiles."""
         std = np.sqrt(self.squares / np.maximum(self.n, 1))
         return {"n": self.n, "mean": self.mean, "std": std, "min": self.low, "max": self.high}
 
@@ -68,7 +68,7 @@ class Grid:
         self.counts[present] += np.bincount(cells, minlength=len(present) * points).reshape(-1, points)
 
     def columns(self) -> dict[str, Array]:
-        """The quantiles, and how far they may be off."""
+        """The quantiles, and their largest error."""
         upto = self.counts.cumsum(1)
         n, found = upto[:, -1], {}
         for name, share in QUANTILES.items():
@@ -79,12 +79,12 @@ class Grid:
 
 
 def _reaching(upto: Array, places: Array) -> Array:
-    """The point that the value at a place lies at, for every line of running sums."""
+    """The point at which the value of a rank lies, for every row of running sums."""
     return np.array([np.searchsorted(line, place, "right") for line, place in zip(upto, places, strict=True)], np.int64)
 
 
 def _places(n: Array, share: float) -> tuple[Array, Array, Array]:
-    """The two places among n sorted values that a quantile lies between, and how far it is on the way."""
+    """The two ranks among n sorted values that a quantile lies between, and the fraction between them."""
     exact = share * np.maximum(n - 1, 0)
     below = np.floor(exact).astype(np.int64)
     return below, np.minimum(below + 1, np.maximum(n - 1, 0)), exact - below
@@ -106,7 +106,7 @@ def summary(group: Array, values: Array, groups: int) -> dict[str, Array]:
 
 
 def row(columns: dict[str, Array], group: int) -> dict[str, Any]:
-    """The numbers of one group for a table; none of them where nothing was added."""
+    """The values of one group for a table; empty if the group has none."""
     n, within = int(columns["n"][group]), columns.get("quantiles_within")
     found: dict[str, Any] = {name: float(columns[name][group]) if n else None for name in COLUMNS[1:]}
     return {"n": n, **found, "quantiles_within": float(within[group]) if n and within is not None else None}

@@ -1,9 +1,9 @@
-"""Two models on the same n images: of b only the first is right, of c only the second.
+"""Paired comparison of two models on the same n images: b where only the first is right, c where only the second is.
 
-McNemar's exact test (1947): without a difference, b is binomial with b + c trials and chance 1/2. The interval for the
-difference (c - b) / n is Tango's score interval (1998): every D that a score test would not refuse,
-|c - b - n D| <= z sqrt(n (2 q + D (1 - D))), where q is the likeliest share of the first kind for that D. Both are
-invariant to the order of the models; unlike the interval of Wald, this one stays honest where b + c is small.
+McNemar's exact test (1947): without a difference, b is binomial with b + c trials and probability 1/2. The interval for the
+difference (c - b) / n is Tango's score interval (1998): every D that a score test does not reject,
+|c - b - n D| <= z sqrt(n (2 q + D (1 - D))), where q is the most likely share of the first kind for that D. Both are
+invariant to the order of the models; unlike Wald's interval, this one keeps its coverage if b + c is small.
 """
 
 from math import sqrt
@@ -31,13 +31,13 @@ def difference_interval(b: int, c: int, n: int, confidence: float = CONFIDENCE) 
 
 
 def _share(b: int, c: int, n: int, at: float) -> float:
-    """The likeliest share of images that only the first has right, where the difference is `at`."""
+    """The most likely share of images that only the first has right, if the difference is `at`."""
     half = (2 * n - c + b) * at - b - c
     return (sqrt(max(0.0, half * half + 8 * n * b * at * (1 - at))) - half) / (4 * n)
 
 
 def holm(p: list[float]) -> list[float]:
-    """The p of several tests, raised so that all of them hold together (Holm, 1979)."""
+    """The p of several tests, adjusted so that all of them hold together (Holm, 1979)."""
     found, largest = [0.0] * len(p), 0.0
     for rank, k in enumerate(sorted(range(len(p)), key=p.__getitem__)):
         largest = max(largest, min(1.0, (len(p) - rank) * p[k]))

@@ -1,4 +1,4 @@
-"""Numbers as people write them: 0.3, 8/255, 0:0.3:0.025, 2/255,4/255; exact until they reach the arithmetic."""
+"""Numbers as users write them: 0.3, 8/255, 0:0.3:0.025, 2/255,4/255; exact until they become floats."""
 
 import re
 import struct
@@ -15,7 +15,7 @@ LARGEST = 1e6
 
 
 def fraction(text: str) -> Fraction:
-    """The exact value of a decimal or a fraction; ValueError where it is neither."""
+    """The exact value of a decimal or a fraction; ValueError if it is neither."""
     text = text.strip()
     if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?(/\d+)?", text, flags=re.ASCII | re.IGNORECASE):
         raise ValueError(f"{text!r} is not a number or a fraction such as 8/255")
@@ -26,7 +26,7 @@ def fraction(text: str) -> Fraction:
 
 
 def shortest(value: Fraction) -> str:
-    """A fraction as text that `fraction` reads back exactly: a decimal where it ends, else a/b."""
+    """A fraction as text that `fraction` reads back exactly: a decimal if it is finite, else a/b."""
     bottom = value.denominator
     while bottom % 2 == 0:
         bottom //= 2
@@ -51,7 +51,7 @@ class Budget:
 
 
 def as_float32(value: Fraction) -> bytes:
-    """The bits that a budget has in a file."""
+    """The budget as a file stores it, bit for bit."""
     return struct.pack("<f", float(value))
 
 
@@ -76,9 +76,9 @@ def budgets(text: str) -> tuple[Budget, ...]:
     if min(values) < 0:
         raise ValueError(f"{text!r}: a budget is not negative")
     if max(values) > LARGEST:
-        raise ValueError(f"{text!r}: pixels lie in [0, 1]; a budget beyond {LARGEST:g} means nothing")
+        raise ValueError(f"{text!r}: pixels are in [0, 1]; the budget must be at most {LARGEST:g}")
     if len({as_float32(value) for value in values}) < len(values):
-        raise ValueError(f"{text!r}: names a budget twice")
+        raise ValueError(f"{text!r}: contains a budget twice")
     return tuple(Budget(one, float(value)) for one, value in zip(found, values, strict=True))
 
 
@@ -86,12 +86,12 @@ def budget(text: str) -> Budget:
     """A single budget."""
     found = budgets(text)
     if len(found) > 1:
-        raise ValueError(f"{text!r}: names {len(found)} budgets; there can be one only")
+        raise ValueError(f"{text!r}: contains {len(found)} budgets; expected one")
     return found[0]
 
 
 def diameter(norm: str, pixels: int) -> float:
-    """The distance of two images that are as far apart as can be."""
+    """The largest distance between two images."""
     return {"linf": 1.0, "l2": sqrt(pixels), "l1": float(pixels)}.get(norm, inf)
 
 
@@ -101,7 +101,7 @@ def refuse_beyond(norm: str, wanted: Iterable[Budget], pixels: int) -> None:
     if over := next((one for one in wanted if one.value > widest), None):
         meant = f"; did you mean {over.text}/255?" if "/" not in over.text and over.value / 255 <= widest else ""
         raise CommandError(
-            f"eps {over.text}: no two images are further apart than {norm} {widest:.4g}, pixels lie in [0, 1]{meant}"
+            f"eps {over.text}: no two images are further apart than {norm} {widest:.4g}, since pixels are in [0, 1]{meant}"
         )
 
 
@@ -119,7 +119,7 @@ class StepLength:
 
 
 def step_length(text: str) -> StepLength:
-    """Read a step length; ValueError says what may be written."""
+    """Read a step length; ValueError lists the accepted forms."""
     match = re.fullmatch(r"(?:([^*]+)\*)?eps(?:/(steps|[^/]+))?", text.replace(" ", ""))
     try:
         if match is None:

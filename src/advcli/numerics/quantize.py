@@ -1,4 +1,4 @@
-"""Images of 256 grey levels: the nearest one inside the budget, or the word that there is none."""
+"""Rounding of images to 256 grey levels inside the budget, and which rows cannot be rounded so."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ SLACK = 1e-4  # of a grey level: float32's error in 255 x
 
 
 def on_grid(x: Tensor) -> Tensor:
-    """(N,) whether every pixel is a byte divided by 255, to the bit."""
+    """(N,) whether every pixel is exactly a byte divided by 255."""
     return (snap_to_byte(x) == x).flatten(1).all(1)
 
 
@@ -19,15 +19,15 @@ def snap_to_byte(x: Tensor) -> Tensor:
 
 
 def as_pixels(byte: Tensor) -> Tensor:
-    """Bytes as float32 pixels, by a true division: the one meaning of a byte."""
+    """Bytes as float32 pixels, by a true division: the only meaning of a byte."""
     return byte.to(torch.float32) / 255
 
 
 def quantize(ball: Ball, x: Tensor, rounding: str) -> tuple[Tensor, Tensor]:
-    """x on the grid and inside the ball, and (N,) whether that could be done; a row where not is the centre.
+    """x on the grid and inside the ball, and (N,) whether that was possible; otherwise the row is the centre.
 
-    `nearest` takes the nearest level, `trunc` cuts the perturbation to whole levels. Where that leaves the ball, linf
-    takes each pixel's nearest level inside, and l2 and l1 shorten the perturbation until its rounded form fits.
+    `nearest` uses the nearest level, `trunc` truncates the perturbation to whole levels. If that leaves the ball, linf uses each
+    pixel's nearest level inside, and l2 and l1 shorten the perturbation until its rounded form fits.
     """
     center, byte = ball.center * 255, x * 255
     base = center.round()
@@ -48,7 +48,7 @@ def _inside(ball: Ball, byte: Tensor) -> Tensor:
 
 
 def _shortened(ball: Ball, base: Tensor, move: Tensor) -> Tensor:
-    """The longest share of the move, to 1 in 2^16, that fits once it is rounded; none of it where none fits."""
+    """The largest share of the perturbation, to 1 in 2^16, that fits after rounding; zero if none fits."""
     low = torch.zeros(len(base), device=base.device)
     high = torch.ones_like(low)
     for _ in range(16):

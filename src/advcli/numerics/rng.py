@@ -1,9 +1,9 @@
-"""Randomness as a function of (seed, purpose, sample id): the same bits whatever the batch, its order or the device.
+"""Random numbers as a function of (seed, purpose, sample id): the same bits for any batch, order and device.
 
 Philox4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011) in 64-bit integers of torch. The
 key is made from seed and purpose; the counter holds the sample's id, the turn, and the position of the number. Normal
-and exponential numbers use only additions, multiplications, divisions and roots, which IEEE 754 rounds alike
-everywhere, so that they too are equal to the bit.
+and exponential numbers use only additions, multiplications, divisions and roots, which IEEE 754 rounds identically
+everywhere, so that they are equal bit for bit too.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Words = TypeVar("Words", Tensor, Array)
 
 
 def philox(counter: list[Words], key: tuple[int, int]) -> list[Words]:
-    """Ten rounds over four 32-bit words, each kept in 64 bits, of torch or of NumPy."""
+    """Ten rounds over four 32-bit words, each kept in 64 bits, in torch or NumPy."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
@@ -47,7 +47,7 @@ def philox(counter: list[Words], key: tuple[int, int]) -> list[Words]:
 
 
 class Purpose(StrEnum):
-    """The purpose of a random draw, the first word of its key: no two of these share a number."""
+    """The purpose of a random draw, the first word of its key: each purpose has a number of its own."""
 
     ORDER = "order"  # of images in training, and of those that a universal perturbation is fitted on
     TRAINING = "training"
@@ -72,7 +72,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SampleRNG:
-    """The draws of some samples for one purpose; a sample's draws do not depend on its neighbours."""
+    """The draws of some samples for one purpose; a sample's draws do not depend on other samples."""
 
     seed: int
     ids: Tensor  # (N,) int64: position in the data set, not in the batch
@@ -156,7 +156,7 @@ class SampleRNG:
 
 @contextmanager
 def torch_draws(text: str, device: torch.device) -> Iterator[None]:
-    """Seed torch's own draws (functional dropout, a network's own noise) by the text alone; restore its state afterwards."""
+    """Seed torch's own draws (functional dropout, a network's own noise) from the text; restore its state afterwards."""
     on_gpu = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []):
         seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
@@ -168,7 +168,7 @@ def torch_draws(text: str, device: torch.device) -> Iterator[None]:
 
 
 def tree_sum(x: Tensor) -> Tensor:
-    """(N, d) -> (N,) by adding halves: one order of additions, whatever the batch or the machine."""
+    """(N, d) -> (N,) by adding halves: one order of additions for any batch and machine."""
     while x.shape[1] > 1:
         half = (x.shape[1] + 1) // 2
         low, high = x[:, :half], x[:, half:]
@@ -217,7 +217,7 @@ def quantile(p: Tensor) -> Tensor:
 
 @cache
 def levels(device: torch.device) -> Tensor:
-    """The normal quantiles of 2^16 equal shares, each by its middle."""
+    """The normal quantiles of 2^16 equal probabilities, each at its middle."""
     middle = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
     return quantile(middle).to(torch.float32).to(device)
 
@@ -246,7 +246,7 @@ MOST_DRAWN = 1 << 27  # draws of a table
 
 @dataclass(slots=True)
 class Table:
-    """The chances of a whole set, drawn at once: the same as drawn batch by batch, and several times faster."""
+    """The Bernoulli draws of a whole set at once: the same as drawn in batches, and several times faster."""
 
     ids: Tensor
     drawn: dict[tuple[object, ...], Tensor]

@@ -1,7 +1,7 @@
-"""Keep freed memory for the next batch, instead of giving it back to the system after every layer.
+"""Keeps freed memory for the next batch, instead of returning it to the system after every layer.
 
-glibc unmaps a large block when it is freed, and the next layer faults it in again, page by page: measured on two cores, a
-small network trains at half its speed that way. A program may ask otherwise; a library leaves this to its host.
+glibc unmaps a large block when it is freed, and the next layer maps it again, page by page: measured on two cores, a small
+network then trains at half its speed. A program may change this setting; a library leaves it to its host.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ LARGEST = 1 << 28
 
 
 def keep_freed() -> None:
-    """Tell the allocator, where it is one that listens."""
+    """Set the allocator's thresholds, if it is glibc's."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another libc
             allocator = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""Which device computes, with how many threads and images at a time."""
+"""The device, the number of threads and the batch size of a computation."""
 
 import platform
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def find_device(name: str) -> torch.device:
 
 @contextmanager
 def threads(shape: tuple[int, ...]) -> Iterator[None]:
-    """Tiny images by one thread: two would only wait for each other, and on a busy machine for very long."""
+    """One thread for tiny images: two would mostly wait for each other, and very long on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if prod(shape) <= TINY else before)
     try:
@@ -40,12 +40,12 @@ def threads(shape: tuple[int, ...]) -> Iterator[None]:
 
 
 def processor() -> str:
-    """The instructions that arithmetic uses here: with others (AVX2, AVX-512) the last bits differ, and parts do not mix."""
+    """The CPU instruction sets in use: with others (AVX2, AVX-512) the last bits differ, and parts must not be mixed."""
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def environment(device: torch.device, batch_size: int) -> dict[str, Any]:
-    """The settings that may change the last bit of a result and nothing else."""
+    """The settings that can change the last bit of a result and nothing else."""
     return {
         "torch": torch.__version__.partition("+")[0],
         "device": device.type,

@@ -1,4 +1,4 @@
-"""What a run would cost: the answer of `--dry-run`."""
+"""The estimated cost of a run: the result of `--dry-run`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

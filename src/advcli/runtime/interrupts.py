@@ -1,6 +1,6 @@
-"""Interrupts: SIGINT, SIGTERM and SIGHUP let work that publishes in parts finish its batch; a second one leaves at once.
+"""Interrupts: after SIGINT, SIGTERM or SIGHUP, work that publishes in parts finishes its batch; a second signal stops at once.
 
-Work without parts has nothing to publish and leaves at the first.
+Work without parts has nothing to publish and stops at the first signal.
 """
 
 import os
@@ -15,7 +15,7 @@ _state = {"patient": False, "asked": False}
 
 @contextmanager
 def finish_batch_first() -> Iterator[Callable[[], bool]]:
-    """Work that is asked rather than torn away; the function tells whether it was."""
+    """A block that finishes its batch after a signal; the function tells whether one has come."""
     _state.update(patient=True, asked=False)
     try:
         yield lambda: _state["asked"]
@@ -25,7 +25,7 @@ def finish_batch_first() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def handle_signals() -> Iterator[None]:
-    """Hear the signals, as a program does; a library leaves them to its host."""
+    """Install the signal handlers, as a program does; a library leaves them to its host."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,11 +1,11 @@
-"""What a run says while it works: notes, warnings, progress. Silent here; the command line gives it a voice."""
+"""Messages of a run: notes, warnings, progress. Silent by default; the command line prints them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class Reporter:
-    """Says nothing. The command line gives it a voice."""
+    """Discards all messages; the command line has a reporter that prints them."""
 
     def note(self, text: str) -> None:
         """Something the user would like to know: what was chosen, what was found."""
@@ -20,7 +20,7 @@ class Reporter:
 
 
 class OnceReporter(Reporter):
-    """Says every note and every warning once, however many models it concerns."""
+    """Passes on every note and every warning once, however many models it concerns."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter, self._said = reporter, set[str]()
@@ -42,7 +42,7 @@ class OnceReporter(Reporter):
 
 
 def no_progress(done: int, word: str = "") -> None:
-    """Progress that nobody watches."""
+    """Progress that is not shown."""
 
 
 SILENT = Reporter()
