@@ -12,7 +12,7 @@ from collections import Counter
 
 import torch
 
-from advcli.bounds.certify import certify
+from advcli.bounds.certify import METHODS, certify
 from advcli.bounds.reading import read
 from bounds_networks import KINDS, classifier, images, inside, margin
 from conftest import attacked
@@ -29,7 +29,7 @@ def one(seed: int, count: int) -> Counter:
     model, x = classifier(kind, seed, 1.0 + seed % 5), images(count, seed)
     with torch.no_grad():
         labels = model(x).argmax(1)
-        bound = certify(read(model), x, labels, eps, norm, "crown")
+        bound = certify(read(model), x, labels, eps, norm, METHODS[1 + seed % 2], 5)
         points = inside(x, eps, norm, RANDOM, seed)
         lowest = margin(model, points.flatten(0, 1), labels.repeat(RANDOM)).view(RANDOM, -1).amin(0)
     broken = lowest <= 0

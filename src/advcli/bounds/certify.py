@@ -13,8 +13,10 @@ from advcli.bounds.interval import intervals
 from advcli.bounds.refine import chunks, refined
 from advcli.bounds.region import Region, ball
 from advcli.bounds.rows import Rows
+from advcli.bounds.slopes import optimised
 
 METHODS = ("interval", "crown", "optimised")
+STEPS = 20  # of optimised slopes, where nobody says how many
 MEMORY = 2**28  # bytes that the intervals of one chunk of images may take
 
 
@@ -26,7 +28,7 @@ def misread(graph: Graph, model: nn.Module, images: Tensor) -> bool:
 
 
 def certify(
-    graph: Graph, images: Tensor, labels: Tensor, eps: float, norm: str, method: str = "crown", iterations: int = 0
+    graph: Graph, images: Tensor, labels: Tensor, eps: float, norm: str, method: str = "crown", iterations: int = STEPS
 ) -> Tensor:
     """(N,) a lower bound of min over other classes of z_label - z_other within the ball; above 0 the decision is proved.
 
@@ -57,25 +59,26 @@ class Cascade:
             right = self.graph.forward(self.region.center).argmax(1) == self.labels
             images = (right & ~self.proved).nonzero()[:, 0]
             if len(images):
-                self._crown(images)
+                self._crown(images, iterations if method == "optimised" else 0)
         return self.leads.amin(1)
 
     @property
     def proved(self) -> Tensor:
         return self.leads.amin(1) > 0
 
-    def _crown(self, images: Tensor) -> None:
+    def _crown(self, images: Tensor, iterations: int) -> None:
+        """CROWN for some images, and for what it leaves open so many steps of its slopes."""
         region = self.region[images]
-        box = refined(self.graph, region)
-        mask = torch.zeros_like(self.labels, dtype=torch.bool)
-        mask[images] = True
-        rows, owner, other = self._open(mask)
-        place = torch.zeros_like(self.labels)
-        place[images] = torch.arange(len(images), device=images.device)
-        back = Backward(self.graph, box, region)
-        for part in chunks(len(owner), self.graph.largest):
-            some = Rows(place[rows.owner[part]], rows.weight[part])
-            self._raise(owner[part], other[part], back.lowest(some, len(self.graph.nodes) - 1, exact=True))
+        back = Backward(self.graph, refined(self.graph, region), region)
+        mask, place = torch.zeros_like(self.labels, dtype=torch.bool), torch.zeros_like(self.labels)
+        mask[images], place[images] = True, torch.arange(len(images), device=images.device)
+        last = len(self.graph.nodes) - 1
+        for steps in (0, iterations) if iterations else (0,):
+            rows, owner, other = self._open(mask)
+            for part in chunks(len(owner), self.graph.largest):
+                some = Rows(place[owner[part]], rows.weight[part])
+                found = optimised(back, some, last, steps) if steps else back.lowest(some, last, exact=True)
+                self._raise(owner[part], other[part], found)
 
     def _open(self, mask: Tensor) -> tuple[Rows, Tensor, Tensor]:
         """A row z_label - z_other for every lead that is not proved, of some images."""

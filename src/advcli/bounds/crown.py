@@ -5,7 +5,7 @@ a b aside; through an activation, each positive coefficient takes a line below i
 float32 may round at a layer, e, takes |a| e away. What is left at the image has its lowest value on the ball.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from advcli.bounds.pooling import MaxPool, Weights
 from advcli.bounds.region import Ball, Region
 from advcli.bounds.rows import Field, Rows
 
-Slopes = Mapping[int, Tensor]  # of layers: for every coefficient how much of the second line below is taken
+Shares = MutableMapping[int, Tensor]  # of activations: for every coefficient how much of the second line is taken
 
 
 class Backward:
@@ -30,12 +30,15 @@ class Backward:
         self._lines: dict[int, Lines] = {}
         self._weights: dict[int, Planes] = {}
 
-    def lowest(self, rows: Rows, start: int, *, exact: bool = False, slopes: Slopes | None = None) -> Tensor:
-        """(M,) below every value that rows of layer `start` take on the ball."""
+    def lowest(self, rows: Rows, start: int, *, exact: bool = False, shares: Shares | None = None) -> Tensor:
+        """(M,) below every value that rows of layer `start` take on the ball.
+
+        With `shares`, by these mixtures of lines; those that are missing are added, as CROWN has them.
+        """
         left, added = {start: rows}, rows.weight.new_zeros(len(rows.owner))
         for number in range(start, 0, -1):
             if number in left:
-                parts, more = self.step(left.pop(number), number, (slopes or {}).get(number))
+                parts, more = self.step(left.pop(number), number, shares)
                 added = added + more
                 self._spread(left, number, parts)
         return added + self.ball.lowest(left[0], exact=exact) if 0 in left else added
@@ -62,7 +65,7 @@ class Backward:
         for below, part in zip(self.graph.nodes[number].inputs, parts, strict=True):
             left[below] = left[below].plus(part, self.graph.nodes[below].shape) if below in left else part
 
-    def step(self, rows: Rows, number: int, slope: Tensor | None = None) -> tuple[list[Rows], Tensor]:
+    def step(self, rows: Rows, number: int, shares: Shares | None = None) -> tuple[list[Rows], Tensor]:
         """Rows of one layer as rows of each layer that it takes, and what is added beside them."""
         node = self.graph.nodes[number]
         layer, shape = node.layer, self.graph.nodes[node.inputs[0]].shape
@@ -79,7 +82,7 @@ class Backward:
             sizes = [self.graph.nodes[k].shape[0] for k in node.inputs]
             return [Rows(rows.owner, one, rows.corner) for one in torch.split(rows.weight, sizes, 1)], added
         if isinstance(layer, Activation):
-            part, more = self._through_activation(rows, number, layer, slope)
+            part, more = self._through_activation(rows, number, layer, shares)
             return [part], added + more
         assert isinstance(layer, MaxPool)
         if number not in self._weights:
@@ -88,11 +91,14 @@ class Backward:
         part, more = _through_maximum(rows, layer, self._weights[number], shape)
         return [part], added + more
 
-    def _through_activation(self, rows: Rows, number: int, layer: Activation, share: Tensor | None) -> tuple[Rows, Tensor]:
+    def _through_activation(self, rows: Rows, number: int, layer: Activation, shares: Shares | None) -> tuple[Rows, Tensor]:
         if number not in self._lines:
             below = self.graph.nodes[number].inputs[0]
             self._lines[number] = Lines(*layer.lines(self.box.low[below], self.box.high[below]))
         lines = self._lines[number]
+        if shares is not None and number not in shares and (lines.under.free or lines.over.free):
+            shares[number] = lines.start(rows)
+        share = None if shares is None else shares.get(number)
         positive, negative = rows.weight.clamp_min(0), rows.weight.clamp_max(0)
         factor = positive * lines.under.slope(rows, share) + negative * lines.over.slope(rows, share)
         added = lines.under.added(rows, positive, share) + lines.over.added(rows, negative, share)
@@ -107,6 +113,7 @@ class Side:
         self.free = one is not two
         self.bare = not bool((one.offset != 0).any() | (two.offset != 0).any())  # lines through the origin
         self.start = [Field(torch.where(choice.start > 0, b, a)) for a, b in ((one.slope, two.slope), (one.offset, two.offset))]
+        self.share = Field(choice.start)
         self.first = [Field(one.slope), Field(one.offset)]
         self.apart = [Field(two.slope - one.slope), Field(two.offset - one.offset)] if self.free else []
 
@@ -129,6 +136,11 @@ class Lines:
 
     def __init__(self, under: Choice, over: Choice) -> None:
         self.under, self.over = Side(under), Side(over)
+
+    def start(self, rows: Rows) -> Tensor:
+        """CROWN's own mixture for each coefficient, by its sign, as a variable."""
+        under, over = rows.of(self.under.share), rows.of(self.over.share)
+        return torch.where(rows.weight > 0, under, over).detach().clone().requires_grad_()
 
 
 class Planes:

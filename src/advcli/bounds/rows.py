@@ -92,7 +92,7 @@ class Rows:
         back = self.weight.new_zeros(len(self.owner), height, width, shape[0]).permute(0, 3, 1, 2)
         for (top, left), part in parts:
             tall, wide = ((part.shape[2 + k] - 1) * stride[k] + 1 for k in (0, 1))
-            back[:, :, top : top + tall : stride[0], left : left + wide : stride[1]] += part
+            back[:, :, top : top + tall : stride[0], left : left + wide : stride[1]].add_(part)
         device = self.owner.device
         if self.corner is None:
             corner = torch.tensor([padding], device=device).neg().expand(len(self.owner), 2)
