@@ -127,7 +127,7 @@ def test_another_attack_builds_on_the_stand_in_that_is_there(run, model):
     before = Path("adversarial.substitute.safetensors").read_bytes()
     ran = run(*TAUGHT[:-1], "0.1", "--attack", "pgd:steps=4")
     assert ran.code == 0, ran.err
-    assert "adversarial.substitute.safetensors is there already" in ran.err
+    assert "adversarial.substitute.safetensors already exists, made by the same command" in ran.err
     assert Path("adversarial.substitute.safetensors").read_bytes() == before
     ran = run(*TAUGHT[:-1], "0.1", "--attack", "pgd:steps=4", "--lambda", "0.2")
     assert "replacing adversarial.substitute.safetensors" in ran.err

@@ -199,7 +199,7 @@ def test_who_is_asked_to_leave_finishes_the_batch_and_goes_on_later(model, how, 
     assert process(*BATCHED, "-o", "whole.h5").returncode == 0
     again = process(*BATCHED, "-o", "cut.h5")
     assert again.returncode == 0, again.stderr
-    assert f"going on after {40 if how == 'asked' else 30} of 60 images" in again.stderr
+    assert f"resuming after {40 if how == 'asked' else 30} of 60 images" in again.stderr
     assert Path("cut.h5").read_bytes() == Path("whole.h5").read_bytes()
     assert Path("cut.perturbations.h5").exists()
     assert not left_behind()

@@ -155,7 +155,7 @@ def test_a_filter_trains_is_attacked_and_filters_files_where_it_leaves_pictures(
     ran = run("defend", "--method", name, "adversarial.h5")
     if name == "highpass":
         assert ran.code == 2
-        assert "give it --model" in ran.err
+        assert "give --model" in ran.err
     else:
         assert ran.code == 0, ran.err
         assert run("evaluate", "adversarial.filtered.h5").code == 0

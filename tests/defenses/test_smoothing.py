@@ -195,7 +195,7 @@ def test_smoothing_filters_no_files(run, model):
     run("attack", "--method", "fgsm", "--limit", "4")
     ran = run("defend", "adversarial.h5", "--method", "smoothing")
     assert ran.code == 2
-    assert "no filter" in ran.err
+    assert "not a filter" in ran.err
 
 
 def test_noise_in_training_is_normal_and_the_samples_own(run, folder):

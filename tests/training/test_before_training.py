@@ -137,7 +137,7 @@ def test_a_model_that_does_not_stand_on_the_disk_leaves_the_parts_to_go_on_from(
     monkeypatch.setattr(atomic, "calls", atomic.Calls())
     ran = run(*QUICK)
     assert ran.code == 0
-    assert "going on after epoch 2 of 2" in ran.err
+    assert "resuming after epoch 2 of 2" in ran.err
     assert Path("model.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
 
 

@@ -102,7 +102,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(way, run, folder, monk
     monkeypatch.setattr(atomic, "calls", Interrupting())
     assert run(*command, "-o", "cut.safetensors").code == 130
     monkeypatch.setattr(atomic, "calls", atomic.Calls())
-    assert "going on after epoch 2 of 4" in run(*command, "-o", "cut.safetensors").err
+    assert "resuming after epoch 2 of 4" in run(*command, "-o", "cut.safetensors").err
     assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
 
 

@@ -44,7 +44,7 @@ def test_an_interrupted_training_ends_with_the_same_weights_to_the_bit(way, run,
     assert not Path("cut.safetensors").exists()
     monkeypatch.setattr(atomic, "calls", atomic.Calls())
     ran = run(*command, "-o", "cut.safetensors")
-    assert "going on after epoch 2 of 4" in ran.err
+    assert "resuming after epoch 2 of 4" in ran.err
     assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
     assert not Path("cut.safetensors.parts").exists()
 
@@ -226,7 +226,7 @@ def test_a_new_head_for_another_number_of_classes(run, folder):
         "two.safetensors",
     )
     assert ran.code == 0, ran.err
-    assert "fresh: 4" in ran.err
+    assert "newly initialised: 4" in ran.err
     before, after = model_file.read("model.safetensors").tensors, model_file.read("two.safetensors").tensors
     assert torch.equal(before["1.weight"], after["1.weight"])
     assert after["4.weight"].shape == (2, 64)
@@ -264,7 +264,7 @@ def test_published_weights_are_taken_from_their_folder_and_never_fetched_unasked
     torch.save(published.state_dict(), path)
     ran = run(*command)
     assert ran.code == 0, ran.err
-    assert "fresh: fc" in ran.err
+    assert "newly initialised: fc" in ran.err
     assert torch.equal(model_file.read("model.safetensors").tensors["conv1.weight"], published.conv1.weight)
     assert run("train", "--arch", "cnn", "--pretrained", "-o", "x.safetensors").code == 2
 

@@ -30,7 +30,7 @@ def test_a_finished_export_is_there_already_and_another_is_not_overwritten(words
     first = content(Path(made))
     again = run("export", *words)
     assert (again.code, again.out) == (0, f"{made}\n")
-    assert f"{made} is there already" in again.err
+    assert f"{made} already exists, with the same content" in again.err
     assert run("attack", "--method", "fgsm", "--eps", "0.2", "--limit", "60", "--quantize").code == 0
     assert run("train", "--arch", "softmax", "--epochs", "1", "--force").code == 0
     other = run("export", *words)

@@ -211,7 +211,7 @@ def test_a_folder_is_replaced_whole_and_only_where_nothing_is_lost(run, folder):
     assert run("stats", "cw.h5", *quick, "--by", "label").code == 0
     ran = run("stats", "cw.h5", *quick, "--by", "label")
     assert ran.code == 0
-    assert "is there already" in ran.err
+    assert "already exists, made by the same command" in ran.err
     first = {path.name for path in Path("mine").iterdir()}
     Path("mine/norms.csv").unlink()
     assert run("stats", "cw.h5", *quick, "--by", "label").code == 0

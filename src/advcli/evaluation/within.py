@@ -44,7 +44,7 @@ def check(eps: str | None, subjects: Iterable[Subject]) -> None:
     if eps is not None and not norms:
         raise CommandError("--eps: is for sets of minimal-norm attacks, and none was given; other sets hold their own budgets")
     if eps is not None and len(norms) > 1:
-        raise CommandError(f"--eps: the sets have several norms ({', '.join(sorted(norms))}); evaluate them apart")
+        raise CommandError(f"--eps: the sets have several norms ({', '.join(sorted(norms))}); evaluate them separately")
 
 
 def within(seen: JudgedSet, wanted: Iterable[Budget], size: Array) -> Iterator[JudgedSet]:

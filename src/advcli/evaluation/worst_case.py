@@ -115,7 +115,7 @@ class Worst:
         """Robust accuracy per model and budget, where there is more than one set, or where it is asked for."""
         if len({one.source for sets in self._held.values() for one in sets}) > 1:
             if asked:
-                raise CommandError("--fail-under robust_accuracy: the sets attack different images; evaluate them apart")
+                raise CommandError("--fail-under robust_accuracy: the sets attack different images; evaluate them separately")
             return []
         found: list[Row] = []
         for worst, sets in self.standings(least=1 if asked else 2):
@@ -123,7 +123,7 @@ class Worst:
             found.append(row(worst.model, worst.set, worst.kind, worst.budget, each, worst.threat))
             found += _breakers(worst, sets) if len(sets) > 1 else []
         if asked and self._held and not found:
-            raise CommandError("--fail-under robust_accuracy: no image is in all of the sets; evaluate them apart")
+            raise CommandError("--fail-under robust_accuracy: no image is in all of the sets; evaluate them separately")
         return found
 
 

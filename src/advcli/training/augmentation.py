@@ -1,4 +1,4 @@
-"""Images changed at random before they are learned: moved, mirrored, under noise, as their own draws say."""
+"""Random augmentation of training images: shift, mirror, noise, by each sample's own draws."""
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,16 @@ MOST_NOISE = 100.0
 
 
 def augmentations(text: str | None) -> tuple[str, ...]:
-    """The words of --augment."""
+    """The entries of --augment."""
     words = tuple(one.strip() for one in text.split(",")) if text else ()
     for one in words:
         if one not in AUGMENTATIONS and sigma(one) is None:
-            raise CommandError(f"--augment {text}: takes {', '.join(AUGMENTATIONS)} and noise:SIGMA, with a comma between them")
+            raise CommandError(f"--augment {text}: expected {', '.join(AUGMENTATIONS)} or noise:SIGMA, separated by commas")
     return words
 
 
 def sigma(word: str) -> float | None:
-    """The standard deviation that `noise:0.25` asks for; None of any other word."""
+    """The standard deviation of `noise:0.25`; None for any other entry."""
     name, _, number = word.partition(":")
     try:
         found = float(fraction(number)) if name == "noise" else -1.0
@@ -31,7 +31,7 @@ def sigma(word: str) -> float | None:
 
 
 def augmented(x: Tensor, words: tuple[str, ...], rng: SampleRNG) -> Tensor:
-    """Each image moved and under normal noise, which is not clipped, as its own draws say."""
+    """Each image shifted and under normal noise, which is not clipped, by its own draws."""
     x = moved(x, words, rng) if {*words} & {*AUGMENTATIONS} else x
     for loud in filter(None, map(sigma, words)):
         x = x + loud * rng.fork("noise").normal(*x.shape[1:])
@@ -39,7 +39,7 @@ def augmented(x: Tensor, words: tuple[str, ...], rng: SampleRNG) -> Tensor:
 
 
 def moved(x: Tensor, words: tuple[str, ...], rng: SampleRNG) -> Tensor:
-    """Each image cut out of a wider one with a black border of an eighth, and mirrored."""
+    """Each image cropped at a random place after a black border of an eighth is added, and mirrored at random."""
     drawn = rng.fork("augment").uniform(3)
     n, _, h, w = x.shape
     rows = torch.arange(h, device=x.device).expand(n, h)

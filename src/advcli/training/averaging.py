@@ -7,7 +7,7 @@ from torch import nn
 
 
 class MovingAverage:
-    """An exponential running average of weights and statistics: what is evaluated and kept, where it is wanted."""
+    """An exponential running average of weights and statistics, used for evaluation and for the stored model."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -22,7 +22,7 @@ class MovingAverage:
 
     @contextmanager
     def applied(self, module: nn.Module) -> Iterator[None]:
-        """The module with the averaged weights, for a while."""
+        """Use the averaged weights in the module, for a while."""
         kept = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
         module.load_state_dict(self.tensors)
         try:

@@ -1,4 +1,4 @@
-"""What is tried before the first epoch, so that no training ends with a model that nothing can use."""
+"""Checks before the first epoch, so that no training ends with an unusable model."""
 
 import copy
 from pathlib import Path
@@ -17,7 +17,7 @@ from advcli.training.plan import Plan
 
 
 def check_before_training(plan: Plan, path: Path, recipe: Header) -> None:
-    """Refuse what would end in a file that its reader refuses, and a network that cannot be evaluated or trained."""
+    """Refuse a model whose file the reader would refuse, or a network that cannot be evaluated or trained."""
     header_schema.refuse_names(list(plan.data.classes), plan.data.name)
     check_file(plan, path, recipe)
     check_evaluation(plan, recipe["arch"]["name"])
@@ -25,7 +25,7 @@ def check_before_training(plan: Plan, path: Path, recipe: Header) -> None:
 
 
 def check_file(plan: Plan, path: Path, recipe: Header) -> None:
-    """Read what would be written now, with the weights as they are."""
+    """Read the file as it would be written now, with the current weights."""
     network = classifier_of(plan.model).network
     try:
         if isinstance(network, Fitted):
@@ -39,7 +39,7 @@ def check_file(plan: Plan, path: Path, recipe: Header) -> None:
 
 
 def check_evaluation(plan: Plan, name: str) -> None:
-    """Ask the network about two images: whether it answers at all, with logits, and draws nothing."""
+    """Evaluate the network on two images: whether it returns logits, without random draws."""
     try:
         other = copy.deepcopy(classifier_of(plan.model))
     except Exception:
@@ -54,20 +54,20 @@ def check_evaluation(plan: Plan, name: str) -> None:
 
 
 def check_training(plan: Plan) -> None:
-    """Ask it in training: whether a gradient leads back to its weights, and whether it takes the last batch of an epoch."""
+    """Run it in training mode: whether its weights get a gradient, and whether it takes the last batch of an epoch."""
     logits, _ = _in_training(plan, 2)
     if logits is not None and not logits.requires_grad and any(one.requires_grad for one in plan.model.parameters()):
-        raise InputError("nothing leads from the network's answers back to a weight: it computes without gradients")
+        raise InputError("the weights get no gradient from the network's output: it computes without gradients")
     size, count = plan.options.batch_size, len(plan.data)
     if size == 1 or count % size == 1:
         _, error = _in_training(plan, 1)
         if isinstance(error, ValueError):
             number = f"{count} images leave one for the last batch"
-            raise CommandError(f"--batch-size {size}: {number}, which the network cannot be trained on ({error})")
+            raise CommandError(f"--batch-size {size}: {number}, and the network cannot be trained on that ({error})")
 
 
 def _in_training(plan: Plan, count: int) -> tuple[Tensor | None, Exception | None]:
-    """The answers of a copy of the model to some images in training mode, or the exception that it raises."""
+    """The outputs of a copy of the model for some images in training mode, or the exception that it raises."""
     ids = torch.arange(count)
     try:
         other = copy.deepcopy(plan.model).train()

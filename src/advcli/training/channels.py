@@ -1,4 +1,4 @@
-"""One number for each channel, as --mean and --std spell them."""
+"""One number for each channel, as in --mean and --std."""
 
 from advcli.errors import CommandError
 from advcli.files.header_schema import LARGEST, LEAST
@@ -15,7 +15,7 @@ def numbers(text: str | None, count: int, default: float | list[float], name: st
         raise CommandError(f"--{name}: {error}") from None
     values = values * count if len(values) == 1 else values
     if len(values) != count or (name == "std" and min(values) <= LEAST):
-        raise CommandError(f"--{name} {text}: takes {count} positive numbers, one for each channel")
+        raise CommandError(f"--{name} {text}: expected {count} positive numbers, one for each channel")
     if max(map(abs, values)) >= LARGEST:
-        raise CommandError(f"--{name} {text}: takes numbers below {LARGEST:,.0f}")
+        raise CommandError(f"--{name} {text}: expected numbers below {LARGEST:,.0f}")
     return values

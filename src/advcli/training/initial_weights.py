@@ -1,4 +1,4 @@
-"""What a network starts from: its own seed, somebody's weights, or those that torchvision publishes; and its teacher."""
+"""The initial weights of a network: from its seed, from --weights, or published by torchvision; and its teacher."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ Normalize = dict[str, list[float]]  # mean and std of each channel
 
 
 def start_weights(network: nn.Module, asked: TrainRequest, reporter: Reporter) -> Normalize:
-    """Load what --weights or --pretrained says; a last layer for another number of classes starts fresh.
+    """Load the weights of --weights or --pretrained; a last layer for another number of classes keeps its new weights.
 
-    Returns the normalisation that the weights were trained behind, where it is known.
+    Returns the normalisation that the weights were trained with, if it is known.
     """
     if asked.weights and asked.pretrained:
-        raise CommandError("--weights and --pretrained both say where to start; give one of them")
+        raise CommandError("--weights and --pretrained exclude each other; give only one of them")
     if asked.weights:
         tensors, known = _of_file(Path(asked.weights))
         adopt(network, tensors, asked.weights, reporter)
@@ -35,7 +35,7 @@ def start_weights(network: nn.Module, asked: TrainRequest, reporter: Reporter) -
 
 
 def open_teacher(path: str, images: Dataset) -> ModelFile:
-    """The model of --teacher, which must know the same classes, in the same order, on images of the same size."""
+    """The model of --teacher, which must have the same classes, in the same order, and take images of the same size."""
     found = model_file.read(path)
     if found.classes != images.classes:
         raise InputError(f"{path}: knows the classes {', '.join(found.classes)}; {images.name} has {', '.join(images.classes)}")
@@ -56,7 +56,7 @@ def _of_file(path: Path) -> tuple[dict[str, Tensor], Normalize]:
 
 
 def adopt(network: nn.Module, tensors: dict[str, Tensor], where: str, reporter: Reporter) -> None:
-    """Every tensor that fits by name and shape; only last layers may differ, and side heads may be missing."""
+    """Load every tensor that fits by name and shape; only last layers may differ, and auxiliary heads may be missing."""
     own = network.state_dict()
     fits = {name: tensor for name, tensor in tensors.items() if name in own and own[name].shape == tensor.shape}
     fresh = [name for name in own if name not in fits]
@@ -67,4 +67,4 @@ def adopt(network: nn.Module, tensors: dict[str, Tensor], where: str, reporter: 
         raise InputError(f"{where}: the weights do not fit the architecture: {sorted(heads)[0]} has another shape")
     with torch.no_grad():
         network.load_state_dict({**own, **fits})
-    reporter.note(f"{where}: {len(fits)} tensors" + (f"; fresh: {', '.join(sorted(heads))}" if heads else ""))
+    reporter.note(f"{where}: {len(fits)} tensors loaded" + (f"; newly initialised: {', '.join(sorted(heads))}" if heads else ""))

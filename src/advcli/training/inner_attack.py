@@ -1,14 +1,13 @@
-"""An attack as training meets it: images made against the network as it is, for the network to learn from.
+"""The attack inside training: adversarial images made against the current network, for training on them.
 
-`pgd:eps=0.3,steps=10,step_size=0.05` names any budgeted or one-step attack of the list, or a user's own; besides its
-own options it takes eps, target, label and early_stop, which mean what they mean to `attack`. A random start for one
+`pgd:eps=0.3,steps=10,step_size=0.05` names any budgeted or one-step attack, built-in or a user's own; in addition to its own
+options it takes eps, target, label and early_stop, which have the same meaning as for `attack`. A random start with one
 step (R+FGSM, "fast" training, arXiv:2001.03994) is `pgd:steps=1,step_size=1.25*eps`; a step towards a random class
 (DGSM) is `fgsm:target=random`; `label=pred` leaves the network's own prediction instead of the true class, so that
 the label does not leak into the image (arXiv:1611.01236).
 
-The network is attacked in evaluation mode: dropout sleeps, and batch norm uses its running statistics and learns
-nothing from the attack's own passes. Every image is attacked, also those that are wrong already, and at full strength:
-an early stop would leave an image at the boundary.
+The network is attacked in evaluation mode: dropout is off, and batch norm uses its running statistics and does not update
+them. Every image is attacked at full strength, misclassified ones included: an early stop would leave an image at the boundary.
 """
 
 from collections.abc import Iterator
@@ -41,7 +40,7 @@ WORDS = (option("eps", OneEps, None), option("target", Target, None), option("la
 
 @dataclass(frozen=True, slots=True)
 class InnerAttack:
-    """An attack with its budget; what it is given besides its own options."""
+    """An attack with its budget, and its options in addition to the attack's own."""
 
     method: Bound
     eps: Budget
@@ -55,14 +54,14 @@ class InnerAttack:
 
     @property
     def spelled(self) -> str:
-        """The word that makes it again, with every default in it."""
+        """The text that describes it, with every default included."""
         own = {"eps": self.eps.text, "target": self.target, "label": self.label, "early_stop": self.early_stop}
         kept = {one.name: own[one.name] for one in extra_options(self.method.spec)} | self.method.parameters
         pairs = [f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in kept.items()]
         return f"{self.method.spec.name}:{','.join(one for one in pairs if not one.endswith('=None'))}"
 
     def attacked(self, model: nn.Module, x: Tensor, label: Tensor, rng: SampleRNG, *, share: float = 1.0) -> Tensor:
-        """Adversarial images of x at a share of the budget; the model is as before, and no gradient leads back to it."""
+        """Adversarial images of x at a share of the budget; the model is not changed, and no gradient flows back to it."""
         refuse_beyond(self.norm, (self.eps,), x[0].numel())
         eps = self.eps.value * share
         with eval_mode_victim(model, x, rng) as victim:
@@ -93,23 +92,23 @@ class InnerAttack:
 
 @contextmanager
 def eval_mode_victim(model: nn.Module, x: Tensor, rng: SampleRNG) -> Iterator[Victim]:
-    """The network as an attack inside training sees it; its modes and its weights' gradients are as before afterwards."""
+    """The network as an attack inside training sees it; modes and gradients of the weights are restored afterwards."""
     half = torch.is_autocast_enabled(x.device.type)
     with frozen(model):
         yield Victim(model, Tally(len(x)), torch.arange(len(x)), rng.fork("defense"), half=half)
 
 
 def extra_options(spec: Spec) -> tuple[Option, ...]:
-    """The options that an inner attack takes besides its own."""
+    """The options that an inner attack has in addition to the attack's own."""
     return tuple(one for one in WORDS if spec.has(one.param.needs) and (one.name != "early_stop" or one.name in spec.given))
 
 
 @cache
 def inner_attack(text: str, channels: int) -> InnerAttack:
-    """The attack of a word such as pgd:eps=0.3,steps=10; the default budget is that of grey or of colour images."""
+    """The attack of a text such as pgd:eps=0.3,steps=10; the default budget depends on grey or colour images."""
     spec, typed = discovery.parse_method("attack", text)
     if not spec.traits.nestable:
-        raise CommandError(f"{text}: {spec.name} has no budget to stay in; training takes budgeted and one-step attacks")
+        raise CommandError(f"{text}: {spec.name} has no budget; training needs a budgeted or one-step attack")
     refuse_unknown(f"--against {spec.name}", typed, (*extra_options(spec), *spec.options))
     given = {one.name: one.read(typed.pop(one.name)) if one.name in typed else one.default for one in WORDS}
     method = spec.bind(typed)
@@ -117,7 +116,7 @@ def inner_attack(text: str, channels: int) -> InnerAttack:
     eps = budget(given["eps"] or BUDGETS[norm][channels == 3])
     target = given["target"] or ("random" if spec.traits.targeted == "only" else None)
     if target and target not in RULES and not (target.isascii() and target.isdecimal()):
-        raise CommandError(f"{text}: target is {', '.join(RULES)} or the number of a class")
+        raise CommandError(f"{text}: target must be {', '.join(RULES)} or the number of a class")
     if target and given["label"] == "pred":
-        raise CommandError(f"{text}: label says which class to leave and target which to reach; give one of them")
+        raise CommandError(f"{text}: label names the class to leave and target the class to reach; give only one of them")
     return InnerAttack(method, eps, target, given["label"], given["early_stop"])

@@ -1,4 +1,4 @@
-"""Batches for training: gathered from memory where the set lies there, else read ahead while the last one is learned."""
+"""Batches for training: from memory if the set is there, otherwise read ahead in a thread."""
 
 import queue
 import threading
@@ -38,7 +38,7 @@ class Batches:
             yield x / 255 if x.dtype == torch.uint8 else x, self.labels[chosen], chosen
 
     def _ahead(self, order: list[Array]) -> Iterator[Batch]:
-        """A thread reads while the caller computes; whatever fails there is raised here."""
+        """Read in a thread while the caller computes; its failures are raised here."""
         ready: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
         over = threading.Event()
 
@@ -76,7 +76,7 @@ class Batches:
 
 
 def _in_memory(data: Dataset) -> Tensor | None:
-    """All images, as bytes where they are bytes; None where they are to be decoded, or too many."""
+    """All images, as bytes if possible; None if they must be decoded, or are too many."""
     if data.pixels is not None:
         return data.pixels
     if not data.packed or len(data) * prod(data.shape) * (1 if data.eight_bit else 4) > MOST:

@@ -1,7 +1,7 @@
-"""The one training loop: order by seed, loss by recipe, one line of log and one published state an epoch.
+"""The one training loop: order by seed, loss by recipe, one log line and one published state for each epoch.
 
-Recipes are per-sample losses that it calls. Whoever is interrupted goes on from the last finished epoch, and ends with
-the weights of an undisturbed run: order and draws are functions of seed and epoch, all else lies in the state.
+Recipes are per-sample losses that it calls. An interrupted training resumes after the last finished epoch, and ends with
+the weights of an uninterrupted run: order and draws are functions of seed and epoch, everything else is in the state.
 """
 
 import contextlib
@@ -60,10 +60,10 @@ class Trainer:
         self.steps = -(-len(plan.data) // self.options.batch_size)
 
     def fit(self, parts: Parts | None, publish_log: Callable[[Log], None], reporter: Reporter) -> Log:
-        """Train, epoch by epoch; the log has a line for each. Without parts, an interrupted training starts anew."""
+        """Train all epochs; the log has a line for each. Without parts, an interrupted training starts from the beginning."""
         state, plan = self.resume(parts) if parts else State(), self.plan
         if parts and state.log:
-            reporter.note(f"going on after epoch {len(state.log)} of {plan.options.epochs}, from {parts.folder}")
+            reporter.note(f"resuming after epoch {len(state.log)} of {plan.options.epochs}, from {parts.folder}")
         with (
             reporter.progress("training", plan.options.epochs * len(plan.data), "images") as tick,
             interrupts.finish_batch_first() as asked,
@@ -129,7 +129,7 @@ class Trainer:
             one.eval()
 
     def _stops_here(self, number: int) -> bool:
-        """True if --stop-at is reached, looked up ten times an epoch on the validation images."""
+        """True if --stop-at is reached, checked ten times an epoch on the validation images."""
         if self.options.stop_at is None or self.plan.val is None or (number + 1) % max(1, self.steps // LOOKS):
             return False
         k, n = self.accuracy(self.plan.val)
@@ -141,7 +141,7 @@ class Trainer:
             raise AdvcliError(f"training: the loss became {float(total)} in epoch {epoch + 1}; a lower --lr may help")
 
     def _check_weights(self, epoch: int) -> None:
-        """A file with such weights is refused by its reader; the loss alone does not tell, for it came before the last step."""
+        """Refuse weights that are not finite, as the file's reader would; the loss was computed before the last step."""
         for name, tensor in self.model.state_dict().items():
             if not bool(torch.isfinite(tensor).all()):
                 raise AdvcliError(f"training: {name} is not finite after epoch {epoch + 1}; a lower --lr may help")
@@ -174,7 +174,7 @@ class Trainer:
             for side in self.classifier.auxiliary:
                 loss = loss + AUXILIARY * nn.functional.cross_entropy(side, label)
         if not loss.requires_grad:
-            raise InputError("nothing leads from the loss back to a weight: the network computes without gradients")
+            raise InputError("the weights get no gradient from the loss: the network computes without gradients")
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if self.options.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
@@ -189,7 +189,7 @@ class Trainer:
         return contextlib.nullcontext()
 
     def accuracy(self, data: Dataset) -> tuple[int, int]:
-        """(correct, total) on a set of the weights that would be kept."""
+        """(correct, total) on a set, with the weights that would be kept."""
         with self._averaged():
             return monitor.accuracy(self.model, data, self.plan.device, self.seed)
 
@@ -197,14 +197,14 @@ class Trainer:
         return self.average.applied(self.model) if self.average else contextlib.nullcontext()
 
     def _finish(self, state: State) -> None:
-        """Leave the weights in the model that are to be kept."""
+        """Leave the weights to keep in the model."""
         if state.best:
             self.model.load_state_dict(state.best)
         elif self.average:
             self.model.load_state_dict(self.average.tensors)
 
     def publish(self, parts: Parts, state: State) -> None:
-        """All that the next epoch depends on, as the one part that is kept."""
+        """Write everything that the next epoch depends on, as the one part that is kept."""
         tensors = {"model": self.model.state_dict(), "best": state.best, "ema": self.average.tensors if self.average else {}}
         flat = {f"{kind}/{name}": tensor for kind, some in tensors.items() for name, tensor in some.items()}
         for number, slots in self.optimizer.state_dict()["state"].items():
@@ -215,7 +215,7 @@ class Trainer:
         parts.keep_only(len(state.log))
 
     def resume(self, parts: Parts) -> State:
-        """Take up the last finished epoch, if there is one."""
+        """Load the state after the last finished epoch, if there is one."""
         found = parts.latest()
         if found is None:
             return State()
@@ -235,7 +235,7 @@ class Trainer:
         return State(best=kinds["best"], **json.loads(bytes(found[1]["note"])))
 
     def estimate(self) -> Estimate:
-        """Time by a few steps, of which the first warms up."""
+        """Measure the time of a few steps, the first of which warms up."""
         self._train_mode()
         order, begin = self._order(0)[:6], time.perf_counter()
         for number, (x, label, places) in enumerate(self.batches.of(order)):

@@ -1,8 +1,8 @@
-"""How a training goes: validation images after every epoch, as they are and, against an attack, under attack.
+"""Monitors a training: accuracy on validation images after every epoch, clean and, in adversarial training, under attack.
 
-A network that learns from one step alone can learn to blind that step: its accuracy under FGSM is then high, under
-PGD near zero (catastrophic overfitting, arXiv:2001.03994). So both stand in every line of the log, beside the accuracy
-on the same images as they are. Attacks and verdicts are those of the verb `attack`.
+A network that is trained against one step only can learn to mask that step: its accuracy under FGSM is then high, under
+PGD near zero (catastrophic overfitting, arXiv:2001.03994). So every line of the log has both, beside the accuracy on the same
+images without attack. Attacks and verdicts are those of the verb `attack`.
 """
 
 import time
@@ -68,7 +68,7 @@ def at_once(data: Dataset) -> int:
 
 
 def resolved(objective: Bound, channels: int) -> Bound:
-    """The recipe with its budget written out: that of grey or of colour images where none was given."""
+    """The recipe with its budget filled in: the default depends on grey or colour images."""
     more = {}
     if "against" in objective.parameters:
         more["against"] = inner_attack(objective.parameters["against"], channels).spelled
@@ -78,7 +78,7 @@ def resolved(objective: Bound, channels: int) -> Bound:
 
 
 def training_budget(objective: Bound, channels: int) -> TrainingBudget | None:
-    """The ball that a recipe trains against: its inner attack's, or that of its own eps and norm."""
+    """The ball that a recipe trains against: that of its inner attack, or of its own eps and norm."""
     if "against" in objective.parameters:
         one = inner_attack(objective.parameters["against"], channels)
         return TrainingBudget(one.norm, one.eps)
@@ -94,7 +94,7 @@ def norm_of(objective: Bound) -> str:
 def validate_under_attack(
     model: nn.Module, training_budget: TrainingBudget, val: Dataset, device: torch.device, seed: int, draws: bool
 ) -> dict[str, Any]:
-    """The number of the first validation images classified right, clean and under each attack, and the seconds it took."""
+    """How many of the first validation images are correct, clean and under each attack, and the seconds it took."""
     begin, seen, step = time.perf_counter(), val.selected(None, SEEN, None), at_once(val)
     found: dict[str, Any] = {"norm": training_budget.norm, "eps": training_budget.eps.text, "n": len(seen)}
     with frozen(model):
@@ -110,18 +110,18 @@ def validate_under_attack(
 
 
 def rank(line: dict[str, Any]) -> tuple[int, ...]:
-    """By what one epoch is better than another: images right under PGD where that is measured, then images right."""
+    """The order of epochs: first correct images under PGD, if that is measured, then correct images."""
     return line.get("attacked", {}).get(MANY, 0), line["val"]["k"]
 
 
 def kept_epoch(log: Log, keep: str) -> int:
-    """The place in the log of the epoch whose weights are kept: the last, or the first of the best."""
+    """The index of the epoch whose weights are kept: the last, or the first of the best."""
     ranks = [rank(line) for line in log]
     return ranks.index(max(ranks)) if keep == "best" else len(log) - 1
 
 
 def is_blinded(line: dict[str, Any]) -> bool:
-    """True if what holds against one step falls to many: catastrophic overfitting."""
+    """True if the network resists one step but not many: catastrophic overfitting."""
     under = line.get("attacked", {})
     return bool(MANY in under and 2 * under[MANY] < under[one_step(under)] > under["clean"] / 4)
 
@@ -131,7 +131,7 @@ def one_step(under: dict[str, Any]) -> str:
 
 
 def report_figures(log: Log, keep: str, reporter: Reporter) -> None:
-    """The figures of the weights that are kept, and the warning where a training was caught overfitting."""
+    """Report the figures of the kept weights, and warn of catastrophic overfitting."""
     line, last = log[kept_epoch(log, keep)], log[-1]
     k, n = line["val"]["k"], line["val"]["n"]
     if n:

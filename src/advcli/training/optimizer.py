@@ -1,4 +1,4 @@
-"""What updates the weights: the optimizer, the course of its learning rate, and the layers that stay as they are."""
+"""The optimizer, the learning rate schedule, and frozen layers."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ WARM, COLD = 0.3, 1e-3  # of one-cycle: the share that warms up, and where it en
 
 
 def optimizer(options: TrainingOptions, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """sgd, adam or adamw over what is trained."""
+    """sgd, adam or adamw over the trained parameters."""
     wanted = [one for one in parameters if one.requires_grad]
     if not wanted:
         raise CommandError("--freeze-until leaves nothing to train; name an earlier layer")
@@ -39,7 +39,7 @@ def lr_factor(schedule: str, step: int, total: int) -> float:
 
 
 def freeze(network: nn.Module, until: str | None) -> list[nn.Module]:
-    """The children before a layer, which stay as they are; they also keep their statistics."""
+    """The layers before a layer, which are frozen; their batch-norm statistics are frozen too."""
     if until is None:
         return []
     names = [name for name, _ in network.named_children()]

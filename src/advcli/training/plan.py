@@ -1,4 +1,4 @@
-"""What is trained how: all that the loop needs, and the filters before a network."""
+"""The plan of a training: everything that the loop needs, and the filters in front of the network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +37,5 @@ def filters(text: str | None) -> list[Bound]:
         return []
     spec, typed = discovery.parse_method("defense", text)
     if not spec.traits.precedes:
-        raise CommandError(
-            f"--preprocess {spec.name}: is no filter before a model; put it around a trained one with: advcli defend"
-        )
+        raise CommandError(f"--preprocess {spec.name}: not a filter of images; put it around a trained model with: advcli defend")
     return [spec.bind(typed)]

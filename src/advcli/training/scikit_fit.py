@@ -1,4 +1,4 @@
-"""Training without a loop: scikit-learn fits all images at once, and what it found is kept as arrays."""
+"""Training by scikit-learn, which fits all images at once; the result is kept as arrays."""
 
 import time
 from collections.abc import Callable
@@ -22,20 +22,20 @@ BATCH = 1024
 
 
 def is_fitted(plan: Plan) -> bool:
-    """True if scikit-learn fits the model, and no loop trains it."""
+    """True if scikit-learn fits the model, instead of the loop."""
     return isinstance(classifier.classifier_of(plan.model).network, Fitted)
 
 
 def refuse_loop_options(asked: TrainRequest) -> None:
-    """Options of the loop would do nothing."""
+    """Refuse options of the training loop, which have no effect here."""
     loop = {one.name for one in TrainingLoop.options()} - {"preprocess"} | {"recipe", "batch_size"}
     for one in TrainRequest.options():
         if one.name in loop and getattr(asked, one.name) != one.default:
-            raise CommandError(f"{asked.arch} has no option {one.flag}: scikit-learn fits it, no loop trains it")
+            raise CommandError(f"{asked.arch} has no option {one.flag}: scikit-learn fits it")
 
 
 def fit(plan: Plan, name: str, publish_log: Callable[[Log], None], reporter: Reporter) -> Log:
-    """Fit what the classifier sees behind its filters and its normalisation; the log has one line."""
+    """Fit on the images after filters and normalisation; the log has one line."""
     begin, network = time.perf_counter(), classifier.classifier_of(plan.model).network
     assert isinstance(network, Fitted)  # is_fitted said so
     reporter.note(f"{name}: scikit-learn fits {len(plan.data)} images")
@@ -49,7 +49,7 @@ def fit(plan: Plan, name: str, publish_log: Callable[[Log], None], reporter: Rep
 
 
 def _seen(plan: Plan, network: Fitted) -> Array:
-    """(N, D) what comes to the network."""
+    """(N, D) the network's inputs."""
     pieces: list[torch.Tensor] = []
     hook = network.register_forward_pre_hook(lambda _, given: pieces.append(given[0].flatten(1)))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Settings of the training loop, every one resolved; the defaults are those of `train`."""
+"""The settings of the training loop with every default resolved; the defaults are those of `train`."""
 
 from dataclasses import dataclass, fields
 from typing import Literal, Self
@@ -37,7 +37,7 @@ class TrainingOptions:
         """The options of `train`, with the defaults that depend on the number of images and on the optimizer."""
         default = next(one.default for one in TrainRequest.options() if one.name == "momentum")
         if asked.optimizer != "sgd" and asked.momentum != default:
-            raise CommandError(f"--momentum: {asked.optimizer} has its own; only --optimizer sgd takes it")
+            raise CommandError("--momentum: only --optimizer sgd has this option")
         found = {one.name: getattr(asked, one.name) for one in fields(cls)}
         found["epochs"] = find_epochs(asked.epochs, count)
         found["batch_size"] = asked.batch_size or BATCHES[count >= MANY]
@@ -46,5 +46,5 @@ class TrainingOptions:
 
 
 def find_epochs(given: int | None, count: int) -> int:
-    """Passes over so many images."""
+    """The default number of epochs for this many images."""
     return given or min(40, max(3, round(SHOWN / count)))

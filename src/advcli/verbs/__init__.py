@@ -1,1 +1,1 @@
-"""The verbs: files to files, plain functions."""
+"""The verbs: plain functions from files to files."""

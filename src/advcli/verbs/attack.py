@@ -1,4 +1,4 @@
-"""`attack`: a model and images in, an adversarial set and its perturbations out."""
+"""`attack`: makes an adversarial set and its perturbations from a model and images."""
 
 from dataclasses import replace
 from pathlib import Path

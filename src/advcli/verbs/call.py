@@ -1,4 +1,4 @@
-"""A verb as a plain Python function: keywords in, the checked request made of them, the verb run."""
+"""The verbs as Python functions: keywords become the checked request, and the verb runs."""
 
 import importlib
 import inspect
@@ -12,7 +12,7 @@ from advcli.runtime.reporter import SILENT, Reporter
 
 
 def call(verb: str, given: Mapping[str, object], reporter: Reporter = SILENT) -> Any:
-    """Run a verb with what was given; only now is its module imported."""
+    """Run a verb with these keywords; its module is imported only now."""
     request = REQUESTS[verb]
     asked, own = request.read(verb, given)
     name = python_name(verb)
@@ -43,7 +43,7 @@ def function(verb: str) -> Callable[..., Any]:
 
 
 def signature(request: type[Any]) -> inspect.Signature:
-    """The keywords of a verb, with their types and defaults; options of the chosen methods come under any name."""
+    """The keywords of a verb, with their types and defaults; options of the chosen methods may have any name."""
     required, found = inspect.Parameter.empty, []
     for one in request.options():
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if one.name in POSITIONAL else inspect.Parameter.KEYWORD_ONLY

@@ -1,4 +1,4 @@
-"""The model that `attack` and `defend` work on: the one that was named, or the small default, trained where there is none."""
+"""The model of `attack` and `defend`: the given one, or the small default, which is trained if it does not exist."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from advcli.workspace.inputs import MODEL
 
 
 def open_model(path: str | None, reporter: Reporter, *, dry_run: bool = False) -> ModelFile:
-    """The given model, or model.safetensors; where that is missing, train the small default first and say so.
+    """The given model, or model.safetensors; if that is missing, train the small default first, with a note.
 
-    Of two commands that begin in an empty folder, one trains and the other waits.
+    If two commands start in an empty folder, one trains and the other waits.
     """
     while path is None and not Path(MODEL).exists():
         if dry_run:
-            raise InputError(f"{MODEL}: not here, and a dry run trains none; make one with: advcli train")
+            raise InputError(f"{MODEL}: does not exist, and a dry run does not train one; make one with: advcli train")
         reporter.note(f"no {MODEL} here: training the small default first (advcli train)")
         try:
             train(TrainRequest(), {}, reporter)

@@ -1,4 +1,4 @@
-"""`defend`: a model in, the same model behind a defense out; or images in, filtered images out."""
+"""`defend`: puts a defense around a model, or filters images."""
 
 from pathlib import Path
 
@@ -34,9 +34,11 @@ def defend(asked: DefendRequest, own: dict[str, object], reporter: Reporter = SI
         raise CommandError(f"{asked.method}: name the other models with --member")
     asked.refuse_idle(bound.spec)
     if asked.output and len(asked.files) > 1:
-        raise CommandError("-o names one file; without it every filtered set lies beside its source")
+        raise CommandError("-o names one file; without -o every filtered set is written beside its source")
     if asked.files and (traits.members or traits.learns or traits.rejects or not traits.filters):
-        raise CommandError(f"{asked.method}: is no filter of images by itself; give it --model, and evaluate that on the files")
+        raise CommandError(
+            f"{asked.method}: is not a filter of image files; give --model, and evaluate the defended model on the files"
+        )
     if asked.files:
         if asked.dry_run:
             return filter_files.estimate(asked.files)
@@ -78,7 +80,7 @@ def _wrap(bound: Bound, asked: DefendRequest, reporter: Reporter) -> list[Path] 
 
 
 def _whole(bound: Bound, base: ModelFile, members: list[ModelFile], seed: int) -> nn.Module:
-    """The model behind its new defense; one that does not fit the images says so now."""
+    """The model behind its new defense, run once: a defense that does not fit the images fails now."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(seed)
         whole = build.wrap(bound, base.module(), [one.module() for one in members], base.shape, len(base.classes))
@@ -95,13 +97,13 @@ def _recipe(base: ModelFile, members: list[ModelFile], entry: Header, made: Head
 
 
 def _members(base: ModelFile, names: tuple[str, ...]) -> tuple[list[ModelFile], dict[str, torch.Tensor]]:
-    """The other models, and their tensors; they take the same images, know the same classes, and always decide."""
+    """The other models, and their tensors; they must take the same images, have the same classes, and never reject."""
     members, tensors = [model_file.read(name) for name in names], dict[str, torch.Tensor]()
     if members and base.recipe.get("members"):
-        raise CommandError(f"{base.path}: holds members already; name them all at once")
+        raise CommandError(f"{base.path}: has members already; name all of them in one command")
     for k, one in enumerate(members):
         if (one.shape, one.classes) != (base.shape, base.classes) or one.recipe.get("members"):
-            raise InputError(f"{one.path}: takes other images or knows other classes than {base.path}, or holds members itself")
+            raise InputError(f"{one.path}: takes other images or has other classes than {base.path}, or has members itself")
         tensors |= {f"{build.MEMBER}{k}/{name}": tensor for name, tensor in one.tensors.items()}
     for one in (base, *members) if members else ():
         if any("found" in each for each in one.defenses):

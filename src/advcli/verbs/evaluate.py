@@ -1,4 +1,4 @@
-"""`evaluate`: models and image sets in, a table out. Every figure is recomputed from the stored bytes."""
+"""`evaluate`: makes a table from models and image sets. Every figure is recomputed from the stored bytes."""
 
 import contextlib
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
-        """Why the answer is no."""
+        """The reasons for exit code 1."""
         reasons = [one.reason for one in self.verdicts if not one.passed]
         failed = dict.fromkeys(one.label for one in self.checks if one.result.status == "FAIL")
         return [*reasons, f"--strict: {', '.join(failed)}"] if self.strict and failed else reasons
@@ -69,7 +69,7 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter 
         raise CommandError("--fail-under accuracy: needs --metric accuracy among the metrics")
     models = [read(path) for path in dict.fromkeys(asked.model)] or _default_models(reporter)
     if asked.compare and len(models) < 2:
-        raise CommandError("--compare: needs two models; give --model twice, the one to compare with first")
+        raise CommandError("--compare: needs two models; give --model twice, first the one to compare with")
     rows: list[Row] = []
     checks: list[Checked] = []
     standings: list[Standing] = []
@@ -110,14 +110,14 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter 
     if asked.compare:
         found = comparisons([*standings, *(one for one, _ in worst.standings())], str(models[0].path))
         if not found:
-            reporter.warn("--compare: the models saw no image in common; give both the same --data or files")
+            reporter.warn("--compare: the models have no image in common; give both the same --data or files")
         rows += found
     verdicts = [verdict(one, rows, standings, asked.bar) for one in bars]
     return Report(rows, checks, verdicts, strict=asked.strict, wide=asked.wide)
 
 
 def as_asked(subjects: list[Subject], pixels: str) -> list[Subject]:
-    """The sets as they are stored, rounded to 8 bits, or both where that is not the same."""
+    """The sets as stored, rounded to 8 bits, or both if the two differ."""
     if pixels == "stored":
         return subjects
     rounded = [one.in_8_bit() for one in subjects]
@@ -128,7 +128,7 @@ def as_asked(subjects: list[Subject], pixels: str) -> list[Subject]:
 
 
 def chosen(names: tuple[str, ...], options: dict[str, object]) -> list[Bound]:
-    """The metrics asked for, or the default ones, with their options."""
+    """The requested metrics, or the default ones, with their options."""
     default = (one.name for one in discovery.specs("metric") if one.traits.default)
     return discovery.chosen("evaluate", "metric", names or default, options)
 
@@ -164,11 +164,11 @@ def _subjects(
         found = inputs.data_of(model, asked.data, asked.split, asked, reporter=reporter)
         splits.add(found.split)
         if found.split == "train":
-            reporter.warn(f"{found.name}: these are training images; what is measured on them says little about new ones")
+            reporter.warn(f"{found.name}: these are training images; figures on them say little about new images")
         if len(splits) > 1:
-            raise InputError(f"the sets come from different splits ({', '.join(sorted(splits))}); evaluate them apart")
+            raise InputError(f"the sets come from different splits ({', '.join(sorted(splits))}); evaluate them separately")
         return [from_data(found)]
 
     if len(splits) > 1:
-        raise InputError(f"the files come from different splits ({', '.join(sorted(splits))}); evaluate them apart")
+        raise InputError(f"the files come from different splits ({', '.join(sorted(splits))}); evaluate them separately")
     return clean, sets

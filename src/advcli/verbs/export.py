@@ -1,4 +1,4 @@
-"""`export`: a model as a plain state_dict, an image set as .npz or as a folder of PNG pictures."""
+"""`export`: writes a model as a plain state_dict, an image set as .npz or as a folder of PNG files."""
 
 import io
 import re
@@ -30,13 +30,13 @@ def export(asked: ExportRequest, reporter: Reporter = SILENT) -> Path:
     if source.suffix == ".safetensors":
         path = Path(asked.output or source.with_suffix(".pt"))
         if path.suffix not in (".pt", ".pth"):
-            raise CommandError(f"-o {path}: a model goes to a name.pt")
+            raise CommandError(f"-o {path}: a model is written to NAME.pt")
         tensors = model_file.read(source).tensors
         _publish(path, partial(_weights, tensors), force=asked.force, reporter=reporter)
         return path
     path = Path(asked.output or source.with_suffix(".npz"))
     if path.suffix not in ("", ".npz"):
-        raise CommandError(f"-o {path}: an image set goes to a name.npz or to a folder of pictures")
+        raise CommandError(f"-o {path}: an image set is written to NAME.npz or to a folder of PNG files")
     if not path.suffix:
         _check_pictures(path)
     with ImageSet(source) as opened:
@@ -50,14 +50,14 @@ def export(asked: ExportRequest, reporter: Reporter = SILENT) -> Path:
 
 
 def _publish(path: Path, make: Make, *, force: bool, reporter: Reporter) -> None:
-    """Write a file or a folder; what exists is left if it has the same content, and overwritten only by force."""
+    """Write a file or a folder; an existing one is kept if its content is the same, and overwritten only with --force."""
     if path.exists() and not force:
         with atomic.beside(path) as aside:
             again = aside / path.name if path.suffix else aside
             make(again)
             if _content(again) != _content(path):
                 raise outputs.taken(path)
-        reporter.note(f"{path} is there already, with the same content")
+        reporter.note(f"{path} already exists, with the same content")
     elif path.suffix:
         with atomic.locked(path):
             make(path)
@@ -67,13 +67,13 @@ def _publish(path: Path, make: Make, *, force: bool, reporter: Reporter) -> None
 
 
 def _content(path: Path) -> dict[str, str]:
-    """Digests of a file, or of all files in a folder by their names there."""
+    """Digests of a file, or of all files in a folder by their names."""
     files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
     return {str(one.relative_to(path)): sandbox.digest_of(one) for one in files}
 
 
 def _check_pictures(folder: Path) -> None:
-    """Refuse a name under which anything lies that `export` does not write: the folder is replaced as a whole."""
+    """Refuse a folder that contains anything other than exported files: the folder is replaced as a whole."""
     other = "use -o to choose another name"
     if folder.name in ("", ".."):
         raise CommandError(f"-o {folder}: name a folder of its own")
@@ -104,9 +104,11 @@ def _npz(opened: ImageSet, path: Path) -> None:
 
 
 def _pictures(opened: ImageSet, reporter: Reporter, folder: Path) -> None:
-    """CLASS/000017-003.png: index and row. Eight bits: what is lost is said."""
+    """CLASS/000017-003.png: index and row. The files have 8 bits; rounding is reported."""
     if opened.signed:
-        raise CommandError(f"{opened.path}: perturbations are signed and no pictures; take .npz, or: advcli stats")
+        raise CommandError(
+            f"{opened.path}: perturbations have negative values and cannot be PNG files; use .npz, or: advcli stats"
+        )
     labels, index, lost = opened.column("labels"), opened.column("index"), 0
     for row in range(len(opened)):
         x = opened.rows("images", row, row + 1)[0].numpy()
@@ -118,4 +120,4 @@ def _pictures(opened: ImageSet, reporter: Reporter, folder: Path) -> None:
         atomic.write(folder / name / f"{index[row]:06d}-{row:06d}.png", [data.getvalue()])
     atomic.write(folder / picture_origin.NOTE, [picture_origin.note(opened.kind, opened.digest)])
     if lost:
-        reporter.warn(f"{lost} of {len(opened)} pictures were rounded to 8 bits; attack with --quantize to keep them adversarial")
+        reporter.warn(f"{lost} of {len(opened)} images were rounded to 8 bits; attack with --quantize to keep them adversarial")

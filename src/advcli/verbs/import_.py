@@ -1,4 +1,4 @@
-"""`import`: foreign weights become a model file, foreign images an image set. Nothing in them is executed."""
+"""`import`: makes a model file from foreign weights, or an image set from foreign images. Nothing in them is executed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,12 +35,12 @@ def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = S
         if getattr(asked, name) is not None:
             raise CommandError(f"--{name.replace('_', '-')}: is for images; {asked.file} holds weights")
     if asked.arch is None:
-        raise CommandError(f"--arch: name the architecture; there are {', '.join(discovery.names('architecture'))}")
+        raise CommandError(f"--arch: name the architecture; available: {', '.join(discovery.names('architecture'))}")
     return _weights(asked, discovery.spec("architecture", asked.arch).bind(own), reporter)
 
 
 def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
-    """A model file from somebody's state_dict."""
+    """A model file from a foreign state_dict."""
     file, path = asked.file, outputs.output_path(asked.output, inputs.MODEL)
     outputs.keep_inputs([path], [file])
     tensors, digest = foreign_weights.state_dict(Path(file))
@@ -52,10 +52,10 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
     elif source:
         names = list(source.classes)
     else:
-        reporter.warn(f"classes are called 0 to {count - 1}, matched by position; name them with --classes or --data")
+        reporter.warn(f"classes are named 0 to {count - 1}, by position; name them with --classes or --data")
         names = [str(k) for k in range(count)]
     if wrong := header_schema.wrong_classes(names):
-        raise CommandError(f"--classes: no valid {wrong}; a class is named like a folder")
+        raise CommandError(f"--classes: no valid {wrong}; a class name must be a possible folder name")
     recipe: Header = {
         "format": "advcli/model/1",
         "arch": {"name": asked.arch, "parameters": network.parameters},
@@ -87,7 +87,7 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
 
 
 def _pictures(asked: ImportRequest, reporter: Reporter) -> Path:
-    """An image set from a .npz or a folder, its images as they are: bytes stay bytes."""
+    """An image set from a .npz or a folder, with unchanged pixels: bytes stay bytes."""
     path = outputs.output_path(asked.output, inputs.IMAGES)
     outputs.keep_inputs([path], [asked.file])
     chosen = Selection(classes=asked.classes, image_size=asked.image_size, resize=asked.resize)

@@ -1,4 +1,4 @@
-"""`show`: how a file was made, and the command line that makes it again."""
+"""`show`: how a file was made, and the command that makes it again."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`stats`: image sets in; tables of outcomes, norms, values and costs out, and figures."""
+"""`stats`: makes tables of outcomes, norms, values and costs, and figures, from image sets."""
 
 import contextlib
 import csv
@@ -47,7 +47,7 @@ def stats(asked: StatsRequest, own: dict[str, object], reporter: Reporter = SILE
         each = [one for one in figures if one.spec.traits.sets == "each"]
         together = [one for one in figures if one not in each]
     if asked.output and len(names) > 1 and not together:
-        raise CommandError("-o names one folder; without it every set's figures lie beside it")
+        raise CommandError("-o names one folder; without -o every set's folder is beside the set")
     found = Statistics()
     with contextlib.ExitStack() as open_files:
         sets = [_selected(open_files.enter_context(ImageSet(name)), asked, figures, reporter) for name in names]
@@ -71,14 +71,14 @@ def _write(
     tables: Callable[[], dict[str, bytes]],
     reporter: Reporter,
 ) -> None:
-    """Tables and figures in their folder; what stands in the way is found before anything slow is done."""
+    """Write tables and figures to their folder; an obstacle is found before anything slow is done."""
     made = stats_folder.how(asked, figures, [rows.opened for rows in sets])
     stats_folder.check_free(folder, made, force=asked.force)
     stats_folder.publish(folder, tables() | _figures(figures, sets), made, force=asked.force, reporter=reporter)
 
 
 def _selected(opened: ImageSet, asked: StatsRequest, figures: Sequence[Bound], reporter: Reporter) -> SelectedRows:
-    """The rows of one file; what was left out is said."""
+    """The rows of one file; a note tells what was left out."""
     for one in figures:
         if lacking := [name for name in one.spec.traits.needs if name not in opened]:
             raise CommandError(f"--figure {one.spec.name}: {opened.path} has no {', '.join(lacking)}")
@@ -89,7 +89,7 @@ def _selected(opened: ImageSet, asked: StatsRequest, figures: Sequence[Bound], r
 
 
 def _tables(found: Statistics, rows: SelectedRows, asked: StatsRequest) -> dict[str, bytes]:
-    """The tables of one file, for its folder; their rows join those that were found before."""
+    """The tables of one file, for its folder; their rows join the earlier ones."""
     tables = {"counts": set_tables.counts(rows), "norms": set_tables.norms(rows), "values": set_tables.values(rows),
               "costs": set_tables.costs(rows, asked.rows)}  # fmt: skip
     name = {"set": str(rows.opened.path)}

@@ -1,4 +1,4 @@
-"""`train`: images in, a model out; what was asked for, resolved, and the rules for what is written."""
+"""`train`: makes a model from images; resolves the options, and decides what is written."""
 
 import hashlib
 from dataclasses import asdict, replace
@@ -49,9 +49,9 @@ def train(asked: TrainRequest, own: dict[str, object], reporter: Reporter = SILE
     TrainingOptions.resolved(asked, 1)  # refuses what does not go together
     images = inputs.open_data(asked.data, None, asked, reporter=reporter)
     if images.split != "train":
-        raise InputError(f"{images.name}: holds the {images.split} split; only training images may enter training")
+        raise InputError(f"{images.name}: holds the {images.split} split; training uses training images only")
     if (images.labels < 0).any():
-        raise InputError(f"{images.name}: row {int(np.argmax(images.labels < 0))} has no label to learn")
+        raise InputError(f"{images.name}: row {int(np.argmax(images.labels < 0))} has no label")
     if len(set(images.labels.tolist())) < 2:
         only = images.classes[int(images.labels[0])]
         raise InputError(f"{images.name}: has images of one class only ({only}); a classifier needs two")
@@ -71,7 +71,7 @@ RECORDED = ("arch", "preprocess", "pretrained", "freeze_until", "mean", "std")
 def _train(
     images: Dataset, objective: Bound, network: Bound, asked: TrainRequest, options: TrainingOptions, reporter: Reporter
 ) -> Path | Estimate:
-    """Train with everything resolved."""
+    """Train with every option resolved."""
     where = devices.find_device(asked.device)
     recorded = {**asdict(options), **{name: getattr(asked, name) for name in RECORDED}}
     if options.optimizer != "sgd":
@@ -126,7 +126,7 @@ def _plan(
     where: torch.device,
     reporter: Reporter,
 ) -> Plan:
-    """The model as it starts, behind its filters, and what it is trained on."""
+    """The initial model behind its filters, and its training data."""
     val = validation(images, asked)
     for name in ("patience", "stop_at"):
         if getattr(options, name) is not None and val is None:
@@ -165,7 +165,7 @@ def _recipe(plan: Plan, network: Bound, before: list[Bound]) -> dict[str, Any]:
 
 
 def figures(plan: Plan, log: Log) -> dict[str, Any]:
-    """On what the model's accuracy was taken; of chosen weights, that the same images chose them."""
+    """The images behind the model's accuracy; with --keep best, that they also chose the weights."""
     if plan.val is None:
         return {}
     kept = log[monitor.kept_epoch(log, plan.options.keep)]
@@ -178,7 +178,7 @@ def figures(plan: Plan, log: Log) -> dict[str, Any]:
 
 
 def refuse_repeats(images: Dataset) -> None:
-    """Every image of a file once, and every source row once: what is there twice would count twice."""
+    """Refuse a file that repeats an image or a source row, since it would count twice."""
     seen: dict[bytes, int] = {}
     for start in range(0, len(images) if images.kind in ("clean", "unknown") else 0, 1024):
         for row, pixels in enumerate(images.batch(start, start + 1024)[0], start):

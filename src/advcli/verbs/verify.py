@@ -1,4 +1,4 @@
-"""`verify`: recompute what a file claims, from its bytes, its model and its data, and say what cannot be recomputed."""
+"""`verify`: recomputes the claims of a file from its bytes, its model and its data, and reports what cannot be recomputed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,7 @@ def _images(opened: ImageSet, finding: Finding, asked: VerifyRequest) -> None:
 
 
 def _words_only(opened: ImageSet) -> list[str]:
-    """Statements that no file can prove about itself."""
+    """Claims that no file can prove about itself."""
     if opened.kind in ("clean", "unknown"):
         return []
     if opened.kind == "filtered":
@@ -87,7 +87,7 @@ def _words_only(opened: ImageSet) -> list[str]:
 
 
 def _against_models(opened: ImageSet, finding: Finding, asked: VerifyRequest) -> None:
-    """The set against its victim, and against the substitute that it was made on."""
+    """Check the set against its victim, and against the substitute that it was made on."""
     header = opened.header
     finding.wrong += against_model.own_words(header)
     model = _model(header["victim"]["digest"], opened, asked.model)
@@ -105,7 +105,7 @@ def _against_models(opened: ImageSet, finding: Finding, asked: VerifyRequest) ->
 
 
 def _model(digest: str, opened: ImageSet, given: str | None) -> ModelFile | None:
-    """The model file that is given, or the one with that content here or beside the set."""
+    """The given model file, or the one with that digest, here or beside the set."""
     path = given or lookup.find_file(digest) or lookup.find_file(digest, opened.path.parent)
     if path is None:
         return None
@@ -114,12 +114,12 @@ def _model(digest: str, opened: ImageSet, given: str | None) -> ModelFile | None
     except Damaged as error:
         raise InputError(str(error)) from None
     if model.digest != digest:
-        raise InputError(f"{path}: is not the model that {opened.path} was made with")
+        raise InputError(f"{path}: is not the model that {opened.path} was made against")
     return model
 
 
 def _against_source(opened: ImageSet, finding: Finding, asked: VerifyRequest) -> None:
-    """The set against the data that its header names, where they are at hand."""
+    """Check the set against the data that its header names, if available."""
     said = against_source.named(opened)
     if said is None and asked.data is None:
         finding.unchecked.append("images and labels against their source, and which images were left out: it names no data set")
@@ -143,14 +143,14 @@ def _against_source(opened: ImageSet, finding: Finding, asked: VerifyRequest) ->
 
 
 def _source(said: Header, opened: ImageSet, asked: VerifyRequest) -> Dataset:
-    """The whole split that a header names: of --data, of a known set in the data folder, of a folder or file found by content."""
+    """The whole split that a header names: from --data, a known set in the data folder, or a folder or file found by content."""
     name, split = str(said.get("name")), str(said.get("split") or opened.header["split"])
     sizes = {key: said[key] for key in ("image_size", "resize") if isinstance(said.get(key), int)}
     chosen = Selection(data_dir=asked.data_dir, **sizes)
     if asked.data is not None:
         given = inputs.open_data(asked.data, None if inputs.split_suffix(asked.data)[1] else split, chosen)
         if said and given.origin["name"] != name:
-            raise InputError(f"{opened.path}: was made of {name}, not of {asked.data}")
+            raise InputError(f"{opened.path}: was made from {name}, not from {asked.data}")
         return given
     if name in inputs.known_sets():
         return inputs.open_data(name, split, chosen)
@@ -159,11 +159,11 @@ def _source(said: Header, opened: ImageSet, asked: VerifyRequest) -> Dataset:
         file = lookup.find_file(str(said.get("digest")), where) if name == "file" else None
         if found := folder or file:
             return inputs.open_data(str(found), split, chosen)
-    raise InputError(f"the {name} that it was made of is not here (give --data)")
+    raise InputError(f"the {name} that it was made from was not found (give --data)")
 
 
 def _as_parent(path: Path) -> ImageSet:
-    """A file that another one needs; its damage is no answer about that other one."""
+    """A file that another one needs; its damage is not a finding about that other file."""
     try:
         return ImageSet(path)
     except Damaged as error:
@@ -171,7 +171,7 @@ def _as_parent(path: Path) -> ImageSet:
 
 
 def _derived(opened: ImageSet, finding: Finding) -> None:
-    """A perturbation file against the set that it is a view of: images, columns and header."""
+    """Check a perturbation file against the set that it belongs to: images, columns and header."""
     source = lookup.find_file(opened.header["of"], opened.path.parent)
     if source is None:
         finding.unchecked.append("its values: the set that it was derived from is not beside it")

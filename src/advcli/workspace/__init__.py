@@ -1,1 +1,1 @@
-"""The user's folder: what a command reads and writes there, and where files came from."""
+"""The user's folder: the files that a command reads and writes there, and where they came from."""

@@ -1,4 +1,4 @@
-"""What a verb works on: models, data sets and devices, from what was typed or from the fixed table of defaults."""
+"""The inputs of a verb: models, data sets and devices, from the command line or the table of defaults."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test")
 
 
 def split_suffix(text: str) -> tuple[str, str]:
-    """(NAME, SPLIT) of NAME:SPLIT; the split is empty where none is written."""
+    """(NAME, SPLIT) of NAME:SPLIT; the split is empty if none is given."""
     name, _, tail = text.rpartition(":")
     return (name, tail) if name and tail in SPLITS else (text, "")
 
@@ -51,7 +51,7 @@ def open_data(
     elif Path(name).exists():
         found = image_set(wanted, path=name)
     else:
-        raise InputError(f"{name}: no such data set, folder or image-set file; there are {', '.join(known_sets())}")
+        raise InputError(f"{name}: no such data set, folder or image-set file; available data sets: {', '.join(known_sets())}")
     if (chosen.image_size or chosen.resize) and "image_size" not in found.origin:
         raise CommandError("--image-size and --resize are for folders of images; this data set has its size")
     classes = chosen.classes
@@ -68,20 +68,20 @@ def _tell(data: Dataset, reporter: Reporter) -> None:
 
 
 def known_sets() -> list[str]:
-    """Data sets that have a name."""
+    """Data sets with a name."""
     return [one.name for one in discovery.specs("source") if one.traits.where != "path"]
 
 
 def is_own(name: str) -> bool:
-    """True if a data set is one of the user's own, module:function."""
+    """True if a data set is a function of the user's own, module:function."""
     return ":" in name and not Path(name).exists() and name.partition(":")[0] not in known_sets()
 
 
 def _known(name: str, split: str, sizes: dict[str, int | None], where: Library) -> Dataset:
-    """A data set by its name; one of the user's own is called by its name in every file, whatever it calls itself."""
+    """A data set by its name; the user's own is called by its name in every file, whatever it calls itself."""
     spec = discovery.spec("source", name)
     if spec.traits.where == "path":
-        raise CommandError(f"{name}: reads what lies at a path; a data set that is named is where='package' or 'library'")
+        raise CommandError(f"{name}: reads from a path; a named data set needs where='package' or 'library'")
     if spec.traits.where == "package":
         found: Dataset = spec.load()(split)
     elif any(sizes.values()) and spec.traits.resizes:
@@ -100,9 +100,9 @@ def data_of(
     can_choose: bool = True,
     reporter: Reporter = SILENT,
 ) -> Dataset:
-    """The data for a model: as typed, or the test split of what the model was trained on.
+    """The data for a model: as given, or the test split of its training data.
 
-    A model's own folder, and images of another shape than it takes, are sized as in its training, unless sizes are typed.
+    A model's own folder, and images of another shape than it takes, are resized as in its training, unless sizes are given.
     `can_choose` says whether the verb has the option --classes.
     """
     if text is None:
@@ -137,7 +137,7 @@ def default_data(model: ModelFile, chosen: Selection) -> tuple[str, Selection]:
     known = name in known_sets() or ":" in name
     found = find_folder(origin) if name == "folder" else name if known else None
     if found is None:
-        raise InputError(f"{model.path}: the {name} that it was trained on is not found here; give --data")
+        raise InputError(f"{model.path}: its training data {name} was not found here; give --data")
     chosen = replace(  # the model was trained on these, and knows no others
         chosen,
         classes=chosen.classes or origin.get("classes"),
@@ -148,7 +148,7 @@ def default_data(model: ModelFile, chosen: Selection) -> tuple[str, Selection]:
 
 
 def _advice(data: Dataset, model: ModelFile, *, can_choose: bool) -> str:
-    """Advice on selecting the images of a set whose classes the model has."""
+    """Advice on selecting the images of a set for a model of other classes."""
     shared = ",".join(one for one in model.classes if one in data.classes)
     if not shared:
         return ""

@@ -1,4 +1,4 @@
-"""Files and folders found by their content: the parents that a header names by digest."""
+"""Finds files and folders by their content: the parents that a header names by digest."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ FOREIGN = (".pt", ".pth", ".safetensors", ".npz")
 
 
 def find_folder(origin: Header, where: Path = Path()) -> str | None:
-    """The folder in `where`, or in a folder of it, with the content that a header tells of; bytes are read last."""
+    """The folder in `where`, or in a folder of it, with the content that a header states; bytes are read last."""
     near = [p for p in sorted(where.iterdir()) if p.is_dir() and not p.name.startswith(".")]
     inner = [p for folder in near for p in sorted(folder.iterdir()) if p.is_dir()]
     for one in [*near, *inner]:
@@ -41,7 +41,7 @@ def find_file(digest: str, where: Path = Path()) -> Path | None:
 
 
 def files_in(where: Path) -> Iterator[tuple[Path, str, Header]]:
-    """(path, digest, header) of advcli's files in a folder, as they state themselves."""
+    """(path, digest, header) of advcli's files in a folder, as they state them."""
     for path in sorted(where.iterdir()):
         try:
             if path.suffix == ".h5" and path.is_file():
@@ -55,7 +55,7 @@ def files_in(where: Path) -> Iterator[tuple[Path, str, Header]]:
 
 
 def header_of(path: Path) -> tuple[str, Header]:
-    """(digest, header) of a file of ours, checked against its bytes."""
+    """(digest, header) of an advcli file, checked against its bytes."""
     if path.suffix == ".safetensors":
         model = model_file.read(path)
         return model.digest, model.recipe

@@ -1,4 +1,4 @@
-"""What a verb writes: names, and the rules for what exists there already."""
+"""The outputs of a verb: their names, and the rules for existing files."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,22 +13,22 @@ OVERWRITE = "use --force to overwrite it, or -o to choose another name"
 
 
 def taken(path: Path, what: str = "", advice: str = OVERWRITE) -> CommandError:
-    """The error for an output that exists already: what is known of it, and the way on."""
+    """The error for an output that exists already: what is known about it, and what to do."""
     return CommandError(f"{path} already exists{what}; {advice}")
 
 
 def output_path(output: str | None, default: str | Path) -> Path:
-    """The file that a verb writes; it ends as its kind does, for by that it is known."""
+    """The file that a verb writes; its extension must be that of its kind."""
     path, ending = Path(output or default), Path(default).suffix
     if path.is_dir() or not path.name:
         raise CommandError(f"{path}: is a folder; name a file with -o")
     if path.suffix != ending:
-        raise CommandError(f"-o {path}: call it {path.name}{ending}; files of this kind are known by {ending}")
+        raise CommandError(f"-o {path}: name it {path.name}{ending}; files of this kind end in {ending}")
     return path
 
 
 def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path | None]) -> None:
-    """An output never replaces what the command reads."""
+    """Refuse an output that would replace an input of the command."""
     read = {Path(one).resolve() for one in inputs if one}
     for path in outputs:
         if path.resolve() in read:
@@ -36,7 +36,7 @@ def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path | None]) ->
 
 
 def is_finished(path: Path, how: Header, *, default_name: bool, force: bool, reporter: Reporter) -> bool:
-    """True if the same command has already written `path`; refuses to replace what is not ours to replace."""
+    """True if the same command has already written `path`; refuses to replace files of others."""
     if not path.exists() or force:
         return False
     try:
@@ -44,10 +44,10 @@ def is_finished(path: Path, how: Header, *, default_name: bool, force: bool, rep
     except AdvcliError as error:
         raise taken(path, " and is not a whole file of advcli's", f"{OVERWRITE}\n({error})") from None
     if identity(header["made"]) == identity(how):
-        reporter.note(f"{path} is there already, made by the same command")
+        reporter.note(f"{path} already exists, made by the same command")
         return True
     trained = header["made"]["verb"] in ("train", "import")
     if not default_name or trained:
         raise taken(path, f" and holds {describe(header)}")
-    reporter.note(f"replacing {path}, {describe(header)}; it was made by: {command(header, path)}")
+    reporter.note(f"replacing {path}, {describe(header)}, which was made by: {command(header, path)}")
     return False

@@ -1,4 +1,4 @@
-"""From a header back to words: what a file is, and the command line that makes it again."""
+"""From a header to text: what a file is, and the command line that makes it again."""
 
 import contextlib
 import shlex
@@ -22,7 +22,7 @@ SIZES = ("image_size", "resize")
 
 
 def describe(header: Header) -> str:
-    """A file in a few words: `pgd at linf 0.3 on digits:test`."""
+    """A short description of a file: `pgd at linf 0.3 on digits:test`."""
     how = header["made"]
     words = [str(how["method"] or how["verb"])]
     if header.get("epsilon"):
@@ -39,7 +39,7 @@ def _span(texts: list[str]) -> str:
 
 
 def command(header: Header, path: Path, where: Path = Path()) -> str:
-    """The command line that makes the file again, its parents named by the files in `where` with their content."""
+    """The command line that makes the file again; its parents are the files in `where` with their content."""
     how = header["made"]
     verb, takes = how["verb"], {one.name for one in REQUESTS[how["verb"]].options()}
     parents = [(one["role"], find_file(one["digest"], where), one["digest"]) for one in how["parents"]]
@@ -66,12 +66,12 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
 
 
 def _typed(flag: str, value: str) -> list[str]:
-    """An option and its value; one that begins with a dash would be taken for an option itself."""
+    """An option and its value; a value that begins with a dash is attached, since it would be read as an option."""
     return [f"{flag}={value}"] if value.startswith("-") else [flag, value]
 
 
 def _called(found: Path | str | None, digest: str, what: str = "") -> str:
-    """The name of a file or folder as it is typed, or that its content is not here."""
+    """The name of a file or folder as it is typed, or a note that its content is not here."""
     if found is None:
         return f"<{what}sha256:{short(digest)}>"
     text = str(found)
@@ -92,7 +92,7 @@ def _spelled(data: Header, where: Path) -> str:
 
 
 def _data_words(data: Header | None, takes: set[str], where: Path) -> list[str]:
-    """A data set and which of its images were chosen; a verb that cannot say their sizes takes those of its model."""
+    """A data set and its selection; a verb without options for sizes uses those of its model."""
     if not data or data["name"] == NOTHING:
         return []
     words = _typed("--data", _spelled(data, where))
@@ -151,7 +151,7 @@ def _own_code(parents: Iterable[Path]) -> Iterator[str]:
 
 
 def _output_words(header: Header, path: Path, files: list[str]) -> list[str]:
-    """`-o NAME`, unless the command takes that name by itself; what lies beside a set is made with the set."""
+    """`-o NAME`, unless the command uses that name by default; a file beside a set is made with the set."""
     verb, name, kind = header["made"]["verb"], path.name, header.get("kind")
     default = {"train": MODEL, "attack": ADVERSARIAL, "defend": DEFENDED, "import": IMAGES if kind else MODEL}.get(verb)
     if verb == "attack" and kind == "perturbation" and name == PERTURBATIONS:

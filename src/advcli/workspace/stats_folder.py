@@ -1,4 +1,4 @@
-"""The folder that `stats` writes: its name, and the note in it that says by which command it was made."""
+"""The folder that `stats` writes: its name, and the note in it that states the command."""
 
 import hashlib
 import re
@@ -32,7 +32,7 @@ def how(asked: StatsRequest, figures: Sequence[Bound], sets: Sequence[ImageSet])
 
 
 def beside(path: Path, asked: StatsRequest, figures: Sequence[Bound]) -> Path:
-    """F.stats; other options than the default ones are in the name, so that one command does not replace another's tables."""
+    """F.stats; options other than the default ones are part of the name, so that commands do not replace each other's tables."""
     words = []
     for one in asked.options():
         value = getattr(asked, one.name)
@@ -47,7 +47,7 @@ def beside(path: Path, asked: StatsRequest, figures: Sequence[Bound]) -> Path:
 
 
 def check_free(folder: Path, made: Header, *, force: bool) -> None:
-    """Refuse a name under which something else stands: another command's statistics unless by force, others' files always."""
+    """Refuse a folder with other content: another command's statistics unless --force is given, other files always."""
     if folder.name in ("", ".."):
         raise CommandError(f"-o {folder}: name a folder of its own")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
@@ -59,16 +59,16 @@ def check_free(folder: Path, made: Header, *, force: bool) -> None:
         raise taken(folder, " and is no folder of statistics", "use -o to choose another name") from None
     assert isinstance(known, dict)  # it was checked
     if not force and (known["verb"] != "stats" or identity(known) != identity(made)):
-        raise CommandError(f"{folder}: holds what this command made: {command({'made': known}, folder)}\n{ADVICE}")
+        raise CommandError(f"{folder}: holds the result of this command: {command({'made': known}, folder)}\n{ADVICE}")
 
 
 def publish(folder: Path, content: dict[str, bytes], made: Header, *, force: bool, reporter: Reporter) -> None:
-    """Write the folder, whole or not at all."""
+    """Write the folder completely or not at all."""
     check_free(folder, made, force=force)
     content = {NOTE: canonical({"made": made}), **content}
     if folder.exists():
         if all(_holds(folder / name, data) for name, data in content.items()):
-            reporter.note(f"{folder} is there already, made by the same command")
+            reporter.note(f"{folder} already exists, made by the same command")
             return
         if not force and (strange := sorted({path.name for path in folder.iterdir()} - content.keys())):
             raise CommandError(f"{folder}: holds {strange[0]}, which does not come from this command\n{ADVICE}")
