@@ -166,9 +166,9 @@ def written(kept: dict[str, dict[str, Any]]) -> str:
         f"Accuracy in per cent with its exact 95 % interval: {SEEN} test images, linf {EPS}. Static and adaptive are pgd with",
         f"{STEPS} steps at full strength, made against the plain model and through the defense; the black box is `square` with",
         f"{QUERIES} queries through the defense on the first {BLACK} images (early-stopped: its verdict is all that counts).",
-        "A rejected image is not right, and an attack that is rejected has not won: `fooled` is the share of the images that",
-        "were right at first and are now wrong and accepted. Made by `python benchmarks/defenses.py`; each defense has its",
-        "defaults, but for the words beside it.", "",
+        "A rejected image does not count as correct, and a rejected attack not as a success: `fooled` is the share of initially",
+        "correct images that are now misclassified and accepted. Made by `python benchmarks/defenses.py`; each defense has its",
+        "defaults, except for the options in the last column.", "",
         "| defense | clean | static | adaptive | black box | |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name in names:
