@@ -209,10 +209,10 @@ def text(results: dict[str, Line]) -> str:
     parts = [(HERE / "about.md").read_text().rstrip(), "", "## Targets", ""]
     parts += [
         "The best peer is the fastest library within one image of the best peer's success (and, if the method minimizes the",
-        "distance, within 5 % of the smallest median). A target is reached by the ratio of wall times, our success within one image",
-        "of the best peer's, and a median norm of at most 1.02 times the best peer's. The last column is our CPU time divided by the",
-        "floor (the bare cost of our forward passes and gradients), and the earlier ratio. The column before it is the fastest",
-        "library with an early-stop loop around it, by wall time.",
+        "distance, within 5 % of the smallest median). A target is reached by the ratio of wall times, our success within one",
+        "image of the best peer's, and a median norm of at most 1.02 times the best peer's. The last column is our CPU time",
+        "divided by the floor (the bare cost of our forward passes and gradients), and the earlier ratio. The column before it",
+        "is the fastest library with an early-stop loop around it, by wall time.",
         "",
         "| cell | wanted | | wall, best peer / ours | CPU | best peer | success, ours / best | loop / ours | ours / floor |",
         "|---|---|---|---|---|---|---|---|---|",
