@@ -1,6 +1,7 @@
 """Models that may refuse: how they answer, how their threshold is set, and how they are attacked."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import torch
 from scipy import stats
 from torch import nn
 
+from advcli.catalog import discovery
 from advcli.defending.threshold import threshold_place
 from advcli.errors import InputError
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
+from advcli.networks.classifier import Classifier
 from advcli.networks.rejection import decision, split
 from advcli.numerics.rng import SampleRNG
 from advcli.search.goal import Goal
@@ -141,6 +144,25 @@ def test_what_cannot_be_fitted_is_refused(run, model, words, code, says):
     ran = run("defend", "--method", "squeeze-detector", *words)
     assert ran.code == code, ran.err
     assert says in ran.err
+
+
+def test_a_threshold_at_the_end_of_the_scores_is_no_defense_and_says_so(run, model):
+    """The digits are squeezed out of recognition, so that natural images score as high as anything can."""
+    ran = run("defend", "--method", "squeeze-detector")
+    assert ran.code == 0
+    share = model_file.read("defended.safetensors").recipe["defenses"][0]["found"]["threshold"] / 2
+    assert share > 0.9
+    assert f"{share:.1%} of the largest score there can be (2)" in ran.err
+    ran = run("defend", "--method", "squeeze-detector", "--squeezers", "bits:5", "-o", "d.safetensors")
+    assert ran.code == 0
+    assert "of the largest score" not in ran.err
+
+
+@pytest.mark.parametrize(("score", "passes", "highest"), [("entropy", 50, math.log(10)), ("entropy", 4, math.log(4)), ("share", 50, 0.9), ("share", 4, 0.75), ("classes", 50, 10), ("classes", 4, 4)])  # fmt: skip
+def test_the_largest_score_of_a_vote_is_that_of_votes_for_all_classes(score, passes, highest):
+    model = Classifier(discovery.spec("architecture", "cnn").bind({})((1, 8, 8), 10), [0.0], [1.0], shape=(1, 8, 8), classes=10)
+    detector = discovery.spec("defense", "dropout-detector").bind({"passes": passes, "score": score})(model)
+    assert detector.highest(10) == pytest.approx(highest)
 
 
 def test_a_detector_may_not_be_a_member(run, model):

@@ -23,6 +23,7 @@ from advcli.runtime import devices
 from advcli.runtime.reporter import Reporter
 
 FINEST = 1e-6  # the unit of scores that do not spread
+HIGH = 0.9  # of the largest score: a threshold beyond it leaves a detector next to no room
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,13 @@ class Calibration:
         found = {"threshold": float(scores[place]), "unit": float(max(scores.std(), FINEST)), "n": len(scores),
                  "rejected": int((scores > scores[place]).sum())}  # fmt: skip
         self.reporter.note(f"threshold {found['threshold']:.4g}: {found['rejected']} of {len(scores)} clean images are beyond it")
+        highest = model.highest(len(self.data.classes))
+        if scores[place] > HIGH * highest:
+            self.reporter.warn(
+                f"the threshold lies at {scores[place] / highest:.1%} of the largest score there can be ({highest:.4g}):"
+                " this detector can hardly reject anything, and is no defense\n"
+                "clean images score as high; other settings of the detector, or a larger --fpr, may tell them apart"
+            )
         return {"found": found}
 
     def _scores(self, model: Rejecting) -> Array:

@@ -8,6 +8,7 @@ cross the boundary; on images far beyond it the passes agree as much as on clean
 
 from typing import Annotated, Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from advcli.catalog.options import DropRate, Fpr, Passes
@@ -54,6 +55,10 @@ class Divided(Rejecting):
         self.passes, self.rate, self.spread = passes, rate, SPREAD[spread]
         self.copies = 1 + passes
         self.layers = droppers(model, "dropout-detector")
+
+    def highest(self, classes: int) -> float:
+        most = min(classes, self.passes)  # classes that get as many votes each
+        return float(self.spread[0](torch.full((1, most), 1 / most)))
 
     def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
         assert draws is not None  # the traits say that it draws

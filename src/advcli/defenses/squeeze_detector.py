@@ -42,6 +42,9 @@ class Squeezing(Rejecting):
         self.squeezers = squeezers
         self.copies = 1 + len(squeezers)
 
+    def highest(self, classes: int) -> float:
+        return 2.0
+
     def suspicion(self, x: Tensor, scores: Tensor, draws: SampleRNG | None) -> Tensor:
         """(N,) the largest change of the probabilities over the squeezers."""
         before, after = scores.softmax(1), [self.ask(squeezed(x, *one), draws).softmax(1) for one in self.squeezers]

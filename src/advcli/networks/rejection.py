@@ -49,6 +49,10 @@ class Rejecting(nn.Module):
         """(N,) the detector's score of images whose classes have these logits."""
         raise NotImplementedError
 
+    def highest(self, classes: int) -> float:
+        """The largest score that there can be, where 0 is the least; infinite where there is none."""
+        return float("inf")
+
     def ask(self, x: Tensor, draws: SampleRNG | None) -> Tensor:
         """The logits of the inner model."""
         return split(self.model(x, draws), self.inner)[0]
