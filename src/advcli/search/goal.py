@@ -59,6 +59,10 @@ class Goal:
     def _fooled(self, scores: Tensor) -> Tensor:
         return -margin(scores, self.label) if self.targeted else margin(scores, self.label)
 
+    def lead(self, logits: Tensor) -> Tensor:
+        """The lead of the classes alone beyond the goal's boundary, rejected or not."""
+        return self._fooled(split(logits, self.rejects)[0])
+
     def margin(self, logits: Tensor, confidence: float = 0.0) -> Tensor:
         """The margin beyond the goal's boundary: positive where the goal is reached with that confidence."""
         scores, beyond = split(logits, self.rejects)

@@ -4,6 +4,11 @@ Every lead z_k - z_own of another class is taken for linear, and the shortest of
 zero inside [0, 1] is taken: the point is x + (1 + overshoot)(r_1 + ... + r_n). Behind the boundary a step goes half-way
 to where the original itself would meet the linearised boundary. All classes are looked at from the image, and from then
 on the one that was nearest. Towards a target there is one lead, that over the best of the other classes.
+
+Of a model that can reject a lead counts for no more than how far the picture is from being rejected. Many detectors are
+surest where the classes meet: a step across the boundary and one out of the detector's sight then undo each other. An
+image that has not reached its goal after some steps therefore goes through: its class is left by an eighth of the lead
+that the image itself has, then by a quarter, ..., whatever the detector says, until it is accepted there.
 """
 
 from collections.abc import Callable
@@ -19,6 +24,8 @@ from advcli.search.goal import Goal
 from advcli.search.victim import Victim
 
 SLACK = 1e-3  # of the first lead that a step aims beyond a boundary: Newton's method alone would end on it
+PATIENCE = 8  # steps after which an image goes through a detector's sight
+FIRST, LAST = 1 / 8, 2.0  # of the image's own lead: how deep it goes
 WORTH = 0.95  # of a point's distance: a step back that aims further out is left out
 Leads = Callable[[Tensor], list[Tensor]]
 
@@ -48,20 +55,24 @@ def nearest_boundary_point(victim: Victim, x: Tensor, goal: Goal, norm: str, wal
     rows = torch.arange(len(x), device=x.device)
     left = torch.full_like(rows, walk.refinements if walk.early_stop else walk.steps)
     origin, path, crossed = x, torch.zeros_like(x), torch.zeros_like(rows, dtype=torch.bool)
-    for _ in range(walk.steps):
-        slopes, logits = victim.gradients(x, _leads(goal, rivals, confidence))
+    own, deep = -goal.lead(logits), torch.zeros_like(slack)  # how deep each image is to go; 0: not yet, infinite: no more
+    for step_number in range(walk.steps):
+        aims = _leads(goal, rivals, confidence, deep)
+        slopes, logits = victim.gradients(x, aims)
         reached = goal.reached(logits, confidence)
         closest.offer(rows, x, reached)
         back = per_sample(reached, x)
-        leads, base = torch.stack(_leads(goal, rivals, confidence)(logits)), torch.where(back, origin, x)
+        leads, base = torch.stack(aims(logits)), torch.where(back, origin, x)
         step, length, nearest = _shortest(slopes, leads, x, base, slack, overshoot, norm)
         pays = ~(reached & crossed) | (length < WORTH * distance(x, origin, norm)) | (not walk.early_stop)
         path = torch.where(back, (x - origin + step) / 2, path + step)
         x = (origin + torch.where(back, 1, 1 + overshoot) * path).clamp(0, 1)
         rivals, crossed = rivals.gather(1, nearest[:, None]), crossed | reached
         live, left = length.isfinite() & pays & ~(crossed & (left == 0)), left - crossed.long()
-        victim, goal, rivals, slack, rows, left, origin, path, crossed, x = take(
-            live, victim, goal, rivals, slack, rows, left, origin, path, crossed, x
+        if goal.rejects and step_number + 1 >= PATIENCE:
+            deep = torch.where(crossed, torch.inf, _deeper(deep, own, goal.lead(logits)))
+        victim, goal, rivals, slack, rows, left, origin, path, crossed, x, own, deep = take(
+            live, victim, goal, rivals, slack, rows, left, origin, path, crossed, x, own, deep
         )
         if not len(rows):
             return closest
@@ -76,18 +87,30 @@ def _rivals(logits: Tensor, goal: Goal, candidates: int) -> Tensor:
     return ranked.topk(1 if goal.targeted else min(candidates, scores.shape[1] - 1), 1).indices
 
 
-def _leads(goal: Goal, rivals: Tensor, confidence: float) -> Leads:
+def _deeper(deep: Tensor, own: Tensor, lead: Tensor) -> Tensor:
+    """The depth that each image goes to next: the double of what it has reached, until that is deep enough."""
+    further = torch.where(deep == 0, FIRST * own, torch.where(lead >= deep, 2 * deep, deep))
+    return torch.where(further > LAST * own, torch.inf, further)
+
+
+def _leads(goal: Goal, rivals: Tensor, confidence: float, deep: Tensor) -> Leads:
     """The leads to be brought above zero, as functions of the logits."""
-    if goal.targeted:
-        return lambda logits: [goal.margin(logits, confidence)]
-    return lambda logits: [_lead(goal, rival, confidence, logits) for rival in rivals.unbind(1)]
+    each = [None] if goal.targeted else rivals.unbind(1)
+    return lambda logits: [_lead(goal, rival, confidence, deep, logits) for rival in each]
 
 
-def _lead(goal: Goal, rival: Tensor, confidence: float, logits: Tensor) -> Tensor:
-    """The lead of a rival over the own class, less the confidence, and accepted."""
+def _lead(goal: Goal, rival: Tensor | None, confidence: float, deep: Tensor, logits: Tensor) -> Tensor:
+    """The lead of a rival, or of the target, less the confidence, and accepted; less the depth where an image goes deep."""
     scores, beyond = split(logits, goal.rejects)
-    ahead = (scores.gather(1, rival[:, None]) - scores.gather(1, goal.label[:, None]))[:, 0] - confidence
-    return ahead if beyond is None else torch.minimum(ahead, -beyond)
+    if rival is None:
+        ahead = goal.lead(logits)
+    else:
+        ahead = (scores.gather(1, rival[:, None]) - scores.gather(1, goal.label[:, None]))[:, 0]
+    ahead = ahead - confidence
+    if beyond is None:
+        return ahead
+    through = (deep > 0) & deep.isfinite()
+    return torch.where(through, ahead - torch.where(through, deep, 0), torch.minimum(ahead, -beyond))
 
 
 def _shortest(
