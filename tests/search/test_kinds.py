@@ -23,7 +23,7 @@ def every_one(job, best, victim, rng, *, early_stop, refused=False):
             todo = best.open(budget, again=refused)
 
             def propose(ball, todo=todo, number=number):
-                found = job.method(victim[todo], ball.center.clone(), best.search_goal[todo], ball.radius.clone(), rng=rng[todo])
+                found = job.method(victim[todo], ball.center.clone(), best.search_goal(victim)[todo], ball.radius.clone(), rng=rng[todo])
                 return found[number]
 
             yield budget, todo, propose

@@ -91,6 +91,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         half=asked.precision == "bfloat16",
         store_bytes=asked.quantize and images.eight_bit,
         search=search_model(model, images, acting, asked, device),
+        undefended=_undefended(victim, images, acting, asked, device) if stage is None else None,
     )
     if spec.traits.has("stages"):
         job = replace(job, stages=stages_of(acting, len(victim.classes), random=random_model))
@@ -130,7 +131,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         data=images.origin,
         environment=devices.environment(device, batch_size),
     )
-    about = {
+    about: Header = {
         "classes": list(victim.classes),
         "split": images.split,
         "norm": norm,
@@ -150,6 +151,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         about["scale"] = job.scale
     if job.stages:
         about["stages"] = list(map(spelled, job.stages))
+    if job.undefended is not None:
+        about["static_proposals"] = True
     return Run(job, images, made, about, batch_size, asked.part_size)
 
 
@@ -183,6 +186,16 @@ def search_model(
     x, ids = images.batch(0, PROBE)[0].to(device), torch.from_numpy(images.index[:PROBE]).to(device)
     draws, half = SampleRNG(asked.seed, ids, (Purpose.PROBE,)), asked.precision == "bfloat16"
     return fast_copy(model, x, draws, half=half, gradients=access == "gradient")
+
+
+def _undefended(
+    victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequest, device: torch.device
+) -> nn.Module | None:
+    """The model without its defenses, for an attack that sees through them; None where there are none, or it does not."""
+    if not victim.defenses or asked.static or method.spec.traits.access != "gradient":
+        return None
+    model = optimize_for(victim.module(static=True), device).requires_grad_(False)
+    return search_model(model, images, method, asked, device) or model
 
 
 def _target(text: str | None, classes: tuple[str, ...]) -> str | None:

@@ -15,7 +15,9 @@ KINDS = {"clean": (), "unknown": (), "perturbation": ("of", "norm", "epsilon"), 
          "adversarial": ("norm", "epsilon", "tolerance", "access", "repeated", "victim"),
          "universal": ("norm", "epsilon", "tolerance", "access", "victim", "fitted")}  # fmt: skip
 EVERYWHERE = ("kind", "classes", "split", "range", "made")
-SOMETIMES = {"adversarial": ("source", "fitted", "unrepresentable", "scale", "checks", "stages")}  # older sets lack some of them
+SOMETIMES = {  # older sets lack some of them
+    "adversarial": ("source", "fitted", "unrepresentable", "scale", "checks", "stages", "static_proposals")
+}
 MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}
 FITTED: Fields = {"images": int, "queries": int, "gradients": int}
 ACCESS = ("gradient", "scores", "labels", "none")
@@ -141,6 +143,7 @@ def image_set(header: Header, where: str) -> None:
     if kind == "adversarial":
         if "source" in header:
             victim(header["source"], where, "source")
+        need(isinstance(header.get("static_proposals", True), bool), where, "static_proposals")
         fields(header["made"]["options"], OPTIONS, where, "made.options")
         need(isinstance(header["repeated"], bool), where, "repeated")
         need(isinstance(header.get("unrepresentable", 0), int), where, "unrepresentable")

@@ -9,6 +9,7 @@ from advcli.numerics.balls import Ball, per_sample
 from advcli.search.goal import Goal
 from advcli.search.job import Job
 from advcli.search.procedure import Attempt
+from advcli.search.victim import Victim
 
 CLOSE = 2e-4  # a margin below this share of the largest logit may have looked like a success to the search
 
@@ -27,10 +28,9 @@ class BestAttempts:
         self.stage = torch.full(shape, -1, dtype=torch.int64, device=x.device)  # of a cascade, which one made the point
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
 
-    @property
-    def search_goal(self) -> Goal:
-        """The goal as the search knows it: a substitute rejects nothing."""
-        return self.goal if self.job.substitute is None else replace(self.goal, rejects=False)
+    def search_goal(self, victim: Victim) -> Goal:
+        """The goal as a search before this victim knows it: a substitute, or a model without its defenses, rejects nothing."""
+        return replace(self.goal, rejects=victim.rejects)
 
     def open(self, budget: int, *, again: bool = False) -> Tensor:
         """(images) who is still to be worked on, and may still ask; `again` those whose success the verdict refused."""
@@ -54,7 +54,7 @@ class BestAttempts:
         ball = self.ball(budget, todo)
         point = self.job.settle(ball, attempt.point(ball))
         self._judge(budget, todo, ball, point, stage)
-        for share in self.job.procedure.outwards if attempt.outwards is None else attempt.outwards:
+        for share in self.job.outwards(attempt.outwards):
             left = ~self.success[budget, todo] & (point != ball.center).flatten(1).any(1)
             if not bool(left.any()):
                 break

@@ -3,6 +3,9 @@
 An attack proposes, the verdict disposes: whatever a method returns is put into the ball, rounded if that was asked
 for, and judged by one forward of the plain float32 model on the values that will be stored. A row that an early stop
 left behind and the verdict refused goes back to work at full strength.
+
+An adaptive attack is no weaker than a static one: where an attack has gradients, what it finds on the model without its
+defenses is proposed as well, for the images that are not won yet or, at full strength, for all.
 """
 
 from dataclasses import replace
@@ -47,16 +50,19 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
     scores, _ = split(clean, job.rejects)
     label = torch.where(truth < 0, decided, truth) if job.label == "true" else decided
     free = torch.full_like(decided, not job.from_images, dtype=torch.bool)  # has no class that it could be wrong about
-    right, label = free | ((decided == truth) | (truth < 0)) & (decided >= 0), label.clamp_min(0)
+    right = free | ((decided == truth) | (truth < 0)) & (decided >= 0)
+    # what a model draws for one verdict may have an image wrong that it has right the next time
+    open_ = right | (truth >= 0) if job.random_model and job.label == "true" else right
+    label = label.clamp_min(0)
     tally = Tally(len(x))
     wanted = targets(job, label, scores, ids)
     images, success, prediction, stage = [], [], [], []
     for number, target in enumerate(wanted):
         goal = Goal(label if target is None else target, target is not None, label, job.rejects, job.scale)
-        busy = right if target is None else right & (free | (target != label))
+        busy = open_ if target is None else open_ & (free | (target != label))
         points, won, decision, broken_by = _rows(job, x, goal, busy, decided, ids, tally, number)
         images.append(points)
-        success.append(won)
+        success.append(won & right)
         prediction.append(decision)
         stage.append(broken_by)
     budgets, each = len(job.budgets), len(wanted) * len(job.budgets)
@@ -119,6 +125,10 @@ def _rows(
         own = rng.fork("restart", restart)
         for one in attempts(job, best, victim, own, early_stop=job.early_stop):
             best.offer(Attempt(*one))
+        if job.undefended is not None:
+            plain = replace(victim, model=job.undefended, draws=None, eot=1, rejects=False)
+            for one in attempts(job, best, plain, own, early_stop=False):
+                best.offer(Attempt(*one))
     if job.retries:
         exact = replace(victim, half=False)
         for one in attempts(job, best, exact, rng.fork("again"), early_stop=False, refused=True):

@@ -15,6 +15,7 @@ from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.search.call import into_ball
 from advcli.search.procedure import Procedure, procedure_of
 
+FURTHER = (1.3, 2.0)  # shares by which a point goes outwards, too, where the verdict draws
 UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget
 
 
@@ -45,6 +46,7 @@ class Job:
     shared: Tensor | None = None  # (budgets, C, H, W) one perturbation for all images
     stages: tuple[Bound, ...] = ()  # of a cascade
     substitute: nn.Module | None = None  # searched in the model's place, which is then asked for the verdict alone
+    undefended: nn.Module | None = None  # the model under its defenses: what fools it is proposed, too
 
     @property
     def searched(self) -> nn.Module:
@@ -55,6 +57,11 @@ class Job:
     def procedure(self) -> Procedure:
         """The procedure of the method: making attempts and comparing them."""
         return procedure_of(self.method)
+
+    def outwards(self, shares: tuple[float, ...] | None) -> tuple[float, ...]:
+        """The shares by which a point is pushed on that the verdict refused; what one verdict draws may ask for more."""
+        shares = self.procedure.outwards if shares is None else shares
+        return shares + FURTHER if shares and self.random_model else shares
 
     @property
     def from_images(self) -> bool:

@@ -66,7 +66,7 @@ def along(
     """One direction serves all budgets, and is paid for once."""
     todo = torch.stack([best.open(budget, again=refused) for budget in range(len(job.budgets))]).any(0)
     if bool(todo.any()):
-        found = direction_of(job.method, victim[todo], best.x[todo], best.search_goal[todo], rng[todo])
+        found = direction_of(job.method, victim[todo], best.x[todo], best.search_goal(victim)[todo], rng[todo])
         for budget in range(len(job.budgets)):
             yield Attempt(budget, todo, lambda ball: ball.step(found))
 
@@ -92,7 +92,7 @@ def searched_at(
     def run(ball: Ball) -> Tensor:
         asked = _within(best, victim[todo], budget, todo)
         before = victim.tally.queries[asked.rows]
-        found: Tensor = point(method, asked, ball, best.search_goal[todo], rng[todo], early_stop=early_stop)
+        found: Tensor = point(method, asked, ball, best.search_goal(victim)[todo], rng[todo], early_stop=early_stop)
         best.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
         return found
 
