@@ -1,7 +1,7 @@
 """High-pass filter: removes the low frequencies of the image, up to a radius, and keeps the edges.
 
-x' = F^-1((1 - M) F(x)) with the low-pass mask M of `advcli.numerics.fourier`; a radius of 0 removes the mean alone, a
-negative radius removes nothing. The result is not clipped to the pixel range: half of it is negative, and clipping would
+x' = F^-1((1 - M) F(x)) with the mask M of the low-pass filter; a radius of 0 removes the mean alone, a negative
+radius removes nothing. The result is not clipped to the pixel range: half of it is negative, and clipping would
 hide small changes from the model and from an attack. So the filter is linear and its gradient exact, and its output cannot
 be stored as image files.
 """

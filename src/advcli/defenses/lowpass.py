@@ -1,7 +1,8 @@
 """Low-pass filter: keeps the low frequencies of the image, up to a radius, and removes the rest.
 
-x' = F^-1(M F(x)) with the mask of `advcli.numerics.fourier`; values beyond the pixel range (an ideal mask overshoots) are
-not clipped, so that the filter is linear and its gradient exact. Only images that are written to a file are clipped.
+x' = F^-1(M F(x)) with a mask M of the distance d of each frequency from zero: ideal, 1 where d <= radius; gaussian,
+exp(-d^2 / (2 radius^2)); butterworth, 1 / (1 + (d / radius)^4). Values beyond the pixel range (an ideal mask overshoots)
+are not clipped, so that the filter is linear and its gradient exact. Only images that are written to a file are clipped.
 """
 
 from functools import partial
