@@ -10,7 +10,7 @@ from scipy import stats
 from torch import nn
 
 from advcli.catalog import discovery
-from advcli.defending.threshold import threshold_place
+from advcli.defending.threshold import threshold_at, threshold_place
 from advcli.errors import InputError
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
@@ -169,6 +169,25 @@ def test_a_detector_may_not_be_a_member(run, model):
     assert run("defend", "--method", "squeeze-detector", "-o", "d.safetensors").code == 0
     ran = run("defend", "--method", "vote", "--member", "d.safetensors", "-o", "v.safetensors")
     assert (ran.code, "cannot be a member" in ran.err) == (3, True)
+
+
+def test_a_threshold_lies_on_no_score_that_many_images_have():
+    counted = np.array([0.0, 0.0, 0.25, 0.25, 0.25, 0.75, 1.0])
+    assert [threshold_at(counted, place) for place in (1, 2, 4, 5, 6)] == [0.125, 0.5, 0.5, 0.75, 1.0]
+    assert threshold_at(np.array([0.0, 1.0, 1.0]), 2) == 1.0, "nothing lies beyond"
+
+
+def test_what_a_detector_that_counts_votes_accepts_is_a_success(run, model):
+    """A score that is the threshold itself would be accepted by no margin: no success, and yet wrong."""
+    assert run("defend", "--method", "dropout-detector", "--model", "model.safetensors", "--passes", "10").code == 0
+    ran = run("attack", "--model", "defended.safetensors", "--eps", "0.15", "--steps", "10", "--eot", "2", "--limit", "200")
+    assert ran.code == 0, ran.err
+    with ImageSet("adversarial.h5") as made:
+        names = ("labels", "prediction", "clean_prediction", "success")
+        label, decided, clean, success = (made.column(name) for name in names)
+    fooled = (clean == label) & (decided != label) & (decided >= 0)
+    assert fooled.sum() > 20
+    assert (success.astype(bool) == fooled).all()
 
 
 @pytest.mark.parametrize("found", [{}, {"threshold": "1"}, {"threshold": True, "unit": 1.0, "n": 1, "rejected": 0}, {"threshold": 0.5, "unit": 0.0, "n": 1, "rejected": 0}])  # fmt: skip

@@ -2,6 +2,8 @@
 
 With n scores and a wanted false-positive rate a, the threshold is the ceil((n + 1)(1 - a))-th smallest: a new clean image then
 exceeds it with a probability of at most a (Vovk et al. 2005). The number of m new images beyond it is beta-binomial.
+Where several images have that very score, as with counted votes, the threshold lies half-way to the next larger score: the
+decisions are the same, and an accepted image is accepted by a margin that no rounding undoes.
 """
 
 from dataclasses import dataclass
@@ -45,7 +47,7 @@ class Calibration:
         if place >= len(scores):
             few = f"{len(scores)} images are too few for a false-positive rate of {self.fpr:g}"
             raise InputError(f"{self.data.name}:{self.data.split}: {few}; it needs {ceil(1 / self.fpr) - 1}")
-        found = {"threshold": float(scores[place]), "unit": float(max(scores.std(), FINEST)), "n": len(scores),
+        found = {"threshold": threshold_at(scores, place), "unit": float(max(scores.std(), FINEST)), "n": len(scores),
                  "rejected": int((scores > scores[place]).sum())}  # fmt: skip
         self.reporter.note(f"threshold {found['threshold']:.4g}: {found['rejected']} of {len(scores)} clean images are beyond it")
         highest = model.highest(len(self.data.classes))
@@ -67,6 +69,13 @@ class Calibration:
         if not np.isfinite(found).all():
             raise InputError("the detector's scores are not finite; no threshold can be set")
         return found
+
+
+def threshold_at(scores: Array, place: int) -> float:
+    """The threshold that accepts the sorted scores up to a position and those that equal it."""
+    beyond = scores[scores > scores[place]]
+    alone = (scores == scores[place]).sum() == 1
+    return float(scores[place] if alone or not len(beyond) else (scores[place] + beyond[0]) / 2)
 
 
 def threshold_place(count: int, fpr: float) -> int:
