@@ -123,7 +123,7 @@ def test_fooling_pictures_pass_a_detector_or_fail_honestly(run, model):
         ("--eps 0.1", "no option --eps"),
         ("--target other", "starts without an image"),
         ("--step-size eps/10", "has no budget"),
-        ("--init blue", "none of noise"),
+        ("--init blue", "not one of noise"),
         ("--count 0", "outside"),
     ],
 )

@@ -93,7 +93,7 @@ TAUGHT = ("attack", "--method", "substitute", "--rounds", "3", "--epochs", "2", 
 def test_a_stand_in_is_a_model_and_its_set_says_what_it_knew(run, model):
     ran = run(*TAUGHT)
     assert ran.code == 0, ran.err
-    assert "600 answers" in ran.err
+    assert "600 labels" in ran.err
     assert run("verify", "adversarial.h5", "perturbations.h5", "adversarial.substitute.safetensors").code == 0
     table = run("evaluate", "--model", model, "--model", "adversarial.substitute.safetensors", "adversarial.h5", "--json").out
     on = {row["model"]: row["threat"] for row in json.loads(table)["rows"] if row["metric"] == "accuracy"}
@@ -169,7 +169,7 @@ def test_what_is_fitted_never_sees_the_images_that_are_attacked(run, model):
     ("words", "complaint"),
     [
         ("--method substitute --attack spatial", "has a budget"),
-        ("--method substitute --attack noise", "ask a model"),
+        ("--method substitute --attack noise", "queries a model"),
         ("--method substitute --attack nosuch", "no attack 'nosuch'"),
         ("--method substitute --attack pgd:eps=0.1", "no option --eps"),
         ("--method substitute --attack pgd:steps", "written option=value"),
@@ -179,7 +179,7 @@ def test_what_is_fitted_never_sees_the_images_that_are_attacked(run, model):
         ("--method substitute --max-queries 5", "no option --max-queries"),
         ("--method substitute --restarts 5", "no option --restarts"),
         ("--method universal --no-early-stop", "no option --no-early-stop"),
-        ("--method universal --norm l1", "none of linf, l2"),
+        ("--method universal --norm l1", "not one of linf, l2"),
         ("--method fgsm --fit-limit 5", "no option --fit-limit"),
         ("--apply model.safetensors", "not an image set"),
         ("--apply missing.h5", "no such file"),

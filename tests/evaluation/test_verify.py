@@ -147,7 +147,7 @@ def test_the_data_can_be_given_and_must_be_those_of_the_header(run, made):
         np.savez("other.npz", images=opened.rows("originals", 0, 30).numpy(), labels=opened.column("labels"))
     ran = run("verify", made, "--data", "other.npz")
     assert ran.code == 3
-    assert "was made of digits, not of other.npz" in ran.err
+    assert "was made from digits, not from other.npz" in ran.err
 
 
 def test_sets_of_files_and_folders_find_their_source_by_content(run, made):

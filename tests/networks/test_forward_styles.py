@@ -191,9 +191,9 @@ class alone(nn.Module):
     ("name", "words"),
     [
         ("two_tensors", "dictionary of scores, features; call the logits 'logits'"),
-        ("too_few", "2x7; expected 2x10"),
+        ("too_few", "2x7 for 2 images; expected 2x10"),
         ("one_number", "returns 2 for 2 images; expected 2x10"),
-        ("transposed", "10x2; expected 2x10"),
+        ("transposed", "10x2 for 2 images; expected 2x10"),
         ("classes_only", "numbers of type torch.int64"),
         ("whole_numbers", "numbers of type torch.int64"),
         ("nothing", "returns NoneType"),
