@@ -24,7 +24,7 @@ QUICK = ["audit", "--effort", "quick", "--limit", "40", "--eps", "0.1"]
 def audited(run, model) -> dict:
     ran = run(*QUICK)
     assert ran.code == 0, ran.err
-    return json.loads(Path("audit/audit.json").read_text())
+    return json.loads(Path("model.audit/audit.json").read_text())
 
 
 def predictions(model, images) -> np.ndarray:
@@ -35,7 +35,7 @@ def predictions(model, images) -> np.ndarray:
 
 
 def columns(step: str) -> dict[str, np.ndarray]:
-    with h5py.File(f"audit/{step}.h5") as file:
+    with h5py.File(f"model.audit/{step}.h5") as file:
         return {name: file[name][:] for name in file if name != "header"}
 
 
@@ -73,7 +73,7 @@ def test_every_figure_is_recomputed_from_the_files_that_it_left(audited, model):
         if float(point["epsilon"]) < 0.1:
             assert point["k"] == int(still.sum())
     assert [point["k"] for point in audited["curve"]] == sorted((point["k"] for point in audited["curve"]), reverse=True)
-    with open("audit/curve.csv") as text:
+    with open("model.audit/curve.csv") as text:
         rows = list(csv.DictReader(text))
     told = [(row["epsilon"], int(row["k"])) for row in rows if row["figure"] == "attacked" and row["epsilon"] != "0"]
     assert told == [(point["epsilon"], point["k"]) for point in audited["curve"]]
@@ -92,7 +92,7 @@ def test_each_step_is_made_again_by_the_command_that_is_told(audited, run, model
         place = words.index("--output")
         words[place + 1] = f"again-{step['step']}.h5"
         assert run(*words[1:]).code == 0, step["command"]
-        assert Path(words[place + 1]).read_bytes() == Path(f"audit/{step['step']}.h5").read_bytes(), step["step"]
+        assert Path(words[place + 1]).read_bytes() == Path(f"model.audit/{step['step']}.h5").read_bytes(), step["step"]
     for command in audited["commands"]:
         assert run(*shlex.split(command)[1:]).code == 0, command
 
@@ -100,14 +100,19 @@ def test_each_step_is_made_again_by_the_command_that_is_told(audited, run, model
 def test_it_is_printed_in_80_columns_and_says_what_may_be_concluded(run, model):
     ran = run(*QUICK)
     assert max(map(len, ran.out.splitlines())) <= 80
+    page = ran.out.replace(" \\\n    ", " ")
+    found = json.loads(Path("model.audit/audit.json").read_text())
+    assert all(command in page for command in [*(step["command"] for step in found["steps"]), *found["commands"]])
     for words in ("robust accuracy: between", "autoattack", "trust checks:", "What may be concluded", "What was not tried"):
         assert words in ran.out
     again = run(*QUICK, "--json")
-    assert json.loads(again.out) == json.loads(Path("audit/audit.json").read_text())
+    assert json.loads(again.out) == json.loads(Path("model.audit/audit.json").read_text())
 
 
 def contents() -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path("audit").iterdir() if path.suffix in (".h5", ".json", ".csv", ".png")}
+    return {
+        path.name: path.read_bytes() for path in Path("model.audit").iterdir() if path.suffix in (".h5", ".json", ".csv", ".png")
+    }
 
 
 def test_stopped_at_any_of_ten_moments_it_ends_with_the_same_bytes(run, model, monkeypatch):
@@ -117,21 +122,21 @@ def test_stopped_at_any_of_ten_moments_it_ends_with_the_same_bytes(run, model, m
     assert run(*few).code == 0
     wanted = contents()
     for at in np.linspace(1, counting.count, 10).astype(int):
-        shutil.rmtree("audit")
+        shutil.rmtree("model.audit")
         monkeypatch.setattr(atomic, "calls", Failing(int(at)))
         with pytest.raises(Stop):
             run(*few)
         monkeypatch.setattr(atomic, "calls", atomic.Calls())
         assert run(*few).code == 0, f"stopped at call {at}"
         assert contents() == wanted, f"stopped at call {at}"
-        assert not [path for path in Path("audit").iterdir() if path.is_dir()], "parts are left"
+        assert not [path for path in Path("model.audit").iterdir() if path.is_dir()], "parts are left"
 
 
 def test_a_model_without_gradients_is_attacked_without_them(run, folder):
     assert run("train", "--arch", "tree", "--limit", "300").code == 0
     ran = run("audit", "--effort", "quick", "--limit", "30", "--eps", "0.1")
     assert ran.code == 0, ran.err
-    found = json.loads(Path("audit/audit.json").read_text())
+    found = json.loads(Path("model.audit/audit.json").read_text())
     assert not found["gradients"]
     assert {one["step"] for one in found["attacks"]} == {"noise", "long-black-box", "substitute"}
     assert "gives no gradient" in ran.err
@@ -147,7 +152,7 @@ def test_a_check_that_fails_sends_the_audit_to_attacks_without_gradients(run, mo
     torch.save({name: value * 1e4 if name in last else value for name, value in weights.items()}, "large.pt")
     assert run("import", "large.pt", "--arch", "cnn", "--input", "1x8x8", "--data", "digits", "-o", "large.safetensors").code == 0
     ran = run(*QUICK, "--model", "large.safetensors", "--data", "digits:test", "--strict")
-    found = json.loads(Path("audit/audit.json").read_text())
+    found = json.loads(Path("large.audit/audit.json").read_text())
     assert {"long-black-box", "substitute"} <= {one["step"] for one in found["attacks"]}
     assert "saturation" in {one["check"] for one in found["checks"] if one["status"] != "PASS"}
     assert found["robust_accuracy"]["attacked"]["value"] < 0.7, "as the plain model, whose decisions it has"
@@ -159,13 +164,13 @@ def test_the_gate_and_the_strict_one(run, model):
     assert run(*QUICK, "--fail-under", "robust_accuracy=0.99").code == 1
     passed = run(*QUICK, "--fail-under", "robust_accuracy=0.01", "--strict")
     assert passed.code == 0, passed.err
-    assert json.loads(Path("audit/audit.json").read_text())["verdicts"][0]["passed"]
+    assert json.loads(Path("model.audit/audit.json").read_text())["verdicts"][0]["passed"]
 
 
 def test_another_budget_replaces_the_audit_in_the_default_folder_and_no_other(run, model):
     assert run(*QUICK).code == 0
     assert run(*QUICK[:-1], "0.05").code == 0
-    assert json.loads(Path("audit/audit.json").read_text())["epsilon"] == "0.05"
+    assert json.loads(Path("model.audit/audit.json").read_text())["epsilon"] == "0.05"
     assert run(*QUICK, "-o", "mine").code == 0
     refused = run(*QUICK[:-1], "0.05", "-o", "mine")
     assert refused.code == 2
@@ -174,12 +179,12 @@ def test_another_budget_replaces_the_audit_in_the_default_folder_and_no_other(ru
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(run, model):
-    Path("audit").mkdir()
-    Path("audit/thesis.tex").write_text("mine")
+    Path("model.audit").mkdir()
+    Path("model.audit/thesis.tex").write_text("mine")
     refused = run(*QUICK)
     assert refused.code == 2
     assert "thesis.tex" in refused.err
-    assert [path.name for path in Path("audit").iterdir()] == ["thesis.tex"]
+    assert [path.name for path in Path("model.audit").iterdir()] == ["thesis.tex"]
     Path("file").write_text("")
     assert run(*QUICK, "-o", "file").code == 2
 
@@ -194,7 +199,7 @@ def test_a_dry_run_says_what_it_costs_and_leaves_nothing(run, model):
 
 def test_in_l2_every_step_is_in_l2(run, model):
     assert run("audit", "--effort", "quick", "--limit", "30", "--norm", "l2", "--eps", "0.5").code == 0
-    found = json.loads(Path("audit/audit.json").read_text())
+    found = json.loads(Path("model.audit/audit.json").read_text())
     assert found["norm"] == "l2"
     assert {one["step"] for one in found["attacks"]} == {"noise", "one-step", "autoattack", "closest", "black-box"}
 

@@ -156,7 +156,7 @@ class AuditRequest(DryRunning, Destination, Allowing, Running, SplitSelection):
     """Say how robust a model is, from both sides, and how far the answer may be trusted.
 
     Runs attacks with gradients and without, checks whether they can be trusted, and proves what can be proved. The result is
-    the folder audit: audit.json, the curve of accuracy by budget, and every adversarial set.
+    the folder M.audit beside M.safetensors: audit.json, the curve of accuracy by budget, and every adversarial set.
     """
 
     model: Model = None

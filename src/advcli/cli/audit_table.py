@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ def audit_table(folder: Any, found: dict[str, Any], width: int) -> str:
     width = min(width, WIDE)
     parts = [_head(found, width), _attacks(found, width), _stages(found, width), _curve(found, width)]
     parts += ["\n".join(_checks(found["checks"], width)), "\n".join(_told(found, width))]
+    parts.append("\n".join(_commands(found, width)))
     parts.append(f"{folder}: audit.json, curve.png, curve.csv, and the set of every attack")
     return "\n\n".join(part for part in parts if part)
 
@@ -82,3 +84,17 @@ def _told(found: dict[str, Any], width: int) -> Iterator[str]:
     yield "What was not tried"
     for text in found["not_tried"]:
         yield from textwrap.wrap(text, width, initial_indent="- ", subsequent_indent="  ")
+
+
+def _commands(found: dict[str, Any], width: int) -> Iterator[str]:
+    """The command lines that make every set and every figure again, as a shell takes them over several lines."""
+    yield "Every set and every figure can be made again"
+    for command in (*(one["command"] for one in found["steps"]), *found["commands"]):
+        line = ""
+        for word in map(shlex.quote, shlex.split(command)):
+            if line and len(line) + len(word) + 3 > width:
+                yield line + " \\"
+                line = "    " + word
+            else:
+                line = f"{line} {word}" if line else word
+        yield line

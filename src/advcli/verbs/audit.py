@@ -24,7 +24,7 @@ from advcli.verbs.default_model import open_model
 from advcli.verbs.evaluate import Report, evaluate
 from advcli.workspace import inputs
 
-FOLDER, FORMAT = "audit", "advcli/audit/1"
+FORMAT = "advcli/audit/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Audit:
 def audit(asked: AuditRequest, reporter: Reporter = SILENT) -> Audit | Estimate:
     """Say how robust a model is, from both sides, and how far the answer may be trusted."""
     discovery.allow(asked.allow)
-    folder = _folder(asked)
     reporter = OnceReporter(reporter)
     model = open_model(asked.model, reporter, dry_run=asked.dry_run)
+    folder = _folder(asked, model)
     subject = _subject(model, asked, reporter)
     if asked.dry_run:
         return _estimate(subject, folder, reporter)
@@ -72,9 +72,9 @@ def audit(asked: AuditRequest, reporter: Reporter = SILENT) -> Audit | Estimate:
     return Audit(folder, document, report.failures)
 
 
-def _folder(asked: AuditRequest) -> Path:
-    """The folder of the result; a file that is no audit of ours is never replaced."""
-    folder = Path(asked.output or FOLDER)
+def _folder(asked: AuditRequest, model: ModelFile) -> Path:
+    """The folder of the result, beside the model; what no audit makes is never replaced."""
+    folder = Path(asked.output or Path(model.path).with_suffix(".audit"))
     if folder.exists() and not folder.is_dir():
         raise CommandError(f"{folder}: is a file; name a folder with -o")
     known = {"audit.json", "curve.png", "curve.csv"}
