@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from advcli.errors import InputError
@@ -163,3 +164,19 @@ def test_checks_of_a_model_bring_nothing_that_an_attack_would_wait_for():
     code += "[one.load() for one in discovery.specs('check') if one.traits.of == 'model']; "
     code += "sys.exit(bool({'matplotlib', 'scipy'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
+
+
+@pytest.mark.parametrize("method", ["square", "hopskipjump"])
+def test_a_black_box_learns_nothing_from_the_checks_whose_questions_are_not_counted(run, model, monkeypatch, method):
+    """So --max-queries is what the attack asks: without any check it asks as often, and finds the same."""
+    words = ("attack", "--method", method, "--limit", "12", "--max-queries", "40")
+    assert run(*words, "-o", "checked.h5").code == 0
+    monkeypatch.setattr("advcli.crafting.resolve.model_checks", lambda *of: [])
+    assert run(*words, "-o", "bare.h5").code == 0
+    with ImageSet(Path("checked.h5")) as checked, ImageSet(Path("bare.h5")) as bare:
+        assert len(checked.header["checks"]) > 1
+        assert bare.header["checks"] == []
+        assert 0 < checked.column("queries").max() <= 40
+        for name in ("queries", "prediction", "success"):
+            np.testing.assert_array_equal(checked.column(name), bare.column(name))
+        np.testing.assert_array_equal(checked.rows("images", 0, 12), bare.rows("images", 0, 12))

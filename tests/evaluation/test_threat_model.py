@@ -9,7 +9,7 @@ from advcli.catalog import discovery
 from advcli.cli import cells, report
 from advcli.evaluation.decisions import rate
 from advcli.evaluation.rows import row
-from advcli.evaluation.threat_model import ThreatModel, threat_model
+from advcli.evaluation.threat_model import UNCHECKED, ThreatModel, threat_model
 
 STATIC = "static: made without the defense in view, no robustness claim"
 STOPPED = "stopped at first success: weak for transfer"
@@ -26,7 +26,13 @@ def header(*defenses, network="w", static=False, stop=True, repeated=True, data=
     victim = {"digest": "d", "network": network, "defenses": list(defenses), "static": static}
     options = {"early_stop": stop, "restarts": 1, "label": "true", "quantize": False, "seed": 0}
     made = {"method": "pgd", "options": options, "parameters": {"steps": 10}, "data": {"name": data}}
-    return {"kind": "adversarial", "norm": "linf", "access": access, "repeated": repeated, "victim": victim, "made": made, **more}
+    about = {"kind": "adversarial", "norm": "linf", "access": access, "repeated": repeated, "checks": [], **more}
+    return {**about, "victim": victim, "made": made}
+
+
+def older(*defenses, **more):
+    """A header of a version that had no trust checks."""
+    return {key: value for key, value in header(*defenses, **more).items() if key != "checks"}
 
 
 CASES = {
@@ -42,6 +48,10 @@ CASES = {
     "a defense less": (header(SQUEEZE), model(), "transfer", (STOPPED,)),
     "the same members": (header(SQUEEZE), model(SQUEEZE, members=["a"]), "adaptive", ()),
     "other members": (header(SQUEEZE), model(SQUEEZE, members=["b"], digest="e"), "transfer", (STOPPED,)),
+    "unchecked": (older(), model(), "white-box", (UNCHECKED,)),
+    "unchecked and adaptive": (older(SQUEEZE), model(SQUEEZE), "adaptive", (UNCHECKED,)),
+    "unchecked and static": (older(), model(SQUEEZE), "static", (STATIC, STOPPED)),
+    "unchecked noise": (older(access="none"), model(), "none", ()),
     "nothing seen": (header(access="none"), model(SQUEEZE), "none", ()),
     "from a file": (header(data="file"), model(), "white-box", ("starts from a file: distances are to its images",)),
     "no 8-bit image": (header(unrepresentable=3), model(), "white-box",

@@ -79,3 +79,18 @@ def test_a_victim_without_network_and_weights_is_refused(run, old):
     ran = run("show", forge(old, change))
     assert ran.code == 3
     assert "victim.network" in ran.err
+
+
+def test_a_claim_that_only_a_set_without_checks_supports_passes_with_a_note(run, old):
+    """Its attack could not say whether the gradient was masked: the figure stands, and the doubt beside it."""
+    claim = ("--fail-under", "robust_accuracy=0", "--json")
+    ran = run("evaluate", old, *claim)
+    assert ran.code == 0, ran.err
+    (verdict,) = json.loads(ran.out)["verdicts"]
+    assert verdict["note"].startswith("robust_accuracy: old.h5: no trust checks")
+    assert "no trust checks" in " ".join(ran.err.split())
+    assert all("no trust checks" in " ".join(row["threat"]["notes"]) for row in rows(ran))
+    for sets in (["today.h5"], ["today.h5", old]):
+        ran = run("evaluate", *sets, *claim)
+        assert ran.code == 0, ran.err
+        assert json.loads(ran.out)["verdicts"][0]["note"] == "", "a set with checks supports it"

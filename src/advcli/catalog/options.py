@@ -128,7 +128,8 @@ EarlyStop = Annotated[
     bool, Param("Stop working on an image once it is adversarial, or always use the full strength.", needs="stops")
 ]
 MaxQueries = Annotated[
-    int | None, Param("Largest number of queries for each image, budget and target.", low=1, form="N", needs="queries")
+    int | None,
+    Param("Largest number of queries for each image, budget and target, trust checks aside.", low=1, form="N", needs="queries"),
 ]
 Static = Annotated[bool, Param("Attack the model without its defenses: a static attack, not an adaptive one.")]
 Eot = Annotated[

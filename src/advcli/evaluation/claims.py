@@ -3,7 +3,8 @@
 A bar on accuracy uses clean images; one on robust accuracy uses the worst case of each image, for every model, norm and
 budget. It fails closed: each of these worst cases needs a set that was made against this very model, through its defenses, by
 an attack that queries it (knowledge white-box or adaptive), and on which no trust check reports FAIL. Noise, transfer and
-static sets only lower the figure. For a random model the lowest draw counts, and the lower end of every interval.
+static sets only lower the figure. A set of an older version, which had no checks, supports a claim with a note. For a random
+model the lowest draw counts, and the lower end of every interval.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,8 @@ from typing import Any
 
 from advcli.errors import CommandError
 from advcli.evaluation.rows import Row
-from advcli.evaluation.worst_case import STRONG, Standing
+from advcli.evaluation.threat_model import STRONG, UNCHECKED
+from advcli.evaluation.worst_case import Standing
 from advcli.numerics.intervals import exact_interval
 from advcli.numerics.quantities import as_float32, fraction
 
@@ -34,7 +36,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a bar is reached, by the lowest of its figures; `reason` if it is not."""
+    """Whether a bar is reached, by the lowest of its figures; `reason` if it is not, `note` if it is with a doubt."""
 
     metric: str
     budget: str | None
@@ -43,6 +45,7 @@ class Verdict:
     found: float
     passed: bool
     reason: str
+    note: str = ""
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -85,7 +88,8 @@ def verdict(asked: Bar, rows: Iterable[Row], standings: Sequence[Standing], of: 
         reason = f"{what}; below {asked.least:.1%}"
     elif asked.metric == "robust_accuracy":
         reason = next(filter(None, (_unsupported(asked, row, standings) for row in looked)), "")
-    return Verdict(asked.metric, asked.budget, asked.least, of, found, not reason, reason)
+    note = "" if reason else next(filter(None, (_unchecked(asked, row, standings) for row in looked)), "")
+    return Verdict(asked.metric, asked.budget, asked.least, of, found, not reason, reason, note)
 
 
 def _at(asked: Bar, budget: str | None) -> bool:
@@ -100,7 +104,7 @@ def _figure(row: Row, of: str) -> float:
 
 def _unsupported(asked: Bar, row: Row, standings: Sequence[Standing]) -> str:
     """The reason why no set supports a worst case; empty if one does."""
-    sets = [one for one in standings if one.kind == "adversarial" and _place(one) == _place(row)]
+    sets = _sets(row, standings)
     made_against_it = [one for one in sets if one.threat.knowledge in STRONG]
     at = f" at {row.threat.norm} {row.threat.epsilon}" if row.threat.epsilon else ""
     if not made_against_it:
@@ -112,6 +116,20 @@ def _unsupported(asked: Bar, row: Row, standings: Sequence[Standing]) -> str:
         told = f"every set made against {row.model}{at} is in doubt ({why})"
         return f"{asked.name}: {told}; the lines below the table say what to do"
     return ""
+
+
+def _unchecked(asked: Bar, row: Row, standings: Sequence[Standing]) -> str:
+    """The note on a worst case that only sets without trust checks support; empty if a checked one does, or if none is needed."""
+    supporting = [one for one in _sets(row, standings) if one.threat.knowledge in STRONG]
+    if asked.metric != "robust_accuracy" or any(UNCHECKED not in one.threat.notes for one in supporting):
+        return ""
+    names = ", ".join(dict.fromkeys(one.set for one in supporting))
+    return f"{asked.name}: {names}: {UNCHECKED}; attack {row.model} again for a set with checks"
+
+
+def _sets(row: Row, standings: Sequence[Standing]) -> list[Standing]:
+    """The adversarial sets of a worst case."""
+    return [one for one in standings if one.kind == "adversarial" and _place(one) == _place(row)]
 
 
 def _place(one: Row | Standing) -> tuple[str, str | None, bytes | None]:

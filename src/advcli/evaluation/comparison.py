@@ -11,7 +11,8 @@ import numpy as np
 
 from advcli.evaluation.decisions import Figure
 from advcli.evaluation.rows import Pair, Row, row
-from advcli.evaluation.worst_case import STRONG, Standing
+from advcli.evaluation.threat_model import STRONG
+from advcli.evaluation.worst_case import Standing
 from advcli.numerics.intervals import CONFIDENCE
 from advcli.numerics.paired_tests import difference_interval, holm, mcnemar
 

@@ -13,6 +13,8 @@ from advcli.networks.model_file import ModelFile
 
 WORST = "worst of the sets"
 UNKNOWN = "unknown origin: imported images, which may be adversarial; their accuracy is not counted as clean"
+UNCHECKED = "no trust checks: made by a version without them, so nobody looked for a masked gradient"
+STRONG = ("adaptive", "white-box")  # knowledge of the evaluated model itself
 OF_CLEAN = ("attack", "knowledge", "pixels", "notes")
 LATE = ("filtered", "filter", "defenses", "queries", "checks")  # in the JSON where there is something to say
 OF_WORST = ("attack", "norm", "epsilon", "knowledge", "access", "pixels", "notes")
@@ -86,6 +88,8 @@ def threat_model(header: Header, model: ModelFile, epsilon: str | None, pixels: 
         notes.append(f"{missing} rows have no 8-bit image in their budget and hold the original")
     if knowledge == "static":
         notes.append("static: made without the defense in view, no robustness claim")
+    if knowledge in STRONG and "checks" not in header:
+        notes.append(UNCHECKED)
     if stopped and knowledge in ("static", "transfer"):
         notes.append("stopped at first success: weak for transfer")
     return ThreatModel(

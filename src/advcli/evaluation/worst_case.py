@@ -15,7 +15,7 @@ from advcli.errors import CommandError
 from advcli.evaluation.decisions import AttackedVerdicts, rate
 from advcli.evaluation.rows import JudgedSet, Row, row
 from advcli.evaluation.sets import ROUNDED
-from advcli.evaluation.threat_model import WORST, ThreatModel
+from advcli.evaluation.threat_model import STRONG, UNCHECKED, WORST, ThreatModel
 from advcli.numerics.arrays import Array
 from advcli.numerics.paired_tests import mcnemar
 from advcli.numerics.quantities import as_float32, fraction
@@ -23,7 +23,6 @@ from advcli.numerics.quantities import as_float32, fraction
 CHANCE = 0.05
 KNOWLEDGE = ("none", "transfer", "static", "adaptive", "white-box")  # from the weakest claim to the strongest
 ACCESS = ("none", "labels", "scores", "gradient")  # from the least that is seen to the most
-STRONG = ("adaptive", "white-box")
 Key = tuple[str, str, bytes, str]  # model, norm, budget, view
 STORED, IN_8_BIT = "stored", "8-bit"
 
@@ -137,6 +136,8 @@ def _worst(sets: list[Standing]) -> Standing | None:
     right = np.logical_and.reduce([one.of(images)[0] for one in sets])
     best = strongest(one.threat.knowledge for one in sets)
     notes = [] if best in STRONG else [f"{best}: no set was made against this very model"]
+    if any(UNCHECKED in one.threat.notes for one in sets if one.threat.knowledge == best):
+        notes.append(UNCHECKED)
     if most := max(len(one.images) for one in sets) - len(images):
         notes.append(f"over the {len(images)} images that every set holds; {most} more are in some of them only")
     line = ThreatModel(

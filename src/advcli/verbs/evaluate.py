@@ -113,6 +113,8 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter 
             reporter.warn("--compare: the models have no image in common; give both the same --data or files")
         rows += found
     verdicts = [verdict(one, rows, standings, asked.bar) for one in bars]
+    for told in dict.fromkeys(one.note for one in verdicts if one.note):
+        reporter.warn(told)
     return Report(rows, checks, verdicts, strict=asked.strict, wide=asked.wide)
 
 
