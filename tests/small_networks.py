@@ -65,6 +65,8 @@ class Affine(nn.Module):
         point = x.double().flatten(1)[:, None]
         lead = ((point - 0.5) * away).sum(2)
         room, size = torch.where(away > 0, 1 - point, point), away.abs()
+        if norm == "l1":
+            return self._l1(-lead, size, room).scatter(1, label[:, None], torch.inf).amin(1)
         rate = {"l2": size, "linf": torch.ones_like(size)}[norm]
         low, high = torch.zeros_like(lead), torch.full_like(lead, 1e4)
         for _ in range(100):
@@ -74,3 +76,11 @@ class Affine(nn.Module):
         move = torch.minimum(high[:, :, None] * rate, room)
         far = move.norm(dim=2) if norm == "l2" else move.amax(2)
         return torch.where(high < 9e3, far, torch.inf).scatter(1, label[:, None], torch.inf).amin(1)
+
+    @staticmethod
+    def _l1(gain: Tensor, size: Tensor, room: Tensor) -> Tensor:
+        """By duality: the largest of p gain - sum room max(p size - 1, 0) over all prices p, which bends at 1 / size."""
+        price = 1 / size.clamp_min(1e-12)
+        paid = (price[..., None] * size[:, :, None] - 1).clamp_min(0) @ room[..., None]
+        least = (price * gain[..., None] - paid[..., 0]).amax(2)
+        return torch.where((size * room).sum(2) >= gain, least, torch.inf)

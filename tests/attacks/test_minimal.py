@@ -6,7 +6,8 @@ import torch
 from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
-from advcli.numerics.balls import FAR, distance, room_to, to_plane
+from advcli.numerics.balls import distance, room_to
+from advcli.numerics.planes import FAR, to_plane
 from advcli.numerics.rng import SampleRNG
 from conftest import Halfspace, attacked, near_the_plane
 from small_networks import Affine, Scaled, Small, pictures
@@ -16,7 +17,7 @@ def far(made, norm="l2") -> Tensor:
     return distance(torch.from_numpy(made["images"]), torch.from_numpy(made["originals"]), norm)
 
 
-@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("norm", ["l2", "linf", "l1"])
 def test_the_shortest_step_to_a_plane_is_that_of_scipy(norm):
     draw = np.random.default_rng(0)
     for size in (2, 6):
@@ -37,6 +38,10 @@ def test_the_shortest_step_to_a_plane_is_that_of_scipy(norm):
 
 def _shortest(slope, x, gain, norm):
     box = list(zip(-x, 1 - x, strict=True))
+    if norm == "l1":
+        return linprog(
+            np.ones(len(x)), -np.abs(slope)[None], [-gain], bounds=[(0, one) for one in np.where(slope > 0, 1 - x, x)]
+        ).fun
     if norm == "linf":
         eye, one = np.eye(len(x)), np.ones((len(x), 1))
         rows = np.vstack([np.r_[-slope, 0], np.hstack([eye, -one]), np.hstack([-eye, -one])])
@@ -55,7 +60,7 @@ def _shortest(slope, x, gain, norm):
     return found.fun**0.5
 
 
-@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("norm", ["l2", "linf", "l1"])
 def test_a_plane_beyond_black_and_white_is_far(norm):
     slope, x = torch.tensor([[1.0, -2.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.5, 0.5]])
     step, length = to_plane(slope, torch.tensor([3.0, 1.0]), room_to(slope, x), norm)
@@ -100,7 +105,7 @@ def test_deepfool_looks_at_as_many_classes_as_it_is_told():
     assert (far(one) > far(all_of_them) * 1.02).any(), "the class with the next largest score is not always the nearest"
 
 
-@pytest.mark.parametrize("method", ["deepfool", "cw"])
+@pytest.mark.parametrize("method", ["deepfool", "cw", "fab"])
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 def test_the_size_of_the_logits_does_not_matter(method, scale):
     model, x = Affine((1, 4, 4), 4), pictures((1, 4, 4), 20)
@@ -122,7 +127,7 @@ class Guarded(nn.Module):
         return torch.cat([scores, scores.amax(1, keepdim=True) + 4 * ((x.flatten(1)[:, 11:] - 0.55).abs() - 0.002)], 1)
 
 
-@pytest.mark.parametrize("method", ["deepfool", "cw"])
+@pytest.mark.parametrize("method", ["deepfool", "cw", "fab"])
 def test_a_rejection_is_no_success_and_is_evaded(method):
     model, x = Guarded(), near_the_plane(20)
     x[:, 2, 1, 1] = 0.55

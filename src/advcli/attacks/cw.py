@@ -17,7 +17,8 @@ from torch import Tensor
 from advcli.catalog.options import Steps
 from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
-from advcli.numerics.balls import TINY, per_sample, room_to, to_plane
+from advcli.numerics.balls import TINY, per_sample, room_to
+from advcli.numerics.planes import to_plane
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
 from advcli.search.goal import Goal

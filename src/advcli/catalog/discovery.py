@@ -34,7 +34,15 @@ FOLDERS = {
     "figure": "figures",
     "check": "checks",
 }
-INJECTED = ("rng", "early_stop", "teacher", "epoch", "classes", "random")  # the program hands them to a method: no options
+INJECTED = (
+    "rng",
+    "early_stop",
+    "within",
+    "teacher",
+    "epoch",
+    "classes",
+    "random",
+)  # the program hands them to a method: no options
 PERMITTED: set[str] = set()
 PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "tuple": tuple}
 FORMS: dict[str, Any] = {"Annotated": Annotated, "Literal": Literal}

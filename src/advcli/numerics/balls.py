@@ -17,9 +17,6 @@ from advcli.numerics.rng import SampleRNG, tree_sum
 TINY = 1e-12
 FREE = ("raw", "none")  # what bounds nothing: a multiple of the gradient, an image that is moved
 BISECTIONS = 28  # float32 has 24 bits
-BENDS = 50  # rounds of Newton's method; about eight are needed
-CLOSE = 1e-6  # share of a gain that may be missing
-FAR = 1e6  # further than any image reaches
 
 
 def per_sample(value: Tensor, like: Tensor) -> Tensor:
@@ -48,32 +45,6 @@ def tolerance(eps: float) -> float:
 def room_to(direction: Tensor, x: Tensor) -> Tensor:
     """The distance that each pixel may go in a direction before it is black or white."""
     return torch.where(direction > 0, 1 - x, x)
-
-
-def to_plane(slope: Tensor, gain: Tensor, room: Tensor, norm: str) -> tuple[Tensor, Tensor]:
-    """(N, ...) the shortest step, l2 or linf, that raises a linear function by `gain` (N,), and (N,) its length.
-
-    It is sign(g) min(lam b, room), b = |g| for l2 and 1 for linf, with the smallest lam that gains enough. What lam gains
-    is concave and bends where a pixel is full, so Newton's method climbs to it from below. Where all the room gains too
-    little, the step takes all of it, and its length is called FAR and further.
-    """
-    size, room = slope.flatten(1).abs(), room.flatten(1)
-    peak = size.amax(1).clamp_min(TINY)
-    size, gain = size / peak[:, None], gain / peak
-    rate = size if norm == "l2" else size.sign()
-    lam = torch.zeros_like(gain)
-    for _ in range(BENDS):
-        move = torch.minimum(lam[:, None] * rate, room)
-        short = gain - (size * move).sum(1)
-        climb = torch.where(move < room, size * rate, 0.0).sum(1)
-        more = torch.where((climb > 0) & (short > CLOSE * gain), (short / climb).clamp(max=FAR**4), 0.0)
-        if not bool((more > 0).any()):
-            break
-        lam = lam + more
-    length = move.norm(dim=1) if norm == "l2" else move.amax(1)
-    share = (size * move).sum(1) / gain
-    length = torch.where(share > 1 - 2 * CLOSE, length, FAR / share)
-    return slope.sign() * move.view_as(slope), length
 
 
 def _project_linf(u: Tensor, center: Tensor, radius: Tensor) -> Tensor:

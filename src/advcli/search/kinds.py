@@ -44,8 +44,9 @@ def one_step(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleR
 
 
 def searched(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
-    """The points of a search without a budget."""
-    found = method(victim, ball.center.clone(), goal, rng=rng, **_stops(method, early_stop=early_stop))
+    """The points of a search without a budget; as a stage of a cascade it can ask within which distance a point suffices."""
+    more = {"within": ball.radius.clone()} if "within" in method.spec.given else {}
+    found = method(victim, ball.center.clone(), goal, rng=rng, **_stops(method, early_stop=early_stop), **more)
     return checked_points(method, found, ball.center)
 
 

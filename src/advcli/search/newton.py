@@ -11,23 +11,22 @@ image that has not reached its goal after some steps therefore goes through: its
 that the image itself has, then by a quarter, ..., whatever the detector says, until it is accepted there.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from advcli.networks.rejection import split
-from advcli.numerics.balls import TINY, distance, per_sample, room_to, to_plane
+from advcli.numerics.balls import TINY, distance, per_sample, room_to
+from advcli.numerics.planes import to_plane
 from advcli.search.best import Closest, take
 from advcli.search.goal import Goal
+from advcli.search.leads import leads_of, top_rivals
 from advcli.search.victim import Victim
 
 SLACK = 1e-3  # of the first lead that a step aims beyond a boundary: Newton's method alone would end on it
 PATIENCE = 8  # steps after which an image goes through a detector's sight
 FIRST, LAST = 1 / 8, 2.0  # of the image's own lead: how deep it goes
 WORTH = 0.95  # of a point's distance: a step back that aims further out is left out
-Leads = Callable[[Tensor], list[Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,14 @@ def nearest_boundary_point(victim: Victim, x: Tensor, goal: Goal, norm: str, wal
     """The closest point that a walk finds."""
     confidence, overshoot = walk.confidence, walk.overshoot
     closest, logits = Closest(x, norm), victim(x)
-    rivals = _rivals(logits, goal, walk.candidates)
+    rivals = top_rivals(logits, goal, walk.candidates)
     slack = torch.maximum(-SLACK * goal.margin(logits, confidence), 2 * goal.sure(logits))
     rows = torch.arange(len(x), device=x.device)
     left = torch.full_like(rows, walk.refinements if walk.early_stop else walk.steps)
     origin, path, crossed = x, torch.zeros_like(x), torch.zeros_like(rows, dtype=torch.bool)
     own, deep = -goal.lead(logits), torch.zeros_like(slack)  # how deep each image is to go; 0: not yet, infinite: no more
     for step_number in range(walk.steps):
-        aims = _leads(goal, rivals, confidence, deep)
+        aims = leads_of(goal, rivals, confidence, deep)
         slopes, logits = victim.gradients(x, aims)
         reached = goal.reached(logits, confidence)
         closest.offer(rows, x, reached)
@@ -80,37 +79,10 @@ def nearest_boundary_point(victim: Victim, x: Tensor, goal: Goal, norm: str, wal
     return closest
 
 
-def _rivals(logits: Tensor, goal: Goal, candidates: int) -> Tensor:
-    """(N, M) the classes besides the goal's that score most; towards a target, where they count as one, the first."""
-    scores, _ = split(logits, goal.rejects)
-    ranked = scores.scatter(1, goal.label[:, None], -torch.inf)
-    return ranked.topk(1 if goal.targeted else min(candidates, scores.shape[1] - 1), 1).indices
-
-
 def _deeper(deep: Tensor, own: Tensor, lead: Tensor) -> Tensor:
     """The depth that each image goes to next: the double of what it has reached, until that is deep enough."""
     further = torch.where(deep == 0, FIRST * own, torch.where(lead >= deep, 2 * deep, deep))
     return torch.where(further > LAST * own, torch.inf, further)
-
-
-def _leads(goal: Goal, rivals: Tensor, confidence: float, deep: Tensor) -> Leads:
-    """The leads to be brought above zero, as functions of the logits."""
-    each = [None] if goal.targeted else rivals.unbind(1)
-    return lambda logits: [_lead(goal, rival, confidence, deep, logits) for rival in each]
-
-
-def _lead(goal: Goal, rival: Tensor | None, confidence: float, deep: Tensor, logits: Tensor) -> Tensor:
-    """The lead of a rival, or of the target, less the confidence, and accepted; less the depth where an image goes deep."""
-    scores, beyond = split(logits, goal.rejects)
-    if rival is None:
-        ahead = goal.lead(logits)
-    else:
-        ahead = (scores.gather(1, rival[:, None]) - scores.gather(1, goal.label[:, None]))[:, 0]
-    ahead = ahead - confidence
-    if beyond is None:
-        return ahead
-    through = (deep > 0) & deep.isfinite()
-    return torch.where(through, ahead - torch.where(through, deep, 0), torch.minimum(ahead, -beyond))
 
 
 def _shortest(
