@@ -59,7 +59,7 @@ def test_the_python_of_the_readme_runs(folder, capsys):
 STORIES = [one for one in blocks(README, "console") if re.search(r"\d+/\d+ ", one)]
 
 
-@pytest.mark.parametrize("story", STORIES, ids=["filtered", "without gradients"])
+@pytest.mark.parametrize("story", STORIES, ids=["audit", "filtered", "without gradients"])
 def test_a_story_of_the_readme_is_what_the_program_prints(story, run, folder):
     commands = [line[2:].partition("#")[0] for line in story.splitlines() if line.startswith("$ ")]
     told = [line for line in story.splitlines() if re.search(r"\d+/\d+ ", line)]

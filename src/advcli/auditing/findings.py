@@ -105,12 +105,14 @@ def conclusions(found: Findings, *, gradients: bool) -> list[str]:
     if (attacked := found.attacked) is not None:
         told.append(
             f"At {found.norm} {found.eps} the model is right on at most {attacked.value:.1%} of the {attacked.n} images under "
-            "attack: so many withstood every attack of this audit. A stronger attack may break more of them."
+            "attack: the others were broken here. A stronger attack may break more."
         )
     if found.unproved:
         told.append(f"Nothing can be proved of this model: {found.unproved}.")
     elif (proved := found.proved) is not None and proved.k:
-        told.append(f"It is right on at least {proved.value:.1%} of them, whatever the attacker does within this budget: proved.")
+        told.append(
+            f"It is right on at least {proved.value:.1%} of them, whatever an attacker does within this budget: this is proved."
+        )
     else:
         told.append("At this budget no image is proved to be safe: what is not broken here may be broken by others.")
     if not gradients:

@@ -77,7 +77,8 @@ class Subject:
             found["limit"] = self.limit
         if found["batch_size"] is None and prod(self.shape) <= prod(SMALL):
             found["batch_size"] = AT_A_TIME
-        return {"model": self.model, "data": self.data, **{name: value for name, value in found.items() if value}}
+        chosen = {name: value for name, value in found.items() if value and value != "auto"}
+        return {"model": self.model, "data": self.data, **chosen}
 
     def steps(self, *, gradients: bool) -> list[Step]:
         """The attacks of every audit: along gradients where the model gives any, and without them."""
