@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 Line = dict[str, str]  # a column's title -> a cell, of one line or several
 HEADINGS = (("model", "against"), ("model", "against", "threat model"), ("model", "against", "set", "threat model"))
 KEYS = ("model", "against", "set", "threat model", "eps", "epsilon", "label", "target", "prediction", "metric", "rows", "of")
+CODES = ("eps", "epsilon", "label", "target", "prediction")  # columns whose cells need their title in a heading
 NARROWEST = 40  # columns that a table needs
 READABLE, LEAST = 24, 12  # characters that a shortened text keeps, if it can, and anyway
 
@@ -75,15 +76,19 @@ def _pieces(lines: Sequence[Line], width: int) -> Iterator[str]:
     """The columns in several tables, each with the columns that distinguish its lines."""
     keys = [name for name in lines[0] if name in KEYS]
     left = [name for name in lines[0] if name not in KEYS and any(line.get(name) for line in lines)]
+
+    def piece(some: Sequence[str], shared: Iterable[str]) -> str:
+        return _under_headings([{k: v for k, v in line.items() if k in (*keys, *some)} for line in lines], shared, width)
+
+    inner = [name for name in keys if name not in HEADINGS[-1]]
+    shared = HEADINGS[-1]
+    while len(inner) > 1 and any(widest(piece([name], shared)) > width for name in left):
+        shared = (*shared, inner.pop(0))
     while left:
         count = len(left)
-        while True:
-            some = {*keys, *left[:count]}
-            text = _under_headings([{k: v for k, v in line.items() if k in some} for line in lines], HEADINGS[-1], width)
-            if count == 1 or widest(text) <= width:
-                break
+        while count > 1 and widest(piece(left[:count], shared)) > width:
             count -= 1
-        yield text
+        yield piece(left[:count], shared)
         left = left[count:]
 
 
@@ -95,7 +100,8 @@ def _under_headings(lines: Sequence[Line], shared: Iterable[str], width: int) ->
     for line, block in zip(lines, blocks, strict=True):
         if (heading := tuple(line[name] for name in shared)) != last:
             last = heading
-            found += wrapped(" | ".join(word for word in heading if word), width)
+            words = [f"{name} {word}" if name in CODES else word for name, word in zip(shared, heading, strict=True) if word]
+            found += wrapped(" | ".join(words), width)
         found += [f"  {text}" for text in block]
     return "\n".join(found)
 
