@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -191,3 +192,22 @@ def test_a_name_of_megabytes_in_a_header_is_refused(model):
             header_schema.provenance(made, "a.h5")
     with pytest.raises(InputError, match="epsilon"):
         header_schema.budgets(["0." + "3" * 4_000_000], "a.h5")
+
+
+def test_a_file_name_with_line_breaks_or_escapes_breaks_no_table_and_no_command(run, model):
+    name = "a\nb\t\x1b[31m'\\.h5"
+    assert run("attack", "--method", "fgsm", "--limit", "3", "--no-perturbations", "-o", name).code == 0
+    shown = r"a\nb\t\u001b[31m'\.h5"
+    for words in (("evaluate", name), ("stats", name), ("verify", name), ("show", name)):
+        ran = run(*words)
+        assert ran.code == 0, ran.err
+        assert any(shown in line for line in ran.out.splitlines()), words
+        assert not any(line.startswith("b") for line in ran.out.splitlines()), words
+    command = json.loads(run("show", name, "--json").out)[0]["command"]
+    assert command.isprintable()
+    if shutil.which("bash"):
+        words = subprocess.run(
+            ["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True
+        ).stdout.split("\0")
+        assert words[:2] == ["advcli", "attack"]
+        assert words[words.index("-o") + 1] == name

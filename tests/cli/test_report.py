@@ -143,7 +143,16 @@ def test_statistics_of_many_sets_are_a_line_for_each_budget(width):
 def test_the_narrowest_terminal_holds_every_table_of_statistics():
     groups = [("0.3", "attacked", of) for of in ("linf", "perturbations")] + [("0.3", "attacked images", "gradients")]
     rows = [
-        {"set": "adversarial.h5", "epsilon": eps, "rows": kept, "of": of, "norm": None, "n": 1216, "mean": 0.050524, "std": 0.079006}
+        {
+            "set": "adversarial.h5",
+            "epsilon": eps,
+            "rows": kept,
+            "of": of,
+            "norm": None,
+            "n": 1216,
+            "mean": 0.050524,
+            "std": 0.079006,
+        }
         for eps, kept, of in groups
     ]
     counts = [{"set": "adversarial.h5", "epsilon": "0.3", "n": 20, "never_attacked": 1, "failures": 0, "successes": 19}]

@@ -23,6 +23,11 @@ def visible(text: str) -> str:
     return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}" if found[0] <= "\uffff" else f"\\U{ord(found[0]):08x}", text)
 
 
+def on_one_line(name: str) -> str:
+    """The name of a file or column, without line breaks or tabs: a table stays a table, whatever a file is called."""
+    return visible(name.replace("\n", "\\n").replace("\t", "\\t"))
+
+
 def cut(text: str, most: int) -> str:
     """The text, or its beginning and end with its length."""
     if len(text) <= most:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from advcli.cli.output import say, visible
+from advcli.cli.output import on_one_line, say, visible
 from advcli.cli.report import WIDTH
 from advcli.cli.text_tables import columns_of
 from advcli.runtime.reporter import Reporter, no_progress
@@ -83,7 +83,7 @@ def width() -> int:
 def stories(found: Sequence[Any]) -> str:
     """The text of `show`."""
     return "\n\n".join(
-        f"{one.path}: {one.what}\n  digest   {one.digest}\n  command  {one.command}\n"
+        f"{on_one_line(str(one.path))}: {one.what}\n  digest   {one.digest}\n  command  {one.command}\n"
         + json.dumps(one.header, indent=2, ensure_ascii=False)
         for one in found
     )
@@ -93,7 +93,7 @@ def verification(found: Any) -> str:
     """The text of `verify`: for every file the first few faults, what was checked, and what could not be checked."""
     lines = []
     for one in found.findings:
-        lines.append(f"{one.path}: {'FAILED' if one.wrong else 'nothing wrong found'}")
+        lines.append(f"{on_one_line(str(one.path))}: {'FAILED' if one.wrong else 'nothing wrong found'}")
         lines += [f"  wrong        {text}" for text in one.wrong[:5]]
         lines += [f"  wrong        and {len(one.wrong) - 5} more"] if len(one.wrong) > 5 else []
         ties = [f"{one.ties} predictions are ties"] if one.ties else []

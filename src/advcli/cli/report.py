@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from advcli.cli import cells
+from advcli.cli.output import on_one_line
 from advcli.cli.rows_together import at_strongest_budget, of_set, of_worst_case, together
 from advcli.cli.text_tables import Line, fitted, table, widest, wrapped
 from advcli.cli.transfer_table import TITLE, transfer_table
@@ -23,6 +25,10 @@ MANY_CLASSES = 40  # of a table of confusions
 
 def report(rows: Sequence[Row], checks: Sequence[Checked] = (), *, wide: bool = False, width: int = WIDTH) -> str:
     """All tables of one evaluation; below them the checks that did not pass, and the notes."""
+    rows, checks = (
+        [_on_one_line(row) for row in rows],
+        [replace(one, model=on_one_line(one.model), set=on_one_line(one.set)) for one in checks],
+    )
     plain = [row for row in rows if row.metric not in OWN]
     worst, each = [row for row in plain if row.kind == "worst case"], [row for row in plain if row.kind != "worst case"]
     side_by_side = wide or len(each) > MANY
@@ -42,6 +48,12 @@ def report(rows: Sequence[Row], checks: Sequence[Checked] = (), *, wide: bool = 
     parts += [_compared([row for row in rows if row.metric == "difference"], width)]
     tables = "\n\n".join(part for part in parts if part) or "(no rows)"
     return "\n".join([tables, *_doubts(checks, width), *_notes(rows, width), *_left_out(each, shown, width)])
+
+
+def _on_one_line(row: Row) -> Row:
+    """The same row with the names of its files on one line."""
+    pair = row.pair and replace(row.pair, against=on_one_line(row.pair.against))
+    return replace(row, model=on_one_line(row.model), set=on_one_line(row.set), pair=pair)
 
 
 def _left_out(each: Sequence[Row], shown: Sequence[Row], width: int) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from advcli.cli.output import on_one_line
 from advcli.cli.text_tables import Line, fitted, wrapped
 
 SHOWN = ("set", "epsilon", "label", "target", "prediction", "rows", "of", "n", "mean", "std", "min", "median", "max")
@@ -42,4 +43,4 @@ def _some(folders: Sequence[Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else on_one_line(str(value))

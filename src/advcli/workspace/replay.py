@@ -1,6 +1,7 @@
 """From a header to text: what a file is, and the command line that makes it again."""
 
 import contextlib
+import os
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -62,7 +63,19 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
         built = (found for role, found, _ in parents if found and role in BUILT)
         words += [word for one in dict.fromkeys(_own_code(built)) for word in _typed("--allow", one)]
     words += _output_words(header, path, files)
-    return " ".join(map(shlex.quote, [*words, *files]))  # everything: a header is anybody's text
+    return " ".join(map(quoted, [*words, *files]))  # everything: a header is anybody's text
+
+
+def quoted(word: str) -> str:
+    """The word for a shell; a control character, which a terminal would not show, as bash and zsh write it: $'a\\x0a.h5'."""
+    if word.isprintable():
+        return shlex.quote(word)
+    plain = {"\\": "\\\\", "'": "\\'"}
+    return f"$'{''.join(plain.get(one, one) if one.isprintable() else _bytes(one) for one in word)}'"
+
+
+def _bytes(one: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(one))
 
 
 def _typed(flag: str, value: str) -> list[str]:
