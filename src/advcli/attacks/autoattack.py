@@ -36,5 +36,5 @@ def autoattack(
     scale_free = "dlr" if classes > 2 else "margin"  # the DLR of two classes is 0/0
     if version == "rand" or (version == "auto" and random):
         return ["pgd:steps=10,objective=margin", "apgd", f"apgd:objective={scale_free}"]
-    gradients = ["pgd:steps=10,objective=margin", "deepfool", "apgd", f"apgd:objective={scale_free}"]
+    gradients = ["pgd:steps=10,objective=margin", "deepfool", "apgd", f"apgd:objective={scale_free}", "fab"]
     return [*gradients, f"square:steps={queries}"] if queries else gradients

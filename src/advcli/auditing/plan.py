@@ -90,7 +90,7 @@ class Subject:
         found += [
             self._step("one-step", "one step along the gradient", method=one_step),
             self._step("autoattack", "several attacks, with gradients and without", method="autoattack", queries=queries),
-            self._step("closest", "the closest image of another class", method="deepfool", eps=None),
+            self._step("closest", "the closest image of another class", method="fab", eps=None),
             self._step("black-box", "an attacker who sees scores only", method="square", steps=queries),
         ]
         if larger := self._larger():

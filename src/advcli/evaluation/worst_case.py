@@ -49,6 +49,11 @@ class Standing:
         return found
 
     @property
+    def closest(self) -> bool:
+        """True if the set was made without a budget, as near to its originals as the attack could."""
+        return self.budget is None and self.threat.norm is not None
+
+    @property
     def by_gradient(self) -> bool:
         """True if the set was made with gradients of this very model."""
         return self.threat.knowledge in STRONG and self.threat.access == "gradient"
