@@ -1,4 +1,4 @@
-"""Auto-PGD: projected gradient ascent with momentum that halves each image's step when the ascent stalls, free of tuning.
+"""Auto-PGD: projected gradient ascent with momentum and a step size that is halved when the ascent stalls; nothing to tune.
 
 z = P(x_k + a steepest(grad f(x_k))), x_{k+1} = P(x_k + 0.75 (z - x_k) + 0.25 (x_k - x_{k-1})), a = 2 eps at first. At
 the checkpoints w_j an image whose f rose in fewer than 75 % of the steps since w_{j-1}, or whose step was kept there and

@@ -1,1 +1,1 @@
-"""What attacks are made of: the victim, the goal, the best point so far, walks along the boundary."""
+"""The building blocks of attacks: the victim, the goal, the best point so far, steps along the boundary."""

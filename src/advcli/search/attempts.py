@@ -1,4 +1,4 @@
-"""The best attempt so far for every image and budget, as the verdict sees it; what is better, the job's procedure says."""
+"""The best attempt so far for every image and budget, by the verdict; the job's procedure decides which of two is better."""
 
 from dataclasses import replace
 
@@ -29,11 +29,11 @@ class BestAttempts:
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
 
     def search_goal(self, victim: Victim) -> Goal:
-        """The goal as a search before this victim knows it: a substitute, or a model without its defenses, rejects nothing."""
+        """The goal during the search: a substitute never rejects."""
         return replace(self.goal, rejects=victim.rejects)
 
     def open(self, budget: int, *, again: bool = False) -> Tensor:
-        """(images) who is still to be worked on, and may still ask; `again` those whose success the verdict refused."""
+        """(images) the images to work on that have queries left; with `again`, those whose success the verdict refused."""
         todo = ~self.success[budget] if self.job.stops or again else torch.ones_like(self.success[budget])
         if again and not self.job.search_differs:
             todo = todo & self.close[budget]
@@ -47,7 +47,7 @@ class BestAttempts:
         return Ball(center, torch.full((len(center),), self.job.budgets[budget].value, device=center.device), self.job.norm)
 
     def offer(self, attempt: Attempt) -> None:
-        """Judge one proposal for some images; keep it where it is better than what there was."""
+        """Judge one proposal for some images; keep it if it is better than the best so far."""
         budget, todo, stage = attempt.budget, attempt.todo, attempt.stage
         if not bool(todo.any()):
             return

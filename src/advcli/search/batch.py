@@ -1,11 +1,8 @@
-"""The heart of `attack`: one batch of images in, its rows of the adversarial set out.
+"""One batch of an attack: from images to the rows of the adversarial set.
 
-An attack proposes, the verdict disposes: whatever a method returns is put into the ball, rounded if that was asked
-for, and judged by one forward of the plain float32 model on the values that will be stored. A row that an early stop
-left behind and the verdict refused goes back to work at full strength.
-
-An adaptive attack is no weaker than a static one: where an attack has gradients, what it finds on the model without its
-defenses is proposed as well, for the images that are not won yet or, at full strength, for all.
+The attack proposes points, and the verdict decides: every proposal is projected into the ball, rounded with --quantize, and
+judged by one forward pass of the plain float32 model on the values that will be stored. A row that stopped early and that the
+verdict refused is attacked again at full strength.
 """
 
 from dataclasses import replace
@@ -28,7 +25,7 @@ from advcli.search.victim import Tally, Victim
 
 
 def targets(job: Job, label: Tensor, logits: Tensor, ids: Tensor) -> list[Tensor | None]:
-    """The target of every image, once for each row that it is to have; None for an untargeted attack."""
+    """The target of every image, for each of its rows; None for an untargeted attack."""
     classes, rule = logits.shape[1], job.target
     if rule is None:
         return [None]
@@ -91,7 +88,7 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
 
 
 def _budgets(job: Job) -> Array:
-    """The budgets as the file has them: NaN for a method without."""
+    """The budgets as the file stores them: NaN for a method without budgets."""
     found = np.array([one.value for one in job.budgets], np.float32)
     return np.where(np.isfinite(found), found, np.float32(np.nan))
 

@@ -1,4 +1,4 @@
-"""What iterated attacks share: the best point so far, and leaving out the samples that are done."""
+"""Shared parts of iterated attacks: the best point so far, and removing the samples that are done."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ def take(live: Tensor, *things: Any) -> tuple[Any, ...]:
 
 
 def lengths(step_size: str, eps: Tensor, steps: Tensor | int) -> Tensor:
-    """(N,) step lengths: the words of --step-size for each sample's budget and number of steps."""
+    """(N,) step lengths: --step-size evaluated for each sample's budget and number of steps."""
     length = step_length(step_size)
     counts = torch.as_tensor(steps).expand(len(eps)).tolist()
     found = [length.at(one, count) for one, count in zip(eps.tolist(), counts, strict=True)]
@@ -25,9 +25,9 @@ def lengths(step_size: str, eps: Tensor, steps: Tensor | int) -> Tensor:
 
 
 class Best:
-    """The best point of every sample so far: the first that reaches the goal, or, at full strength, the deepest.
+    """The best point of every sample so far: the first that reaches the goal or, at full strength, that of the largest margin.
 
-    `offer` takes the points of the samples that still resist and returns which of them go on.
+    `offer` takes the points of the samples that still resist and returns which of them continue.
     """
 
     def __init__(self, x: Tensor, goal: Goal, early_stop: bool) -> None:
@@ -41,7 +41,7 @@ class Best:
         return goal.reached if self.early_stop else None
 
     def offer(self, x: Tensor, logits: Tensor, goal: Goal, done: Tensor | None = None) -> Tensor:
-        """Record the candidates of the open samples; the mask of those to go on with: not `done`, or not at the goal."""
+        """Record the points of the open samples; returns the mask of those to continue with: not `done`, or not at the goal."""
         margin = goal.margin(logits)
         better = margin > self._margin[self._open]
         rows = self._open[better]
@@ -54,14 +54,14 @@ class Best:
 
 
 class Closest:
-    """Of every sample the point nearest to the original that reaches the goal; the original where none does."""
+    """For every sample the point nearest to the original that reaches the goal; the original if none does."""
 
     def __init__(self, x: Tensor, norm: str) -> None:
         self.x, self._original, self._norm = x.clone(), x, norm
         self.distance = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)
 
     def offer(self, rows: Tensor, x: Tensor, reached: Tensor) -> Tensor:
-        """Record the candidates of some samples; the mask of those that came closer."""
+        """Record the points of some samples; returns the mask of those that came closer."""
         far = distance(x, self._original[rows], self._norm)
         better = reached & (far < self.distance[rows])
         self.x[rows[better]], self.distance[rows[better]] = x[better], far[better]

@@ -1,4 +1,4 @@
-"""Where attacks on decisions begin, and how they come back: a picture beyond the boundary, and the way to the image."""
+"""The start of decision-based attacks: a random image beyond the boundary, and bisection back towards the original."""
 
 import math
 
@@ -16,7 +16,7 @@ GRAINS = (1, 2, 4, 7, 1000)  # pixels of one colour, side by side
 
 
 def is_adversarial(victim: Victim, goal: Goal, x: Tensor) -> Tensor:
-    """(N,) whether the decision meets the goal; where no query is left it is not asked, and does not."""
+    """(N,) whether the decision reaches the goal; False, without a query, if no query is left."""
     may = (victim.left() > 0).to(x.device)
     found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     if bool(may.any()):
@@ -26,7 +26,7 @@ def is_adversarial(victim: Victim, goal: Goal, x: Tensor) -> Tensor:
 
 
 def random_start(victim: Victim, goal: Goal, x: Tensor, rng: SampleRNG) -> tuple[Tensor, Tensor]:
-    """A random picture for every image that meets its goal, and (N,) whether one was found."""
+    """A random image for every original that reaches its goal, and (N,) whether one was found."""
     found, met = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for number in range(TRIES):
         open_ = ~met & (victim.left() > 0).to(x.device)
@@ -40,7 +40,7 @@ def random_start(victim: Victim, goal: Goal, x: Tensor, rng: SampleRNG) -> tuple
 
 
 def noise(x: Tensor, rng: SampleRNG, number: int) -> Tensor:
-    """Random pictures: of every grain in turn, and in every other round of black and white alone."""
+    """Random images: with each grain size in turn, and in every other round of black and white only."""
     grain, (height, width) = GRAINS[number % len(GRAINS)], x.shape[2:]
     drawn = rng.uniform(x.shape[1], math.ceil(height / grain), math.ceil(width / grain))
     drawn = drawn.repeat_interleave(grain, 2).repeat_interleave(grain, 3)[:, :, :height, :width] if grain > 1 else drawn
@@ -48,7 +48,7 @@ def noise(x: Tensor, rng: SampleRNG, number: int) -> Tensor:
 
 
 def bisect_to_boundary(victim: Victim, goal: Goal, x: Tensor, point: Tensor, fine: float) -> Tensor:
-    """The nearest point on the way from each image to a point that meets its goal, by halving, that meets it too."""
+    """The nearest point between each image and a point that reaches its goal, by bisection, that reaches it too."""
     near, far = torch.zeros(len(x), device=x.device), torch.ones(len(x), device=x.device)
     for _ in range(math.ceil(math.log2(1 / fine))):
         middle = (near + far) / 2

@@ -1,6 +1,6 @@
-"""Around one call of an attack: the class it is to reach, and what may come back.
+"""One call of an attack: the target classes before it, and the checks of its result.
 
-An attack proposes: whatever it returns is made finite and put into the ball, here for the verb `attack` and for
+The result of an attack is only a proposal: it is made finite and projected into the ball, for the verb `attack` and for
 training alike.
 """
 
@@ -16,7 +16,7 @@ from advcli.numerics.rng import SampleRNG
 
 
 def target_classes(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> Tensor:
-    """(N,) the class that each image is to reach: random, next, least-likely, or a class by its number."""
+    """(N,) the target class of each image: random, next, least-likely, or a class by its number."""
     classes = logits.shape[1]
     if rule == "next":
         return (label + 1) % classes
@@ -38,7 +38,7 @@ def checked_points(method: Bound, found: Any, like: Tensor) -> Tensor:
 
 
 def into_ball(ball: Ball, point: Tensor) -> Tensor:
-    """A proposal as it counts: finite, and in the ball."""
+    """A proposal made finite and projected into the ball."""
     bad = ~torch.isfinite(point).flatten(1).all(1).view(-1, *[1] * (point.ndim - 1))
     point = torch.where(bad, ball.center, point).clamp(0, 1)
     if ball.norm in FREE or not bool(ball.radius.isfinite().all()):

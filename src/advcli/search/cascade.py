@@ -1,8 +1,8 @@
-"""Attacks that are made of others: each stage works on the images that still resist, so the cheap ones go first.
+"""Cascades of attacks: each stage works on the images that still resist, so cheap stages go first.
 
-The method of this kind is not a search. It is asked once, and names its stages as `--method` would be written, such as
-"pgd:steps=10,objective=margin". Each stage is the method of that name with the draws that it would have alone, so what
-it breaks alone it also breaks as a stage. An image that falls at one budget has fallen at every larger one.
+A method of this kind is not a search. It is called once, and names its stages as `--method` would be written, such as
+"pgd:steps=10,objective=margin". Each stage is the method of that name with the draws that it would have alone, so it breaks at
+least the images that it breaks alone. An image that is broken at one budget is broken at every larger one.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ from advcli.search.victim import Victim
 
 
 def stages_of(method: Bound, classes: int, *, random: bool) -> tuple[Bound, ...]:
-    """The stages that a method names for a model with so many classes, each with its parameters fixed."""
+    """The stages that a method names for a model with this many classes, each with its parameters fixed."""
     norm = str(method.parameters.get("norm", method.spec.traits.norms[0]))
     found = []
     for text in method(classes=classes, random=random):
@@ -39,7 +39,7 @@ def stages_of(method: Bound, classes: int, *, random: bool) -> tuple[Bound, ...]
 
 
 def spelled(stage: Bound) -> str:
-    """A stage in one word, with those of its options that are not the defaults; its norm is the cascade's."""
+    """A stage as text, with its non-default options; its norm is the cascade's."""
     changed = {one.name: stage.parameters[one.name] for one in stage.spec.options if stage.parameters[one.name] != one.default}
     words = ",".join(f"{name}={value}" for name, value in changed.items() if name != "norm")
     return f"{stage.spec.name}:{words}" if words else stage.spec.name
@@ -48,7 +48,7 @@ def spelled(stage: Bound) -> str:
 def stage_after_stage(
     job: Job, best: BestAttempts, victim: Victim, rng: SampleRNG, *, early_stop: bool, refused: bool = False
 ) -> Iterator[Attempt]:
-    """Every stage at the smallest budget, then what has not fallen there at the next."""
+    """Run every stage at the smallest budget, then on what resists at the next."""
     for budget, one in enumerate(job.budgets):
         if one.value == 0:
             yield Attempt(budget, best.open(budget, again=refused), lambda ball: ball.center)
@@ -61,7 +61,7 @@ def stage_after_stage(
 
 
 def all_stages(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
-    """The points of a cascade inside another method: the last stage's points where none has reached the goal."""
+    """The points of a cascade inside another method: those of the last stage if none has reached the goal."""
     point = ball.center.clone()
     logits = victim(point)
     todo = torch.ones(len(point), dtype=torch.bool, device=point.device)

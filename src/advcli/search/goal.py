@@ -1,4 +1,4 @@
-"""What an attack is after: a class to leave or to reach, and how far a decision is from it."""
+"""The goal of an attack: a class to leave or a class to reach, and the margin of a decision beyond it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ class Goal:
         return self.climb(lambda scores: sign * loss(scores if scale == 1 else scores / scale, self.label))
 
     def climb(self, loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        """A loss of the classes' logits; where the model can reject, until it is won, and less the detector's excess."""
+        """The loss to maximize; for a model that can reject, the loss up to a clear margin, minus the detector's excess."""
         if not self.rejects:
             return loss
 
@@ -64,7 +64,7 @@ class Goal:
         return self._fooled(split(logits, self.rejects)[0])
 
     def margin(self, logits: Tensor, confidence: float = 0.0) -> Tensor:
-        """The margin beyond the goal's boundary: positive where the goal is reached with that confidence."""
+        """The margin beyond the goal's boundary: positive if the goal is reached with that confidence."""
         scores, beyond = split(logits, self.rejects)
         fooled = self._fooled(scores) - confidence
         return fooled if beyond is None else torch.minimum(fooled, -beyond)
@@ -74,11 +74,11 @@ class Goal:
         return decided == self.label if self.targeted else (decided != self.label) & (decided >= 0)
 
     def reached(self, logits: Tensor, confidence: float = 0.0) -> Tensor:
-        """Whether the goal is reached with a margin that no rounding undoes."""
+        """Whether the goal is reached with a margin that no rounding changes."""
         return self.margin(logits, confidence) > self.sure(logits)
 
     def sure(self, logits: Tensor) -> Tensor:
-        """(N,) the margin that no rounding undoes."""
+        """(N,) the margin that no rounding changes."""
         return _sure(split(logits, self.rejects)[0])
 
     def copies(self, count: int) -> "Goal":

@@ -1,4 +1,4 @@
-"""Everything that one attack run does to every batch, with every default resolved."""
+"""The settings of one attack run, the same for every batch, with every default resolved."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attack run; `model` gives the verdicts, and is searched through unless there is a faster one, `search`."""
+    """One attack run; `model` gives the verdicts, and is also searched unless there is a faster copy, `search`."""
 
     model: nn.Module
     method: Bound
@@ -70,18 +70,18 @@ class Job:
 
     @property
     def retries(self) -> bool:
-        """True if an image whose success the verdict refused is worked on again; a substitute knows of no verdict."""
+        """True if an image whose success the verdict refused is attacked again; for a substitute there is no verdict."""
         return self.early_stop and self.substitute is None and self.procedure.retries
 
     @property
     def stops(self) -> bool:
-        """True if an image that has fallen is left alone, also by a further restart."""
+        """True if an image that is broken is not attacked again, also not by a further restart."""
         improves = self.procedure.improves and "early_stop" not in self.method.spec.given
         return self.early_stop and not improves
 
     @property
     def search_differs(self) -> bool:
-        """True if what the search saw may differ from the verdict."""
+        """True if the outputs during the search may differ from the verdict's."""
         return self.quantize or self.half or self.random_model
 
     def verdict(self, x: Tensor, ids: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class Job:
         with torch.no_grad():
             logits: Tensor = self.model(x, SampleRNG(self.seed, ids, (Purpose.VERDICT,)))
         if not bool(torch.isfinite(logits).all()):
-            raise AdvcliError("the model answers with numbers that are not finite; nothing can be said about it")
+            raise AdvcliError("the model's logits are not finite; it cannot be attacked")
         return logits
 
     def decide(self, logits: Tensor) -> Tensor:
@@ -97,6 +97,6 @@ class Job:
         return decision(logits, self.rejects)
 
     def settle(self, ball: Ball, point: Tensor) -> Tensor:
-        """A proposal as it will be stored: finite, in the ball, and on the 8-bit grid where that was asked for."""
+        """A proposal as it will be stored: finite, in the ball, and on the 8-bit grid with --quantize."""
         point = into_ball(ball, point)
         return quantize(ball, point, self.rounding)[0] if self.quantize else point

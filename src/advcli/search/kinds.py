@@ -1,7 +1,7 @@
-"""The procedures of the kinds of attack: how attempts are made, and what makes one better than another.
+"""The procedures of the kinds of attack: how attempts are made, and which of two attempts is better.
 
-Within a budget the deeper point is the better one; of a method without a budget the closer one among those that reach
-the goal, so that what never reached it stays the original.
+Within a budget, the point with the larger margin is better; without a budget, the closer one of those that reach the goal, so
+that a point that never reached it stays the original.
 """
 
 from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def _stops(method: Bound, *, early_stop: bool) -> dict[str, bool]:
 def along(
     job: Job, best: BestAttempts, victim: Victim, rng: SampleRNG, *, early_stop: bool, refused: bool = False
 ) -> Iterator[Attempt]:
-    """One direction serves all budgets, and is paid for once."""
+    """One direction for all budgets, computed once."""
     todo = torch.stack([best.open(budget, again=refused) for budget in range(len(job.budgets))]).any(0)
     if bool(todo.any()):
         found = direction_of(job.method, victim[todo], best.x[todo], best.search_goal(victim)[todo], rng[todo])
@@ -75,7 +75,7 @@ def along(
 def each_budget(
     job: Job, best: BestAttempts, victim: Victim, rng: SampleRNG, *, early_stop: bool, refused: bool = False
 ) -> Iterator[Attempt]:
-    """One call for every budget, or one at all where there is none."""
+    """One call for every budget, or a single call for a method without budgets."""
     for budget, one in enumerate(job.budgets):
         todo = best.open(budget, again=refused)
         if one.value == 0:
@@ -101,7 +101,7 @@ def searched_at(
 
 
 def closed_by_smaller_budget(best: BestAttempts, budget: int) -> Iterator[Attempt]:
-    """The points that succeed at a smaller budget, offered at this one: they cost nothing."""
+    """Offer the points that succeed at a smaller budget at this one too; they need no further queries."""
     values = [one.value for one in best.job.budgets]
     for smaller in sorted((k for k in range(len(values)) if values[k] < values[budget]), key=lambda k: -values[k]):
         todo = best.success[smaller] & ~best.success[budget]
@@ -111,7 +111,7 @@ def closed_by_smaller_budget(best: BestAttempts, budget: int) -> Iterator[Attemp
 
 
 def _within(best: BestAttempts, victim: Victim, budget: int, todo: Tensor) -> Victim:
-    """The victim that answers as often as --max-queries leaves."""
+    """The victim with the number of queries that --max-queries leaves."""
     if best.job.max_queries is None:
         return victim
     return replace(victim, limit=victim.tally.queries[victim.rows] + best.job.max_queries - best.spent[budget, todo.cpu()])
@@ -120,7 +120,7 @@ def _within(best: BestAttempts, victim: Victim, budget: int, todo: Tensor) -> Vi
 def added(
     job: Job, best: BestAttempts, victim: Victim, rng: SampleRNG, *, early_stop: bool, refused: bool = False
 ) -> Iterator[Attempt]:
-    """The one perturbation of every budget."""
+    """The universal perturbation of every budget."""
     assert job.shared is not None  # its first stage, or its file
     for budget, v in enumerate(job.shared):
         yield Attempt(budget, best.open(budget, again=refused), lambda ball, v=v: ball.center + v)  # type: ignore[misc]  # mypy infers no default

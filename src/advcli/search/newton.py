@@ -1,14 +1,14 @@
-"""The way to the boundary and along it: what attacks share that look for the nearest point behind it.
+"""Newton-like steps to the nearest point beyond the decision boundary, shared by several attacks.
 
-Every lead z_k - z_own of another class is taken for linear, and the shortest of the steps r that bring one of them to
-zero inside [0, 1] is taken: the point is x + (1 + overshoot)(r_1 + ... + r_n). Behind the boundary a step goes half-way
-to where the original itself would meet the linearised boundary. All classes are looked at from the image, and from then
-on the one that was nearest. Towards a target there is one lead, that over the best of the other classes.
+Every difference z_k - z_own to another class is linearised, and the shortest step r that brings one of them to zero inside
+[0, 1] is taken: the point is x + (1 + overshoot)(r_1 + ... + r_n). Beyond the boundary, a step goes half-way to the point at
+which the original would meet the linearised boundary. The first step compares all classes; later steps use the nearest one.
+For a target there is one difference, to the best of the other classes.
 
-Of a model that can reject a lead counts for no more than how far the picture is from being rejected. Many detectors are
-surest where the classes meet: a step across the boundary and one out of the detector's sight then undo each other. An
-image that has not reached its goal after some steps therefore goes through: its class is left by an eighth of the lead
-that the image itself has, then by a quarter, ..., whatever the detector says, until it is accepted there.
+If the model can reject, a difference counts for no more than the distance to a rejection. Many detectors are most confident
+where the classes meet: a step across the boundary and a step that lowers the detector's score then undo each other. An image
+that has not reached its goal after some steps therefore crosses the boundary first: it leaves its class by an eighth of its
+initial margin, then by a quarter, ..., whatever the detector's score, until it is accepted there.
 """
 
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ WORTH = 0.95  # of a point's distance: a step back that aims further out is left
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The settings of the walk to the boundary.
+    """The settings of the steps to the boundary.
 
-    With an early stop at most `refinements` steps are taken from the first point behind the boundary on, and after the
-    first of them none that aims at a point hardly closer than what there is.
+    With an early stop at most `refinements` steps are taken after the first point beyond the boundary, and after the first of
+    them none that would end hardly closer than the best point.
     """
 
     steps: int

@@ -1,8 +1,8 @@
-"""A few of the images that are to be attacked, and what the model says of them: what model checks look at.
+"""A probe of the model: a few of the images to be attacked, and the model's outputs on them, for the model checks.
 
-The images are chosen by a rule and every class has its share, so that the same command looks at the same ones. Whatever
-several checks need is asked once. Decisions are the plain model's; gradients go the way that the search goes, through a
-defense's draws and surrogates, and are those of the search's own copy of the model.
+The images are chosen by a fixed rule, every class in proportion to its size, so that the same command probes the same ones.
+Outputs that several checks need are computed once. Decisions are those of the plain model; gradients are computed as in the
+search, with a defense's draws and surrogates, on the search's own copy of the model.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ COUNT = 24  # images: enough to tell a share of a tenth from none
 
 @dataclass(frozen=True)
 class Probe:
-    """Some images before a job's model; `labels` are -1 where nobody knows them."""
+    """Some images and a job's model; `labels` are -1 if unknown."""
 
     job: Job
     x: Tensor
@@ -38,19 +38,19 @@ class Probe:
 
     @cached_property
     def logits(self) -> Tensor:
-        """(N, K) what the model answers; of one that can reject, one more."""
+        """(N, K) the model's logits; one more column if it can reject."""
         return self.job.verdict(self.x, self.ids)
 
     @cached_property
     def again(self) -> list[tuple[Tensor, Tensor]]:
-        """Pairs of answers to the same images and the same draws: to all of them, and several times to a few."""
+        """Pairs of outputs for the same images and the same draws: of all images, and several of a few."""
         few, ids = self.x[: len(self.x) // FEW + 1], self.ids[: len(self.x) // FEW + 1]
         first, *others = (self.job.verdict(few, ids) for _ in range(FEW))
         return [(self.logits, self.job.verdict(self.x, self.ids)), *((first, one) for one in others)]
 
     @cached_property
     def in_other_batches(self) -> Tensor:
-        """The same images asked in two batches, in another order."""
+        """The outputs of the same images in two batches, in another order."""
         found, order = torch.empty_like(self.logits), torch.arange(len(self.x), device=self.x.device).flip(0)
         for part in (order[::2], order[1::2]):
             if len(part):
@@ -64,12 +64,12 @@ class Probe:
 
     @cached_property
     def attacked(self) -> Tensor:
-        """(N,) whether an attack would work on the image: the model has it right, or nobody knows what is right."""
+        """(N,) whether the image would be attacked: the model classifies it correctly, or the label is unknown."""
         return (self.decided >= 0) & ((self.labels < 0) | (self.labels == self.decided))
 
     @cached_property
     def goal(self) -> Goal:
-        """To leave the class that the model sees."""
+        """The goal to leave the predicted class."""
         return Goal(self.decided.clamp_min(0), rejects=self.job.rejects, scale=self.job.scale)
 
     @cached_property
@@ -80,22 +80,22 @@ class Probe:
 
     @property
     def scale(self) -> float:
-        """The divisor of logits in front of a softmax during the search: 1, unless they would saturate it."""
+        """The divisor of logits before a softmax during the search: 1, unless the softmax would saturate."""
         return float(f"{self.gap / SEEN:.3g}") if self.gap > FAR else 1.0
 
     @cached_property
     def victim(self) -> Victim:
-        """The model as the search asks it."""
+        """The model as the search queries it."""
         count, job = len(self.x), self.job
         draws = SampleRNG(job.seed, self.ids, (Purpose.CHECK,)) if job.random_model else None
         return Victim(job.searched, Tally(count), torch.arange(count), draws, job.eot, job.half, job.rejects)
 
     @cached_property
     def no_gradient(self) -> str:
-        """Why no gradient leads from the model's answers to the image; empty where one does.
+        """The reason why the model's output has no gradient to the image; empty if it has one.
 
-        None does where nothing connects the two, where the network fails as soon as a gradient is asked for, or where the
-        margin's gradient is exactly zero at all images and at as many pictures of noise.
+        There is none if the two are not connected, if the network fails when a gradient is computed, or if the margin's gradient
+        is exactly zero at all images and at as many images of noise.
         """
         try:
             if bool(self.gradients["margin"].any()):
@@ -122,9 +122,9 @@ class Probe:
         return dict(zip(names, found, strict=True)), logits
 
     def slope(self, length: float) -> tuple[Tensor, Tensor]:
-        """(N,) how the margin grows per unit of a short step to the signs of its gradient, and how the gradient says it does.
+        """(N,) the change of the margin for each unit of a short step along the signs of its gradient, and the predicted change.
 
-        The step stays in the picture's range; a random model is asked with the same draws before and behind it.
+        The step stays in the pixel range; a random model gets the same draws before and after it.
         """
         margin, draws = self.goal.loss("margin"), SampleRNG(self.job.seed, self.ids, (Purpose.CHECK, "slope"))
 
@@ -145,13 +145,13 @@ class Probe:
 
     @cached_property
     def reach(self) -> float:
-        """A linf step of the size that this attack may take, and no longer than the default budget."""
+        """A linf step of the size that this attack may use, at most the default budget."""
         most = float(fraction(BUDGETS["linf"][self.x.shape[1] == 3]))
         return min([most, *(one.value for one in self.job.budgets if self.job.norm == "linf" and one.value > 0)])
 
     @cached_property
     def after_steps(self) -> dict[str, Tensor]:
-        """The verdict's logits one step of that size away: along the gradient of each objective, and in random signs."""
+        """The verdict's logits after one step of that size: along the gradient of each objective, and in random signs."""
         rng = SampleRNG(self.job.seed, self.ids, (Purpose.CHECK, "signs"))
         signs = {name: one.sign() for name, one in self.gradients.items()}
         signs["random"] = (rng.uniform(*self.x.shape[1:]) - 0.5).sign().to(self.x)

@@ -1,4 +1,4 @@
-"""How one kind of attack is run: a form that every entry of `catalog.kinds` names, filled in by `search.kinds`."""
+"""The procedure of a kind of attack: a form that every entry of `catalog.kinds` names, filled in by `search.kinds`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

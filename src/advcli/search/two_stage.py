@@ -1,4 +1,4 @@
-"""What attacks are handed that do their work before the first image: a model that only answers, a pupil, a crowd."""
+"""The inputs of attacks with a first stage: a model that gives labels only, a substitute, training images."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Teach = Callable[[Tensor, Tensor, int], Victim]  # images, labels, epochs -> the
 
 @dataclass(frozen=True, slots=True)
 class FittingImages:
-    """Images that are to share one perturbation; they come in batches, in another order at every pass."""
+    """Images for fitting one perturbation; they come in batches, in another order in every pass."""
 
     shape: tuple[int, int, int]
     batches: int  # of one pass

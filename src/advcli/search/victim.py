@@ -1,12 +1,13 @@
-"""The model under attack, and what the attack is after: all that an attack may know.
+"""The attacked model and the goal: everything that an attack can use.
 
-A `Victim` answers with logits, gradients or labels, counts what it was asked, and says who may still ask. It averages
-over the draws of a random defense (EOT, arXiv:1707.07397) and passes through what cannot be differentiated by the
-defense's own surrogate (BPDA, arXiv:1802.00420): so every attack is adaptive, and no attack knows it. A `Goal` is a
-class to leave or a class to reach; of a model that can reject, without being rejected: the loss that was asked for, level
-once the classes' gap is clear, less the detector's excess, level once it is hidden. Both are climbed at a time, for steps
-that turn from one to the other undo each other; and a cross-entropy, which would fade beside the excess, is taken by its
-log-odds, which rise with it and do not. Both can be indexed by a mask.
+A `Victim` returns logits, gradients or labels, counts queries, and tells which images have queries left. It averages over the
+draws of a random defense (EOT, arXiv:1707.07397) and uses the defense's own surrogate for steps without a gradient (BPDA,
+arXiv:1802.00420): so every attack is adaptive without code of its own. A `Goal` is a class to leave or a class to reach. If
+the model can reject, the objective is the loss minus the detector's excess. The loss is constant once the margin is clear, and
+the excess once it is clearly below the threshold, so that each term stops contributing when it has been reached. Both are
+maximized at the same time, because steps that alternate between them undo each other. A cross-entropy, whose gradient would
+vanish beside the excess, is replaced by its log-odds, which grow with it and whose gradient does not vanish. Victims and goals
+can be indexed by a mask.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ class Tally:
 
 
 def place_among_equals(rows: Tensor) -> Tensor:
-    """(N,) how many equal numbers stand before each: copies of one sample in one call take one turn each."""
+    """(N,) how many equal numbers precede each: copies of one sample in one call get one turn each."""
     order = rows.argsort(stable=True)
     ranked = rows[order]
     found = torch.empty_like(rows)
@@ -43,7 +44,7 @@ def place_among_equals(rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A model that counts; `rows` are its samples' places in the tally, `draws` feed a random defense, if there is one."""
+    """A model that counts queries; `rows` are its samples' places in the tally, `draws` are for a random defense, if there is one."""
 
     model: nn.Module
     tally: Tally
@@ -60,7 +61,7 @@ class Victim:
         return replace(self, rows=self.rows[mask.to(self.rows.device)], draws=draws, limit=limit)
 
     def copies(self, count: int) -> "Victim":
-        """The same model before `count` copies of every sample, one after the other; each asks on its sample's account."""
+        """The same model for `count` copies of every sample, one after the other; their queries count for the sample."""
         each = torch.arange(len(self.rows)).repeat_interleave(count)
         draws = None if self.draws is None else self.draws[each.to(self.draws.ids.device)]
         limit = None if self.limit is None else self.limit.repeat_interleave(count)
@@ -70,7 +71,7 @@ class Victim:
         counts.index_add_(0, self.rows, torch.full_like(self.rows, cost))
 
     def left(self) -> Tensor:
-        """(N,) how often each sample may still ask."""
+        """(N,) the number of queries left for each sample."""
         if self.limit is None:
             return torch.full((len(self.rows),), PLENTY)
         return (self.limit - self.tally.queries[self.rows]).div(self.eot, rounding_mode="floor").clamp_min(0)
@@ -79,7 +80,7 @@ class Victim:
         """Logits, averaged over the draws of a random defense; no gradients."""
         self._charge(self.tally.queries, self.eot)
         if self.limit is not None and bool((self.tally.queries[self.rows] > self.limit).any()):
-            raise AdvcliError("the method asked more than --max-queries allows; it must look at victim.left() first")
+            raise AdvcliError("the method used more queries than --max-queries allows; it must check victim.left() first")
         with torch.no_grad():
             total = self._forward(x)
             for _ in range(self.eot - 1):
@@ -87,7 +88,7 @@ class Victim:
         return total / self.eot
 
     def label(self, x: Tensor) -> Tensor:
-        """The decision alone; -1 where the model rejects."""
+        """The decision; -1 if the model rejects."""
         return decision(self(x), self.rejects)
 
     def gradient(
@@ -95,7 +96,7 @@ class Victim:
     ) -> tuple[Tensor, Tensor]:
         """The gradient of a per-sample loss to the image, and the logits of the same forward pass.
 
-        A sample whose logits say that it is `done` may get zeros: where most are, the others go alone.
+        A sample whose logits are `done` may get zeros: if most are done, only the others are differentiated.
         """
         self._charge(self.tally.gradients, self.eot)
         slope, scores = self._slope(x, loss, None if self.eot > 1 or self.draws is not None else done)
@@ -105,7 +106,7 @@ class Victim:
         return (slope, scores) if self.eot == 1 else (slope / self.eot, scores / self.eot)
 
     def gradients(self, x: Tensor, losses: Callable[[Tensor], Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
-        """(M, N, ...) the gradients of M per-sample losses, by one forward pass and M backward ones, and its logits."""
+        """(M, N, ...) the gradients of M per-sample losses, by one forward pass and M backward passes, and the logits."""
         slopes, scores = self._slopes(x, losses)
         for _ in range(self.eot - 1):
             more, logits = self._slopes(x, losses)
@@ -130,7 +131,7 @@ class Victim:
         return gradient_of(loss(logits).sum(), point).contiguous(), logits.detach()
 
     def _slope_of(self, some: Tensor, x: Tensor, loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
-        """The gradient of some samples, by a pass of their own; zero for the others."""
+        """The gradient of some samples, by a separate pass; zero for the others."""
         found = torch.zeros_like(x)
         if bool(some.any()):
             point = x[some].detach().requires_grad_()
