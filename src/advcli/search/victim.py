@@ -44,7 +44,7 @@ def place_among_equals(rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A model that counts queries; `rows` are its samples' places in the tally, `draws` are for a random defense, if there is one."""
+    """A model that counts queries; `rows` are its samples' places in the tally, `draws` those of a random defense."""
 
     model: nn.Module
     tally: Tally
