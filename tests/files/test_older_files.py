@@ -94,3 +94,21 @@ def test_a_claim_that_only_a_set_without_checks_supports_passes_with_a_note(run,
         ran = run("evaluate", *sets, *claim)
         assert ran.code == 0, ran.err
         assert json.loads(ran.out)["verdicts"][0]["note"] == "", "a set with checks supports it"
+
+
+def first_images(header, columns):
+    """The set of a limit when that took the first images of the split, whatever their classes."""
+    header["made"]["data"]["limit"] = header["made"]["options"]["limit"] = 12
+    return header, {name: values[:12] for name, values in columns.items()}
+
+
+def test_a_limit_of_the_first_version_took_the_first_images(run, model):
+    assert run("attack", "--method", "fgsm", "--eps", "0.1", "-o", "whole.h5").code == 0
+    forge("whole.h5", first_images, "new.h5")
+    forge("new.h5", first, "old.h5")
+    ran = run("verify", "old.h5", "--json")
+    assert ran.code == 0, ran.out
+    assert any("of 12 images of digits:test" in one for one in json.loads(ran.out)["files"][0]["checked"])
+    assert run("verify", "new.h5").code == 1, "a set of today takes every class in its share"
+    forge("old.h5", lambda header, columns: (header, {**columns, "index": columns["index"] + 1}), "moved.h5")
+    assert run("verify", "moved.h5").code == 1
