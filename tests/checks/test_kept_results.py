@@ -130,16 +130,16 @@ def test_a_check_of_ones_own_is_run_beside_the_others(run, model):
         {"more": 1},
     ],
 )
-def test_a_header_whose_checks_are_none_is_refused(folder, wrong):
-    entry = {**Result("FAIL", 1.0, 0.1, 24, "found", "advice").document("zero-gradients"), **wrong}
-    assert not check_results.valid([entry])
-    assert check_results.valid([{**entry, **Result("FAIL", 1.0, 0.1, 24, "found", "advice").document("x")}]) is (
-        "more" not in entry
-    )
-    if entry["figure"] != float("inf"):  # JSON has no such number
-        columns = {"images": pictures((1, 4, 4)).numpy(), "labels": [0, 1, 2, 0, 1]}
-        columns["labels"] = columns["images"][:, 0, 0, 0].astype("int64") * 0
-        with pytest.raises(InputError, match="checks"), ImageSet(write("set.h5", columns, checks=[entry])):
+def test_a_header_with_a_malformed_check_is_refused(folder, wrong):
+    right = Result("FAIL", 1.0, 0.1, 24, "found", "advice").document("zero-gradients")
+    assert check_results.valid([right])
+    assert not check_results.valid([{**right, **wrong}])
+    images = pictures((1, 4, 4)).numpy()
+    columns = {"images": images, "labels": np.zeros(len(images), np.int64)}
+    with ImageSet(write("right.h5", columns, checks=[right])) as opened:
+        assert opened.header["checks"] == [right]
+    if wrong.get("figure") != float("inf"):  # JSON has no such number
+        with pytest.raises(InputError, match="checks"), ImageSet(write("wrong.h5", columns, checks=[{**right, **wrong}])):
             pass
 
 

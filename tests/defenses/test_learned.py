@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from advcli.catalog import discovery
 from advcli.errors import InputError
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
+from advcli.networks.fitting_batch import FittingBatch, new_network
+from advcli.numerics.rng import SampleRNG
 
 SHORT = ["--epochs", "3", "--limit", "300", "--against", "fgsm:eps=0.1"]
 METHODS = ["autoencoder", "detector", "stack"]
@@ -106,3 +109,17 @@ def test_what_cannot_be_learned_is_refused(run, model, words, code, says):
     ran = run("defend", "--method", "autoencoder", *words)
     assert ran.code == code, ran.err
     assert says in ran.err
+
+
+def test_guidance_weighs_the_cross_entropy_of_the_cleaned_images():
+    model, x, label = new_network("softmax", (1, 8, 8), 4).eval(), torch.rand(6, 1, 8, 8), torch.arange(6) % 4
+    batch = FittingBatch(x, label, SampleRNG(0, torch.arange(6), ("test",)), [lambda model, x, label, rng: 1 - x])
+    defense = discovery.spec("defense", "autoencoder").bind({})(model, (1, 8, 8), 4)
+    losses = []
+    for defense.guidance in (0.0, 1.0, 3.0):
+        losses.append(defense.fitting_loss(x, batch).detach())
+    with torch.no_grad():
+        cleaned = [(one + defense.learned(one)).clamp(0, 1) for one in (x, 1 - x)]
+        entropies = [torch.nn.functional.cross_entropy(model(one), label, reduction="none") for one in cleaned]
+    torch.testing.assert_close(losses[1] - losses[0], sum(entropies))
+    torch.testing.assert_close(losses[2] - losses[0], 3 * sum(entropies))

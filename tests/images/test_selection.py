@@ -43,6 +43,10 @@ def test_a_limit_gives_every_class_its_share_rounded(labels):
             assert abs(taken[name] - size * count / len(labels)) < 1
 
 
+def test_two_of_nine_images_are_one_of_each_class_though_one_is_twice_as_large():
+    assert spread(np.array([0, 0, 0, 1, 1, 1, 1, 1, 1]), 2).tolist() == [0, 3]
+
+
 def test_a_larger_limit_takes_all_of_a_smaller_one(labels):
     before: set[int] = set()
     for count in range(1, len(labels) + 1):

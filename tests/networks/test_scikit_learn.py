@@ -177,3 +177,14 @@ def test_images_of_one_class_are_refused_in_words():
     module = discovery.spec("architecture", "logreg").bind({})((1, 8, 8), 10)
     with pytest.raises(AdvcliError, match="scikit-learn cannot fit these 9 images"):
         module.fit(np.zeros((9, 64), np.float32), np.zeros(9, np.int64), 0)
+
+
+def test_a_tree_of_images_of_one_pixel_reads_that_pixel_alone():
+    """Also in its leaves, which compare nothing."""
+    module = discovery.spec("architecture", "tree").bind({})((1, 1, 1), 2)
+    x = np.linspace(0, 1, 8, dtype=np.float32)[:, None]
+    module.fit(x, np.arange(8) // 4, 0)
+    arrays = dict(module.named_buffers())
+    assert len(arrays["feature"]) == 3
+    assert (arrays["feature"] == 0).all()
+    assert module(torch.from_numpy(x).view(-1, 1, 1, 1)).argmax(1).tolist() == [0] * 4 + [1] * 4

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from advcli.numerics.balls import GEOMETRY, Ball, distance
+from advcli.numerics.balls import GEOMETRY, Ball, distance, tolerance
 from advcli.numerics.rng import SampleRNG
 
 NORMS = sorted(GEOMETRY)
@@ -89,3 +89,7 @@ def test_distances_are_those_of_the_definitions():
     a, b = torch.zeros(1, 1, 2, 2), torch.tensor([[[[0.0, -0.3], [0.4, 0.0]]]])
     found = [float(distance(a, b, norm)) for norm in ("l0", "l1", "l2", "linf")]
     np.testing.assert_allclose(found, [2, 0.7, 0.5, 0.4], atol=1e-7)
+
+
+def test_a_budget_may_be_exceeded_by_a_millionth_of_it_or_of_one():
+    assert [tolerance(eps) for eps in (0.0, 0.3, 1.0, 4.0)] == [1e-6, 1e-6, 1e-6, 4e-6]

@@ -11,7 +11,7 @@ from PIL import Image
 from advcli.catalog import discovery
 from advcli.errors import AdvcliError
 from advcli.files import atomic, sandbox
-from advcli.networks import model_file
+from advcli.networks import classifier, model_file, trial_run
 
 QUICK = ["train", "--arch", "softmax", "--epochs", "2", "--limit", "80"]
 
@@ -78,6 +78,11 @@ class overflowing(nn.Module):
         if self.training:
             self.largest += 1e38
         return self.fc(x.flatten(1))
+
+
+@architecture(family="own")
+def normalised(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, classes))
 '''
 
 
@@ -103,6 +108,24 @@ def test_a_network_that_fails_on_such_images_is_refused_in_words(run, own):
     assert "squeezenet1_1: fails on images of 3x12x12 (RuntimeError: Given input size" in said
     said = refused(run, "train", "--arch", "odd:overflowing", "--data", "plain.npz", "--epochs", "1", code=2)
     assert "odd:overflowing: fails on images of 3x12x12 (RuntimeError: mat1 and mat2" in said
+
+
+@pytest.mark.parametrize(("images", "size"), [(21, 10), (20, 1)])
+def test_a_last_batch_of_one_image_is_refused_by_a_network_that_needs_two(images, size, run, own):
+    words = ("train", "--arch", "odd:normalised", "--epochs", "1", "--limit", str(images))
+    said = refused(run, *words, "--batch-size", str(size), code=2)
+    assert f"--batch-size {size}: {images} images leave one for the last batch" in said
+    assert run(*words, "--batch-size", "7" if images == 21 else "10").code == 0
+
+
+def test_logits_of_minus_infinity_are_no_random_numbers():
+    class Never(torch.nn.Module):
+        def forward(self, x):
+            return torch.stack([x.sum((1, 2, 3)), -x.sum((1, 2, 3)), torch.full((len(x),), -torch.inf)], 1)
+
+    never = classifier.Classifier(Never(), [0.0], [1.0], shape=(1, 8, 8), classes=3)
+    logits, _ = trial_run.checked_answers(never, torch.device("cpu"))
+    assert torch.isinf(logits[:, 2]).all()
 
 
 def test_weights_that_are_not_finite_end_the_training_with_a_word_and_with_its_parts(run, own):
