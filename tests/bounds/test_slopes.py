@@ -1,4 +1,4 @@
-"""Optimised slopes: never below CROWN, and the exact minimum where one mixture of lines gives it."""
+"""Optimized slopes: never below CROWN, and the exact minimum where one mixture of lines gives it."""
 
 import pytest
 import torch
@@ -12,11 +12,11 @@ from bounds_networks import classifier, images, inside, margin
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("kind", ["mlp", "clipped", "pooled", "branches"])
-def test_optimised_bounds_are_sound_and_never_below_those_they_start_from(kind, norm):
+def test_optimized_bounds_are_sound_and_never_below_those_they_start_from(kind, norm):
     model, x = classifier(kind, 1), images(8, 1)
     labels, eps = model(x).argmax(1), {"linf": 0.05, "l2": 0.4, "l1": 2.0}[norm]
     graph = read(model)
-    crown, few, more = (certify(graph, x, labels, eps, norm, *how) for how in (("crown",), ("optimised", 3), ("optimised", 12)))
+    crown, few, more = (certify(graph, x, labels, eps, norm, *how) for how in (("crown",), ("optimized", 3), ("optimized", 12)))
     assert (crown <= few).all()
     assert (few <= more).all()
     left = crown <= 0
@@ -46,6 +46,6 @@ def test_where_the_choice_by_area_is_not_the_best_the_slopes_find_the_best_line(
     lines = torch.linspace(0, 1, 101).double()[:, None] * (grid - 0.3) + direct * grid + 0.1
     best = float(lines.amin(1).amax())
     assert float(certify(graph, x, label, 0.35, "linf", "crown")) <= best - 0.01
-    found = float(certify(graph, x, label, 0.35, "linf", "optimised", 60))
+    found = float(certify(graph, x, label, 0.35, "linf", "optimized", 60))
     assert found > 0 if best > 0 else found == pytest.approx(best, abs=2e-3)  # what is proved may stop
     assert found <= float((torch.relu(grid - 0.3) + direct * grid + 0.1).amin())

@@ -41,12 +41,12 @@ def test_around_clean_images_the_budgets_are_those_asked_for(run, mlp):
 
 def test_the_methods_prove_more_and_more_and_say_which_they_are(run, mlp):
     asked = ("evaluate", "--data", "digits", "--limit", "100", "--metric", "verified", "--eps", "0.04", "--json", "--bounds")
-    found = [rows(run(*asked, *how))[0] for how in (("interval",), ("crown",), ("optimised", "--iterations", "8"))]
+    found = [rows(run(*asked, *how))[0] for how in (("interval",), ("crown",), ("optimized", "--iterations", "8"))]
     assert found[0]["k"] < found[1]["k"] <= found[2]["k"]
-    assert [row["threat"]["bounds"] for row in found] == ["interval", "crown", "optimised"]
+    assert [row["threat"]["bounds"] for row in found] == ["interval", "crown", "optimized"]
     assert found[2]["threat"]["iterations"] == 8
     assert "iterations" not in found[1]["threat"]
-    assert "(optimised bounds, 8 iterations)" in run(*asked[:-2], "--bounds", "optimised", "--iterations", "8").out
+    assert "(optimized bounds, 8 iterations)" in run(*asked[:-2], "--bounds", "optimized", "--iterations", "8").out
 
 
 def test_the_balls_of_an_attacked_set_are_around_its_originals(run, mlp):

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from advcli.bounds.crown import Backward
 from advcli.bounds.graph import Graph
 from advcli.bounds.interval import intervals
+from advcli.bounds.reading import read
 from advcli.bounds.refine import chunks, refined
 from advcli.bounds.region import Region, ball
 from advcli.bounds.rows import Rows
-from advcli.bounds.slopes import optimised
+from advcli.bounds.slopes import optimized
 
-METHODS = ("interval", "crown", "optimised")
-STEPS = 20  # of optimised slopes, where nobody says how many
+METHODS = ("interval", "crown", "optimized")
+STEPS = 20  # of optimized slopes, where nobody says how many
 MEMORY = 2**28  # bytes that the intervals of one chunk of images may take
 
 
@@ -28,12 +29,20 @@ def misread(graph: Graph, model: nn.Module, images: Tensor) -> bool:
 
 
 def certify(
-    graph: Graph, images: Tensor, labels: Tensor, eps: float, norm: str, method: str = "crown", iterations: int = STEPS
+    network: Graph | nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    eps: float,
+    norm: str,
+    method: str = "crown",
+    iterations: int = STEPS,
 ) -> Tensor:
     """(N,) a lower bound of min over other classes of z_label - z_other within the ball; above 0 the decision is proved.
 
-    An image that is proved by a cheaper method keeps the bound of that.
+    The network is a classifier, read here (InputError names the layer that cannot be), or the graph that was read of it. An
+    image that is proved by a cheaper method keeps the bound of that.
     """
+    graph = network if isinstance(network, Graph) else read(network)
     step = max(1, MEMORY // (8 * 6 * graph.size))
     found = [
         Cascade(graph, ball(images[k : k + step], eps, norm), labels[k : k + step]).margins(method, iterations)
@@ -59,7 +68,7 @@ class Cascade:
             right = self.graph.forward(self.region.center).argmax(1) == self.labels
             images = (right & ~self.proved).nonzero()[:, 0]
             if len(images):
-                self._crown(images, iterations if method == "optimised" else 0)
+                self._crown(images, iterations if method == "optimized" else 0)
         return self.leads.amin(1)
 
     @property
@@ -77,7 +86,7 @@ class Cascade:
             rows, owner, other = self._open(mask)
             for part in chunks(len(owner), self.graph.largest):
                 some = Rows(place[owner[part]], rows.weight[part])
-                found = optimised(back, some, last, steps) if steps else back.lowest(some, last, exact=True)
+                found = optimized(back, some, last, steps) if steps else back.lowest(some, last, exact=True)
                 self._raise(owner[part], other[part], found)
 
     def _open(self, mask: Tensor) -> tuple[Rows, Tensor, Tensor]:

@@ -99,7 +99,8 @@ class Backward:
         if shares is not None and number not in shares and (lines.under.free or lines.over.free):
             shares[number] = lines.start(rows)
         share = None if shares is None else shares.get(number)
-        positive, negative = rows.weight.clamp_min(0), rows.weight.clamp_max(0)
+        positive = rows.weight.clamp_min(0)
+        negative = rows.weight - positive
         factor = positive * lines.under.slope(rows, share) + negative * lines.over.slope(rows, share)
         added = lines.under.added(rows, positive, share) + lines.over.added(rows, negative, share)
         return Rows(rows.owner, factor, rows.corner), added

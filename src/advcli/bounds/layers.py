@@ -4,6 +4,7 @@ Each is written for one sample, whatever the batch, in float64. `terms` is the n
 float32 layer as it runs; `backward` takes rows a of linear functions a y to rows of a W x + a b.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from advcli.bounds.rows import Rows, Shape
+
+FEW = 256  # coefficients below one value, up to which a convolution takes one product of matrices
 
 
 class Linear:
@@ -89,21 +92,25 @@ class Conv(Linear):
 
     def backward(self, rows: Rows, shape: Shape) -> Rows:
         kernel = self.weight.shape[2:]
-        size = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, kernel, strict=True))
-        parts = (
-            ((y * self.dilation[0], x * self.dilation[1]), self._times(rows.weight, y, x))
-            for y in range(kernel[0])
-            for x in range(kernel[1])
-        )
-        return rows.below(parts, self.stride, self.padding, shape, (size[0], size[1]))
+        places = [(y * self.dilation[0], x * self.dilation[1]) for y in range(kernel[0]) for x in range(kernel[1])]
+        size = (self.dilation[0] * (kernel[0] - 1) + 1, self.dilation[1] * (kernel[1] - 1) + 1)
+        parts = zip(places, self._times(rows.weight.permute(0, 2, 3, 1)), strict=True)
+        return rows.below(parts, self.stride, self.padding, shape, size)
 
-    def _times(self, weight: Tensor, y: int, x: int) -> Tensor:
-        """Each coefficient times the weights at one place of the kernel."""
-        flat, matrix = weight.permute(0, 2, 3, 1), self.weight[:, :, y, x]
-        if self.groups == 1:
-            return (flat @ matrix).permute(0, 3, 1, 2)
-        grouped = flat.reshape(*flat.shape[:3], self.groups, 1, -1) @ matrix.reshape(self.groups, -1, matrix.shape[1])
-        return grouped.flatten(3).permute(0, 3, 1, 2)
+    def _times(self, weight: Tensor) -> Iterator[Tensor]:
+        """(M, h, w, C) coefficients times the weights at each place of the kernel, one place after the other."""
+        matrices = self.weight.flatten(2).permute(2, 0, 1)  # (places, channels above, channels below)
+        if self.groups > 1:
+            grouped = weight.reshape(*weight.shape[:3], self.groups, 1, -1)
+            for one in matrices:
+                yield (grouped @ one.reshape(self.groups, -1, one.shape[1])).flatten(3).permute(0, 3, 1, 2)
+        elif matrices[:, 0].numel() <= FEW:  # all at once
+            whole = weight @ matrices.permute(1, 0, 2).flatten(1)
+            for one in torch.split(whole, matrices.shape[2], 3):
+                yield one.permute(0, 3, 1, 2)
+        else:
+            for one in matrices:
+                yield (weight @ one).permute(0, 3, 1, 2)
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """Maxima over windows: y = max_i z_i, and weights below and above it.
 
-Below: z_j of the largest lower bound l_j. Above, with L = l_j, there are two bounds. The maximum is at least L, so that
-y <= L + sum_i max(z_i - L, 0), and each term lies under its chord on [l_i, u_i]. And with m the value that is highest by its
-upper bound and c the highest upper bound of the others, y <= c + max(z_m - c, 0), which lies under one chord. Each window
-takes the one that is lower in the middle of its intervals.
+Below: z_j, the value whose interval has the highest middle. Above: with m the value of the highest upper bound and c the
+highest upper bound of the others, y <= c + max(z_m - c, 0), which lies under its chord on [l_m, u_m], so that
+y <= c + (u_m - c) (z_m - l_m) / (u_m - l_m). In the middle of the intervals that is (u_m + c) / 2; no sum of the chords of
+several z_i above the highest lower bound is lower there.
 """
 
 from collections.abc import Sequence
@@ -64,27 +64,15 @@ class MaxPool:
     def weights(self, low: Tensor, high: Tensor) -> Weights:
         """The bounds of every window."""
         lows, highs = self.windows(low, -torch.inf), self.windows(high, -torch.inf)
-        base, best = lows.max(2, keepdim=True)
-        below = torch.zeros_like(lows).scatter(2, best, 1.0)
-        over = torch.where(lows.isinf(), 0.0, (highs - base).clamp_min(0))  # of z_i above L
-        width = torch.where(over > 0, highs - lows, 1.0)
-        chords = over / width
-        chords = torch.where(below > 0, 1.0, chords)  # of z_j itself, which is never below L
-        floor = torch.where(lows.isinf(), 0.0, lows)
-        added = base - (chords * floor).sum(2, keepdim=True)
-        two = highs.topk(min(2, highs.shape[2]), 2)
-        first = two.indices[:, :, :1]
-        second = two.values[:, :, 1:2] if highs.shape[2] > 1 else base
-        least = lows.gather(2, first)
-        second = torch.maximum(second, least)
-        top = two.values[:, :, :1]
+        below = torch.zeros_like(lows).scatter(2, (lows + highs).max(2, keepdim=True).indices, 1.0)
+        first = highs.max(2, keepdim=True).indices
+        least, top = lows.gather(2, first), highs.gather(2, first)
+        others = highs.scatter(2, first, -torch.inf).amax(2, keepdim=True)
+        floor = torch.maximum(others, least)  # no lower than the least of z_m itself: then y is z_m
         bends = top > least
-        slope = torch.where(bends, (top - second) / torch.where(bends, top - least, 1.0), 1.0)
-        alone = torch.zeros_like(lows).scatter(2, first, slope)
-        middle = base + over.sum(2, keepdim=True) / 2
-        take = second + (top - second) / 2 < middle
-        offset = torch.where(take, second - slope * least, added)
-        return Weights(below, torch.where(take, alone, chords), offset[:, :, 0])
+        slope = torch.where(bends, (top - floor) / torch.where(bends, top - least, 1.0), 1.0)
+        above = torch.zeros_like(lows).scatter(2, first, slope)
+        return Weights(below, above, (floor - slope * least)[:, :, 0])
 
     def backward(self, rows: Rows, parts: Sequence[Tensor], shape: Shape) -> Rows:
         """Rows of the output as rows of the input: `parts`, one for each place of a window, go to where it was taken from."""

@@ -1,4 +1,4 @@
-"""Optimised CROWN: the lines below each activation chosen so that the bound is highest (arXiv:2011.13824).
+"""Optimized CROWN: the lines below each activation chosen so that the bound is highest (arXiv:2011.13824).
 
 Between the two lines below an activation every mixture s in [0, 1] bounds it too, another one for each row and neuron. The
 bound is differentiable in all s, so that it climbs by Adam (arXiv:1412.6980); whatever s is found, its bound holds. The first
@@ -16,7 +16,7 @@ DECAY = 0.95  # of the steps, from one to the next
 FIRST, SECOND, TINY = 0.9, 0.999, 1e-12  # Adam's
 
 
-def optimised(back: Backward, rows: Rows, start: int, iterations: int) -> Tensor:
+def optimized(back: Backward, rows: Rows, start: int, iterations: int) -> Tensor:
     """(M,) below every value of the rows on the ball, after so many steps; a row that is above 0 may stop."""
     shares, moments = dict[int, Tensor](), dict[int, tuple[Tensor, Tensor]]()
     with torch.enable_grad():

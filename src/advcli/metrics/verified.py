@@ -27,10 +27,10 @@ def verified(
         Literal["linf", "l2", "l1"] | None, Param("Norm of the ball. [default: that of the set, linf of clean images]")
     ] = None,
     bounds: Annotated[
-        Literal["interval", "crown", "optimised"],
-        Param("Method of the bounds: intervals; CROWN for the images that those leave open; CROWN with optimised slopes."),
+        Literal["interval", "crown", "optimized"],
+        Param("Method of the bounds: intervals; CROWN for the images that those leave open; CROWN with optimized slopes."),
     ] = "crown",
-    iterations: Annotated[int, Param("Steps of optimised slopes.", low=1, high=10000)] = 20,
+    iterations: Annotated[int, Param("Steps of optimized slopes.", low=1, high=10000)] = 20,
 ) -> Figures:
     known = verdicts.known()
     ball: str = norm or known.bounds.norm
@@ -41,7 +41,7 @@ def verified(
         yield replace(
             figure,
             about={"epsilon": budget.value},
-            certificate=Proof(ball, budget.text, bounds, iterations if bounds == "optimised" else 0),
+            certificate=Proof(ball, budget.text, bounds, iterations if bounds == "optimized" else 0),
         )
 
 
