@@ -1,5 +1,6 @@
 """scikit-learn's families: the module answers as the estimator does, and no estimator is stored."""
 
+import json
 import os
 from pathlib import Path
 
@@ -188,3 +189,12 @@ def test_a_tree_of_images_of_one_pixel_reads_that_pixel_alone():
     assert len(arrays["feature"]) == 3
     assert (arrays["feature"] == 0).all()
     assert module(torch.from_numpy(x).view(-1, 1, 1, 1)).argmax(1).tolist() == [0] * 4 + [1] * 4
+
+
+def test_a_fit_without_validation_images_counts_none(run, folder):
+    x, label = flat("train")
+    np.savez("some.npz", images=x[:40].reshape(-1, 1, 8, 8), labels=label[:40], split="train")
+    assert run("import", "some.npz", "--split", "train", "-o", "some.h5").code == 0
+    assert run("train", "--data", "some.h5", "--arch", "tree").code == 0
+    (line,) = map(json.loads, Path("model.log.jsonl").read_text().splitlines())
+    assert line["val"] == {"k": 0, "n": 0}

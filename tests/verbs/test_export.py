@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import attacked_set
@@ -77,3 +78,12 @@ def test_clean_images_stay_clean(made, run, model):
     imageset_writer.write_rows(Path("clean.h5"), header, columns)
     assert run("export", "clean.h5", "-o", made).code == 0
     assert run("evaluate", "--data", made, "--model", "model.safetensors", "--fail-under", "accuracy=0").code == 0
+
+
+def test_an_image_off_the_8_bit_grid_by_a_thousandth_of_a_level_is_counted(run, folder):
+    images = np.full((3, 1, 4, 4), 128 / 255, np.float32)
+    images[1, 0, 2, 3] += 4e-6
+    attacked_set.write("near.h5", {"images": images, "labels": np.arange(3)})
+    ran = run("export", "near.h5", "-o", "p")
+    assert ran.code == 0, ran.err
+    assert "1 of 3 images were rounded to 8 bits" in ran.err
