@@ -81,7 +81,7 @@ def _pieces(lines: Sequence[Line], width: int) -> Iterator[str]:
         return _under_headings([{k: v for k, v in line.items() if k in (*keys, *some)} for line in lines], shared, width)
 
     inner = [name for name in keys if name not in HEADINGS[-1]]
-    shared = HEADINGS[-1]
+    shared: tuple[str, ...] = HEADINGS[-1]
     while len(inner) > 1 and any(widest(piece([name], shared)) > width for name in left):
         shared = (*shared, inner.pop(0))
     while left:
