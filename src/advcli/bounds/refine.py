@@ -63,18 +63,15 @@ def open_neurons(graph: Graph, number: int, box: Intervals) -> Tensor:
 
 
 def _rivals(graph: Graph, node: Node, low: Tensor, high: Tensor) -> Tensor:
-    """Which values may be the maximum of a window, where that is not known, and not cut off behind it."""
+    """Which values may be the maximum of a window, where that is not known or it bends behind, and not cut off there."""
     layer = node.layer
     assert isinstance(layer, MaxPool)
-    among = layer.rivals(low, high)
+    among, highs = layer.rivals(low, high), layer.windows(high, -torch.inf)
     behind = graph.users(graph.nodes.index(node))
-    if len(behind) == 1 and isinstance(behind[0].layer, Activation):
-        best = layer.forward(high), layer.forward(low)
-        among = (
-            among | (layer.windows(high, -torch.inf) > best[1][:, :, None]) & behind[0].layer.bends(best[1], best[0])[:, :, None]
-        )
-        shown = behind[0].layer.forward(best[0]) > behind[0].layer.forward(best[1])
-        among = among & shown[:, :, None]
+    if len(behind) == 1 and isinstance(function := behind[0].layer, Activation):
+        least, most = layer.forward(low), layer.forward(high)
+        among = among | (highs > least[:, :, None]) & function.bends(least, most)[:, :, None]
+        among = among & (function.forward(highs) > function.forward(least)[:, :, None])  # else the same is seen behind
     (count, _, _, height, width) = among.shape
     reach = [
         (n - 1) * s + d * (k - 1) + 1
