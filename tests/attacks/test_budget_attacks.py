@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advcli.attacks.apgd import apgd, checkpoints
 from advcli.attacks.dgsm import dgsm
 from advcli.attacks.mim import evened, mim
-from advcli.numerics.losses import dlr, dlr_towards, margin
+from advcli.numerics.losses import dlr, dlr_between, dlr_towards, margin
 from advcli.numerics.rng import SampleRNG
 from advcli.search.goal import Goal
 from advcli.search.victim import Tally, Victim
@@ -135,6 +135,69 @@ def test_apgd_goes_where_the_paper_says(norm, eps, objective, loss, steps):
     assert steps == 7 or halvings > 4, "the case is no case unless steps are halved"
 
 
+def plain_between(target):
+    def loss(z, y):
+        top = z.sort(descending=True).values
+        return (z[target] - z[y]) / (top[0] - (top[2] + top[3]) / 2)
+
+    return loss
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.08), ("l2", 0.5)])
+def test_apgd_climbs_towards_the_classes_with_the_nearest_boundaries_in_turn(norm, eps):
+    model, x, steps = Curved().requires_grad_(False).double(), pictures(4).double(), 20
+    label = model(x).argmax(1)
+    for k in range(len(x)):
+        y, near = int(label[k]), {}
+        for target in set(range(5)) - {y}:
+            g, lead = slope(model, x[k], y, lambda z, own, target=target: z[own] - z[target])
+            near[target] = lead / g.norm(p=1 if norm == "linf" else 2).item()
+        model.asked.clear()
+        chosen = {"norm": norm, "steps": steps, "targets": 2, "random_start": False}
+        run(apgd, model, x[k : k + 1], label[k : k + 1], eps, **chosen)
+        asked = [one[0] for one in model.asked][2:]  # after the scores, and a gradient for every class
+        for number, target in enumerate(sorted(near, key=near.__getitem__)[:2]):
+            points, eta, _ = one_by_the_paper(model, x[k], y, eps, norm, steps, plain_between(target))
+            restarts = {n + 1 for n in range(steps) if eta[n + 1] < eta[n]}
+            own = asked[number * (steps + 1) : (number + 1) * (steps + 1)]
+            for n, (found, wanted) in enumerate(zip(own, points, strict=True)):
+                if n not in restarts:
+                    torch.testing.assert_close(found, wanted, atol=2e-6, rtol=0, msg=f"point {n} towards {target}")
+        assert len(asked) == 2 * (steps + 1)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+def test_apgd_towards_targets_leaves_out_what_has_fallen_to_any_class(classes):
+    model, x = Curved(classes), pictures(40)
+    label = model(x).argmax(1)
+    made, full = (
+        attacked("apgd", model, x, label, "0.1", early_stop=flag, options={"steps": 15, "targets": 3}) for flag in (True, False)
+    )
+    others, runs = min(10, classes - 1), min(3, classes - 1)
+    won = made["success"].astype(bool)
+    assert won.any()
+    assert (made["prediction"][won] != label.numpy()[won]).all()
+    assert (made["gradients"][~won] == others + runs * 15).all()
+    assert (made["gradients"][won] < others + runs * 15).all()
+    assert (full["gradients"] == others + runs * 15).all()
+    assert full["success"][won].all()
+    alone = attacked("apgd", model, x, label, "0.1", options={"steps": 15, "objective": "margin"})["success"]
+    assert made["success"].mean() >= alone.mean() - 0.05
+
+
+def test_apgd_says_where_classes_are_too_few_for_its_loss(run, folder):
+    assert run("train", "--classes", "0,1,2", "--epochs", "2").code == 0
+    words = ("attack", "--method", "apgd", "--limit", "6", "--steps", "3", "--force")
+    said = "the DLR loss needs {} classes and there are 3"
+    assert said.format(4) in run(*words, "--targets", "2").err
+    assert said.format(4) in run(*words, "--objective", "dlr", "--target", "next").err
+    for quiet in ((), ("--objective", "dlr"), ("--target", "next")):
+        assert "DLR" not in run(*words, *quiet).err
+    refused = run(*words, "--targets", "2", "--target", "next")
+    assert refused.code != 0
+    assert "give only one of them" in refused.err
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_apgd_treats_every_picture_of_a_batch_as_if_it_were_alone(norm):
     model, x = Curved().requires_grad_(False), pictures(8)
@@ -160,9 +223,16 @@ def test_dlr_by_hand():
     assert dlr(z, torch.tensor([2])).item() == pytest.approx(1)
     assert dlr_towards(z, torch.tensor([2])).item() == pytest.approx(3 / 4)
     assert dlr_towards(z, torch.tensor([0])).item() == pytest.approx(-2 / 4)
+    own, target = torch.tensor([0]), torch.tensor([2])
+    assert dlr_between(z, own, target).item() == pytest.approx(-3 / 4)
+    assert dlr_between(z[:, :3], own, target).item() == pytest.approx(-1)
+    assert dlr_between(z[:, [0, 2]], own, torch.tensor([1])).item() == pytest.approx(-3)
+    three = z[:, :3].clone().requires_grad_()
+    slopes = torch.autograd.grad(dlr_between(three, own, target).sum(), three)[0][0]
+    assert slopes.tolist() == pytest.approx([-1 / 3, 0, 1 / 3]), "level, were the spread not taken as a constant"
 
 
-@pytest.mark.parametrize("loss", [dlr, dlr_towards])
+@pytest.mark.parametrize("loss", [dlr, dlr_towards, lambda z, label: dlr_between(z, label, (label + 1) % 6)])
 def test_dlr_knows_no_scale_and_no_offset(loss):
     z = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
     label = torch.arange(50) % 6

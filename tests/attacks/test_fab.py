@@ -7,10 +7,11 @@ from scipy.optimize import linprog
 from torch import Tensor, nn
 
 from advcli.attacks import fab as module
-from advcli.attacks.fab import LOOK, PATIENCE, QUERIES, SLACK, fab
+from advcli.attacks.fab import PATIENCE, QUERIES, SLACK, fab
 from advcli.numerics.balls import distance
 from advcli.numerics.rng import SampleRNG
 from advcli.search.goal import Goal
+from advcli.search.leads import LOOK
 from advcli.search.victim import Tally, Victim
 from conftest import attacked
 from small_networks import Affine, Small, pictures

@@ -4,9 +4,11 @@ z = P(x_k + a steepest(grad f(x_k))), x_{k+1} = P(x_k + 0.75 (z - x_k) + 0.25 (x
 the checkpoints w_j an image whose f rose in fewer than 75 % of the steps since w_{j-1}, or whose step was kept there and
 whose best f is still the same, goes on from its best point with half the step. f is the cross-entropy, or another
 objective such as dlr: the margin over the spread of the logits, which for two classes (towards a target, for two or
-three) is the plain margin.
+three) is the plain margin. With --targets there is a run for each of the most promising classes, chosen by the distance
+to their linearised boundaries from the image (arXiv:2407.02240); the images that have fallen are left out of the next.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -17,10 +19,13 @@ from torch import Tensor
 from advcli.catalog.options import Objective, Steps
 from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
+from advcli.errors import CommandError
 from advcli.numerics.balls import Ball, per_sample
+from advcli.numerics.losses import dlr_between
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, take
 from advcli.search.goal import Goal
+from advcli.search.leads import nearest_rivals
 from advcli.search.victim import Victim
 
 KEEP = 0.75  # of the way to z; the rest is the step before
@@ -88,6 +93,24 @@ class Ascent:
         return stalled
 
 
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """What every image climbs; can be indexed by a mask."""
+
+    goal: Goal
+    objective: str
+    rival: Tensor | None = None  # the class that the DLR loss is taken towards
+
+    def __getitem__(self, mask: Tensor) -> "Climb":
+        return Climb(self.goal[mask], self.objective, None if self.rival is None else self.rival[mask])
+
+    def loss(self) -> Callable[[Tensor], Tensor]:
+        rival = self.rival
+        if rival is None:
+            return self.goal.loss(self.objective)
+        return self.goal.climb(lambda scores: dlr_between(scores, self.goal.label, rival))
+
+
 @attack(family="iterated", kind="budget", norms=("linf", "l2"), access="gradient", random=True, paper="arXiv:2003.01690")
 def apgd(
     victim: Victim,
@@ -101,24 +124,48 @@ def apgd(
     steps: Steps = 100,
     objective: Objective = "xent",
     random_start: Annotated[bool, Param("Start at a random point of the ball, or at the image.")] = True,
+    targets: Annotated[
+        int,
+        Param(
+            "Run once for each of the N other classes with the nearest boundaries, on the DLR loss towards it; any wrong "
+            "class is a success. 0: one run on --objective.",
+            low=0,
+        ),
+    ] = 0,
 ) -> Tensor:
-    ball, marks = Ball(x, eps, norm), checkpoints(steps)
+    ball, best = Ball(x, eps, norm), Best(x, goal, early_stop)
+    if not targets:
+        ascend(victim, Climb(goal, objective), ball, best, steps, rng if random_start else None)
+        return best.x
+    if goal.targeted:
+        raise CommandError("apgd: --targets tries several classes and --target asks for one; give only one of them")
+    rivals = nearest_rivals(victim, x, goal, norm, targets)
+    for number in range(rivals.shape[1]):
+        live = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        live[best.open] = True
+        if bool(live.any()):
+            climb = Climb(goal, objective, rivals[:, number])[live]
+            draws = rng.fork("target", number)[live] if random_start else None
+            ascend(victim[live], climb, ball[live], best, steps, draws)
+    return best.x
+
+
+def ascend(victim: Victim, climb: Climb, ball: Ball, best: Best, steps: int, rng: SampleRNG | None) -> None:
+    """One run of the open images; without draws it starts at the images."""
+    marks = checkpoints(steps)
     windows = {last + 1: last - first for first, last in pairwise(marks)}
-    if random_start:
-        x = ball.random_point(rng)
-    best, ascent = Best(x, goal, early_stop), None
+    x, ascent = ball.center if rng is None else ball.random_point(rng), None
     for k in range(steps):
-        gradient, logits = victim.gradient(x, goal.loss(objective), best.done(goal))
-        live = best.offer(x, logits, goal)
-        value = goal.loss(objective)(logits)
-        victim, goal, ball, x, gradient, value = take(live, victim, goal, ball, x, gradient, value)
+        gradient, logits = victim.gradient(x, climb.loss(), best.done(climb.goal))
+        live = best.offer(x, logits, climb.goal)
+        value = climb.loss()(logits)
+        victim, climb, ball, x, gradient, value = take(live, victim, climb, ball, x, gradient, value)
         if not len(x):
-            return best.x
+            return
         if ascent is None:
             ascent = Ascent.start(x, gradient, value, 2 * ball.radius)
         else:
             (ascent,) = take(live, ascent)
             ascent.arrive(x, gradient, value, windows.get(k, 0))
         x = ascent.move(ball, KEEP if k else 1.0)
-    best.offer(x, victim(x), goal)
-    return best.x
+    best.offer(x, victim(x), climb.goal)

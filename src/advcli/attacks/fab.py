@@ -23,10 +23,9 @@ from advcli.numerics.planes import onto_plane
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Closest, take
 from advcli.search.goal import Goal
-from advcli.search.leads import leads_of, top_rivals
+from advcli.search.leads import LOOK, leads_of, top_rivals
 from advcli.search.victim import Victim
 
-LOOK = 10  # classes, by score, whose distances from the image are measured
 SLACK = 1e-3  # of the first lead that a step aims beyond a boundary
 QUERIES = 3  # of the last search
 PATIENCE = 10  # steps without

@@ -52,6 +52,18 @@ def dlr_towards(logits: Tensor, target: Tensor) -> Tensor:
     return margin(logits, target) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + TINY)
 
 
+def dlr_between(logits: Tensor, label: Tensor, target: Tensor) -> Tensor:
+    """z_target - z_label over z_(1) - (z_(3) + z_(4)) / 2, the targeted DLR loss of the paper. Of three classes over z_(1) -
+    z_(3) taken as a constant, for with its slope the loss is level where the target is third; of two the plain gap."""
+    gap = (logits.gather(1, target[:, None]) - logits.gather(1, label[:, None]))[:, 0]
+    if logits.shape[1] < 3:
+        return gap
+    top = logits.topk(min(4, logits.shape[1])).values
+    if logits.shape[1] == 3:
+        return gap / (top[:, 0] - top[:, 2] + TINY).detach()
+    return gap / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + TINY)
+
+
 def divergence(logits: Tensor, other: Tensor) -> Tensor:
     """KL(softmax(z) || softmax(z')), summed over the classes of each sample."""
     pairs = other.log_softmax(1), logits.log_softmax(1)

@@ -36,6 +36,11 @@ class Best:
         self._margin = x.new_full((len(x),), -torch.inf)
         self._open = torch.arange(len(x), device=x.device)
 
+    @property
+    def open(self) -> Tensor:
+        """The places of the samples that go on."""
+        return self._open
+
     def done(self, goal: Goal) -> Callable[[Tensor], Tensor] | None:
         """The test on logits that ends the search of an open sample; None at full strength."""
         return goal.reached if self.early_stop else None

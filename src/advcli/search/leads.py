@@ -6,8 +6,12 @@ import torch
 from torch import Tensor
 
 from advcli.networks.rejection import split
+from advcli.numerics.balls import TINY
+from advcli.numerics.planes import steepness
 from advcli.search.goal import Goal
+from advcli.search.victim import Victim
 
+LOOK = 10  # classes, by score, whose distances from an image are measured
 Leads = Callable[[Tensor], list[Tensor]]
 
 
@@ -16,6 +20,19 @@ def top_rivals(logits: Tensor, goal: Goal, count: int) -> Tensor:
     scores, _ = split(logits, goal.rejects)
     ranked = scores.scatter(1, goal.label[:, None], -torch.inf)
     return ranked.topk(1 if goal.targeted else min(count, scores.shape[1] - 1), 1).indices
+
+
+def nearest_rivals(victim: Victim, x: Tensor, goal: Goal, norm: str, count: int) -> Tensor:
+    """(N, M) the classes whose linearised boundaries are nearest to the images, by one gradient each, nearest first.
+
+    Looked at are those that score most (arXiv:2407.02240).
+    """
+    rivals = top_rivals(victim(x), goal, max(LOOK, count))
+    slopes, logits = victim.gradients(x, leads_of(goal, rivals))
+    far = [
+        -lead / steepness(slope, norm).clamp_min(TINY) for lead, slope in zip(leads_of(goal, rivals)(logits), slopes, strict=True)
+    ]
+    return rivals.gather(1, torch.stack(far, 1).topk(min(count, rivals.shape[1]), 1, largest=False).indices)
 
 
 def leads_of(goal: Goal, rivals: Tensor, confidence: float = 0.0, deep: Tensor | None = None) -> Leads:
