@@ -71,6 +71,10 @@ def _nearest() -> Iterator[Cell]:
     for model, count in ((MNIST, 64), (CIFAR, 32)):
         yield Cell(model, "deepfool", VERDICT, count, {"steps": 50, "overshoot": 0.02}, minimal=True)
         yield Cell(model, "cw", VERDICT, count, CW, minimal=True, tuned={"cleverhans": {"lr": CLEVERHANS[model]}})
+    for model in (MNIST, TRAINED):
+        for norm in ("linf", "l2"):
+            steps = {"norm": norm, "steps": 50}
+            yield Cell(model, "fab", VERDICT, 64, steps, variant=norm, compared=norm, minimal=True)
     for model, count in ((MNIST, 64), (CIFAR, 16)):
         yield Cell(model, "jsma", VERDICT, count, {"theta": 1, "gamma": 0.14}, compared="l0", target=True)
 
@@ -110,6 +114,7 @@ TARGETS = [
     *_both(f"fgsm_sweep.{VERDICT}", 2.5, 2.5),
     *_both(f"deepfool.{VERDICT}", 1.2, 1.2),
     *_both(f"cw.{VERDICT}", 2.5, 2.5),
+    *(Target(f"{model}.fab-{norm}.{VERDICT}", 2, ("torchattacks",)) for model in (MNIST, TRAINED) for norm in ("linf", "l2")),
     *_both(f"jsma.{VERDICT}", 8, 8, "torchattacks", "advertorch"),
     *_both(f"square.{VERDICT}", 2, 2),
     *_both(f"hopskipjump.{VERDICT}", 2, 2),

@@ -56,6 +56,10 @@ def cw(*, searches: int, steps: int, lr: float, const: float) -> Command:
     return Command("cw")
 
 
+def fab(*, norm: str, steps: int) -> Command:
+    return Command("fab", {"norm": norm, "steps": steps})
+
+
 def jsma(*, theta: float, gamma: float) -> Command:
     return Command("jsma", {"theta": theta, "gamma": gamma})
 

@@ -31,3 +31,8 @@ def deepfool(model: nn.Module, *, steps: int, overshoot: float) -> Attack:
 def cw(model: nn.Module, *, searches: int, steps: int, lr: float, const: float) -> Attack:
     given = {"learning_rate": lr, "initial_const": const, "binary_search_steps": searches, "max_iterations": steps}
     return lambda x, y: attacks.carlini_wagner_l2(model, x, y, **given)
+
+
+def fab(model: nn.Module, *, norm: str, steps: int) -> Attack:
+    order = {"linf": float("inf"), "l2": 2.0}[norm]
+    return lambda x, y: attacks.fab(model, x, y, order, n_iter=steps, restarts=1)

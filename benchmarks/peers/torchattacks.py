@@ -74,6 +74,11 @@ def cw(model: nn.Module, *, searches: int, steps: int, lr: float, const: float) 
     return torchattacks.CW(model, c=1, steps=searches * steps, lr=lr)
 
 
+def fab(model: nn.Module, *, norm: str, steps: int) -> Attack:
+    """One start; `eps` is only the radius of others."""
+    return torchattacks.FAB(model, norm={"linf": "Linf", "l2": "L2"}[norm], eps=1e3, steps=steps, n_restarts=1)
+
+
 def jsma(model: nn.Module, *, theta: float, gamma: float) -> Attack:
     """Its target is the next class already."""
     return torchattacks.JSMA(model, theta=theta, gamma=gamma)
