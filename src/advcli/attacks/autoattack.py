@@ -31,10 +31,11 @@ def autoattack(
         Literal["auto", "standard", "rand"],
         Param("The set of stages; auto is rand for a model that draws random numbers, otherwise standard."),
     ] = "auto",
+    targets: Annotated[int, Param("Classes that APGD goes towards, one after the other.", low=1)] = 3,
     queries: Annotated[int, Param("Queries of Square Attack for each image.", low=0, high=1_000_000_000, form="N")] = 5000,
 ) -> list[str]:
-    scale_free = "dlr" if classes > 2 else "margin"  # the DLR of two classes is 0/0
     if version == "rand" or (version == "auto" and random):
-        return ["pgd:steps=10,objective=margin", "apgd", f"apgd:objective={scale_free}"]
-    gradients = ["pgd:steps=10,objective=margin", "deepfool", "apgd", f"apgd:objective={scale_free}", "fab"]
+        return ["pgd:steps=10,objective=margin", "apgd", f"apgd:objective={'dlr' if classes > 2 else 'margin'}"]
+    towards = f"apgd:targets={min(targets, classes - 1)}" if classes > 2 else "apgd:objective=margin"  # the DLR of two is 0/0
+    gradients = ["pgd:steps=10,objective=margin", "deepfool", "apgd", towards, "fab"]
     return [*gradients, f"square:steps={queries}"] if queries else gradients
