@@ -131,7 +131,7 @@ def test_the_help_says_how_a_limit_is_spread(run):
         said = " ".join(
             run(verb, *(("--method", "autoencoder") if verb == "defend" else ()), "--help").out.replace("│", " ").split()
         )
-        assert "the first of every class, in its share" in said, verb
+        assert "the first of every class, in proportion to its size" in said, verb
 
 
 def test_images_of_one_class_only_are_no_training_set(run, photos):
