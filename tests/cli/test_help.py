@@ -10,7 +10,7 @@ from advcli.cli.methods import LISTS
 from advcli.cli.text_tables import definitions, widest
 from advcli.verbs import call
 
-VERBS = ("train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export")
+VERBS = ("train", "attack", "defend", "evaluate", "audit", "stats", "show", "verify", "import", "export")
 
 
 @pytest.mark.parametrize("columns", [None, 50, 120])

@@ -27,12 +27,12 @@ def test_what_is_known_already_stays():
 @pytest.mark.parametrize(
     ("text", "name", "complaint"),
     [
-        ("0.1,0.2", "mean", "takes 3 positive numbers"),
+        ("0.1,0.2", "mean", "expected 3 positive numbers"),
         ("", "mean", "--mean"),
         ("x", "std", "--std"),
-        ("0", "std", "takes 3 positive numbers"),
-        ("1,-1,1", "std", "takes 3 positive numbers"),
-        ("1e-12", "std", "takes 3 positive numbers"),
+        ("0", "std", "expected 3 positive numbers"),
+        ("1,-1,1", "std", "expected 3 positive numbers"),
+        ("1e-12", "std", "expected 3 positive numbers"),
         ("1000000", "std", "below 1,000,000"),
         ("-1000000", "mean", "below 1,000,000"),
     ],
