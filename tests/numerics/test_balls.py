@@ -93,3 +93,9 @@ def test_distances_are_those_of_the_definitions():
 
 def test_a_budget_may_be_exceeded_by_a_millionth_of_it_or_of_one():
     assert [tolerance(eps) for eps in (0.0, 0.3, 1.0, 4.0)] == [1e-6, 1e-6, 1e-6, 4e-6]
+
+
+def test_an_l1_budget_beyond_all_room_moves_no_point():
+    center, u = torch.full((2, 1, 4, 4), 0.5), torch.linspace(-0.4, 0.4, 32).view(2, 1, 4, 4)
+    radius = torch.full((2, 1, 1, 1), 100.0)
+    assert torch.equal(GEOMETRY["l1"].project(u, center, radius), u)
