@@ -26,6 +26,7 @@ from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, take
 from advcli.search.goal import Goal
 from advcli.search.kinds import closest, deepest, each_budget, searched, searched_within
+from advcli.search.observer import Search
 from advcli.search.probe import Probe
 from advcli.search.procedure import Attempt, Procedure
 from advcli.search.victim import Victim
@@ -55,6 +56,7 @@ __all__ = [
     "Rejecting",
     "Result",
     "SampleRNG",
+    "Search",
     "SelectedRows",
     "Standing",
     "Verdicts",

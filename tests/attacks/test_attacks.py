@@ -289,6 +289,18 @@ def test_restarts_keep_the_best_and_never_lose():
     assert often.sum() > once.sum()
 
 
+@pytest.mark.parametrize(("spec", "norm"), CASES)
+def test_no_attack_loses_a_point_that_it_has_seen(spec, norm):
+    model, x = Small((1, 6, 6), 5), pictures((1, 6, 6), 5 if spec.traits.has("stages") else 30)
+    label = model(x).argmax(1)
+    for early_stop in (True, False):
+        settings = {"early_stop": early_stop, **limited(spec)}
+        made = attacked(spec.name, model, x, label, "0.1,0.3", options=options(spec, norm) | quick(spec), **settings)
+        assert (
+            not made["on_the_way"].any() if "on_the_way" in made else spec.traits.kind in ("direction", "universal", "substitute")
+        )
+
+
 def test_a_method_that_returns_nonsense_is_judged_by_the_verdict():
     x = near_the_plane()
 

@@ -172,6 +172,7 @@ def test_a_black_box_learns_nothing_from_the_checks_whose_questions_are_not_coun
     words = ("attack", "--method", method, "--limit", "12", "--max-queries", "40")
     assert run(*words, "-o", "checked.h5").code == 0
     monkeypatch.setattr("advcli.crafting.resolve.model_checks", lambda *of: [])
+    monkeypatch.setattr("advcli.crafting.trust.search_checks", lambda *of: [])
     assert run(*words, "-o", "bare.h5").code == 0
     with ImageSet(Path("checked.h5")) as checked, ImageSet(Path("bare.h5")) as bare:
         assert len(checked.header["checks"]) > 1

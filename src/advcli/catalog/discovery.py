@@ -64,7 +64,7 @@ def checks(kinds: tuple[str, ...], own: Iterable[str]) -> list[Spec]:
     mine = [spec("check", name) for name in dict.fromkeys(own)]
     for one in mine:
         if one.traits.of not in kinds:
-            where = "attack" if one.traits.of == "model" else "evaluate"
+            where = "attack" if one.traits.of in ("model", "search") else "evaluate"
             raise CommandError(f"--check {one.name}: checks a {one.traits.of}; use it with advcli {where}")
     return [one for one in specs("check") if one.traits.of in kinds] + [one for one in mine if ":" in one.name]
 

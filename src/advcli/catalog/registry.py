@@ -155,7 +155,7 @@ def figure(*, sets: Literal["each", "all"] = "each", needs: tuple[str, ...] = ()
 
 
 def check(
-    *, of: Literal["model", "set", "sets"], access: tuple[str, ...] = ("gradient", "scores", "labels"), paper: str = ""
+    *, of: Literal["model", "search", "set", "sets"], access: tuple[str, ...] = ("gradient", "scores", "labels"), paper: str = ""
 ) -> Callable[[F], F]:
-    """Register the function below, `probe, finished set or rivals -> result`, as a trust check."""
+    """Register the function below, `probe, search, finished set or rivals -> result`, as a trust check."""
     return _decorator("check", of=of, access=access, paper=paper)

@@ -136,11 +136,12 @@ class FigureTraits:
 class CheckTraits:
     """The input of a trust check, and the attacks that it applies to.
 
-    `model`: a probe of the model, before it is attacked. `set`: one finished set at one budget. `sets`: all sets of one model
-    under one threat model. `access`: the kinds of access of the attacks that it applies to.
+    `model`: a probe of the model, before it is attacked. `search`: what the search of an attack saw. `set`: one finished set
+    at one budget. `sets`: all sets of one model under one threat model. `access`: the kinds of access of the attacks that it
+    applies to.
     """
 
-    of: Literal["model", "set", "sets"]
+    of: Literal["model", "search", "set", "sets"]
     access: tuple[str, ...] = ("gradient", "scores", "labels")
     paper: str = ""
 

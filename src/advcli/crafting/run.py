@@ -22,8 +22,10 @@ from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Reporter
 from advcli.search.batch import craft
 from advcli.search.job import Job
+from advcli.search.observer import COLUMNS, Search
 from advcli.workspace import outputs
 from advcli.workspace.inputs import PERTURBATIONS
+from advcli.workspace.lookup import header_of
 
 PROBE = 16
 
@@ -69,7 +71,7 @@ def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, default: b
         Parts.of(path).remove()
         if asked.perturbations:
             derive(path, beside)
-    trust.say(run.about["checks"], reporter)
+    trust.say(header_of(path)[1].get("checks", []), reporter)
     return path
 
 
@@ -99,10 +101,20 @@ def write(path: Path, run: Run, reporter: Reporter) -> None:
     layout = parts.shapes()
     if layout["originals"][1][0] != len(run.data) or layout["images"][1][0] != len(run.data) * run.per_image:
         raise AdvcliError(f"{parts.folder}: its parts are not complete; remove the folder and run again")
-    found = {}
+    found: Header = {}
     if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, reporter)):
         found["unrepresentable"] = count
+    found["checks"] = run.about["checks"] + _search_checks(run, parts, layout)
+    layout = {name: one for name, one in layout.items() if name not in COLUMNS}
     imageset_writer.write(path, run.header(**found), layout, {name: _column(parts, name) for name in layout})
+
+
+def _search_checks(run: Run, parts: Parts, layout: imageset_writer.Layout) -> list[Header]:
+    """The results of the checks of the search, from what its batches counted."""
+    if not layout.keys() >= set(COLUMNS):
+        return []
+    counts = {name: sum(int(one.sum()) for one in parts.column(name)) for name in COLUMNS}
+    return trust.search_checks(Search(run.job.method, **counts), run.about["access"], run.made["options"].get("check", ()))
 
 
 def _groups(run: Run, done: list[range]) -> Iterator[list[int]]:

@@ -1,24 +1,37 @@
-"""The model checks of an attack command: run once, when the command is resolved, and stored in the header of its set."""
+"""The checks of an attack command: of the model before the search, of the search after it; its set's header keeps them."""
 
 from collections.abc import Iterable
 
 import torch
 
 from advcli.catalog import discovery
+from advcli.catalog.registry import Spec
 from advcli.errors import NoGradient
 from advcli.files.check_results import of_document
 from advcli.files.header import Header
 from advcli.runtime.reporter import Reporter
+from advcli.search.observer import Search
 from advcli.search.probe import Probe
 
 
 def model_checks(probe: Probe, access: str, own: Iterable[str] = ()) -> list[Header]:
     """The results of all model checks for attacks with this access; none if the attack does not query the model."""
-    specs = [one for one in discovery.checks(("model",), own) if access in one.traits.access]
+    specs = _specs("model", access, own)
     forked = [probe.job.device] if probe.job.device.type == "cuda" else []
     with torch.random.fork_rng(devices=forked):  # a network may draw what nobody declared
         found = [(one.name, one.bind({})(probe)) for one in specs]
     return [result.document(name) for name, result in found if result is not None]
+
+
+def search_checks(search: Search, access: str, own: Iterable[str] = ()) -> list[Header]:
+    """The results of all checks of a finished search; none where no image stands."""
+    found = [(one.name, one.bind({})(search)) for one in _specs("search", access, own)] if search.stands else []
+    return [result.document(name) for name, result in found if result is not None]
+
+
+def _specs(of: str, access: str, own: Iterable[str]) -> list[Spec]:
+    specs = discovery.checks(("model", "search"), own)
+    return [one for one in specs if one.traits.of == of and access in one.traits.access]
 
 
 def refuse_without_gradient(probe: Probe, method: str, model: str, *, defended: bool) -> None:

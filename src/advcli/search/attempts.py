@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from advcli.numerics.balls import Ball, per_sample
-from advcli.search.goal import Goal
+from advcli.search.goal import CLOSE, Goal
 from advcli.search.job import Job
+from advcli.search.observer import Observer
 from advcli.search.procedure import Attempt
 from advcli.search.victim import Victim
-
-CLOSE = 2e-4  # a margin below this share of the largest logit may have looked like a success to the search
 
 
 class BestAttempts:
@@ -27,6 +26,7 @@ class BestAttempts:
         self.close = torch.zeros(shape, dtype=torch.bool, device=x.device)  # to the boundary, on either side
         self.stage = torch.full(shape, -1, dtype=torch.int64, device=x.device)  # of a cascade, which one made the point
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
+        self.on_the_way, self.rising = torch.zeros_like(self.success), torch.zeros_like(self.success)
 
     def search_goal(self, victim: Victim) -> Goal:
         """The goal during the search: a substitute never rejects."""
@@ -45,6 +45,11 @@ class BestAttempts:
         """The ball of a budget around some images."""
         center = self.x[todo]
         return Ball(center, torch.full((len(center),), self.job.budgets[budget].value, device=center.device), self.job.norm)
+
+    def note(self, budget: int, todo: Tensor, seen: Observer) -> None:
+        """Keep what was seen of some images in one call of an attack."""
+        self.on_the_way[budget, todo] |= seen.reached
+        self.rising[budget, todo] |= seen.rising
 
     def offer(self, attempt: Attempt) -> None:
         """Judge one proposal for some images; keep it if it is better than the best so far."""

@@ -6,6 +6,7 @@ verdict refused is attacked again at full strength.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,18 @@ from advcli.search.goal import Goal
 from advcli.search.job import Job
 from advcli.search.procedure import Attempt
 from advcli.search.victim import Tally, Victim
+
+
+class Rows(NamedTuple):
+    """(budgets, images) the rows of one target."""
+
+    points: Tensor
+    busy: Tensor  # (images) whether it was attacked
+    success: Tensor
+    decision: Tensor
+    stage: Tensor  # which one broke it
+    on_the_way: Tensor  # whether the search saw it reach the goal
+    rising: Tensor  # whether its margin still grew fast enough
 
 
 def targets(job: Job, label: Tensor, logits: Tensor, ids: Tensor) -> list[Tensor | None]:
@@ -53,19 +66,16 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
     label = label.clamp_min(0)
     tally = Tally(len(x))
     wanted = targets(job, label, scores, ids)
-    images, success, prediction, stage = [], [], [], []
+    found: list[Rows] = []
     for number, target in enumerate(wanted):
         goal = Goal(label if target is None else target, target is not None, label, job.rejects, job.scale)
         busy = open_ if target is None else open_ & (free | (target != label))
-        points, won, decision, broken_by = _rows(job, x, goal, busy, decided, ids, tally, number)
-        images.append(points)
-        success.append(won & right)
-        prediction.append(decision)
-        stage.append(broken_by)
+        found.append(_rows(job, x, goal, busy, decided, ids, tally, number))
+    success = [one.success & right for one in found]
     budgets, each = len(job.budgets), len(wanted) * len(job.budgets)
     missing = torch.full_like(label, -1)
     columns = {
-        "images": interleaved(images),
+        "images": interleaved([one.points for one in found]),
         "labels": truth.cpu().numpy().repeat(each),
         "index": data.index[start:stop].repeat(each),
         "originals": x.cpu().numpy(),
@@ -73,13 +83,18 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
         "target": interleaved([(missing if target is None else target).expand(budgets, -1) for target in wanted]),
         "epsilon": np.tile(_budgets(job), len(x) * len(wanted)),
         "success": interleaved(success).astype(np.uint8),
-        "prediction": interleaved(prediction),
+        "prediction": interleaved([one.decision for one in found]),
         "clean_prediction": decided.cpu().numpy().repeat(each),
         "queries": charged(tally.queries, each),
         "gradients": charged(tally.gradients, each),
     }
     if job.stages:
-        columns["stage"] = interleaved(stage)
+        columns["stage"] = interleaved([one.stage for one in found])
+    if job.observed:
+        stands = [one.busy & ~won for one, won in zip(found, success, strict=True)]
+        seen = {"stands": stands, "on_the_way": [one.on_the_way for one in found], "rising": [one.rising for one in found]}
+        for name, rows in seen.items():
+            columns[name] = interleaved([a & b for a, b in zip(rows, stands, strict=True)]).astype(np.uint8)
     if data.eight_bit:
         columns["originals"] = as_bytes(columns["originals"])
     if job.store_bytes:
@@ -106,10 +121,8 @@ def charged(counts: Tensor, each: int) -> Array:
     return found.reshape(-1)
 
 
-def _rows(
-    job: Job, x: Tensor, goal: Goal, busy: Tensor, decided: Tensor, ids: Tensor, tally: Tally, number: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(budgets, images) best point, success, decision and the stage that broke it, for one target."""
+def _rows(job: Job, x: Tensor, goal: Goal, busy: Tensor, decided: Tensor, ids: Tensor, tally: Tally, number: int) -> "Rows":
+    """The rows of all images for one target."""
     everyone = busy.nonzero()[:, 0]
     draws = SampleRNG(job.seed, ids[everyone], (Purpose.DEFENSE, str(number))) if job.random_model else None
     victim = Victim(job.searched, tally, everyone.cpu(), draws, job.eot, job.half, job.rejects)
@@ -130,11 +143,18 @@ def _rows(
         exact = replace(victim, half=False)
         for one in attempts(job, best, exact, rng.fork("again"), early_stop=False, refused=True):
             best.offer(Attempt(*one))
-    shape = (len(job.budgets), len(x))
-    points = x.expand(len(job.budgets), *x.shape).clone()
-    won = torch.zeros(shape, dtype=torch.bool, device=x.device)
-    decision = decided.expand(shape).clone()
-    stage = torch.full(shape, -1, dtype=torch.int64, device=x.device)
-    points[:, everyone], won[:, everyone], decision[:, everyone] = best.points, best.success, best.decision
-    stage[:, everyone] = best.stage.where(best.success, -1)
-    return points, won, decision, stage
+
+    def among_all(values: Tensor, others: Tensor) -> Tensor:
+        """The values of the images that were attacked among those of all."""
+        return others.expand(len(job.budgets), *x.shape[: 4 if values.ndim == 5 else 1]).clone().index_copy_(1, everyone, values)
+
+    no = torch.zeros_like(busy)
+    return Rows(
+        points=among_all(best.points, x),
+        busy=busy,
+        success=among_all(best.success, no),
+        decision=among_all(best.decision, decided),
+        stage=among_all(best.stage.where(best.success, -1), torch.full_like(decided, -1)),
+        on_the_way=among_all(best.on_the_way, no),
+        rising=among_all(best.rising, no),
+    )

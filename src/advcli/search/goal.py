@@ -10,6 +10,7 @@ from advcli.networks.rejection import split
 from advcli.numerics.losses import LOSSES, TOWARDS, log_odds, margin
 
 SURE = 1e-5  # a verdict needs a margin of this share of the largest logit
+CLOSE = 2e-4  # a margin below this share may have looked like a success to the search
 
 
 OF_SHARES = ("xent", "prob")  # objectives that see nothing where a softmax is 0 and 1

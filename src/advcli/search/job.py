@@ -80,6 +80,12 @@ class Job:
         return self.early_stop and not improves
 
     @property
+    def observed(self) -> bool:
+        """True if the search is watched: it asks this model more than once, and gets the verdict's answers up to rounding."""
+        own = self.substitute is None and self.shared is None
+        return own and not self.search_differs and not self.procedure.few_calls
+
+    @property
     def search_differs(self) -> bool:
         """True if the outputs during the search may differ from the verdict's."""
         return self.quantize or self.half or self.random_model

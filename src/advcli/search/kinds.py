@@ -17,6 +17,7 @@ from advcli.search.attempts import BestAttempts
 from advcli.search.call import checked_points
 from advcli.search.goal import Goal
 from advcli.search.job import Job
+from advcli.search.observer import Observer
 from advcli.search.procedure import Attempt, Procedure, procedure_of
 from advcli.search.victim import Victim
 
@@ -91,10 +92,14 @@ def searched_at(
     point = procedure_of(method).point
 
     def run(ball: Ball) -> Tensor:
-        asked = _within(best, victim[todo], budget, todo)
+        asked, goal = _within(best, victim[todo], budget, todo), best.search_goal(victim)[todo]
+        if best.job.observed and victim.model is best.job.searched:
+            asked = replace(asked, observer=Observer(goal, ball, asked.rows, method.parameters.get("confidence", 0.0)))
         before = victim.tally.queries[asked.rows]
-        found: Tensor = point(method, asked, ball, best.search_goal(victim)[todo], rng[todo], early_stop=early_stop)
+        found: Tensor = point(method, asked, ball, goal, rng[todo], early_stop=early_stop)
         best.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
+        if asked.observer is not None:
+            best.note(budget, todo, asked.observer)
         return found
 
     return run

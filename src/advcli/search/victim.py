@@ -20,6 +20,7 @@ from advcli.errors import AdvcliError
 from advcli.networks.logits import gradient_of
 from advcli.networks.rejection import decision
 from advcli.numerics.rng import SampleRNG
+from advcli.search.observer import Observer
 
 PLENTY = 2**62  # queries, where nobody limits them
 
@@ -54,6 +55,7 @@ class Victim:
     half: bool = False  # search in bfloat16; verdicts are taken elsewhere, in float32
     rejects: bool = False  # the last logit is a rejection
     limit: Tensor | None = None  # what each sample's count of queries may not exceed
+    observer: Observer | None = None  # sees every answer
 
     def __getitem__(self, mask: Tensor) -> "Victim":
         draws = None if self.draws is None else self.draws[mask]
@@ -85,7 +87,7 @@ class Victim:
             total = self._forward(x)
             for _ in range(self.eot - 1):
                 total = total + self._forward(x)
-        return total / self.eot
+        return self._seen(x, total / self.eot)
 
     def label(self, x: Tensor) -> Tensor:
         """The decision; -1 if the model rejects."""
@@ -103,7 +105,9 @@ class Victim:
         for _ in range(self.eot - 1):
             more, logits = self._slope(x, loss)
             slope, scores = slope + more, scores + logits
-        return (slope, scores) if self.eot == 1 else (slope / self.eot, scores / self.eot)
+        if self.eot > 1:
+            slope, scores = slope / self.eot, scores / self.eot
+        return slope, self._seen(x, scores, step=True)
 
     def gradients(self, x: Tensor, losses: Callable[[Tensor], Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
         """(M, N, ...) the gradients of M per-sample losses, by one forward pass and M backward passes, and the logits."""
@@ -112,7 +116,14 @@ class Victim:
             more, logits = self._slopes(x, losses)
             slopes, scores = slopes + more, scores + logits
         self._charge(self.tally.gradients, self.eot * len(slopes))
-        return (slopes, scores) if self.eot == 1 else (slopes / self.eot, scores / self.eot)
+        if self.eot > 1:
+            slopes, scores = slopes / self.eot, scores / self.eot
+        return slopes, self._seen(x, scores)
+
+    def _seen(self, x: Tensor, logits: Tensor, *, step: bool = False) -> Tensor:
+        if self.observer is not None:
+            self.observer.see(self.rows, x, logits, step=step)
+        return logits
 
     def _slopes(self, x: Tensor, losses: Callable[[Tensor], Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
         point = x.detach().requires_grad_()
