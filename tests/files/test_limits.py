@@ -14,7 +14,7 @@ from advcli.files import sandbox
 from advcli.images import decoder
 
 pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="nothing forks there")
-LONG = 60.0  # a reader that waits for this long was not ended
+LONG = 300.0  # a reader that waits for this long was not ended
 
 
 def waits(*_: object) -> None:
@@ -65,3 +65,36 @@ def test_a_pipe_among_pictures_is_refused_at_once(run, folder):
     ran = run("import", "p")
     assert ran.code == 3
     assert "2.png: is not a regular file" in ran.err
+
+
+@pytest.fixture
+def waits_asked_for(monkeypatch) -> list[float]:
+    """How long each wait for a child may last, on a clock that stands still."""
+    asked, select = [], sandbox.select.select
+
+    def noted(reading, writing, failing, seconds):
+        asked.append(seconds)
+        return select(reading, writing, failing, seconds)
+
+    monkeypatch.setattr(sandbox.select, "select", noted)
+    monkeypatch.setattr(sandbox.time, "monotonic", lambda: 0.0)
+    return asked
+
+
+def test_a_good_file_has_a_minute_on_a_busy_machine_and_a_large_one_more(waits_asked_for):
+    sandbox.first_in_child("x.h5", lambda: None, 0)
+    assert set(waits_asked_for) == {60.0}
+    waits_asked_for.clear()
+    sandbox.first_in_child("x.h5", lambda: None, 100_000_000)
+    assert set(waits_asked_for) == {80.0}
+
+
+def test_a_good_picture_has_a_minute_on_a_busy_machine(waits_asked_for, folder):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("one.png")
+    one = decoder.Decoder()
+    try:
+        one.ask(["one.png"], "L", (None, None))
+        assert one.answer() == [[1, 8, 8]]
+    finally:
+        one.stop()
+    assert min(waits_asked_for) >= 60

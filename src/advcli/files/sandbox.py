@@ -23,7 +23,7 @@ from advcli.errors import AdvcliError, CommandError, Damaged, InputError
 
 PIECE = 1 << 22
 MEMORY = 256 << 20  # what a child may use beyond four times the file
-CPU, WALL = 2, 10  # seconds for a small file
+CPU, WALL = 2, 60  # seconds for a small file: few of work, many of waiting for a busy machine
 HOLES = 64  # how much larger than its blocks on disk a file may claim to be
 SMALL = 1 << 26
 KINDS: dict[str, type[AdvcliError]] = {one.__name__: one for one in (AdvcliError, CommandError, InputError, Damaged)}
