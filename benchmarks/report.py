@@ -193,12 +193,12 @@ def checkpoints() -> list[str]:
     found = []
     for path in sorted(MODELS.glob("*.safetensors")):
         file = model_file.read(path)
-        made = file.recipe["made"]
+        made = file.metadata["made"]
         size, options = path.stat().st_size, {**made.get("parameters", {}), **made.get("options", {})}
-        arch = file.recipe["arch"]
+        arch = file.metadata["arch"]
         how = ", ".join(f"{k} {v}" for k, v in sorted({**arch["parameters"], **options}.items()) if v not in (None, "", []))
         found.append(
-            f"- `{path.name}` ({size / 1e6:.2f} MB, digest `{file.digest}`): {arch['name']} on {file.recipe['data']['name']}; "
+            f"- `{path.name}` ({size / 1e6:.2f} MB, digest `{file.digest}`): {arch['name']} on {file.metadata['data']['name']}; "
             f"{how}. `advcli show` prints its header."
         )
     return found

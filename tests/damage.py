@@ -109,17 +109,17 @@ def mend_set(data: bytes, seed: bytes, draw: random.Random) -> bytes:
 
 
 def mend_model(data: bytes, seed: bytes, draw: random.Random) -> bytes:
-    """Half of the files: a whole one again, with a recipe of which one value is odd."""
+    """Half of the files: a whole one again, with metadata of which one value is odd."""
     if draw.random() < 0.5:
         return data
     good = model_file.checked(Path("seed"), seed)
-    recipe = json.loads(json.dumps(good.recipe))
-    at, key = odd_place(recipe, draw)
+    metadata = json.loads(json.dumps(good.metadata))
+    at, key = odd_place(metadata, draw)
     at[key] = draw.choice(ODD)
     try:
-        recipe["weights"] = model_file.weights_digest(good.tensors)
-        recipe["digest"] = model_file.recipe_digest(recipe)
-        return model_file.serialise(recipe, good.tensors)
+        metadata["weights"] = model_file.weights_digest(good.tensors)
+        metadata["digest"] = model_file.metadata_digest(metadata)
+        return model_file.serialise(metadata, good.tensors)
     except (ValueError, TypeError, UnicodeEncodeError):
         return data
 

@@ -86,9 +86,9 @@ def packed(file: h5py.File) -> None:
 
 def model(change: Callable[[dict], object], tensors: Callable[[dict], dict] = dict) -> None:
     good = model_file.read("model.safetensors")
-    recipe = json.loads(json.dumps(good.recipe))
-    change(recipe)
-    Path("x.safetensors").write_bytes(model_file.packed(recipe, tensors(good.tensors)))
+    metadata = json.loads(json.dumps(good.metadata))
+    change(metadata)
+    Path("x.safetensors").write_bytes(model_file.packed(metadata, tensors(good.tensors)))
 
 
 def safe(head: bytes, body: bytes = b"", size: int | None = None) -> None:
@@ -214,7 +214,7 @@ BOMBS = {
     "model: deep JSON": Case(lambda: safe(b'{"a":' * 300_000), MODEL, "not JSON"),
     "model: a tensor of terabytes": Case(
         lambda: safe(b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]},"__metadata__":{"advcli":"{}"}}'),
-        MODEL, "safetensors|recipe"),
+        MODEL, "safetensors|metadata"),
     "model: holes": Case(lambda: sparse("x.safetensors", 10**10, struct.pack("<Q", 2) + b"{}"), MODEL, "sparse file"),
     "model: a layer of 65,536": Case(
         lambda: model(lambda r: r["arch"].update(name="mlp", parameters={"hidden": "65536,65536,65536"})), MODEL,
@@ -280,8 +280,8 @@ BROKEN = {
     "model: empty": Case(lambda: Path("x.safetensors").write_bytes(b""), MODEL, "x.safetensors"),
     "model: overlapping tensors": Case(
         lambda: safe(b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', bytes(8)),
-        MODEL, "recipe|safetensors"),
-    "model: a recipe that is no JSON": Case(
+        MODEL, "metadata|safetensors"),
+    "model: metadata that is no JSON": Case(
         lambda: Path("x.safetensors").write_bytes(safetensors.torch.save({"a": torch.zeros(1)}, metadata={"advcli": "{"})), MODEL, "JSON"),
     "model: broken text": Case(
         lambda: Path("x.safetensors").write_bytes(safetensors.torch.save({"a": torch.zeros(1)}, metadata={"advcli": '{"a":"\\ud800"}'})),

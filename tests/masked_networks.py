@@ -193,6 +193,6 @@ def disguised(name: str, model: Path, path: Path) -> str:
     """Write the weights of a trained model as those of a masked network; the name that it goes by."""
     plain, arch = model_file.read(model), f"masked_networks:{name}"
     discovery.spec("architecture", arch)  # the test names this code
-    recipe = {**plain.recipe, "arch": {"name": arch, "parameters": {}}}
-    model_file.write(path, recipe, {f"net.{key}": tensor for key, tensor in plain.tensors.items()})
+    metadata = {**plain.metadata, "arch": {"name": arch, "parameters": {}}}
+    model_file.write(path, metadata, {f"net.{key}": tensor for key, tensor in plain.tensors.items()})
     return arch

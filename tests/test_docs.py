@@ -47,7 +47,7 @@ def test_three_lines_of_plain_safetensors_read_every_model(run, model):
         found: dict = {}
         exec(code.replace("model.safetensors", name), found)
         assert found["weights"]
-        assert json.loads(found["recipe"])["classes"] == list("0123456789")
+        assert json.loads(found["metadata"])["classes"] == list("0123456789")
 
 
 def test_the_python_of_the_readme_runs(folder, capsys):

@@ -92,17 +92,17 @@ def test_what_an_attack_records_is_what_its_help_states(run, model):
 def test_what_a_training_records_is_what_its_help_states(run, folder):
     for optimizer, rate in (("adam", "0.002"), ("adamw", "0.002"), ("sgd", "0.05")):
         assert run("train", "--arch", "softmax", "--optimizer", optimizer, "--limit", "99", "--epochs", "1", "--force").code == 0
-        made = model_file.read(MODEL).recipe["made"]
+        made = model_file.read(MODEL).metadata["made"]
         assert str(made["options"]["lr"]) == rate
         assert made["options"]["batch_size"] == BATCHES[0]
         assert rate in stated()["train lr"]
     assert run("train", "--arch", "softmax", "--limit", "1200", "--force").code == 0
-    assert model_file.read(MODEL).recipe["made"]["options"]["epochs"] == 40
+    assert model_file.read(MODEL).metadata["made"]["options"]["epochs"] == 40
 
 
 def test_what_a_defense_records_is_what_its_help_states(run, model, monkeypatch):
     assert run("defend", "--method", "detector", "--limit", "40", "--epochs", "1").code == 0
-    made = model_file.read(DEFENDED).recipe["made"]
+    made = model_file.read(DEFENDED).metadata["made"]
     assert str(made["options"]["lr"]) == stated()["defend lr"]
     assert [one.partition(":")[0] for one in made["options"]["against"]] == [stated()["defend against"]]
     assert made["environment"]["batch_size"] == BATCHES[0]

@@ -174,8 +174,11 @@ def test_what_scikit_learn_fits_and_has_gradients_may_stand_in(arch, run, own, m
     allow = ["--allow", arch] if ":" in arch else []
     told = run("evaluate", "whole.h5", "--model", "model.safetensors", "--json", "--metric", "success", *allow)
     assert json.loads(told.out)["rows"][0]["value"] > 0.3, "what fools it fools the model, often"
-    recipe = model_file.read("whole.substitute.safetensors").recipe
-    assert (recipe["arch"]["name"], recipe["fitted"]["queries"]) == (arch if arch.startswith("own") else arch.split(":")[0], 600)
+    metadata = model_file.read("whole.substitute.safetensors").metadata
+    assert (metadata["arch"]["name"], metadata["fitted"]["queries"]) == (
+        arch if arch.startswith("own") else arch.split(":")[0],
+        600,
+    )
     monkeypatch.setattr(atomic, "calls", Interrupting())
     assert run(*command, "-o", "cut.h5").code == 130
     monkeypatch.setattr(atomic, "calls", atomic.Calls())
@@ -201,7 +204,7 @@ def test_passes_of_what_is_fitted_are_refused(run, model):
 def test_a_data_set_of_ones_own_is_named_like_any_other(name, run, own):
     data, allow = f"own:{name}", ["--allow", f"own:{name}"]
     assert run("train", "--data", data, "--arch", "softmax", "--epochs", "9").code == 0
-    assert model_file.read("model.safetensors").recipe["data"]["name"] == data
+    assert model_file.read("model.safetensors").metadata["data"]["name"] == data
     assert run("evaluate", "--data", f"{data}:val", "--model", "model.safetensors").code == 0
     assert run("attack", "--limit", "5", "--steps", "2", *allow).code == 0
     replay = run("show", "adversarial.h5").out

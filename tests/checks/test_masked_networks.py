@@ -97,7 +97,7 @@ def test_a_detector_with_a_wrong_threshold_is_caught(run, model):
     run("defend", "--method", "squeeze-detector", "-o", "seen.safetensors")
     kept = model_file.read("seen.safetensors")
     entry = {**kept.defenses[0], "found": {**kept.defenses[0]["found"], "threshold": -1.0}}
-    model_file.write(Path("wrong.safetensors"), {**kept.recipe, "defenses": [entry]}, kept.tensors)
+    model_file.write(Path("wrong.safetensors"), {**kept.metadata, "defenses": [entry]}, kept.tensors)
     words = ("--method", "square", "--max-queries", "10", "--limit", "40")
     assert "FAIL" not in run("attack", "--model", "seen.safetensors", *words, "-o", "seen.h5").err
     ran = run("attack", "--model", "wrong.safetensors", *words)

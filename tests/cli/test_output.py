@@ -43,18 +43,18 @@ def test_what_is_too_long_is_cut_and_says_so():
 
 
 def rewritten(path, change):
-    """The model file with another recipe, and its digest right again."""
+    """The model file with other metadata, and its digest right again."""
     found = model_file.read(path)
-    recipe = {k: v for k, v in found.recipe.items() if k not in ("digest", "weights")}
-    change(recipe)
-    model_file.write(path, recipe, found.tensors)
+    metadata = {k: v for k, v in found.metadata.items() if k not in ("digest", "weights")}
+    change(metadata)
+    model_file.write(path, metadata, found.tensors)
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
-def test_a_recipe_cannot_write_to_the_terminal(run, model, words):
-    def change(recipe):
-        recipe["made"]["parameters"]["objective"] = HOSTILE
-        recipe["made"]["options"]["augment"] = HOSTILE
+def test_metadata_cannot_write_to_the_terminal(run, model, words):
+    def change(metadata):
+        metadata["made"]["parameters"]["objective"] = HOSTILE
+        metadata["made"]["options"]["augment"] = HOSTILE
 
     rewritten(model, change)
     ran = run("show", "model.safetensors", *words)
@@ -187,7 +187,7 @@ def test_show_says_plainly_what_a_name_is(run, folder, name, said):
 
 def test_a_name_of_megabytes_in_a_header_is_refused(model):
     for found in ({"method": "x" * 300}, {"method": "x\n"}):
-        made = {**model_file.read(model).recipe["made"], **found}
+        made = {**model_file.read(model).metadata["made"], **found}
         with pytest.raises(InputError, match=r"made\.method"):
             header_schema.provenance(made, "a.h5")
     with pytest.raises(InputError, match="epsilon"):

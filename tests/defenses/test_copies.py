@@ -65,9 +65,9 @@ def test_eight_votes_around_each_other_are_refused_by_defend_and_by_whoever_open
     assert "need 4000000 forward passes" in ran.err
     assert not (folder / "2.safetensors").exists()
     opened = model_file.read("1.safetensors")
-    recipe = {**opened.recipe, "defenses": opened.defenses[:1] * 8}
-    forged = {**recipe, "weights": model_file.weights_digest(opened.tensors)}
-    forged["digest"] = model_file.recipe_digest(forged)
+    metadata = {**opened.metadata, "defenses": opened.defenses[:1] * 8}
+    forged = {**metadata, "weights": model_file.weights_digest(opened.tensors)}
+    forged["digest"] = model_file.metadata_digest(forged)
     (folder / "8.safetensors").write_bytes(model_file.serialise(forged, opened.tensors))
     for words in (
         ["attack", "--limit", "1"],
@@ -86,8 +86,8 @@ def test_a_tower_of_defenses_is_refused(run, folder):
     assert run("defend", "--method", "squeeze").code == 0
     opened = model_file.read("defended.safetensors")
     for count, code in ((64, 0), (65, 3), (5000, 3)):
-        forged = {**opened.recipe, "defenses": opened.defenses * count}
-        forged["digest"] = model_file.recipe_digest(forged)
+        forged = {**opened.metadata, "defenses": opened.defenses * count}
+        forged["digest"] = model_file.metadata_digest(forged)
         (folder / "tower.safetensors").write_bytes(model_file.serialise(forged, opened.tensors))
         ran = run("evaluate", "--data", "digits", "--limit", "2", "--model", "tower.safetensors")
         assert ran.code == code, ran.err

@@ -111,7 +111,7 @@ def test_a_detector_is_fitted_kept_and_measured(run, model):
     ran = run("defend", "--method", "squeeze-detector", "--squeezers", "bits:3,median:3", "--fpr", "0.1")
     assert ran.code == 0, ran.err
     kept = model_file.read("defended.safetensors")
-    found = kept.recipe["defenses"][0]["found"]
+    found = kept.metadata["defenses"][0]["found"]
     assert found["n"] == 130
     assert found["rejected"] <= 13
     said = json.loads(run("show", "defended.safetensors", "--json").out)[0]["command"]
@@ -150,7 +150,7 @@ def test_a_threshold_at_the_end_of_the_scores_is_no_defense_and_says_so(run, mod
     """The digits are squeezed out of recognition, so that natural images score as high as anything can."""
     ran = run("defend", "--method", "squeeze-detector")
     assert ran.code == 0
-    share = model_file.read("defended.safetensors").recipe["defenses"][0]["found"]["threshold"] / 2
+    share = model_file.read("defended.safetensors").metadata["defenses"][0]["found"]["threshold"] / 2
     assert share > 0.9
     assert f"{share:.1%} of the largest score there can be (2)" in ran.err
     ran = run("defend", "--method", "squeeze-detector", "--squeezers", "bits:5", "-o", "d.safetensors")
@@ -191,11 +191,11 @@ def test_what_a_detector_that_counts_votes_accepts_is_a_success(run, model):
 
 
 @pytest.mark.parametrize("found", [{}, {"threshold": "1"}, {"threshold": True, "unit": 1.0, "n": 1, "rejected": 0}, {"threshold": 0.5, "unit": 0.0, "n": 1, "rejected": 0}])  # fmt: skip
-def test_a_recipe_with_nonsense_for_a_threshold_is_refused(run, model, found):
+def test_metadata_with_nonsense_for_a_threshold_is_refused(run, model, found):
     assert run("defend", "--method", "squeeze-detector").code == 0
     kept = model_file.read("defended.safetensors")
-    recipe = {**kept.recipe, "defenses": [{**kept.recipe["defenses"][0], "found": found}]}
-    kept.path.write_bytes(model_file.packed(recipe, kept.tensors))
+    metadata = {**kept.metadata, "defenses": [{**kept.metadata["defenses"][0], "found": found}]}
+    kept.path.write_bytes(model_file.packed(metadata, kept.tensors))
     with pytest.raises(InputError):
         model_file.read(kept.path)
 

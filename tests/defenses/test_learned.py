@@ -27,7 +27,7 @@ def fit(run, method, *words):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_command_makes_the_same_bytes_and_show_tells_it(run, model, method):
     kept = fit(run, method)
-    first, entry = kept.path.read_bytes(), kept.recipe["defenses"][0]
+    first, entry = kept.path.read_bytes(), kept.metadata["defenses"][0]
     assert len(entry["weights"]) == 64
     assert any(name.startswith("defense/0/") for name in kept.tensors)
     assert kept.network == model_file.read("model.safetensors").network
@@ -91,7 +91,7 @@ def test_a_file_without_what_it_learned_is_refused(run, model):
         {name: tensor for name, tensor in kept.tensors.items() if not name.startswith("defense/")},
         {**kept.tensors, "defense/7/weight": torch.zeros(1)},
     ):
-        kept.path.write_bytes(model_file.packed(kept.recipe, tensors))
+        kept.path.write_bytes(model_file.packed(kept.metadata, tensors))
         with pytest.raises(InputError, match="do not fit"):
             model_file.read(kept.path).module()
 

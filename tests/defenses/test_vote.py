@@ -80,8 +80,8 @@ def test_what_cannot_vote_is_refused(run, three):
 def test_a_forged_vote_is_refused(run, three, change):
     run("defend", "--method", "vote", "--model", three[0], *members(three[1:]), "-o", "vote.safetensors")
     good = model_file.read("vote.safetensors")
-    recipe = json.loads(json.dumps(good.recipe))
-    change(recipe)
-    Path("vote.safetensors").write_bytes(model_file.packed(recipe, good.tensors))
+    metadata = json.loads(json.dumps(good.metadata))
+    change(metadata)
+    Path("vote.safetensors").write_bytes(model_file.packed(metadata, good.tensors))
     with pytest.raises(InputError):
         model_file.read("vote.safetensors").module()

@@ -18,7 +18,7 @@ SQUEEZE, JPEG = {"name": "squeeze", "parameters": {"bits": 1}}, {"name": "jpeg",
 
 
 def model(*defenses, network="w", digest="d", members=()):
-    found = {"path": Path("m.safetensors"), "network": network, "digest": digest, "recipe": {"members": [*members]}}
+    found = {"path": Path("m.safetensors"), "network": network, "digest": digest, "metadata": {"members": [*members]}}
     return SimpleNamespace(**found, defenses=list(defenses))
 
 

@@ -159,21 +159,21 @@ def test_pixels_out_of_range_are_refused_with_the_first_bad_row(folder, value, w
         opened.rows("images", 0, 3)
 
 
-def test_a_model_with_a_forged_recipe_is_refused(run, model):
+def test_a_model_with_forged_metadata_is_refused(run, model):
     good = model_file.read(model)
-    recipe = {**good.recipe, "classes": list("abcdefghij")}
-    model.write_bytes(model_file.serialise(recipe, good.tensors))
+    metadata = {**good.metadata, "classes": list("abcdefghij")}
+    model.write_bytes(model_file.serialise(metadata, good.tensors))
     with pytest.raises(Damaged):
         model_file.read(model)
 
 
 def test_a_model_with_more_metadata_or_padding_is_refused(model):
     good = model_file.read(model)
-    text = model_file.canonical(good.recipe).decode()
+    text = model_file.canonical(good.metadata).decode()
     model.write_bytes(safetensors.torch.save(good.tensors, metadata={"advcli": text, "more": "x"}))
     with pytest.raises(Damaged):
         model_file.read(model)
-    data = model_file.serialise(good.recipe, good.tensors)
+    data = model_file.serialise(good.metadata, good.tensors)
     (size,) = struct.unpack("<Q", data[:8])
     model.write_bytes(struct.pack("<Q", size + 8) + data[8 : 8 + size] + b" " * 8 + data[8 + size :])
     with pytest.raises(Damaged):
@@ -184,9 +184,9 @@ def test_weights_that_do_not_fit_name_the_first_bad_one(model):
     good = model_file.read(model)
     less = dict(list(good.tensors.items())[1:])
     with pytest.raises(InputError, match="missing"):
-        model_file.ModelFile(model, good.recipe, less).module()
+        model_file.ModelFile(model, good.metadata, less).module()
     with pytest.raises(InputError, match="unexpected"):
-        model_file.ModelFile(model, good.recipe, {**good.tensors, "zzz": torch.zeros(1)}).module()
+        model_file.ModelFile(model, good.metadata, {**good.tensors, "zzz": torch.zeros(1)}).module()
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ def test_a_header_that_says_nonsense_is_refused(folder, change):
      {"arch": {"name": "cnn", "parameters": {"width": "x"}}}, {"made": None}, {"data": "x"}, {"input": [1, 12, 12]}],
     ids=str,
 )  # fmt: skip
-def test_a_recipe_that_says_nonsense_is_refused(model, change):
+def test_metadata_that_says_nonsense_is_refused(model, change):
     good = model_file.read(model)
-    model.write_bytes(model_file.packed({**good.recipe, **change}, good.tensors))
+    model.write_bytes(model_file.packed({**good.metadata, **change}, good.tensors))
     with pytest.raises(InputError):
         model_file.read(model).module()
 
@@ -223,7 +223,7 @@ def test_a_recipe_that_says_nonsense_is_refused(model, change):
 def test_a_model_file_runs_no_code_unless_the_user_names_it_too(run, model):
     Path("evil.py").write_text("open('sprung', 'w').close()\n")
     good = model_file.read(model)
-    model.write_bytes(model_file.packed({**good.recipe, "arch": {"name": "evil:f", "parameters": {}}}, good.tensors))
+    model.write_bytes(model_file.packed({**good.metadata, "arch": {"name": "evil:f", "parameters": {}}}, good.tensors))
     for command in (["verify", model], ["evaluate"], ["attack", "--method", "fgsm"], ["defend"], ["show", model]):
         ran = run(*command)
         assert ran.code == (0 if command[0] == "show" else 3), ran.err
@@ -235,7 +235,7 @@ def test_a_model_file_runs_no_code_unless_the_user_names_it_too(run, model):
 
 def test_broken_numbers_are_no_model(run, model):
     good = model_file.read(model)
-    model.write_bytes(model_file.packed(good.recipe, {name: tensor * torch.nan for name, tensor in good.tensors.items()}))
+    model.write_bytes(model_file.packed(good.metadata, {name: tensor * torch.nan for name, tensor in good.tensors.items()}))
     ran = run("evaluate")
     assert ran.code == 3
     assert "not finite" in ran.err

@@ -108,11 +108,11 @@ def test_the_page_names_what_the_program_writes_and_nothing_else(written):
 
 
 def test_a_model_has_the_keys_of_the_page(written):
-    said = dict(pair for cell, _ in table("holds the recipe") for pair in names(cell))
-    recipes = [model_file.read(path).recipe for path in written.glob("*.safetensors")]
-    assert set().union(*recipes) == said.keys()
+    said = dict(pair for cell, _ in table("holds the metadata") for pair in names(cell))
+    written_models = [model_file.read(path).metadata for path in written.glob("*.safetensors")]
+    assert set().union(*written_models) == said.keys()
     assert (
-        set.intersection(*map(set, recipes))
+        set.intersection(*map(set, written_models))
         == {name for name, always in said.items() if always}
         == model_file.NEEDED | {"figures"}
     )

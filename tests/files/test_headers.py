@@ -83,11 +83,11 @@ def with_header(source: Path, target: Path, header) -> None:
     trusted(target, f"sha256: {digest(data[512:])}".encode().ljust(512, b"\0") + data[512:])
 
 
-def with_recipe(source: Path, target: Path, recipe) -> None:
-    """The model file with another recipe, and its digest right again."""
-    head = {k: v for k, v in recipe.items() if k != "digest"}
+def with_metadata(source: Path, target: Path, metadata) -> None:
+    """The model file with other metadata, and its digest right again."""
+    head = {k: v for k, v in metadata.items() if k != "digest"}
     tensors = model_file.read(source).tensors
-    trusted(target, model_file.serialise({**head, "digest": model_file.recipe_digest(head)}, tensors))
+    trusted(target, model_file.serialise({**head, "digest": model_file.metadata_digest(head)}, tensors))
 
 
 HOWS = ("gone", "number", "list", "text")  # a quarter of the places each
@@ -99,9 +99,9 @@ def test_no_reader_trips_over_a_key(name, how, made, run, folder):
     """Exit 0 where the key does not matter, 1 or 3 where it does; never an internal error."""
     shutil.copy(made / "model.safetensors", "model.safetensors")
     source, target = made / name, Path(f"x{Path(name).suffix}")
-    with_ = with_recipe if target.suffix == ".safetensors" else with_header
+    with_ = with_metadata if target.suffix == ".safetensors" else with_header
     if target.suffix == ".safetensors":
-        header = model_file.read(source).recipe
+        header = model_file.read(source).metadata
     else:
         with h5py.File(source) as file:
             header = json.loads(bytes(file["header"][:]))
@@ -129,7 +129,7 @@ def test_what_the_schema_believes_can_be_described(name, made, tmp_path):
         with h5py.File(path) as file:
             header, check = json.loads(bytes(file["header"][:])), header_schema.image_set
     else:
-        header, check = model_file.read(path).recipe, header_schema.model
+        header, check = model_file.read(path).metadata, header_schema.model
     for place in places(header):
         for how in ("gone", "null", "number", "text", "list", "object"):
             other = damaged(header, place, how)

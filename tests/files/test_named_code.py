@@ -87,29 +87,29 @@ def test_no_verb_runs_what_an_image_set_names(what, run, canary):
     canary("named.h5", VERBS)
 
 
-def architecture(recipe: dict) -> None:
-    recipe["arch"]["name"] = NAME
+def architecture(metadata: dict) -> None:
+    metadata["arch"]["name"] = NAME
 
 
-def defense(recipe: dict) -> None:
-    recipe["defenses"] = [{"name": NAME, "parameters": {}}]
+def defense(metadata: dict) -> None:
+    metadata["defenses"] = [{"name": NAME, "parameters": {}}]
 
 
-def recipe(recipe: dict) -> None:
-    recipe["made"]["method"] = NAME
+def recipe(metadata: dict) -> None:
+    metadata["made"]["method"] = NAME
 
 
-def data(recipe: dict) -> None:
-    recipe["data"]["name"] = recipe["made"]["data"]["name"] = NAME
+def data(metadata: dict) -> None:
+    metadata["data"]["name"] = metadata["made"]["data"]["name"] = NAME
 
 
-def option(recipe: dict) -> None:
-    recipe["made"]["options"]["arch"] = recipe["made"]["options"]["preprocess"] = NAME
+def option(metadata: dict) -> None:
+    metadata["made"]["options"]["arch"] = metadata["made"]["options"]["preprocess"] = NAME
 
 
 @pytest.mark.parametrize("change", [architecture, defense, recipe, data, option], ids=lambda one: one.__name__)
 def test_no_verb_runs_what_a_model_file_names(change, canary, model):
     found = model_file.read(model)
-    change(found.recipe)
-    Path("named.safetensors").write_bytes(model_file.packed(found.recipe, found.tensors))
+    change(found.metadata)
+    Path("named.safetensors").write_bytes(model_file.packed(found.metadata, found.tensors))
     canary("named.safetensors", MODEL_VERBS)

@@ -83,9 +83,9 @@ def model(**changed):
         "environment": {},
         "data": None,
     }
-    recipe = {"format": "advcli/model/1", "arch": {"name": "mlp", "parameters": {}}, "input": [1, 8, 8], "classes": ["a", "b"],
+    metadata = {"format": "advcli/model/1", "arch": {"name": "mlp", "parameters": {}}, "input": [1, 8, 8], "classes": ["a", "b"],
               "normalize": {"mean": [0.0], "std": [1.0]}, "defenses": [], "data": None, "made": made}  # fmt: skip
-    return {**recipe, **changed}
+    return {**metadata, **changed}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def model(**changed):
     ],
     ids=str,
 )
-def test_a_recipe_is_believed(changed):
+def test_metadata_is_believed(changed):
     header_schema.model(model(**changed), "x")
 
 
@@ -131,7 +131,7 @@ def test_a_recipe_is_believed(changed):
     ],
     ids=lambda one: one if isinstance(one, str) else str(one)[:60],
 )
-def test_a_recipe_that_is_odd_is_refused_by_the_name_of_the_key(changed, what):
+def test_metadata_that_is_odd_is_refused_by_the_name_of_the_key(changed, what):
     with pytest.raises(InputError, match=f"no valid {what}"):
         header_schema.model(model(**changed), "x")
 

@@ -196,7 +196,7 @@ def test_other_photographs_take_the_sizes_of_the_models_own(run, folder):
         ran = run(*defend, "--data", data, "--force")
         assert ran.code == 0, ran.err
         made = model_file.read("defended.safetensors")
-        assert [made.recipe["made"]["data"][key] for key in ("resize", "image_size")] == [20, 16]
+        assert [made.metadata["made"]["data"][key] for key in ("resize", "image_size")] == [20, 16]
         line = json.loads(run("show", "defended.safetensors", "--json").out)[0]["command"]
         wanted = Path("defended.safetensors").read_bytes()
         Path("defended.safetensors").unlink()

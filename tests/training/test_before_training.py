@@ -167,13 +167,13 @@ def test_a_model_that_does_not_stand_on_the_disk_leaves_the_parts_to_go_on_from(
 def test_nothing_is_published_that_the_reader_refuses(run, folder):
     assert run(*QUICK).code == 0
     good = model_file.read("model.safetensors")
-    for recipe, tensors in (
-        ({**good.recipe, "classes": ["a\nb", *good.classes[1:]]}, good.tensors),
-        (good.recipe, {**good.tensors, "more": torch.zeros(2)}),
-        (good.recipe, {name: tensor * torch.inf for name, tensor in good.tensors.items()}),
+    for metadata, tensors in (
+        ({**good.metadata, "classes": ["a\nb", *good.classes[1:]]}, good.tensors),
+        (good.metadata, {**good.tensors, "more": torch.zeros(2)}),
+        (good.metadata, {name: tensor * torch.inf for name, tensor in good.tensors.items()}),
     ):
         with pytest.raises(AdvcliError):
-            model_file.write(Path("new.safetensors"), recipe, tensors)
+            model_file.write(Path("new.safetensors"), metadata, tensors)
         assert not Path("new.safetensors").exists()
 
 

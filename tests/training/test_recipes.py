@@ -66,7 +66,7 @@ def test_with_alpha_one_training_is_ordinary_to_the_bit_and_makes_no_attack(run,
     assert run(*words, "-o", "plain.safetensors").code == 0
     adversarial = [*words, "--recipe", "adversarial", "--against", "mine:never"]
     assert run(*adversarial, "--alpha", "1", "-o", "mixed.safetensors").code == 0
-    plain, mixed = (model_file.read(f"{name}.safetensors").recipe["weights"] for name in ("plain", "mixed"))
+    plain, mixed = (model_file.read(f"{name}.safetensors").metadata["weights"] for name in ("plain", "mixed"))
     assert plain == mixed
     ran = run(*adversarial, "--alpha", "0.99", "-o", "other.safetensors")
     assert ran.code == 4
@@ -133,7 +133,7 @@ def test_the_log_watches_a_training_against_an_attack(run, folder):
     assert "caught" not in ran.err
     last = lines[-1]["attacked"]
     assert f"under pgd-10 at linf 0.1 {last['pgd-10'] / 130:.1%} ({last['pgd-10']} of 130" in ran.err
-    figures = model_file.read("model.safetensors").recipe["figures"]
+    figures = model_file.read("model.safetensors").metadata["figures"]
     assert figures["attacked"]["pgd-10"] == last["pgd-10"]
     assert "seconds" not in figures["attacked"]
     run("attack", "--method", "fgsm", "--eps", "0.1", "--data", "digits:val")
@@ -148,7 +148,7 @@ def test_the_best_epoch_is_the_best_under_pgd(run, folder):
     ranks = [(line["attacked"]["pgd-10"], line["val"]["k"]) for line in lines]
     best = lines[ranks.index(max(ranks))]
     assert best is not lines[-1], "else this test says nothing"
-    figures = model_file.read("model.safetensors").recipe["figures"]
+    figures = model_file.read("model.safetensors").metadata["figures"]
     assert (figures["accuracy"]["k"], figures["attacked"]["pgd-10"]) == (best["val"]["k"], best["attacked"]["pgd-10"])
     rows = json.loads(run("evaluate", "--data", "digits:val", "--json").out)["rows"]
     assert rows[0]["k"] == best["val"]["k"]
@@ -255,7 +255,7 @@ def test_a_teacher_must_be_there_and_fit(run, folder):
     assert "cannot be a teacher" in ran.err
     assert run(*distill, "--teacher", "two.safetensors", "--classes", "3,5").code == 0
     teacher = model_file.read("two.safetensors").digest
-    assert model_file.read("model.safetensors").recipe["made"]["parents"] == [{"role": "teacher", "digest": teacher}]
+    assert model_file.read("model.safetensors").metadata["made"]["parents"] == [{"role": "teacher", "digest": teacher}]
     assert "--teacher two.safetensors" in run("show", "model.safetensors").out
     Path("two.safetensors").unlink()
     assert f"--teacher '<sha256:{teacher[:4]}" in run("show", "model.safetensors").out

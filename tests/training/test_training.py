@@ -67,7 +67,7 @@ def test_every_setting_changes_the_weights_and_is_recorded(run, folder):
         if way != "batch norm":
             assert run(*QUICK, *words, "-o", f"m{number}.safetensors").code == 0
             found = model_file.read(f"m{number}.safetensors")
-            seen[way] = found.recipe["weights"]
+            seen[way] = found.metadata["weights"]
     assert len(set(seen.values())) == len(seen)
     shown = run("show", "m1.safetensors").out
     for word in ("--optimizer sgd", "--schedule onecycle", "--weight-decay 0.001"):
@@ -81,7 +81,7 @@ def test_stop_at_looks_at_validation_and_stops_within_the_epoch(run, folder):
     assert len(lines) < 30
     assert lines[-1]["val"]["k"] >= 0.8 * 130
     assert lines[-1]["images"] < 1167  # in the middle of an epoch
-    figure = model_file.read("model.safetensors").recipe["figures"]["accuracy"]
+    figure = model_file.read("model.safetensors").metadata["figures"]["accuracy"]
     assert (figure["split"], figure["chosen_by"], figure["k"]) == ("val", "stop-at", lines[-1]["val"]["k"])
 
 
@@ -98,7 +98,7 @@ def test_the_best_epoch_is_kept_and_the_header_says_so(run, folder):
         if max(counts) > counts[-1]:
             break
     assert max(counts) > counts[-1]
-    figure = model_file.read("model.safetensors").recipe["figures"]["accuracy"]
+    figure = model_file.read("model.safetensors").metadata["figures"]["accuracy"]
     assert (figure["k"], figure["chosen_by"]) == (max(counts), "best epoch")
     rows = json.loads(run("evaluate", "--data", "digits:val", "--json").out)["rows"]
     assert rows[0]["k"] == max(counts)
@@ -304,9 +304,9 @@ def test_weights_of_a_model_file_bring_their_normalisation(run, folder):
     assert run("train", "--arch", "mlp", "--mean", "0.3", "--std", "0.4", "--epochs", "1").code == 0
     more = ["--arch", "mlp", "--weights", "model.safetensors", "--lr", "0", "--epochs", "1"]
     assert run("train", *more, "-o", "next.safetensors").code == 0
-    assert model_file.read("next.safetensors").recipe["normalize"] == model_file.read("model.safetensors").recipe["normalize"]
+    assert model_file.read("next.safetensors").metadata["normalize"] == model_file.read("model.safetensors").metadata["normalize"]
     assert run("train", *more, "--std", "1", "-o", "other.safetensors").code == 0
-    found = model_file.read("other.safetensors").recipe["normalize"]
+    found = model_file.read("other.safetensors").metadata["normalize"]
     assert (round(found["mean"][0], 6), found["std"]) == (0.3, [1.0])
 
 

@@ -68,12 +68,12 @@ class Bound:
         return self.spec.load()(*args, **self.parameters, **more)
 
 
-def refuse_unknown(name: str, given: Mapping[str, object], options: tuple[Option, ...]) -> None:
+def refuse_unknown(owner: str, given: Mapping[str, object], options: tuple[Option, ...]) -> None:
     """Raise a CommandError that lists the options of the method."""
     known = {one.name: one.flag for one in options}
-    for wrong in given.keys() - known.keys():
+    for name in given.keys() - known.keys():
         has = "it has " + ", ".join(sorted(known.values())) if known else "it has none of its own"
-        raise CommandError(f"{name} has no option --{wrong.replace('_', '-')}; {has}")
+        raise CommandError(f"{owner} has no option --{name.replace('_', '-')}; {has}")
 
 
 def _decorator(role: str, **traits: Any) -> Callable[[F], F]:

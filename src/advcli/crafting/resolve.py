@@ -71,6 +71,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
     batch_size = devices.default_batch(asked.batch_size, device)
     target = _target(asked.target, victim.classes)
     model = optimize_for(victim.module(static=asked.static), device).requires_grad_(False)
+    search = search_model(model, images, acting, asked, device)
+    undefended = _undefended(victim, images, acting, asked, device) if stage is None else None
     job = Job(
         model=model,
         method=acting,
@@ -84,14 +86,14 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         early_stop=asked.early_stop and not spec.traits.has("fits"),
         eot=eot,
         random_model=random_model,
-        rejects=rejects(model),
         max_queries=asked.max_queries,
         quantize=asked.quantize,
         rounding=asked.rounding,
         half=asked.precision == "bfloat16",
         store_bytes=asked.quantize and images.eight_bit,
-        search=search_model(model, images, acting, asked, device),
-        undefended=_undefended(victim, images, acting, asked, device) if stage is None else None,
+        search=search,
+        undefended=undefended,
+        rejects=rejects(model),
     )
     if spec.traits.has("stages"):
         job = replace(job, stages=stages_of(acting, len(victim.classes), random=random_model))
@@ -105,8 +107,6 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
             job = replace(job, scale=probe.scale)
             probe = replace(probe, job=job)
         refuse_without_gradient(probe, spec.name, str(victim.path), defended=bool(victim.defenses) and not asked.static)
-    plain = target and target.isdecimal() and victim.classes[int(target)] not in RULES
-    named = victim.classes[int(target)] if target and plain else target
     chosen: Header = {
         "label": asked.label,
         "restarts": asked.restarts,
@@ -129,7 +129,12 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         "attack",
         method=spec.name,
         parameters=method.parameters,
-        options={**chosen, "eps": ",".join(texts) or None, "target": named, "eot": eot if random_model else None},
+        options={
+            **chosen,
+            "eps": ",".join(texts) or None,
+            "target": _spelled_target(target, victim.classes),
+            "eot": eot if random_model else None,
+        },
         parents=[{"role": "model", "digest": victim.digest}],
         data=images.origin,
         environment=devices.environment(device, batch_size),
@@ -221,3 +226,10 @@ def _target(text: str | None, classes: tuple[str, ...]) -> str | None:
     if text.isascii() and text.isdecimal() and int(text) < len(classes):
         return str(int(text))
     raise CommandError(f"--target {text}: not a class of the model; available: {', '.join(classes[:12])}, or {', '.join(RULES)}")
+
+
+def _spelled_target(target: str | None, classes: tuple[str, ...]) -> str | None:
+    """A resolved target as a command states it: a rule, or the name of a class, or its number if it is called like a rule."""
+    if target is None or not target.isdecimal() or classes[int(target)] in RULES:
+        return target
+    return classes[int(target)]

@@ -76,7 +76,7 @@ def use_substitute(path: Path, job: Job) -> tuple[Job, Header]:
     found = model_file.read(path)
     source = {"digest": found.digest, "network": found.network, "defenses": found.defenses, "static": False}
     module = optimize_for(found.module(), job.device).requires_grad_(False)
-    return replace(job, substitute=module), {"source": source, "fitted": found.recipe["fitted"]}
+    return replace(job, substitute=module), {"source": source, "fitted": found.metadata["fitted"]}
 
 
 def fit_file(path: Path, made: Header, method: Bound, network: Bound, job: Job, seeds: Dataset, reporter: Reporter) -> None:
@@ -85,7 +85,7 @@ def fit_file(path: Path, made: Header, method: Bound, network: Bound, job: Job, 
     parts.begin(made, reporter)
     training = train_substitute(method, network, job, seeds, parts, reporter)
     cost = {"images": len(seeds), "queries": int(training.tally.queries), "gradients": 0}
-    recipe = {
+    metadata = {
         "format": "advcli/model/1",
         "arch": {"name": network.spec.name, "parameters": network.parameters},
         "input": list(seeds.shape),
@@ -97,7 +97,7 @@ def fit_file(path: Path, made: Header, method: Bound, network: Bound, job: Job, 
         "data": seeds.origin,
         "made": made,
     }
-    model_file.write(path, recipe, training.substitute.network.state_dict())
+    model_file.write(path, metadata, training.substitute.network.state_dict())
     reporter.note(f"{path}: trained on {cost['queries']} labels from the model")
 
 

@@ -141,7 +141,7 @@ def attacker_knowledge(victim: dict[str, Any], model: ModelFile) -> str:
     if victim["network"] != model.network if "network" in victim else victim["digest"] != model.digest:
         return "transfer"
     if attacked == model.defenses:
-        if model.recipe.get("members") and victim["digest"] != model.digest:
+        if model.metadata.get("members") and victim["digest"] != model.digest:
             return "transfer"
         return "adaptive" if attacked else "white-box"
     return "static" if attacked == model.defenses[: len(attacked)] else "transfer"

@@ -172,28 +172,28 @@ def budgets(found: Any, where: str) -> None:
     need(len(values) == len(found), where, "epsilon")
 
 
-def model(recipe: Header, where: str) -> None:
+def model(metadata: Header, where: str) -> None:
     """Check the metadata of a model file."""
-    need(recipe.get("format") == "advcli/model/1", where, "format (advcli/model/1 is what this version reads)")
-    fields(recipe.get("arch"), {"name": str, "parameters": dict}, where, "arch")
-    shape = recipe.get("input")
+    need(metadata.get("format") == "advcli/model/1", where, "format (advcli/model/1 is what this version reads)")
+    fields(metadata.get("arch"), {"name": str, "parameters": dict}, where, "arch")
+    shape = metadata.get("input")
     whole = isinstance(shape, list) and len(shape) == 3 and all(isinstance(n, int) and 0 < n <= 65536 for n in shape)
     need(whole, where, "input")
-    classes(recipe.get("classes"), where)
-    fields(recipe.get("normalize"), {"mean": list, "std": list}, where, "normalize")
-    mean, std = recipe["normalize"]["mean"], recipe["normalize"]["std"]
+    classes(metadata.get("classes"), where)
+    fields(metadata.get("normalize"), {"mean": list, "std": list}, where, "normalize")
+    mean, std = metadata["normalize"]["mean"], metadata["normalize"]["std"]
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < LARGEST for x in [*mean, *std])
-    need(numbers and len(mean) == len(std) == recipe["input"][0] and all(x > LEAST for x in std), where, "normalize")
-    defenses(recipe.get("defenses"), where)
+    need(numbers and len(mean) == len(std) == metadata["input"][0] and all(x > LEAST for x in std), where, "normalize")
+    defenses(metadata.get("defenses"), where)
     need(
-        recipe.get("data") is None or (isinstance(recipe["data"], dict) and isinstance(recipe["data"].get("name"), str)),
+        metadata.get("data") is None or (isinstance(metadata["data"], dict) and isinstance(metadata["data"].get("name"), str)),
         where,
         "data",
     )
-    provenance(recipe.get("made"), where)
-    members = recipe.get("members", [])
+    provenance(metadata.get("made"), where)
+    members = metadata.get("members", [])
     need(isinstance(members, list) and len(members) < 1000, where, "members")
     for one in members:
         need(isinstance(one, dict) and "members" not in one, where, "members")
-        model({**one, "format": recipe["format"], "made": recipe.get("made"), "data": None}, where)
-        need(one["input"] == recipe.get("input") and one["classes"] == recipe.get("classes"), where, "members")
+        model({**one, "format": metadata["format"], "made": metadata.get("made"), "data": None}, where)
+        need(one["input"] == metadata.get("input") and one["classes"] == metadata.get("classes"), where, "members")

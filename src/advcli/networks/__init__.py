@@ -1,1 +1,1 @@
-"""Networks: built from a recipe, laid out for speed, stored in model files, read from foreign weights."""
+"""Networks: built from metadata, laid out for speed, stored in model files, read from foreign weights."""

@@ -1,4 +1,4 @@
-"""Builds the module of a recipe: the network behind its normalisation, and the defenses around it, from left to right."""
+"""Builds the module that metadata describes: the network behind its normalisation, and the defenses around it in their order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -16,13 +16,13 @@ from advcli.networks.scikit_learn import Fitted
 MOST_FORWARDS = 1_000_000  # for one image: the largest number of votes of any one defense, ten times
 
 
-def build(recipe: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:
-    """The module of a recipe with the given defenses; its parameters are new."""
-    shape, classes = tuple(recipe["input"]), len(recipe["classes"])
-    bound = discovery.from_file("architecture", recipe["arch"]["name"]).bind(recipe["arch"]["parameters"])
-    mean, std = recipe["normalize"]["mean"], recipe["normalize"]["std"]
+def build(metadata: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:
+    """The module that metadata describes, with the given defenses; its parameters are new."""
+    shape, classes = tuple(metadata["input"]), len(metadata["classes"])
+    bound = discovery.from_file("architecture", metadata["arch"]["name"]).bind(metadata["arch"]["parameters"])
+    mean, std = metadata["normalize"]["mean"], metadata["normalize"]["std"]
     model: nn.Module = Classifier(architecture.network(bound, shape, classes), mean, std, shape=shape, classes=classes)
-    members = recipe.get("members", [])
+    members = metadata.get("members", [])
     each = [discovery.from_file("defense", one["name"]).bind(one["parameters"]) for one in defenses]
     takers = [bound.spec.name for bound in each if bound.spec.traits.members]
     if len(takers) > bool(members):
@@ -65,20 +65,20 @@ def learned_networks(model: nn.Module) -> dict[str, nn.Module]:
     return {f"{DEFENSE}{k}/": one for k, one in own if isinstance(one, nn.Module)}
 
 
-def methods(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(role, name) of every architecture and defense that a checked recipe names."""
-    found = [("architecture", str(recipe["arch"]["name"]))] + [("defense", str(one["name"])) for one in recipe["defenses"]]
-    return found + [one for member in recipe.get("members", []) for one in methods(member)]
+def methods(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(role, name) of every architecture and defense that checked metadata names."""
+    found = [("architecture", str(metadata["arch"]["name"]))] + [("defense", str(one["name"])) for one in metadata["defenses"]]
+    return found + [one for member in metadata.get("members", []) for one in methods(member)]
 
 
-def needs_permission(recipe: Mapping[str, Any]) -> bool:
-    """True if a checked recipe names code that the user has not named."""
-    return any(":" in name and name not in discovery.PERMITTED for _, name in methods(recipe))
+def needs_permission(metadata: Mapping[str, Any]) -> bool:
+    """True if checked metadata names code that the user has not named."""
+    return any(":" in name and name not in discovery.PERMITTED for _, name in methods(metadata))
 
 
-def import_architectures(recipe: Mapping[str, Any]) -> None:
-    """Import the modules that a checked recipe needs: our own, and those that the user has named."""
-    for role, name in methods(recipe):
+def import_architectures(metadata: Mapping[str, Any]) -> None:
+    """Import the modules that checked metadata needs: our own, and those that the user has named."""
+    for role, name in methods(metadata):
         if role == "architecture":
             discovery.from_file(role, name).load()
 
@@ -97,7 +97,7 @@ def load_all(model: nn.Module, tensors: dict[str, Tensor], where: str, *, static
     A static model has no defenses; their tensors are skipped.
     """
     load_weights(model, {name: tensor for name, tensor in tensors.items() if not name.startswith((MEMBER, DEFENSE))}, where)
-    found = (getattr(module, "members", None) for module in model.modules())
+    found = (getattr(one, "members", None) for one in model.modules())
     members: Iterable[nn.Module] = next((one for one in found if one is not None), ())
     beside = {f"{MEMBER}{k}/": one for k, one in enumerate(members)}
     for start, network in learned_networks(model).items():

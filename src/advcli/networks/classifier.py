@@ -57,7 +57,7 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor, draws: SampleRNG | None = None) -> Tensor:
         if draws is not None:
-            for k, layer in enumerate(m for m in self.network.modules() if isinstance(m, Dropout)):
+            for k, layer in enumerate(one for one in self.network.modules() if isinstance(one, Dropout)):
                 layer.draws, layer.calls = draws.fork("dropout", k) if layer.training else None, 0
         seen = x if self.plain else (x - self.mean) / self.std
         seen = seen.contiguous(memory_format=self.layout)
@@ -76,7 +76,7 @@ class Classifier(nn.Module):
 
 def classifier_of(model: nn.Module) -> Classifier:
     """The classifier inside a stack of defenses."""
-    return next(m for m in model.modules() if isinstance(m, Classifier))
+    return next(one for one in model.modules() if isinstance(one, Classifier))
 
 
 @contextmanager

@@ -39,12 +39,12 @@ class Columns(torch.autograd.Function):
 class Grey(nn.Module):
     """A convolution of images with one channel."""
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
-        self.conv = conv
+        self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = Columns.apply(x, self.conv)
+        found: Tensor = Columns.apply(x, self.layer)
         return found
 
 
@@ -62,8 +62,8 @@ def fast_copy(model: nn.Module, x: Tensor, draws: SampleRNG, *, half: bool = Fal
             if x.device.type == "cpu":
                 _grey(one.network)
         climb = partial(torch.logsumexp, dim=1) if gradients else None
-        ours, others = (trial_run.answers(one, x, draws, climb) for one in (model, made))
-        return made if trial_run.agree(ours, others) else model
+        as_written, changed = (trial_run.answers(one, x, draws, climb) for one in (model, made))
+        return made if trial_run.agree(as_written, changed) else model
     except Exception:  # a network is anybody's code: whatever it raises here, it is searched as it is
         return model
 
@@ -79,9 +79,9 @@ def fold_norms(network: nn.Module) -> None:
 
 def _grey(network: nn.Module) -> None:
     """Give the convolutions of grey images the faster gradient."""
-    for name, one in list(network.named_modules()):
-        if type(one) is nn.Conv2d and one.in_channels == 1 and _foldable(one):
-            network.set_submodule(name, Grey(one))
+    for name, layer in list(network.named_modules()):
+        if type(layer) is nn.Conv2d and layer.in_channels == 1 and _foldable(layer):
+            network.set_submodule(name, Grey(layer))
 
 
 def _foldable(conv: nn.Conv2d) -> bool:

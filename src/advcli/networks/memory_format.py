@@ -19,6 +19,7 @@ from advcli.networks import trial_run
 from advcli.networks.classifier import Classifier, Dropout
 
 SEVERAL = 8  # images from which on two steps are faster than one
+TWO_BY_TWO = ([2, 2, 0, 1], [(2, 2), (2, 2), (0, 0), (1, 1)])  # size, stride, padding and dilation, as a network may state them
 Model = TypeVar("Model", bound=nn.Module)
 Pairs = list[tuple[str, str]]  # names of layers
 
@@ -33,15 +34,15 @@ class LayerTracer(fx.Tracer):
 class TwoStepMaxPool(nn.Module):
     """2x2 max pooling in two steps."""
 
-    def __init__(self, pool: nn.MaxPool2d) -> None:
+    def __init__(self, layer: nn.MaxPool2d) -> None:
         super().__init__()
-        self.pool = pool
+        self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, width = x.shape
         whole = height % 2 == width % 2 == 0 and x.is_contiguous(memory_format=torch.channels_last)
         if torch.is_grad_enabled() or n < SEVERAL or not whole:  # of equal ones, one gets the gradient
-            found: Tensor = self.pool(x)
+            found: Tensor = self.layer(x)
             return found
         rows = x.permute(0, 2, 3, 1).reshape(n, height // 2, 2, width, channels)
         pairs = torch.maximum(rows[:, :, 0], rows[:, :, 1]).view(n, height // 2, width // 2, 2, channels)
@@ -66,10 +67,10 @@ def lay_out(classifier: Classifier, as_written: trial_run.Answers) -> None:
     try:
         pairs = adjacent_layers(other.network, nn.ReLU, nn.MaxPool2d)
         apply_layout(other, pairs)
-        laid_out = trial_run.checked_answers(other, torch.device("cpu"))
+        changed = trial_run.checked_answers(other, torch.device("cpu"))
     except Exception:
         return
-    if trial_run.agree(as_written, laid_out):
+    if trial_run.agree(as_written, changed):
         apply_layout(classifier, pairs)
 
 
@@ -102,10 +103,16 @@ def swap(network: nn.Module, pairs: Pairs) -> None:
 
 def two_step_max_pool(network: nn.Module) -> None:
     """Compute 2x2 max pooling in two steps."""
-    for name, one in list(network.named_modules()):
-        plain = type(one) is nn.MaxPool2d and not (one.ceil_mode or one.return_indices)
-        if plain and [one.kernel_size, one.stride, one.padding, one.dilation] in ([2, 2, 0, 1], [(2, 2), (2, 2), (0, 0), (1, 1)]):
-            network.set_submodule(name, TwoStepMaxPool(one))
+    for name, layer in list(network.named_modules()):
+        if type(layer) is nn.MaxPool2d and _halves(layer):
+            network.set_submodule(name, TwoStepMaxPool(layer))
+
+
+def _halves(layer: nn.MaxPool2d) -> bool:
+    """True for a max pooling over 2x2 windows side by side that returns the maxima alone."""
+    if layer.ceil_mode or layer.return_indices:
+        return False
+    return [layer.kernel_size, layer.stride, layer.padding, layer.dilation] in TWO_BY_TWO
 
 
 def adjacent_layers(network: nn.Module, kind: type[nn.Module], then: type[nn.Module]) -> Pairs:

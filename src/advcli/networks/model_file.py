@@ -1,6 +1,6 @@
-"""Model files: safetensors with one metadata key, `advcli`, which holds the recipe as canonical JSON.
+"""Model files: safetensors whose header has one key of ours, `advcli`, which holds the metadata as canonical JSON.
 
-The recipe states the architecture, the input, the classes, the normalisation and the stack of defenses, and has a SHA-256 of
+The metadata states the architecture, the input, the classes, the normalisation and the stack of defenses, and has a SHA-256 of
 itself (without that key) and of every tensor. A file is intact only if it is the canonical serialisation of its content.
 Loading executes nothing.
 """
@@ -29,53 +29,56 @@ NEEDED = {"format", "arch", "input", "classes", "normalize", "defenses", "data",
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A recipe and its weights."""
+    """The metadata and the weights of a model."""
 
     path: Path
-    recipe: Header
+    metadata: Header
     tensors: dict[str, Tensor]
 
     @property
     def digest(self) -> str:
-        return str(self.recipe["digest"])
+        return str(self.metadata["digest"])
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(self.recipe["classes"])
+        return tuple(self.metadata["classes"])
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        c, h, w = self.recipe["input"]
+        c, h, w = self.metadata["input"]
         return c, h, w
 
     @property
     def defenses(self) -> list[dict[str, Any]]:
-        return list(self.recipe["defenses"])
+        return list(self.metadata["defenses"])
+
+    @property
+    def stacks(self) -> list[list[dict[str, Any]]]:
+        """The defenses of the model, and those of each of its members."""
+        return [self.defenses, *(member["defenses"] for member in self.metadata.get("members", []))]
 
     @property
     def network(self) -> str:
         """The digest of what decides without a defense: architecture, input, classes, normalisation and own weights."""
         bare = {name: tensor for name, tensor in self.tensors.items() if not name.startswith((build.MEMBER, build.DEFENSE))}
-        normalize = {name: [float(one) for one in values] for name, values in self.recipe["normalize"].items()}
-        parts = [self.recipe["arch"], self.recipe["input"], list(self.classes), normalize, weights_digest(bare)]
+        normalize = {name: [float(one) for one in values] for name, values in self.metadata["normalize"].items()}
+        parts = [self.metadata["arch"], self.metadata["input"], list(self.classes), normalize, weights_digest(bare)]
         return sha256(canonical(parts))
 
     def is_random(self, *, static: bool = False) -> bool:
         """True if the model, or a member of it, draws random numbers."""
-        beside = [one["defenses"] for one in self.recipe.get("members", [])]
-        return not static and any(build.is_random(one) for one in (self.defenses, *beside))
+        return not static and any(build.is_random(defenses) for defenses in self.stacks)
 
     def has_surrogate(self, *, static: bool = False) -> bool:
         """True if a defense of the model, or of a member of it, uses a surrogate gradient."""
-        beside = [one["defenses"] for one in self.recipe.get("members", [])]
-        return not static and any(build.has_surrogate(one) for one in (self.defenses, *beside))
+        return not static and any(build.has_surrogate(defenses) for defenses in self.stacks)
 
     def module(self, *, static: bool = False) -> nn.Module:
         """The model with its defenses; without them for a static attack."""
         try:
-            model = build.build(self.recipe, [] if static else self.defenses)
+            model = build.build(self.metadata, [] if static else self.defenses)
         except AdvcliError as error:
-            raise InputError(f"{self.path}: its recipe cannot be built: {error}") from None
+            raise InputError(f"{self.path}: its network cannot be built: {error}") from None
         build.load_all(model, self.tensors, str(self.path), static=static)
         return model.eval()
 
@@ -90,13 +93,13 @@ def weights_digest(tensors: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def recipe_digest(recipe: Header) -> str:
-    return hashlib.sha256(canonical({k: v for k, v in recipe.items() if k != "digest"})).hexdigest()
+def metadata_digest(metadata: Header) -> str:
+    return hashlib.sha256(canonical({k: v for k, v in metadata.items() if k != "digest"})).hexdigest()
 
 
-def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
+def write(path: Path, metadata: Header, tensors: dict[str, Tensor]) -> str:
     """Check and publish a model file, then read it back; returns its digest."""
-    data = packed(recipe, tensors)
+    data = packed(metadata, tensors)
     found = checked(path, data)
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and replaced
         found.module()
@@ -108,11 +111,11 @@ def write(path: Path, recipe: Header, tensors: dict[str, Tensor]) -> str:
     return found.digest
 
 
-def packed(recipe: Header, tensors: dict[str, Tensor]) -> bytes:
+def packed(metadata: Header, tensors: dict[str, Tensor]) -> bytes:
     """The bytes of a model file."""
     tensors = apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    recipe = {**recipe, "weights": weights_digest(tensors)}
-    return serialise({**recipe, "digest": recipe_digest(recipe)}, tensors)
+    metadata = {**metadata, "weights": weights_digest(tensors)}
+    return serialise({**metadata, "digest": metadata_digest(metadata)}, tensors)
 
 
 def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -126,8 +129,8 @@ def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def serialise(recipe: Header, tensors: dict[str, Tensor]) -> bytes:
-    found: bytes = safetensors.torch.save(tensors, metadata={KEY: canonical(recipe).decode()})
+def serialise(metadata: Header, tensors: dict[str, Tensor]) -> bytes:
+    found: bytes = safetensors.torch.save(tensors, metadata={KEY: canonical(metadata).decode()})
     return found
 
 
@@ -138,10 +141,10 @@ def peek(path: Path) -> Header:
         size = int.from_bytes(head, "little")
         if len(head) < 8 or size > MOST_HEADER:
             raise InputError(f"{path}: not a safetensors file")
-        return recipe_in(parse(file.read(size), str(path)), str(path))
+        return metadata_in(parse(file.read(size), str(path)), str(path))
 
 
-def recipe_in(head: Header, where: str) -> Header:
+def metadata_in(head: Header, where: str) -> Header:
     """Our metadata in the header of a safetensors file; empty if there is none."""
     kept = head.get("__metadata__")
     text = kept.get(KEY) if isinstance(kept, dict) else None
@@ -158,18 +161,18 @@ def read(path: str | Path) -> ModelFile:
         raise InputError(f"{path}: no such file or directory; make one with: advcli train")
     data = sandbox.read(path)
     with contextlib.suppress(Exception):  # whatever is wrong with it, the child will say
-        recipe = recipe_in(_head(data, str(path)), str(path))
-        header_schema.model(recipe, str(path))
-        build.import_architectures(recipe)  # before the limits of the child count what it takes
+        metadata = metadata_in(_head(data, str(path)), str(path))
+        header_schema.model(metadata, str(path))
+        build.import_architectures(metadata)  # before the limits of the child count what it takes
 
     def look() -> None:
         found = checked(path, data)
-        if not build.needs_permission(found.recipe):  # else it can be shown and exported, and nothing of it is run
+        if not build.needs_permission(found.metadata):  # else it can be shown and exported, and nothing of it is run
             found.module()
 
     digest = sha256(data)
     sandbox.first_in_child(path, look, len(data), digest)
-    if build.needs_permission((found := checked(path, data)).recipe):
+    if build.needs_permission((found := checked(path, data)).metadata):
         sandbox.trusted_digests.discard(digest)
     return found
 
@@ -188,19 +191,19 @@ def checked(path: Path, data: bytes) -> ModelFile:
     """From bytes to a model with every part checked."""
     if data[:4] == b"PK\x03\x04" or data[:2] == b"\x80\x02":
         raise InputError(f"{path}: a PyTorch file, not a model of advcli; import it with: advcli import {path} --arch NAME")
-    recipe = recipe_in(_head(data, str(path)), str(path))
-    if not recipe.keys() >= NEEDED:
+    metadata = metadata_in(_head(data, str(path)), str(path))
+    if not metadata.keys() >= NEEDED:
         raise InputError(f"{path}: weights without metadata of advcli; import them with: advcli import {path} --arch NAME")
     try:
         found = safetensors.torch.load(data)
         tensors = {name: found[name] for name in sorted(found)}  # in another order at every call
     except (safetensors.SafetensorError, ValueError, RuntimeError, KeyError) as error:
         raise InputError(f"{path}: not a safetensors file, or a damaged one ({str(error)[:80]})") from None
-    whole = recipe["digest"] == recipe_digest(recipe) and recipe["weights"] == weights_digest(tensors)
-    if not whole or serialise(recipe, tensors) != data:
+    whole = metadata["digest"] == metadata_digest(metadata) and metadata["weights"] == weights_digest(tensors)
+    if not whole or serialise(metadata, tensors) != data:
         raise Damaged(f"{path}: its content does not match its digest; the file was changed or damaged")
-    header_schema.model(recipe, str(path))
+    header_schema.model(metadata, str(path))
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{path}: {name} holds numbers that are not finite; the model is broken")
-    return ModelFile(path, recipe, tensors)
+    return ModelFile(path, metadata, tensors)

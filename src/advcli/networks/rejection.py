@@ -29,7 +29,7 @@ def split(logits: Tensor, rejects: bool) -> tuple[Tensor, Tensor | None]:
 
 def rejects(model: nn.Module) -> bool:
     """True if a model's last logit is a rejection."""
-    return any(isinstance(module, Rejecting) for module in model.modules())
+    return any(isinstance(one, Rejecting) for one in model.modules())
 
 
 class Rejecting(nn.Module):

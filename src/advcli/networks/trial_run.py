@@ -35,22 +35,23 @@ def answers_or_none(classifier: Classifier, device: torch.device) -> Answers | N
         return None
 
 
-def checked_answers(other: Classifier, device: torch.device) -> Answers:
+def checked_answers(classifier: Classifier, device: torch.device) -> Answers:
     """The checked outputs of a classifier for the trial images; raises what the network raises. May change the classifier."""
-    other.to(device).eval()
-    first, second = (SampleRNG(0, torch.arange(COUNT) + k, (Purpose.TRIAL,)).uniform(*other.shape).to(device) for k in (0, COUNT))
+    classifier.to(device).eval()
+    draws = SampleRNG(0, torch.arange(2 * COUNT), (Purpose.TRIAL,))
+    first, second = draws.uniform(*classifier.shape).to(device).chunk(2)
     forked = [device] if device.type == "cuda" else []
-    with devices.threads(other.shape), torch.random.fork_rng(devices=forked):
+    with devices.threads(classifier.shape), torch.random.fork_rng(devices=forked):
         before = _state(device)
-        found = answers(other, first, None, weighted_logits)
-        again, _ = answers(other, first, None, None)
+        found = answers(classifier, first, None, weighted_logits)
+        again, _ = answers(classifier, first, None, None)
         finite = bool(torch.isfinite(found[0]).all())
         if not torch.equal(before, _state(device)) or (finite and not _near(found[0], again)):
             raise InputError(
                 "the network draws random numbers in evaluation mode, so its outputs are not reproducible;\n"
                 "give functional dropout training=self.training; intended randomness belongs in a defense"
             )
-        beside, _ = answers(other, torch.cat([first[:1], second[1:]]), None, None)
+        beside, _ = answers(classifier, torch.cat([first[:1], second[1:]]), None, None)
         if finite and not _near(found[0][:1], beside[:1]):
             raise InputError(
                 "the network's output for an image depends on the other images of its batch;\n"
@@ -73,10 +74,10 @@ def weighted_logits(logits: Tensor) -> Tensor:
     return logits / (1 + torch.arange(logits.shape[1], device=logits.device))
 
 
-def agree(ours: Answers, others: Answers) -> bool:
-    """True if two models have the same logits and, if both have gradients, the same gradients."""
-    (logits, slope), (theirs, other) = ours, others
-    return _near(logits, theirs) and bool((slope - other).norm() <= ALIKE * slope.norm())
+def agree(as_written: Answers, changed: Answers) -> bool:
+    """True if a changed model has the logits and, if both have gradients, the gradients that it had as written."""
+    (logits, slope), (others, other) = as_written, changed
+    return _near(logits, others) and bool((slope - other).norm() <= ALIKE * slope.norm())
 
 
 def _near(logits: Tensor, others: Tensor) -> bool:

@@ -16,23 +16,23 @@ from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.training.plan import Plan
 
 
-def check_before_training(plan: Plan, path: Path, recipe: Header) -> None:
+def check_before_training(plan: Plan, path: Path, metadata: Header) -> None:
     """Refuse a model whose file the reader would refuse, or a network that cannot be evaluated or trained."""
     header_schema.refuse_names(list(plan.data.classes), plan.data.name)
-    check_file(plan, path, recipe)
-    check_evaluation(plan, recipe["arch"]["name"])
+    check_file(plan, path, metadata)
+    check_evaluation(plan, metadata["arch"]["name"])
     check_training(plan)
 
 
-def check_file(plan: Plan, path: Path, recipe: Header) -> None:
+def check_file(plan: Plan, path: Path, metadata: Header) -> None:
     """Read the file as it would be written now, with the current weights."""
     network = classifier_of(plan.model).network
     try:
         if isinstance(network, Fitted):
-            header_schema.model(recipe, str(path))
+            header_schema.model(metadata, str(path))
         else:
             with torch.random.fork_rng(devices=[]):
-                model_file.checked(path, model_file.packed(recipe, network.state_dict())).module()
+                model_file.checked(path, model_file.packed(metadata, network.state_dict())).module()
     except InputError as error:
         reason = str(error).removeprefix(f"{path}: ").partition("; the file")[0]
         raise InputError(f"{path}: the training would end in a file that cannot be opened: {reason}") from None

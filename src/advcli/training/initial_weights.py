@@ -51,7 +51,7 @@ def _of_file(path: Path) -> tuple[dict[str, Tensor], Normalize]:
     """The tensors and the normalisation of a model file of ours, or the tensors of foreign weights."""
     if path.suffix == ".safetensors" and model_file.peek(path):
         model = model_file.read(path)
-        return model.tensors, dict(model.recipe["normalize"])
+        return model.tensors, dict(model.metadata["normalize"])
     return foreign_weights.state_dict(path)[0], {}
 
 

@@ -74,7 +74,7 @@ def _wrap(bound: Bound, asked: DefendRequest, reporter: Reporter) -> list[Path] 
             }
             content = {"weights": model_file.weights_digest(brought)} if brought else {}
             entry = {"name": bound.spec.name, "parameters": bound.parameters, **found, **content}
-            model_file.write(path, _recipe(base, members, entry, made), {**base.tensors, **brought})
+            model_file.write(path, _metadata(base, members, entry, made), {**base.tensors, **brought})
             Parts.of(path).remove()
     return [path]
 
@@ -91,18 +91,18 @@ def _whole(bound: Bound, base: ModelFile, members: list[ModelFile], seed: int) -
 MEMBER = ("arch", "input", "classes", "normalize", "defenses")
 
 
-def _recipe(base: ModelFile, members: list[ModelFile], entry: Header, made: Header) -> Header:
-    beside = {"members": [{k: one.recipe[k] for k in MEMBER} for one in members]} if members else {}
-    return {**base.recipe, **beside, "defenses": [*base.defenses, entry], "made": made, "figures": {}}
+def _metadata(base: ModelFile, members: list[ModelFile], entry: Header, made: Header) -> Header:
+    beside = {"members": [{k: one.metadata[k] for k in MEMBER} for one in members]} if members else {}
+    return {**base.metadata, **beside, "defenses": [*base.defenses, entry], "made": made, "figures": {}}
 
 
 def _members(base: ModelFile, names: tuple[str, ...]) -> tuple[list[ModelFile], dict[str, torch.Tensor]]:
     """The other models, and their tensors; they must take the same images, have the same classes, and never reject."""
     members, tensors = [model_file.read(name) for name in names], dict[str, torch.Tensor]()
-    if members and base.recipe.get("members"):
+    if members and base.metadata.get("members"):
         raise CommandError(f"{base.path}: has members already; name all of them in one command")
     for k, one in enumerate(members):
-        if (one.shape, one.classes) != (base.shape, base.classes) or one.recipe.get("members"):
+        if (one.shape, one.classes) != (base.shape, base.classes) or one.metadata.get("members"):
             raise InputError(f"{one.path}: takes other images or has other classes than {base.path}, or has members itself")
         tensors |= {f"{build.MEMBER}{k}/{name}": tensor for name, tensor in one.tensors.items()}
     for one in (base, *members) if members else ():

@@ -56,7 +56,7 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
         names = [str(k) for k in range(count)]
     if wrong := header_schema.wrong_classes(names):
         raise CommandError(f"--classes: no valid {wrong}; a class name must be a possible folder name")
-    recipe: Header = {
+    metadata: Header = {
         "format": "advcli/model/1",
         "arch": {"name": asked.arch, "parameters": network.parameters},
         "input": list(shape),
@@ -69,20 +69,21 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
         "figures": {},
         "data": source.origin if source else None,
     }
-    build.load_weights(build.build(recipe, []), tensors, file)
+    build.load_weights(build.build(metadata, []), tensors, file)
     named = {"arch": asked.arch, "mean": asked.mean, "std": asked.std, "classes": asked.classes}
-    recipe["made"] = provenance_of(
+    metadata["made"] = provenance_of(
         "import",
         method=None,
         parameters=network.parameters,
         options={**named, "input": "x".join(map(str, shape))},
         parents=[{"role": "file", "digest": digest}],
-        data=recipe["data"],
+        data=metadata["data"],
         environment={},
     )
     with atomic.locked(path):
-        if not outputs.is_finished(path, recipe["made"], default_name=asked.output is None, force=asked.force, reporter=reporter):
-            model_file.write(path, recipe, tensors)
+        default_name = asked.output is None
+        if not outputs.is_finished(path, metadata["made"], default_name=default_name, force=asked.force, reporter=reporter):
+            model_file.write(path, metadata, tensors)
     return path
 
 

@@ -96,8 +96,8 @@ def _train(
             if b'"epoch"' not in file.read(100):
                 raise outputs.taken(journal, " and is no log of advcli's")
     plan = _plan(images, objective, network, asked, options, teacher.module() if teacher else None, where, reporter)
-    recipe = {**_recipe(plan, network, filters(asked.preprocess)), "figures": {}, "data": images.origin, "made": made}
-    check_before_training(plan, path, recipe)
+    metadata = {**_metadata(plan, network, filters(asked.preprocess)), "figures": {}, "data": images.origin, "made": made}
+    check_before_training(plan, path, metadata)
     if asked.dry_run:
         return Estimate(len(images), 0, 0.0) if is_fitted(plan) else Trainer(plan).estimate()
     with atomic.locked(path), atomic.locked(journal):
@@ -111,7 +111,7 @@ def _train(
                 else Trainer(plan).fit(parts, keep_log, reporter)
             )
             weights = classifier_of(plan.model).network.state_dict()
-            model_file.write(path, {**recipe, "figures": figures(plan, log)}, weights)
+            model_file.write(path, {**metadata, "figures": figures(plan, log)}, weights)
         parts.remove()
     return path
 
@@ -151,7 +151,7 @@ def _plan(
     return Plan(images, val, loss, objective.spec.given, model, still, options, where, teacher, threat, draws)
 
 
-def _recipe(plan: Plan, network: Bound, before: list[Bound]) -> dict[str, Any]:
+def _metadata(plan: Plan, network: Bound, before: list[Bound]) -> dict[str, Any]:
     """The metadata of the model itself."""
     classifier = classifier_of(plan.model)
     return {

@@ -111,7 +111,7 @@ def data_of(
     split = split or ("" if tail or Path(name).is_file() else "test")
     data = open_data(text, split or None, chosen, known=model.classes)
     if "image_size" in data.origin and not (chosen.image_size or chosen.resize):
-        origin = model.recipe["data"] or {}
+        origin = model.metadata["data"] or {}
         own = all(origin.get(key) == data.origin.get(key) for key in ("name", "digest"))
         sized = replace(chosen, image_size=origin.get("image_size"), resize=origin.get("resize"))
         if sized != chosen and (own or data.shape != model.shape):
@@ -128,7 +128,7 @@ def data_of(
 
 def default_data(model: ModelFile, chosen: Selection) -> tuple[str, Selection]:
     """What a model was trained on, as one would type it, and the classes and sizes that it was trained with."""
-    origin = model.recipe["data"]
+    origin = model.metadata["data"]
     if origin is None:
         raise InputError(f"{model.path}: this model names no data set; give --data")
     name = str(origin["name"])

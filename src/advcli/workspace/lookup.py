@@ -48,8 +48,8 @@ def files_in(where: Path) -> Iterator[tuple[Path, str, Header]]:
                 with sandbox.regular(path) as file:
                     yield path, file.read(72)[8:].decode("ascii", "replace"), {}
             elif path.suffix == ".safetensors" and path.is_file():
-                recipe = model_file.peek(path)
-                yield path, str(recipe.get("digest")), recipe
+                metadata = model_file.peek(path)
+                yield path, str(metadata.get("digest")), metadata
         except (InputError, OSError):
             continue
 
@@ -58,6 +58,6 @@ def header_of(path: Path) -> tuple[str, Header]:
     """(digest, header) of an advcli file, checked against its bytes."""
     if path.suffix == ".safetensors":
         model = model_file.read(path)
-        return model.digest, model.recipe
+        return model.digest, model.metadata
     with imageset_reader.ImageSet(path) as opened:
         return opened.digest, opened.header

@@ -158,8 +158,8 @@ def _environment_words(environment: Header, verb: str, takes: set[str]) -> list[
 def _own_code(parents: Iterable[Path]) -> Iterator[str]:
     """Methods of the user's own that models are built with."""
     for path in parents:
-        recipe = header_of(path)[1]
-        for one in (recipe, *recipe.get("members", ())):
+        metadata = header_of(path)[1]
+        for one in (metadata, *metadata.get("members", ())):
             yield from (each["name"] for each in (one["arch"], *one["defenses"]) if ":" in each["name"])
 
 
