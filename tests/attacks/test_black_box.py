@@ -126,6 +126,21 @@ def changed(model, x, **given):
     return made, [int((a != b).sum()) for a, b in zip(queries, queries[1:], strict=False)]
 
 
+def authors_halvings(query: int, queries: int) -> int:
+    """The schedule as the paper's table has it: p is halved after these of 10,000 queries."""
+    at = int(query / queries * 10_000)
+    return next((k for k, last in enumerate((10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)) if at <= last), 9)
+
+
+@pytest.mark.parametrize("asked", [1, 33, 129])
+def test_squares_are_halved_as_often_as_in_the_paper(asked):
+    queries = [160, 333, 1000, 5000, 10_000]
+    found = square.stages(asked, torch.tensor(queries), rescale=True)
+    wanted = [[authors_halvings(k, count) for k in range(asked - 1, asked - 1 + square.AHEAD)] for count in queries]
+    assert found.tolist() == wanted
+    assert square.stages(asked, torch.tensor(queries[:1]), rescale=False).tolist() == wanted[-1:]
+
+
 def test_the_schedule_fits_the_queries_there_are():
     """Squares reach a single pixel before 300 queries are over, or do not where the schedule is that of 10,000."""
     model, x = Recorder((1, 12, 12), 3).eval(), pictures((1, 12, 12), 1)

@@ -1,5 +1,6 @@
 """What reaches a terminal: nothing that moves its cursor, nothing endless, and the right exit code whatever a stream does."""
 
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from advcli.catalog.requests import REQUESTS
 from advcli.cli.output import UNSEEN, cut, visible
+from advcli.cli.render import Console
 from advcli.cli.typer_options import described
 from advcli.errors import InputError
 from advcli.files import header_schema
@@ -142,6 +144,26 @@ def test_an_error_keeps_its_exit_code_where_nobody_hears_it(folder, redirected):
     )
 
 
+class Screen(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("name", ["[bold]a.h5", "[a.h5", "a].h5", "[/x].h5", "[b]\u202e\x9b31m.h5", ":smile:.h5"])
+def test_a_progress_bar_shows_a_name_and_obeys_none_and_leaves_nothing_behind(monkeypatch, name):
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with Console().progress(f"filtering {name}", 3, "images") as tick:
+        tick(3, name)
+    _, bar, erased = screen.getvalue().rpartition(f"filtering {visible(name)}")
+    assert bar
+    assert "\x1b[2K" in erased
+    assert not UNSEEN.search(screen.getvalue().replace("\x1b", "").replace("\r", ""))
+
+
 BAR = """
 import pty, sys
 code = pty.spawn([sys.executable, "-m", "advcli", "defend", "--method", "gaussian", sys.argv[1], "--force"])
@@ -149,20 +171,12 @@ sys.exit(code >> 8)
 """
 
 
-@pytest.mark.parametrize("name", ["[bold]a.h5", "[a.h5", "a].h5", "[b]\u202e\x9b31m.h5", ":smile:.h5"])
-def test_a_progress_bar_shows_a_name_and_obeys_none(run, model, name):
-    assert run("attack", "--method", "fgsm", "--limit", "3", "-o", name, "--no-perturbations").code == 0
-    ran = subprocess.run([sys.executable, "-c", BAR, name], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert ran.returncode == 0, ran.stdout
-    assert f"filtering {visible(name)}" in ran.stdout
-    assert not UNSEEN.search(ran.stdout.replace("\x1b", "").replace("\r", ""))
-
-
-def test_a_bar_over_a_name_that_looks_like_the_end_of_markup(run, model):
+def test_a_command_on_a_terminal_shows_a_bar(run, model):
     Path("[").mkdir()
     assert run("attack", "--method", "fgsm", "--limit", "3", "-o", "[/x].h5", "--no-perturbations").code == 0
     ran = subprocess.run([sys.executable, "-c", BAR, "[/x].h5"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert ran.returncode == 0, ran.stdout
+    assert "filtering [/x].h5" in ran.stdout
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

@@ -59,3 +59,11 @@ def test_a_quantised_attack_is_judged_after_rounding():
     assert on_grid(images).all()
     assert ((model(images).argmax(1) != label).numpy() == made["success"].astype(bool)).all()
     assert made["success"].any()
+
+
+@pytest.mark.parametrize(("levels", "kept"), [(7.9995, 7), (7.99999, 8), (8.0, 8), (8.0005, 8), (-7.9995, -7), (-8.0, -8)])
+def test_trunc_reaches_a_level_only_where_float32_cannot_tell_it_from_it(levels, kept):
+    """A perturbation half a thousandth of a level short of 8 levels is cut to 7; one within float32's error is 8."""
+    x = torch.full((1, 1, 2, 2), 100 / 255)
+    found, _ = quantize(Ball(x, torch.tensor([0.5]), "linf"), ((100 + levels) / 255) * torch.ones_like(x), "trunc")
+    assert ((found - x) * 255).round().unique().tolist() == [kept]

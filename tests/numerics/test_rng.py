@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from advcli.numerics import rng
 from advcli.numerics.rng import SampleRNG, Table, logarithm, philox, quantile
 
 
@@ -99,3 +100,18 @@ def test_a_table_of_a_whole_set_gives_every_batch_its_own_draws():
         whole = SampleRNG(5, ids[places], ("x",)).fork("dropout", 1)
         assert torch.equal(replace(whole, table=table.at(places)).chance(0.3, 4, 5), whole.chance(0.3, 4, 5))
     assert len(table.drawn) == 1
+
+
+@pytest.mark.parametrize("case", ["no batch", "a turn", "a table too large"])
+def test_what_no_table_can_hold_is_drawn_by_itself(case, monkeypatch):
+    """A batch that nobody placed, the copies of a random defense, and more draws than memory should hold."""
+    ids, places = torch.arange(10) + 5, torch.tensor([7, 3])
+    table = Table(ids, {})
+    draws = SampleRNG(5, ids[places], ("x",))
+    if case == "a turn":
+        draws = draws.at(torch.tensor([4, 4]))
+    if case == "a table too large":
+        monkeypatch.setattr(rng, "MOST_DRAWN", len(ids) * 20 - 1)
+    given = table if case == "no batch" else table.at(places)
+    assert torch.equal(replace(draws, table=given).chance(0.3, 4, 5), draws.chance(0.3, 4, 5))
+    assert not table.drawn

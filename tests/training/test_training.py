@@ -328,9 +328,17 @@ def test_torchvisions_resnet_fits_ours(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "weights"), [("wrn-16-2", 691_674), ("wrn-10-2", 303_706), ("cleverhans-basic", 709_898), ("lenet", 61_706)]
+    ("name", "weights"),
+    [
+        ("wrn-16-2", 691_674),
+        ("wrn-10-2", 303_706),
+        ("cleverhans-basic", 709_898),
+        ("lenet", 61_706),
+        ("resnet18", 11_173_962),
+        ("googlenet-small", 902_834),
+    ],
 )
-def test_the_small_nets_have_the_sizes_that_their_papers_give_them(name, weights):
+def test_the_small_nets_have_the_sizes_that_papers_and_older_files_give_them(name, weights):
     shape = (1, 28, 28) if name in ("cleverhans-basic", "lenet") else (3, 32, 32)
     net = discovery.spec("architecture", name).bind({})(shape, 10)
     count = sum(one.numel() for one in net.parameters())
