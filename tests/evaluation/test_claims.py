@@ -118,6 +118,13 @@ def test_the_json_carries_every_verdict(run, model):
     assert json.loads(run("evaluate", "set.h5", "--json").out)["passed"] is True
 
 
+def test_a_figure_that_is_exactly_the_bar_reaches_it(run, model):
+    (row,) = json.loads(run("evaluate", "--data", "digits", "--limit", "64", "--json").out)["rows"]
+    for bar_, code in ((row["value"], 0), (row["value"] + 1e-9, 1)):
+        words = ("--fail-under", f"accuracy={bar_!r}", "--bar", "estimate")
+        assert run("evaluate", "--data", "digits", "--limit", "64", *words).code == code
+
+
 @pytest.mark.parametrize("text", ["accuracy@0.1=0.5", "robust_accuracy@x=0.5", "robust_accuracy=1.1", "robust_accuracy", "top=1"])
 def test_a_bar_that_is_none_is_refused(text):
     with pytest.raises(CommandError, match="fail-under"):

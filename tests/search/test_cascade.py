@@ -84,6 +84,14 @@ def test_a_random_model_has_stages_of_its_own():
     assert {"apgd", "apgd:objective=dlr"} <= set(random)
 
 
+def test_the_stages_are_those_that_the_docstring_names_with_the_papers_queries():
+    """5,000 queries of Square Attack, as in the paper; towards three classes, or all others where there are fewer."""
+    bound = discovery.spec("attack", "autoattack").bind({})
+    first = ["pgd:steps=10,objective=margin", "deepfool", "apgd"]
+    for classes, towards in ((10, "apgd:targets=3"), (3, "apgd:targets=2"), (2, "apgd:objective=margin")):
+        assert bound(classes=classes, random=False) == [*first, towards, "fab", "square:steps=5000"]
+
+
 def test_a_stage_that_needs_another_kind_of_attack_is_refused(folder):
     for number, stages in enumerate(
         ('["substitute"]', '["autoattack"]', '["spatial"]', '["fool-gradient"]', '["pgd:norm=l2,steps=0"]')

@@ -73,10 +73,10 @@ class Conv(Linear):
 
     weight: Tensor
     bias: Tensor | None
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
+    groups: int
+    stride: tuple[int, int]
+    padding: tuple[int, int]
     dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
 
     def __post_init__(self) -> None:
         self.terms, self.size, self.sums = self.weight[0].numel() + 1, self.weight.abs(), True

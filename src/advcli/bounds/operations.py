@@ -26,7 +26,7 @@ def conv2d(reader: Reader, node: fx.Node) -> int:
     )
     if isinstance(padding, str) or weight.ndim != 4:
         raise Unreadable
-    layer = Conv(weight, None if bias is None else reader.fixed(bias), pair(stride), pair(padding), pair(dilation), groups)
+    layer = Conv(weight, None if bias is None else reader.fixed(bias), groups, pair(stride), pair(padding), pair(dilation))
     return reader.add(node, layer, reader.layer(node.args[0]))
 
 
@@ -179,7 +179,7 @@ def mean_over(reader: Reader, node: fx.Node, kernel: tuple[int, int], stride: tu
     channels, height, width = reader.graph.nodes[number].shape
     weight = torch.full((channels, 1, *kernel), 1 / prod(kernel), dtype=torch.float64, device=reader.graph.device)
     sizes = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip((height, width), padding, kernel, stride, strict=True)]
-    layer = Conv(weight, None, stride, padding, groups=channels)
+    layer = Conv(weight, None, channels, stride, padding)
     return reader.graph.add(layer, (number,), (channels, *sizes), reader.name)
 
 
