@@ -1,12 +1,17 @@
 """Small random networks of every kind that bounds read, and the exact truth about one of them."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
+from advcli.bounds import certify as bounds
 from advcli.networks.classifier import Classifier
 
 SHAPE = (2, 6, 6)
 CLASSES = 4
+
+certify = partial(bounds.certify, search=False)  # a bound for every image, also for those that are broken
 
 
 class Residual(nn.Module):

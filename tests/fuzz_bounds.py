@@ -12,9 +12,9 @@ from collections import Counter
 
 import torch
 
-from advcli.bounds.certify import METHODS, certify
+from advcli.bounds.certify import METHODS
 from advcli.bounds.reading import read
-from bounds_networks import KINDS, classifier, images, inside, margin
+from bounds_networks import KINDS, certify, classifier, images, inside, margin
 from conftest import attacked
 
 BUDGETS = {"linf": (0.01, 0.03, 0.08), "l2": (0.05, 0.2, 0.5), "l1": (0.2, 1.0)}

@@ -6,13 +6,13 @@ import torch
 from scipy.optimize import linprog, minimize
 
 from advcli.bounds import refine
-from advcli.bounds.certify import METHODS, certify
+from advcli.bounds.certify import METHODS
 from advcli.bounds.crown import Backward
 from advcli.bounds.interval import intervals
 from advcli.bounds.reading import read
 from advcli.bounds.region import Ball, ball
 from advcli.bounds.rows import Field, Rows
-from bounds_networks import KINDS, classifier, images
+from bounds_networks import KINDS, certify, classifier, images
 
 
 def exact_minimum(row, center, radius, norm):

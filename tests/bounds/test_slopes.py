@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from advcli.bounds.certify import certify
 from advcli.bounds.reading import read
 from advcli.networks.classifier import Classifier
-from bounds_networks import classifier, images, inside, margin
+from bounds_networks import certify, classifier, images, inside, margin
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])

@@ -1,15 +1,17 @@
 """The margin's lower bound of every image: of its class before each other, for every image of the ball.
 
-What is cheap comes first: intervals, and only for the images that they do not prove what is dearer. A bound of one way is
-never given up for that of another, so that each method is at least as good as the one before.
+What is cheap comes first: intervals; for the images that these do not prove and a few steps of an attack do not break, CROWN
+with the intervals of hidden layers; then with those of CROWN itself. A bound of one way is never given up for that of another,
+so that each method is at least as good as the one before.
 """
 
 import torch
 from torch import Tensor, nn
 
+from advcli.bounds.counterexamples import broken
 from advcli.bounds.crown import Backward
 from advcli.bounds.graph import Graph
-from advcli.bounds.interval import intervals
+from advcli.bounds.interval import Intervals, intervals
 from advcli.bounds.reading import read
 from advcli.bounds.refine import chunks, refined
 from advcli.bounds.region import Region, ball
@@ -36,16 +38,18 @@ def certify(
     norm: str,
     method: str = "crown",
     iterations: int = STEPS,
+    *,
+    search: bool = True,
 ) -> Tensor:
     """(N,) a lower bound of min over other classes of z_label - z_other within the ball; above 0 the decision is proved.
 
     The network is a classifier, read here (InputError names the layer that cannot be), or the graph that was read of it. An
-    image that is proved by a cheaper method keeps the bound of that.
+    image that is proved by a cheaper method keeps the bound of that; with `search`, one that a few steps break that of intervals.
     """
     graph = network if isinstance(network, Graph) else read(network)
     step = max(1, MEMORY // (8 * 6 * graph.size))
     found = [
-        Cascade(graph, ball(images[k : k + step], eps, norm), labels[k : k + step]).margins(method, iterations)
+        Cascade(graph, ball(images[k : k + step], eps, norm), labels[k : k + step]).margins(method, iterations, search=search)
         for k in range(0, len(images), step)
     ]
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
@@ -59,41 +63,39 @@ class Cascade:
         self.leads = torch.full((len(labels), graph.classes), -torch.inf, dtype=torch.float64, device=labels.device)
         self.leads.scatter_(1, labels[:, None], torch.inf)
 
-    def margins(self, method: str, iterations: int) -> Tensor:
+    def margins(self, method: str, iterations: int, *, search: bool) -> Tensor:
         """The smallest lead, by one method after the other as far as this one."""
-        box = intervals(self.graph, *self.region.box())
-        rows, owner, other = self._open(torch.ones_like(self.labels, dtype=torch.bool))
-        self._raise(owner, other, Backward(self.graph, box, self.region).lowest_of_tail(rows, len(self.graph.nodes) - 1))
+        box, left = intervals(self.graph, *self.region.box()), torch.arange(len(self.labels), device=self.labels.device)
+        rows, owner, other = self._open(left)
+        last = len(self.graph.nodes) - 1
+        self._raise(left[owner], other, Backward(self.graph, box, self.region).lowest_of_tail(rows, last))
         if method != "interval":
-            right = self.graph.forward(self.region.center).argmax(1) == self.labels
-            images = (right & ~self.proved).nonzero()[:, 0]
-            if len(images):
-                self._crown(images, iterations if method == "optimized" else 0)
+            left = self._unproved(left)
+            if search:
+                left = left[~broken(self.graph, self.region[left], self.labels[left])]
+            self._crown(left, box[left])
+            if len(left := self._unproved(left)):
+                self._crown(left, refined(self.graph, self.region[left]), iterations if method == "optimized" else 0)
         return self.leads.amin(1)
 
-    @property
-    def proved(self) -> Tensor:
-        return self.leads.amin(1) > 0
+    def _unproved(self, images: Tensor) -> Tensor:
+        return images[self.leads[images].amin(1) <= 0]
 
-    def _crown(self, images: Tensor, iterations: int) -> None:
+    def _crown(self, images: Tensor, box: Intervals, iterations: int = 0) -> None:
         """CROWN for some images, and for what it leaves open so many steps of its slopes."""
-        region = self.region[images]
-        back = Backward(self.graph, refined(self.graph, region), region)
-        mask, place = torch.zeros_like(self.labels, dtype=torch.bool), torch.zeros_like(self.labels)
-        mask[images], place[images] = True, torch.arange(len(images), device=images.device)
-        last = len(self.graph.nodes) - 1
+        back, last = Backward(self.graph, box, self.region[images]), len(self.graph.nodes) - 1
         for steps in (0, iterations) if iterations else (0,):
-            rows, owner, other = self._open(mask)
+            rows, owner, other = self._open(images)
             for part in chunks(len(owner), self.graph.largest):
-                some = Rows(place[owner[part]], rows.weight[part])
+                some = Rows(owner[part], rows.weight[part])
                 found = optimized(back, some, last, steps) if steps else back.lowest(some, last, exact=True)
-                self._raise(owner[part], other[part], found)
+                self._raise(images[owner[part]], other[part], found)
 
-    def _open(self, mask: Tensor) -> tuple[Rows, Tensor, Tensor]:
-        """A row z_label - z_other for every lead that is not proved, of some images."""
-        owner, other = ((self.leads <= 0) & mask[:, None]).nonzero(as_tuple=True)
+    def _open(self, images: Tensor) -> tuple[Rows, Tensor, Tensor]:
+        """A row z_label - z_other for every lead that is not proved; each with its place among the images."""
+        owner, other = (self.leads[images] <= 0).nonzero(as_tuple=True)
         weight = torch.zeros(len(owner), self.graph.classes, dtype=torch.float64, device=owner.device)
-        weight.scatter_(1, self.labels[owner][:, None], 1.0).scatter_(1, other[:, None], -1.0)
+        weight.scatter_(1, self.labels[images][owner][:, None], 1.0).scatter_(1, other[:, None], -1.0)
         return Rows(owner, weight), owner, other
 
     def _raise(self, owner: Tensor, other: Tensor, bounds: Tensor) -> None:

@@ -24,6 +24,10 @@ class Intervals:
     high: list[Tensor] = field(default_factory=list)
     slack: list[Tensor | None] = field(default_factory=list)  # None: an exact layer
 
+    def __getitem__(self, images: Tensor) -> "Intervals":
+        slack = [None if one is None else one[images] for one in self.slack]
+        return Intervals([one[images] for one in self.low], [one[images] for one in self.high], slack)
+
     def add(self, graph: Graph, node: Node) -> None:
         """The interval of the next layer."""
         lows, highs = [self.low[k] for k in node.inputs], [self.high[k] for k in node.inputs]

@@ -65,6 +65,7 @@ def read(model: nn.Module) -> Graph:
         elif node.op == "output":
             (last,) = node.args[0]
             _finish(reader, last)
+    reader.graph.pool_first()
     return reader.graph
 
 

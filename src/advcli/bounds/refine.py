@@ -17,7 +17,7 @@ from advcli.bounds.pooling import MaxPool
 from advcli.bounds.region import Region
 from advcli.bounds.rows import Rows
 
-ELEMENTS = 2**18  # coefficients of one layer that are held at once
+ELEMENTS = 2**19  # coefficients of one layer that are held at once
 MOST = 2**29  # coefficients that are computed for one layer of one image
 
 
