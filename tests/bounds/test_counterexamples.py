@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from advcli.bounds import certify
-from advcli.bounds.counterexamples import broken
+from advcli.bounds.counterexamples import search
 from advcli.bounds.reading import read
 from advcli.bounds.region import ball
 from bounds_networks import KINDS, classifier, images, margin
@@ -12,12 +12,12 @@ from bounds_networks import KINDS, classifier, images, margin
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 1.0), ("l1", 5.0)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_proved_is_the_same_with_the_search_and_without(kind, norm, eps):
+def test_what_is_proved_is_the_same_with_the_short_attack_and_without(kind, norm, eps):
     model, x = classifier(kind), images(24)
     labels, graph = model(x).argmax(1), read(model)
-    found = broken(graph, ball(x, eps, norm), labels)
-    with_search, without = (certify.certify(graph, x, labels, eps, norm, search=search) > 0 for search in (True, False))
-    assert (with_search == without).all()
+    found = search(graph, ball(x, eps, norm), labels).broken
+    quickly, without = (certify.certify(graph, x, labels, eps, norm, quick=quick) > 0 for quick in (True, False))
+    assert (quickly == without).all()
     assert not (found & without).any()
 
 
@@ -34,7 +34,7 @@ def test_on_a_linear_network_exactly_those_are_broken_that_a_closed_form_breaks(
     needed = (gaps / apart.clamp_min(1e-9)).masked_fill(apart == 0, torch.inf).amin(1)
     eps = float(needed.median())
     far = (needed - eps).abs() > 0.05 * eps
-    found = broken(read(model), ball(x, eps, norm), labels)
+    found = search(read(model), ball(x, eps, norm), labels).broken
     assert (found == (needed < eps))[far].all()
     assert 0 < int(found.sum()) < len(x)
 
@@ -42,14 +42,14 @@ def test_on_a_linear_network_exactly_those_are_broken_that_a_closed_form_breaks(
 def test_an_image_that_the_model_has_wrong_is_broken_from_the_start():
     model, x = classifier("conv"), images(6)
     labels = (model(x).argmax(1) + 1) % 4
-    assert broken(read(model), ball(x, 0.0, "linf"), labels).all()
+    assert search(read(model), ball(x, 0.0, "linf"), labels).broken.all()
     assert (margin(model, x, labels) <= 0).all()
 
 
-def test_no_bound_is_computed_for_what_is_broken(monkeypatch):
+def test_no_bound_is_computed_for_what_is_search(monkeypatch):
     model, x = classifier("conv"), images(16)
     labels, graph = model(x).argmax(1), read(model)
-    assert broken(graph, ball(x, 0.3, "linf"), labels).all()
+    assert search(graph, ball(x, 0.3, "linf"), labels).broken.all()
     seen = []
     monkeypatch.setattr(
         certify, "refined", lambda graph, region: seen.append(len(region.center)) or certify.intervals(graph, *region.box())

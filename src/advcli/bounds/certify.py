@@ -1,19 +1,21 @@
 """The margin's lower bound of every image: of its class before each other, for every image of the ball.
 
-What is cheap comes first: intervals; for the images that these do not prove and a few steps of an attack do not break, CROWN
-with the intervals of hidden layers; then with those of CROWN itself. A bound of one way is never given up for that of another,
-so that each method is at least as good as the one before.
+What is cheap comes first: intervals; a short attack, which leaves out what no bound will prove; CROWN with these intervals of
+hidden layers; then with those of CROWN itself. A bound of one way is never given up for that of another, so that each method is
+at least as good as the one before.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from advcli.bounds.counterexamples import broken
+from advcli.bounds.counterexamples import search
 from advcli.bounds.crown import Backward
 from advcli.bounds.graph import Graph
 from advcli.bounds.interval import Intervals, intervals
 from advcli.bounds.reading import read
-from advcli.bounds.refine import chunks, refined
+from advcli.bounds.refine import at_least, chunks, refined
 from advcli.bounds.region import Region, ball
 from advcli.bounds.rows import Rows
 from advcli.bounds.slopes import optimized
@@ -39,17 +41,17 @@ def certify(
     method: str = "crown",
     iterations: int = STEPS,
     *,
-    search: bool = True,
+    quick: bool = True,
 ) -> Tensor:
     """(N,) a lower bound of min over other classes of z_label - z_other within the ball; above 0 the decision is proved.
 
     The network is a classifier, read here (InputError names the layer that cannot be), or the graph that was read of it. An
-    image that is proved by a cheaper method keeps the bound of that; with `search`, one that a few steps break that of intervals.
+    image that is proved by a cheaper method keeps the bound of that; with `quick`, one without hope that of intervals.
     """
     graph = network if isinstance(network, Graph) else read(network)
     step = max(1, MEMORY // (8 * 6 * graph.size))
     found = [
-        Cascade(graph, ball(images[k : k + step], eps, norm), labels[k : k + step]).margins(method, iterations, search=search)
+        Cascade(graph, ball(images[k : k + step], eps, norm), labels[k : k + step]).margins(method, iterations, quick=quick)
         for k in range(0, len(images), step)
     ]
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
@@ -63,33 +65,52 @@ class Cascade:
         self.leads = torch.full((len(labels), graph.classes), -torch.inf, dtype=torch.float64, device=labels.device)
         self.leads.scatter_(1, labels[:, None], torch.inf)
 
-    def margins(self, method: str, iterations: int, *, search: bool) -> Tensor:
+    def margins(self, method: str, iterations: int, *, quick: bool) -> Tensor:
         """The smallest lead, by one method after the other as far as this one."""
         box, left = intervals(self.graph, *self.region.box()), torch.arange(len(self.labels), device=self.labels.device)
         rows, owner, other = self._open(left)
         last = len(self.graph.nodes) - 1
         self._raise(left[owner], other, Backward(self.graph, box, self.region).lowest_of_tail(rows, last))
         if method != "interval":
-            left = self._unproved(left)
-            if search:
-                left = left[~broken(self.graph, self.region[left], self.labels[left])]
+            left = self._hopeful(left, method) if quick else left
             self._crown(left, box[left])
             if len(left := self._unproved(left)):
                 self._crown(left, refined(self.graph, self.region[left]), iterations if method == "optimized" else 0)
         return self.leads.amin(1)
+
+    def _hopeful(self, images: Tensor, method: str) -> Tensor:
+        """Those that a short attack does not break, and that CROWN proves if hidden layers do only what that attack saw."""
+        images = self._unproved(images)
+        if not len(images):
+            return images
+        found = search(self.graph, self.region[images], self.labels[images])
+        stands = ~found.broken
+        images, seen = images[stands], found.seen[stands]
+        if method == "optimized":  # which other lines may still prove
+            return images
+        hope, region = torch.ones_like(self.labels, dtype=torch.bool), self.region[images]
+        for owner, _, bound in self._bounds(images, Backward(self.graph, at_least(self.graph, region, seen), region), 0):
+            hope[owner[bound <= 0]] = False
+        return images[hope[images]]
 
     def _unproved(self, images: Tensor) -> Tensor:
         return images[self.leads[images].amin(1) <= 0]
 
     def _crown(self, images: Tensor, box: Intervals, iterations: int = 0) -> None:
         """CROWN for some images, and for what it leaves open so many steps of its slopes."""
-        back, last = Backward(self.graph, box, self.region[images]), len(self.graph.nodes) - 1
+        back = Backward(self.graph, box, self.region[images])
         for steps in (0, iterations) if iterations else (0,):
-            rows, owner, other = self._open(images)
-            for part in chunks(len(owner), self.graph.largest):
-                some = Rows(owner[part], rows.weight[part])
-                found = optimized(back, some, last, steps) if steps else back.lowest(some, last, exact=True)
-                self._raise(images[owner[part]], other[part], found)
+            for owner, other, bound in self._bounds(images, back, steps):
+                self._raise(owner, other, bound)
+
+    def _bounds(self, images: Tensor, back: Backward, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """The images, the other classes and the bounds of their leads, for all that are open."""
+        rows, place, other = self._open(images)
+        last = len(self.graph.nodes) - 1
+        for part in chunks(len(place), self.graph.largest):
+            some = Rows(place[part], rows.weight[part])
+            bound = optimized(back, some, last, steps) if steps else back.lowest(some, last, exact=True)
+            yield images[place[part]], other[part], bound
 
     def _open(self, images: Tensor) -> tuple[Rows, Tensor, Tensor]:
         """A row z_label - z_other for every lead that is not proved; each with its place among the images."""

@@ -1,12 +1,16 @@
-"""Images that a short descent of the margin breaks within their ball: no bound proves those, so none needs to be computed.
+"""Images that no bound will prove, known before any is computed: those that a short descent of the margin breaks in their ball.
 
-x <- project(x - a g(x)), g the steepest direction of z_y - max z_k, the highest logit of another class, a falling to zero.
+x <- project(x - a g(x)), g the steepest direction of z_y - max z_k, the highest logit of another class, a falling to zero. The
+values of hidden layers on the way lie within their intervals, whatever these are.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from advcli.bounds.graph import Graph
+from advcli.bounds.interval import Intervals
 from advcli.bounds.region import Region
 from advcli.numerics.balls import Ball
 
@@ -14,29 +18,35 @@ STEPS = 12
 FIRST = 0.5  # of the radius, the length of the first step
 
 
-def broken(graph: Graph, region: Region, labels: Tensor) -> Tensor:
-    """(N,) whether a point of the ball was found that another class has, in exact arithmetic."""
-    found = torch.zeros_like(labels, dtype=torch.bool)
-    balls = Ball(region.center, torch.full_like(labels, region.radius, dtype=torch.float64), region.norm)
-    left, x = torch.arange(len(labels), device=labels.device), region.center
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search found: (N,) whether another class has a point of the ball, and the values of each layer that it saw."""
+
+    broken: Tensor
+    seen: Intervals
+
+
+def search(graph: Graph, region: Region, labels: Tensor) -> Search:
+    """Go down the margin of each image within its ball, in exact arithmetic."""
+    broken = torch.zeros_like(labels, dtype=torch.bool)
+    ball = Ball(region.center, torch.full_like(labels, region.radius, dtype=torch.float64), region.norm)
+    x, seen = region.center, Intervals.of(graph.values(region.center))
     for count in range(STEPS + 1):
-        margin, slope = _margin(graph, x, labels[left])
-        found[left[margin <= 0]] = True
-        stands = margin > 0
-        if count == STEPS or not bool(stands.any()):
+        margin, slope, values = _margin(graph, x, labels)
+        broken |= margin <= 0
+        seen.include(values)
+        if count == STEPS or bool(broken.all()):
             break
-        left, x, slope = left[stands], x[stands], slope[stands]
-        ball = balls[left]
         x = ball.along(x, -slope, FIRST * (1 - count / STEPS) * ball.radius)
-    return found
+    return Search(broken, seen)
 
 
-def _margin(graph: Graph, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(N,) z_y minus the highest other logit, and its gradient."""
+def _margin(graph: Graph, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """(N,) z_y minus the highest other logit, its gradient, and the values of all layers."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        logits = graph.forward(x)
-        others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
-        margin = logits.gather(1, labels[:, None])[:, 0] - others
+        values = graph.values(x)
+        others = values[-1].scatter(1, labels[:, None], -torch.inf).amax(1)
+        margin = values[-1].gather(1, labels[:, None])[:, 0] - others
         (slope,) = torch.autograd.grad(margin.sum(), x, allow_unused=True)
-    return margin.detach(), torch.zeros_like(x) if slope is None else slope
+    return margin.detach(), torch.zeros_like(x) if slope is None else slope, [one.detach() for one in values]

@@ -102,6 +102,10 @@ class Graph:
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits in float64: exact arithmetic, as far as a machine goes."""
+        return self.values(x)[-1]
+
+    def values(self, x: Tensor) -> list[Tensor]:
+        """The values of all layers in float64."""
         found: list[Tensor] = []
         for node in self.nodes:
             given = [found[k] for k in node.inputs]
@@ -113,7 +117,7 @@ class Graph:
                 found.append(torch.cat(given, 1))
             else:
                 found.append(node.layer.forward(given[0]))
-        return found[-1]
+        return found
 
 
 Window = tuple[int, int] | None  # None: the whole layer

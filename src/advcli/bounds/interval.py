@@ -37,6 +37,17 @@ class Intervals:
         self.high.append(high if slack is None else high + slack)
         self.slack.append(slack)
 
+    @classmethod
+    def of(cls, values: list[Tensor]) -> "Intervals":
+        """The intervals of one value each."""
+        return cls([one.clone() for one in values], [one.clone() for one in values], [None] * len(values))
+
+    def include(self, values: list[Tensor]) -> None:
+        """The intervals that hold these values of all layers too."""
+        for low, high, value in zip(self.low, self.high, values, strict=True):
+            torch.minimum(low, value, out=low)
+            torch.maximum(high, value, out=high)
+
     def tighten(self, number: int, low: Tensor, high: Tensor) -> None:
         """The intersection with other bounds of a layer."""
         self.low[number] = torch.maximum(self.low[number], low)

@@ -39,6 +39,18 @@ def refined(graph: Graph, region: Region) -> Intervals:
     return box
 
 
+def at_least(graph: Graph, region: Region, seen: Intervals) -> Intervals:
+    """Intervals that none can be smaller than: where arithmetic has no exact ones, those of values that were seen."""
+    box = started(*region.box())
+    for number, node in enumerate(graph.nodes):
+        if isinstance(node.layer, Input):
+            continue
+        box.add(graph, node)
+        if not _is_exact(graph, node, region):
+            box.tighten(number, seen.low[number], seen.high[number])
+    return box
+
+
 def _is_exact(graph: Graph, node: Node, region: Region) -> bool:
     """True if interval arithmetic has the exact interval: the first linear layer, and a maximum of what is known."""
     layer = node.layer

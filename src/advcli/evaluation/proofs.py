@@ -82,20 +82,29 @@ def bounds(model: ModelFile, module: nn.Module, graph: Graph, place: Place, repo
         numbers, which = place.clean(rows)
         labels = np.zeros(len(numbers), np.int64)
         labels[which] = place.labels[rows]
-        found, told = [np.zeros(0)], f"{method} bounds, {norm} {eps:g}"
+        starts, told = range(0, len(numbers), STEP), f"{method} bounds, {norm} {eps:g}"
+
+        def some(start: int) -> tuple[Tensor, Tensor]:
+            """The next images, whose logits lie within their bounds; and their labels."""
+            part = slice(start, start + STEP)
+            x = place.images(numbers[part]).to(graph.device)
+            if misread(graph, module, x):
+                raise AdvcliError(
+                    f"{model.path}: the network's own logits lie outside the bounds at its images; the graph was read wrongly"
+                )
+            return x, torch.from_numpy(labels[part]).to(graph.device)
+
+        @torch.no_grad()
+        def proved(given: tuple[Tensor, Tensor]) -> Array:
+            found: Array = certify(graph, *given, eps, norm, method, iterations).cpu().numpy()
+            return found
+
+        found = [np.zeros(0)]
         progress = reporter.progress(told, len(numbers), "images")
         with devices.threads(model.shape), frozen(module), progress as tick, torch.no_grad():
-            for start in range(0, len(numbers), STEP):
-                part = slice(start, start + STEP)
-                x = place.images(numbers[part]).to(graph.device)
-                if misread(graph, module, x):
-                    raise AdvcliError(
-                        f"{model.path}: the network's own logits lie outside the bounds at its images; the graph was read wrongly"
-                    )
-                label = torch.from_numpy(labels[part]).to(graph.device)
-                found.append(certify(graph, x, label, eps, norm, method, iterations).cpu().numpy())
-                tick(len(x), "")
-        margins: Array = np.concatenate(found)[which]
-        return margins
+            for margins in devices.in_threads(proved, map(some, starts), graph.device):
+                found.append(margins)
+                tick(len(margins), "")
+        return np.asarray(np.concatenate(found)[which])
 
     return Bounds(place.norm, place.budgets, np.flatnonzero(place.mask), prove)

@@ -1,14 +1,19 @@
 """The device, the number of threads and the batch size of a computation."""
 
 import platform
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from advcli.errors import CommandError
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 TINY = 256  # pixels
 
@@ -37,6 +42,26 @@ def threads(shape: tuple[int, ...]) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def in_threads(work: Callable[[Given], Made], items: Iterable[Given], device: torch.device) -> Iterator[Made]:
+    """The results in order, from as many threads as torch may use; each computes alone, so that the count changes no bit.
+
+    For work of many small operations, which one operation at a time would spread over too many threads. The items are read in
+    the caller's thread, few ahead.
+    """
+    count = torch.get_num_threads() if device.type == "cpu" else 1
+    crew = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            waiting.append(crew.submit(work, item))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        crew.shutdown(cancel_futures=True)
 
 
 def processor() -> str:
