@@ -1,6 +1,5 @@
 """The steps of an audit: which attacks run, with which options, and the command line of each."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,10 +9,12 @@ from advcli.catalog import discovery
 from advcli.catalog.params import flag_of
 from advcli.catalog.requests import AuditRequest
 from advcli.numerics.quantities import BUDGETS, diameter, fraction, shortest
+from advcli.workspace.replay import quoted
 
 SHARES = ("1/4", "1/2", "3/4", "1", "3/2", "2")  # of the budget, at which the curve has a point
 SMALL, AT_A_TIME = (3, 32, 32), 256  # a small image, and how many of those are worked on at a time
 FEW = 100  # images under budgets so large that everything must fall
+MANY = 500  # images, beyond which proofs at every budget of the curve take too long
 LONGER = 5  # times the queries, where gradients are of no use
 RUNNING = ("seed", "batch_size", "device", "data_dir", "download", "allow")
 CHOSEN = ("split", "limit", "per_class", "classes", "image_size", "resize")
@@ -47,6 +48,7 @@ class Subject:
     data: str
     shape: tuple[int, int, int]
     asked: AuditRequest
+    count: int  # of images
     limit: int | None = None  # of the effort, where nothing else says how many images
 
     @property
@@ -94,7 +96,11 @@ class Subject:
             self._step("black-box", "an attacker who sees scores only", method="square", steps=queries),
         ]
         if larger := self._larger():
-            found.append(self._step("larger", "budgets so large that images must fall", method="pgd", eps=larger, limit=FEW))
+            found.append(
+                self._step(
+                    "larger", "budgets so large that images must fall", method="pgd", eps=larger, limit=min(FEW, self.count)
+                )
+            )
         return found
 
     def _larger(self) -> str:
@@ -103,9 +109,9 @@ class Subject:
         return ",".join(dict.fromkeys(shortest(one) for one in found if fraction(self.eps) < one <= self._widest))
 
     def proofs(self) -> dict[str, object]:
-        """The options of `evaluate` that prove what can be proved, up to the audited budget."""
-        upto = ",".join(one for one in self.budgets if fraction(one) <= fraction(self.eps))
-        return {**self.selection, "metric": ["verified"], "norm": self.asked.norm, "eps": upto}
+        """The options of `evaluate` that prove what can be proved: at the audited budget, of few images at smaller ones too."""
+        upto = [one for one in self.budgets if fraction(one) <= fraction(self.eps)] if self.count <= MANY else [self.eps]
+        return {**self.selection, "metric": ["verified"], "norm": self.asked.norm, "eps": ",".join(upto)}
 
     def without_gradients(self) -> list[Step]:
         """The attacks for a model whose gradients are not there, or not to be trusted."""
@@ -123,8 +129,6 @@ class Subject:
         """One attack; it says the norm where the method has that option."""
         norm = {"norm": self.asked.norm} if discovery.spec("attack", str(given["method"])).option("norm") else {}
         options = {**self.selection, "eps": self.eps, "perturbations": False, "part_size": 1, **norm, **given}
-        if "limit" in given and isinstance(most := self.selection.get("limit"), int):
-            options["limit"] = min(FEW, most)
         return Step(name, question, {name: value for name, value in options.items() if value is not None})
 
 
@@ -139,4 +143,4 @@ def command_line(verb: str, given: Mapping[str, object], files: tuple[str, ...] 
             for one in value if isinstance(value, list | tuple) else (value,):
                 text = str(one)
                 words += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
-    return " ".join(map(shlex.quote, words))
+    return " ".join(map(quoted, words))

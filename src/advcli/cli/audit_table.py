@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from advcli.cli.text_tables import Line, fitted
 
+WORD = re.compile(r"(?:\$'(?:\\.|[^'\\])*'|'[^']*'|\S)+")  # of a command line, as it was quoted
 WIDE = 80  # columns, also where the terminal has more: a page is read, not scanned
 SEEN = {"none": "nothing", "labels": "decisions", "scores": "scores", "gradient": "gradients"}
 
@@ -91,7 +92,7 @@ def _commands(found: dict[str, Any], width: int) -> Iterator[str]:
     yield "Every set and every figure can be made again"
     for command in (*(one["command"] for one in found["steps"]), *found["commands"]):
         line = ""
-        for word in map(shlex.quote, shlex.split(command)):
+        for word in WORD.findall(command):
             if line and len(line) + len(word) + 3 > width:
                 yield line + " \\"
                 line = "    " + word

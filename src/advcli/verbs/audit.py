@@ -8,7 +8,7 @@ from typing import Any
 
 from advcli.auditing.curve import curve_files
 from advcli.auditing.findings import Findings, conclusions, figure, not_tried
-from advcli.auditing.plan import Step, Subject, command_line
+from advcli.auditing.plan import EFFORTS, Step, Subject, command_line
 from advcli.catalog import discovery
 from advcli.catalog.requests import AttackRequest, AuditRequest, EvaluateRequest
 from advcli.errors import CommandError, InputError, NoGradient
@@ -89,10 +89,9 @@ def _subject(model: ModelFile, asked: AuditRequest, reporter: Reporter) -> Subje
     """The model and its images; the effort's number of them where nothing else says how many."""
     text, chosen = (asked.data, asked) if asked.data else inputs.default_data(model, asked)
     images = inputs.data_of(model, text, asked.split, chosen, reporter=reporter)
-    found = Subject(str(model.path), text, images.shape, asked)
-    most = found.effort.images
-    if asked.limit is None and asked.per_class is None and most and most < len(images):
-        found = Subject(str(model.path), text, images.shape, asked, most)
+    most = EFFORTS[asked.effort].images
+    limit = most if asked.limit is None and asked.per_class is None and most and most < len(images) else None
+    found = Subject(str(model.path), text, images.shape, asked, limit or len(images), limit)
     refuse_beyond(asked.norm, [budget(found.eps)], images.shape[0] * images.shape[1] * images.shape[2])
     return found
 
