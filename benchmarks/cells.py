@@ -26,6 +26,7 @@ class Cell:
     minimal: bool = False  # whether a smaller distance is the aim
     target: bool = False  # towards the next class
     half: bool = False  # also in bfloat16
+    cap: float = 120.0  # seconds of CPU time for one run of one tool
     tuned: dict[str, dict[str, Any]] = field(default_factory=dict)  # what one tool is given instead
 
     @property
@@ -38,6 +39,11 @@ LINF = {
     CIFAR: {"eps": "8/255", "steps": 20, "step_size": "2/255"},
 }
 LINF[TRAINED] = LINF[MNIST]
+ENSEMBLE = {  # two budgets of each norm: one that some images resist, and one that few do
+    MNIST: {"linf": ("0.15", "0.2"), "l2": ("1.75", "2.5")},
+    TRAINED: {"linf": ("0.35", "0.4"), "l2": ("2.5", "3.5")},
+    CIFAR: {"linf": ("3/255", "8/255"), "l2": ("0.35", "0.5")},
+}
 MIM = {MNIST: "0.03", CIFAR: "2/255"}
 CLEVERHANS = {MNIST: 0.01, CIFAR: 0.01}  # its best rate at so few steps, of 0.005, 0.01, 0.02, 0.05 and 0.1
 SWEEP = {MNIST: "0:0.3:0.025", CIFAR: "0:12/255:1/255"}
@@ -48,7 +54,7 @@ CW = {"searches": 5, "steps": 200, "lr": 0.01, "const": 0.01}
 
 def cells() -> list[Cell]:
     """All cells: one step, many steps, as near as possible, by scores, by decisions, by moving the picture."""
-    return [*_gradient(), *_nearest(), *_blind()]
+    return [*_gradient(), *_nearest(), *_blind(), *_ensembles()]
 
 
 def _gradient() -> Iterator[Cell]:
@@ -89,6 +95,14 @@ def _blind() -> Iterator[Cell]:
             yield Cell(model, "boundary", VERDICT, 16, {"steps": 1000}, minimal=True, tuned={"art": {"steps": 40}})
             grid = {"shift": 3, "shifts": 5, "angle": 30, "angles": 5}
             yield Cell(model, "spatial", VERDICT, 200 if model == MNIST else 32, grid)
+
+
+def _ensembles() -> Iterator[Cell]:
+    for model, norms in ENSEMBLE.items():
+        for norm, budgets in norms.items():
+            for eps in budgets:
+                given, variant = {"norm": norm, "eps": eps}, f"{norm}-{eps.replace('/', '_')}"
+                yield Cell(model, "autoattack", VERDICT, 200, given, variant=variant, compared=norm, cap=3600)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def judge(cell: Cell, subject: Subject, found: Tensor) -> Judged:
         away = distances(points, x)
         slack = tolerance(radius) if radius < 1 else 0.0
         flat = points.flatten(1)
-        fits = (away["linf"] <= radius + slack) & ((flat.amin(1) >= 0) & (flat.amax(1) <= 1)).numpy()
+        fits = (away[cell.parameters.get("norm", "linf")] <= radius + slack) & ((flat.amin(1) >= 0) & (flat.amax(1) <= 1)).numpy()
         decided = logits(model, points).argmax(1)
         reached = (decided == (y + 1) % len(subject.file.classes)) if cell.target else (decided != y)
         won.append(reached.numpy() & fits)

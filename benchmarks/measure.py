@@ -2,7 +2,7 @@
 
 CPU and wall seconds, forwards and gradients counted by hooks on the model, peak memory, and beside them the cost of one
 forward, and of one forward and backward to the input, of the same model in the same minutes. A tool that is not done
-after CAP seconds of CPU time is stopped, whatever else the machine does; what it finished until then counts.
+after its cell's cap in seconds of CPU time is stopped, whatever else the machine does; what it finished until then counts.
 """
 
 import contextlib
@@ -25,7 +25,6 @@ from benchmarks.subject import SHAPE, Subject
 from benchmarks.tools import Tool, tools
 
 REPEATS = 5
-CAP = 120.0  # seconds of CPU time for one run of one tool
 ENOUGH = 60.0  # seconds after which a tool is not repeated
 WARM = 2  # images
 NOISE = 0.1
@@ -124,14 +123,14 @@ def once(record: Record, cell: Cell, subject: Subject, turn: int) -> None:
     with counted(tool.models) as counts:
         wall, cpu = time.perf_counter(), time.process_time()
         spent, asked = (0.0, 0.0), Counts()
-        with contextlib.suppress(Stopped), limited(CAP):
+        with contextlib.suppress(Stopped), limited(cell.cap):
             for start in range(0, len(subject.x), tool.batch):
                 stop = min(start + tool.batch, len(subject.x))
                 found.append(tool.run(start, stop))
                 done, spent = stop, (time.perf_counter() - wall, time.process_time() - cpu)
                 asked = Counts(counts.forwards, counts.backwards)
     if not done:
-        raise TimeoutError(f"not done with the first {min(tool.batch, len(subject.x))} images after {CAP:.0f} s of CPU time")
+        raise TimeoutError(f"not done with the first {min(tool.batch, len(subject.x))} images after {cell.cap:.0f} s of CPU time")
     judged = judge(cell, subject, torch.cat(found, 1))
     record.wall.append(spent[0])
     record.cpu.append(spent[1])
@@ -147,7 +146,7 @@ def attempt(record: Record, cell: Cell, subject: Subject, turn: int) -> None:
         return
     try:
         if turn == 0:
-            with contextlib.suppress(Stopped), limited(CAP / 4):
+            with contextlib.suppress(Stopped), limited(cell.cap / 4):
                 seeded(0)
                 record.tool.run(0, WARM)
         once(record, cell, subject, turn)

@@ -64,6 +64,10 @@ def jsma(*, theta: float, gamma: float) -> Command:
     return Command("jsma", {"theta": theta, "gamma": gamma})
 
 
+def autoattack(*, norm: str, eps: str) -> Command:
+    return Command("autoattack", {"norm": norm}, {"eps": eps})
+
+
 def square(*, eps: str, queries: int) -> Command:
     return Command("square", {"steps": queries}, {"eps": eps})
 
