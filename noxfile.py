@@ -66,6 +66,12 @@ def replays(session: nox.Session) -> None:
 
 
 @nox.session
+def masked(session: nox.Session) -> None:
+    """`audit` on networks that hide their gradients, each beside an attack that knows how; `-- NETWORK...` for some of them."""
+    python(session, "tests/masked_audits.py", *session.posargs)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Two hundred random changes of one token in src/, of which the tests must find 95 %; `-- --count 50 --seed 2` for others."""
     python(session, "tests/mutants.py", *session.posargs)

@@ -37,7 +37,7 @@ def judge(cell: Cell, subject: Subject, found: Tensor) -> Judged:
     won, norms, outside = [], [], 0
     for points, radius in zip(found.to(torch.float32), eps, strict=True):
         away = distances(points, x)
-        slack = tolerance(radius) if radius < 1 else 0.0
+        slack = tolerance(radius)
         flat = points.flatten(1)
         fits = (away[cell.parameters.get("norm", "linf")] <= radius + slack) & ((flat.amin(1) >= 0) & (flat.amax(1) <= 1)).numpy()
         decided = logits(model, points).argmax(1)

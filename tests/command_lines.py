@@ -23,7 +23,13 @@ FIRST = (
     "defend --method squeeze-detector --limit 60 -o rejecting.safetensors",
     "import ../given/pictures --split train -o pictures.h5",
 )  # fmt: skip
-BIG = {"square": {"steps": "80"}, "hopskipjump": {"steps": "2"}, "boundary": {"steps": "30"}, "fool-gradient": {"steps": "30"}}
+BIG = {
+    "square": {"steps": "80"},
+    "hopskipjump": {"steps": "2"},
+    "boundary": {"steps": "30"},
+    "rays": {"queries": "60"},
+    "fool-gradient": {"steps": "30"},
+}
 SMALL = {"steps": "5", "evaluations": "20", "rounds": "2", "epochs": "2", "certify_samples": "50"}  # where a method has them
 KINDS = {"generate": "--count 1", "substitute": "--limit 16 --fit-limit 60", "universal": "--limit 16 --fit-limit 60"}
 # Another value than the default, where the default suggests none; that of one method alone stands after a dot.

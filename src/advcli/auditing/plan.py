@@ -120,9 +120,10 @@ class Subject:
             self._step("long-black-box", "an attacker who sees scores only, with more queries", method="square", steps=queries)
         ]
         if self.asked.norm == "linf":
-            found.append(
-                self._step("substitute", "attacks on a model that was trained on this one's answers", method="substitute")
-            )
+            found += [
+                self._step("decisions", "an attacker who sees decisions only", method="rays", queries=queries, eps=None),
+                self._step("substitute", "attacks on a model that was trained on this one's answers", method="substitute"),
+            ]
         return found
 
     def _step(self, name: str, question: str, **given: object) -> Step:

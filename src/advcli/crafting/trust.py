@@ -40,7 +40,7 @@ def refuse_without_gradient(probe: Probe, method: str, model: str, *, defended: 
         around = "; --static attacks the model without its defenses" * defended
         raise NoGradient(
             f"{method}: {model} gives no gradient: {why};\n"
-            "attack its scores with --method square, its decisions with --method hopskipjump or boundary, or a model\n"
+            "attack its scores with --method square, its decisions with --method rays or hopskipjump, or a model\n"
             f"trained on its labels with --method substitute{around}"
         )
 
