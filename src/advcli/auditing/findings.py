@@ -12,7 +12,7 @@ MEANING = {
     "FAIL": "the attacks do not work here as they should. Do not report the attacked figure as robustness.",
     "WARN": "the true figure may be lower than the attacked one.",
 }
-NOT_ABOUT_GRADIENTS = ("rounded-pixels", "false-alarms")  # checks whose findings other attacks would not answer
+NOT_ABOUT_GRADIENTS = ("rounded-pixels", "false-alarms")  # checks whose findings no other attack would change
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def figure(row: Row | None) -> dict[str, Any] | None:
 
 
 def conclusions(found: Findings, *, gradients: bool) -> list[str]:
-    """What may be said, and what may not."""
+    """The conclusions that the figures allow, and their limits."""
     told = []
     if (attacked := found.attacked) is not None:
         told.append(

@@ -15,7 +15,7 @@ SHARES = ("1/4", "1/2", "3/4", "1", "3/2", "2")  # of the budget, at which the c
 SMALL, AT_A_TIME = (3, 32, 32), 256  # a small image, and how many of those are worked on at a time
 FEW = 100  # images under budgets so large that everything must fall
 MANY = 500  # images, beyond which proofs at every budget of the curve take too long
-LONGER = 5  # times the queries, where gradients are of no use
+LONGER = 5  # times as many queries, where gradients are of no use
 RUNNING = ("seed", "batch_size", "device", "data_dir", "download", "allow")
 CHOSEN = ("split", "limit", "per_class", "classes", "image_size", "resize")
 

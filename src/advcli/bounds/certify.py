@@ -1,8 +1,8 @@
-"""The margin's lower bound of every image: of its class before each other, for every image of the ball.
+"""A lower bound of the margin of every image: the logit of its class minus each other, for every image of the ball.
 
 What is cheap comes first: intervals; a short attack, which leaves out what no bound will prove; CROWN with these intervals of
-hidden layers; then with those of CROWN itself. A bound of one way is never given up for that of another, so that each method is
-at least as good as the one before.
+hidden layers; then with those of CROWN itself. The highest bound so far is kept, so that each method is at
+least as good as the one before.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from advcli.bounds.rows import Rows
 from advcli.bounds.slopes import optimized
 
 METHODS = ("interval", "crown", "optimized")
-STEPS = 20  # of optimized slopes, where nobody says how many
+STEPS = 20  # of optimized slopes, by default
 MEMORY = 2**28  # bytes that the intervals of one chunk of images may take
 
 
@@ -46,7 +46,7 @@ def certify(
     """(N,) a lower bound of min over other classes of z_label - z_other within the ball; above 0 the decision is proved.
 
     The network is a classifier, read here (InputError names the layer that cannot be), or the graph that was read of it. An
-    image that is proved by a cheaper method keeps the bound of that; with `quick`, one without hope that of intervals.
+    image that is proved by a cheaper method keeps its bound; with `quick`, so does one that no dearer method would prove.
     """
     graph = network if isinstance(network, Graph) else read(network)
     step = max(1, MEMORY // (8 * 6 * graph.size))
@@ -58,7 +58,7 @@ def certify(
 
 
 class Cascade:
-    """Some images, and for each of the other classes what is known of the lead over it."""
+    """Some images, and for each other class the best lower bound of the lead over it: of z_label - z_other."""
 
     def __init__(self, graph: Graph, region: Region, labels: Tensor) -> None:
         self.graph, self.region, self.labels = graph, region, labels
@@ -66,7 +66,7 @@ class Cascade:
         self.leads.scatter_(1, labels[:, None], torch.inf)
 
     def margins(self, method: str, iterations: int, *, quick: bool) -> Tensor:
-        """The smallest lead, by one method after the other as far as this one."""
+        """The smallest lead, by one method after the other, up to the given one."""
         box, left = intervals(self.graph, *self.region.box()), torch.arange(len(self.labels), device=self.labels.device)
         rows, owner, other = self._open(left)
         last = len(self.graph.nodes) - 1
@@ -79,14 +79,14 @@ class Cascade:
         return self.leads.amin(1)
 
     def _hopeful(self, images: Tensor, method: str) -> Tensor:
-        """Those that a short attack does not break, and that CROWN proves if hidden layers do only what that attack saw."""
+        """The images that a short attack does not break, and that CROWN proves from the values that this attack saw."""
         images = self._unproved(images)
         if not len(images):
             return images
         found = search(self.graph, self.region[images], self.labels[images])
         stands = ~found.broken
         images, seen = images[stands], found.seen[stands]
-        if method == "optimized":  # which other lines may still prove
+        if method == "optimized":  # whose other lines may prove what CROWN does not
             return images
         hope, region = torch.ones_like(self.labels, dtype=torch.bool), self.region[images]
         for owner, _, bound in self._bounds(images, Backward(self.graph, at_least(self.graph, region, seen), region), 0):
@@ -97,7 +97,7 @@ class Cascade:
         return images[self.leads[images].amin(1) <= 0]
 
     def _crown(self, images: Tensor, box: Intervals, iterations: int = 0) -> None:
-        """CROWN for some images, and for what it leaves open so many steps of its slopes."""
+        """CROWN for some images; then, for the leads that it does not prove, so many steps of optimized slopes."""
         back = Backward(self.graph, box, self.region[images])
         for steps in (0, iterations) if iterations else (0,):
             for owner, other, bound in self._bounds(images, back, steps):

@@ -1,7 +1,7 @@
-"""Images that no bound will prove, known before any is computed: those that a short descent of the margin breaks in their ball.
+"""Images that no bound can prove, found before bounds are computed: those that a short attack breaks within their ball.
 
 x <- project(x - a g(x)), g the steepest direction of z_y - max z_k, the highest logit of another class, a falling to zero. The
-values of hidden layers on the way lie within their intervals, whatever these are.
+values of hidden layers at these points lie within any sound intervals of theirs.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ FIRST = 0.5  # of the radius, the length of the first step
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a search found: (N,) whether another class has a point of the ball, and the values of each layer that it saw."""
+    """The result: (N,) whether a point of the ball is classified otherwise, and the range of values of each layer on the way."""
 
     broken: Tensor
     seen: Intervals
 
 
 def search(graph: Graph, region: Region, labels: Tensor) -> Search:
-    """Go down the margin of each image within its ball, in exact arithmetic."""
+    """Minimize the margin of each image within its ball, in float64."""
     broken = torch.zeros_like(labels, dtype=torch.bool)
     ball = Ball(region.center, torch.full_like(labels, region.radius, dtype=torch.float64), region.norm)
     x, seen = region.center, Intervals.of(graph.values(region.center))

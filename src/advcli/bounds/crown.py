@@ -1,8 +1,8 @@
 """CROWN: linear functions of a layer bounded from below by linear functions of the image (arXiv:1811.00866).
 
 A row a y of the last layer becomes, layer by layer backwards, a row of the layer before: through y = W x + b it is a W with
-a b aside; through an activation, each positive coefficient takes a line below it and each negative one a line above it. What
-float32 may round at a layer, e, takes |a| e away. What is left at the image has its lowest value on the ball.
+a b aside; through an activation, each positive coefficient takes a line below it and each negative one a line above it. If
+float32 may change a layer's values by e, |a| e is subtracted. The row that arrives at the image has a known lowest value there.
 """
 
 from collections.abc import MutableMapping, Sequence
@@ -44,7 +44,7 @@ class Backward:
         return added + self.ball.lowest(left[0], exact=exact) if 0 in left else added
 
     def lowest_of_tail(self, rows: Rows, start: int) -> Tensor:
-        """The same from the intervals of the last layers that bend: nothing but linear layers is passed."""
+        """The same, but only through the linear layers at the end: from the intervals of the last activations or maxima."""
         left, added = {start: rows}, rows.weight.new_zeros(len(rows.owner))
         for number in range(start, -1, -1):
             if number not in left:
@@ -66,7 +66,7 @@ class Backward:
             left[below] = left[below].plus(part, self.graph.nodes[below].shape) if below in left else part
 
     def step(self, rows: Rows, number: int, shares: Shares | None = None) -> tuple[list[Rows], Tensor]:
-        """Rows of one layer as rows of each layer that it takes, and what is added beside them."""
+        """Rows of one layer as rows of each of its inputs, and the constants that are added."""
         node = self.graph.nodes[number]
         layer, shape = node.layer, self.graph.nodes[node.inputs[0]].shape
         added = rows.weight.new_zeros(len(rows.owner))
@@ -139,7 +139,7 @@ class Lines:
         self.under, self.over = Side(under), Side(over)
 
     def start(self, rows: Rows) -> Tensor:
-        """CROWN's own mixture for each coefficient, by its sign, as a variable."""
+        """CROWN's own mixture for each coefficient, chosen by its sign, as a variable to optimize."""
         under, over = rows.of(self.under.share), rows.of(self.over.share)
         return torch.where(rows.weight > 0, under, over).detach().clone().requires_grad_()
 

@@ -1,4 +1,4 @@
-"""A feed-forward network as bounds see it: layers in the order in which they are computed."""
+"""A feed-forward network as a list of layers, in the order in which they are computed."""
 
 from dataclasses import dataclass, field
 from math import prod
@@ -59,7 +59,7 @@ class Graph:
         return [one for one in self.nodes if number in one.inputs]
 
     def pool_first(self) -> None:
-        """Move each activation that only a maximum takes behind it: fewer values bend, and the function is the same.
+        """Move each activation that only a maximum takes behind it: fewer neurons are unstable, and the function is the same.
 
         max(f(a), f(b)) = f(max(a, b)) for every f that never falls, rounded or not.
         """
@@ -78,11 +78,11 @@ class Graph:
 
     @property
     def largest(self) -> int:
-        """The number of values of the largest layer, each of a window's counted."""
+        """The number of values of the largest layer; a maximum counts each value of its window."""
         return max(prod(one.shape) * one.layer.count if isinstance(one.layer, MaxPool) else prod(one.shape) for one in self.nodes)
 
     def reach(self, number: int) -> list[int]:
-        """How many values of each layer below one value of a layer depends on, or at most."""
+        """At most how many values of each layer below one value of a layer depends on."""
         shape = self.nodes[number].shape
         windows = {number: (1, 1) if len(shape) == 3 else None}
         found = []

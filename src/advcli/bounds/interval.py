@@ -18,7 +18,7 @@ from advcli.bounds.rounding import UNDERFLOW, gamma
 
 @dataclass
 class Intervals:
-    """For every layer so far (N, *shape) the lowest and the highest value, and what it may be off by as float32 runs."""
+    """For every layer so far (N, *shape) the lowest and the highest value, and the rounding error that float32 may add."""
 
     low: list[Tensor] = field(default_factory=list)
     high: list[Tensor] = field(default_factory=list)
@@ -43,13 +43,13 @@ class Intervals:
         return cls([one.clone() for one in values], [one.clone() for one in values], [None] * len(values))
 
     def include(self, values: list[Tensor]) -> None:
-        """The intervals that hold these values of all layers too."""
+        """Widen the intervals until they hold these values of all layers."""
         for low, high, value in zip(self.low, self.high, values, strict=True):
             torch.minimum(low, value, out=low)
             torch.maximum(high, value, out=high)
 
     def tighten(self, number: int, low: Tensor, high: Tensor) -> None:
-        """The intersection with other bounds of a layer."""
+        """Intersect the interval of a layer with another."""
         self.low[number] = torch.maximum(self.low[number], low)
         self.high[number] = torch.minimum(self.high[number], high)
 

@@ -1,4 +1,4 @@
-"""The linear layers that bounds are known of: y = W x + b, forwards, in absolute values, and backwards.
+"""The linear layers for which there are bounds: y = W x + b, forwards, in absolute values, and backwards.
 
 Each is written for one sample, whatever the batch, in float64. `terms` is the number of products in one sum, that of the
 float32 layer as it runs; `backward` takes rows a of linear functions a y to rows of a W x + a b.

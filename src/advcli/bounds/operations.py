@@ -1,4 +1,4 @@
-"""The operations of torch that bounds are known of, each turned into layers of the graph."""
+"""The operations of torch for which there are bounds, each turned into layers of the graph."""
 
 from collections.abc import Callable
 from math import prod

@@ -1,4 +1,4 @@
-"""What was read of a network so far, and how the arguments of its operations are taken."""
+"""The part of a network that was read so far, and access to the arguments of its operations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from advcli.bounds.rows import Shape
 
 
 class Unreadable(Exception):
-    """An operation that bounds are not known of; the text says which, where its layer's name does not."""
+    """An operation for which there are no bounds; the text says which, if the name of its layer does not."""
 
 
 @dataclass
 class Reader:
-    """What was read so far: for every node of the record the number of its layer, or its value where that is fixed."""
+    """For every node that was read, the number of its layer, or its value if that does not depend on the image."""
 
     graph: Graph
     count: int  # images in the record
@@ -25,7 +25,7 @@ class Reader:
     name: str = ""
 
     def value(self, given: Any) -> Any:
-        """An argument: the number of a layer, a tensor, or what it is."""
+        """The value of an argument: the number of a layer, a tensor, or a constant."""
         return self.found[given] if isinstance(given, fx.Node) else given
 
     def shape(self, node: fx.Node) -> Shape:

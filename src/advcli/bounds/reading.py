@@ -1,4 +1,4 @@
-"""A model read as a graph of layers that bounds are known of; what cannot be read is refused by its name, never guessed.
+"""Reads a model as a graph of layers for which there are bounds; a layer that cannot be read is refused by name, never guessed.
 
 torch.export records the operations that a network computes, free of side effects, with tensors that hold no numbers: a
 network that branches on values, or leaves torch, is refused there. What is read is compared with the model where it is used.
@@ -25,7 +25,7 @@ COUNT = 2  # images that are recorded
 
 
 class Whole(nn.Module):
-    """A classifier without what it notes for later: pixels to logits."""
+    """The function of a classifier alone: pixels to logits."""
 
     mean: Tensor
     std: Tensor
@@ -42,7 +42,7 @@ class Whole(nn.Module):
 
 
 def read(model: nn.Module) -> Graph:
-    """The graph of a classifier; InputError names the first layer that bounds are not known of."""
+    """The graph of a classifier; InputError names the first layer for which there are no bounds."""
     if type(model) is not Classifier:
         raise InputError(f"no bounds for a model behind a defense ({type(model).__name__}); verify the network alone")
     program = _recorded(model)
@@ -70,7 +70,7 @@ def read(model: nn.Module) -> Graph:
 
 
 def _call(reader: Reader, node: fx.Node, name: str) -> None:
-    """Read one operation; one of numbers alone is computed."""
+    """Read one operation; one that does not depend on the image is computed."""
     arguments = [one for one in node.all_input_nodes if isinstance(reader.found[one], int)]
     if not arguments:
         with torch.no_grad():
@@ -88,7 +88,7 @@ def _finish(reader: Reader, last: fx.Node) -> None:
     number = reader.found[last]
     if not isinstance(number, int):
         raise InputError("no bounds for a network whose answer does not depend on the image")
-    if number != len(reader.graph.nodes) - 1:  # what is computed after the logits is for nobody
+    if number != len(reader.graph.nodes) - 1:  # nothing uses what is computed after the logits
         del reader.graph.nodes[number + 1 :]
 
 
@@ -103,7 +103,7 @@ def _recorded(model: Classifier) -> torch.export.ExportedProgram:
         with _silent():
             found: torch.export.ExportedProgram = torch.export.export(whole, (image,)).run_decompositions({})
             return found
-    except Exception as error:  # a network is anybody's code
+    except Exception as error:  # foreign code may raise anything
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"no bounds for a network that torch.export cannot read ({said[0][:100]})") from None
 

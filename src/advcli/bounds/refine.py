@@ -1,7 +1,7 @@
-"""Intervals of hidden layers by CROWN, one layer after the other, where those of interval arithmetic leave a neuron bent.
+"""Intervals of hidden layers by CROWN, one layer after the other, for the neurons that interval arithmetic leaves unstable.
 
-A neuron that is known to be on one side needs no better bound. A layer of which too many neurons are open keeps the intervals
-of the others: those are computed that are widest, as many as may be had for one image.
+A neuron is unstable if its activation is not a straight line on its interval; others need no better bound. If a layer has too
+many unstable neurons, those with the widest intervals are computed, up to a limit for each image.
 """
 
 import torch
@@ -40,7 +40,7 @@ def refined(graph: Graph, region: Region) -> Intervals:
 
 
 def at_least(graph: Graph, region: Region, seen: Intervals) -> Intervals:
-    """Intervals that none can be smaller than: where arithmetic has no exact ones, those of values that were seen."""
+    """Intervals that every sound one includes: exact ones where arithmetic has them, else those of values that were seen."""
     box = started(*region.box())
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, Input):
@@ -63,7 +63,7 @@ def _is_exact(graph: Graph, node: Node, region: Region) -> bool:
 
 
 def open_neurons(graph: Graph, number: int, box: Intervals) -> Tensor:
-    """(N, *shape) which values of a layer the layers behind it would like to know better."""
+    """(N, *shape) which values of a layer need a better bound for the layers behind it."""
     low, high = box.low[number], box.high[number]
     found = torch.zeros_like(low, dtype=torch.bool)
     for user in graph.users(number):
@@ -83,7 +83,9 @@ def _rivals(graph: Graph, node: Node, low: Tensor, high: Tensor) -> Tensor:
     if len(behind) == 1 and isinstance(function := behind[0].layer, Activation):
         least, most = layer.forward(low), layer.forward(high)
         among = among | (highs > least[:, :, None]) & function.bends(least, most)[:, :, None]
-        among = among & (function.forward(highs) > function.forward(least)[:, :, None])  # else the same is seen behind
+        among = among & (
+            function.forward(highs) > function.forward(least)[:, :, None]
+        )  # otherwise the activation has the same value
     (count, _, _, height, width) = among.shape
     reach = [
         (n - 1) * s + d * (k - 1) + 1

@@ -36,14 +36,14 @@ class Region:
 
 
 class Ball:
-    """Balls, with what is cut from them again and again."""
+    """Balls, with the fields that rows take windows of."""
 
     def __init__(self, region: Region) -> None:
         self.region, (low, high) = region, region.box()
         self.center, self.down, self.up = (Field(one) for one in (region.center, low - region.center, high - region.center))
 
     def lowest(self, rows: Rows, *, exact: bool = True) -> Tensor:
-        """(M,) below every value of the rows on the ball; of l2 and l1 balls exactly, or by what is faster."""
+        """(M,) below every value of the rows on the ball; for l2 and l1 the exact value, or a lower bound that is faster."""
         size, found, radius = rows.weight.flatten(1), rows.total(self.center), self.region.radius
         down, up = rows.of(self.down).flatten(1), rows.of(self.up).flatten(1)
         if self.region.norm == "linf":
@@ -57,7 +57,7 @@ class Ball:
 
 
 def ball(images: Tensor, eps: float, norm: str) -> Region:
-    """The balls around some images: with the little more by which a stored row may exceed its budget."""
+    """The balls around some images: with the tolerance by which a stored row may exceed its budget."""
     return Region(images.double(), eps + tolerance(eps), norm)
 
 

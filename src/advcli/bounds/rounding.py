@@ -1,8 +1,8 @@
-"""What float32 may add to a layer's exact value, so that a bound on exact arithmetic is one on the network as it runs.
+"""The rounding error of float32 at each layer, so that a bound in exact arithmetic holds for the network as it runs.
 
 A sum of n products in any order is off by at most gamma_n sum |w||x|, with gamma_n = n u / (1 - n u) and u = 2^-24
 (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); what underflows adds 2^-126 a term. So a layer is
-its exact function of the float32 values that it is given, and a number e, |e| <= gamma_n (|W||x| + |b|), that nobody knows.
+its exact function of the float32 values that it is given, plus an unknown error e, |e| <= gamma_n (|W||x| + |b|).
 
 The bounds are computed in float64. What that rounds, layer by layer, is a sum of the same products with 2^-53 instead of
 2^-24: 2^-29 of the layer's own slack, times the number of terms of the sum. A sixteenth more slack covers sums of up to
