@@ -138,7 +138,7 @@ def test_a_model_without_gradients_is_attacked_without_them(run, folder):
     assert ran.code == 0, ran.err
     found = json.loads(Path("model.audit/audit.json").read_text())
     assert not found["gradients"]
-    assert {one["step"] for one in found["attacks"]} == {"noise", "long-black-box", "substitute"}
+    assert {one["step"] for one in found["attacks"]} == {"noise", "long-black-box", "decisions", "substitute"}
     assert "gives no gradient" in ran.err
     assert found["unproved"]
     assert "only attacks without gradients ran" in " ".join(found["conclusions"])
@@ -153,7 +153,7 @@ def test_a_check_that_fails_sends_the_audit_to_attacks_without_gradients(run, mo
     assert run("import", "large.pt", "--arch", "cnn", "--input", "1x8x8", "--data", "digits", "-o", "large.safetensors").code == 0
     ran = run(*QUICK, "--model", "large.safetensors", "--data", "digits:test", "--strict")
     found = json.loads(Path("large.audit/audit.json").read_text())
-    assert {"long-black-box", "substitute"} <= {one["step"] for one in found["attacks"]}
+    assert {"long-black-box", "decisions", "substitute"} <= {one["step"] for one in found["attacks"]}
     assert "saturation" in {one["check"] for one in found["checks"] if one["status"] != "PASS"}
     assert found["robust_accuracy"]["attacked"]["value"] < 0.7, "as the plain model, whose decisions it has"
     assert any("saturation" in text for text in found["conclusions"])
