@@ -91,7 +91,7 @@ class Subject:
         one_step = "fgsm" if self.asked.norm == "linf" else "fgm"
         found += [
             self._step("one-step", "one step along the gradient", method=one_step),
-            self._step("autoattack", "several attacks, with gradients and without", method="autoattack", queries=queries),
+            self._step("autoattack", "several attacks along gradients", method="autoattack", queries=0),  # square: below, on all
             self._step("closest", "the closest image of another class", method="fab", eps=None),
             self._step("black-box", "an attacker who sees scores only", method="square", steps=queries),
         ]
