@@ -35,7 +35,7 @@ class Change:
     old: str
     new: str
     runs: int | None  # the line of the statement inside a function that has to run, else
-    names: frozenset[str] = frozenset()  # the names that are bound by it at import
+    names: frozenset[str] = frozenset()  # the names that are bound, or declared, by it at import
 
     def made(self, source: str) -> str:
         return source[: self.start] + self.new + source[self.stop :]
@@ -119,9 +119,10 @@ class Sites:
     def definition(self, node: ast.FunctionDef | ast.ClassDef) -> Iterator[Change]:
         kept = self.runs, self.names
         if isinstance(node, ast.FunctionDef):
-            self.runs = body_of(node)[0].lineno
+            self.runs, self.names = body_of(node)[0].lineno, self.names | {node.name}
             for child in [*node.decorator_list, *node.args.defaults, *(one for one in node.args.kw_defaults if one)]:
                 yield from self.walk(child)
+            self.names = frozenset()
             for child in body_of(node):
                 yield from self.within(child)
         else:

@@ -72,6 +72,8 @@ def test_a_change_knows_the_statement_that_has_to_run_or_the_name_that_it_binds(
     assert by_line["return x // 2"].runs == lines.index("return x // 2") + 1
     head = next(one for one in changes() if one.line == lines.index(next(x for x in lines if x.startswith("def"))) + 1)
     assert head.runs == lines.index("if not loud and x <= y or x in (1, 2):") + 1
+    assert head.names == {"answer"}, "the catalog reads what a function declares"
+    assert not by_line["return x // 2"].names
 
 
 def test_the_same_seed_draws_the_same_changes_at_different_places():
