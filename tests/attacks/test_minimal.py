@@ -6,6 +6,7 @@ import torch
 from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
+from advcli.attacks import cw
 from advcli.numerics.balls import distance, room_to
 from advcli.numerics.planes import FAR, to_plane
 from advcli.numerics.rng import SampleRNG
@@ -187,3 +188,24 @@ def test_cw_comes_closer_than_the_point_that_it_starts_from():
     assert made["success"].all()
     assert (far(made) <= far(start) + 1e-6).all()
     assert far(made).mean() < 0.99 * far(start).mean()
+
+
+def test_the_weight_of_cws_loss_falls_by_a_twentieth_with_every_hit_and_rises_with_every_miss(monkeypatch):
+    """c_t = c_0 1.05^(misses - hits); where the goal is reached the loss has no gradient, and c is not seen."""
+    seen, per_sample = [], cw.per_sample
+
+    def noted(values, x):
+        seen.append(values.item())
+        return per_sample(values, x)
+
+    model, x = Small((1, 6, 6), 4), pictures((1, 6, 6), 1)
+    monkeypatch.setattr(cw, "per_sample", noted)
+    assert attacked("cw", model, x, model(x).argmax(1), options={"steps": 80})["success"].all()
+    weights = seen[-160::2]  # of every step; the others are step sizes
+    missed = [weight > 0 for weight in weights]
+    assert 10 < sum(missed) < 70
+    first = weights[0] or weights[1] / 1.05 ** (1 if missed[1] else -1)
+    for step, weight in enumerate(weights):
+        balance = sum(1 if one else -1 for one in missed[1 : step + 1])
+        if weight:
+            assert weight == pytest.approx(first * 1.05**balance, rel=1e-4)

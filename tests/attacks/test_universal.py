@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from advcli.catalog import discovery
 from advcli.crafting import universal
 from advcli.files.imageset_reader import ImageSet
-from conftest import Halfspace, attacked, near_the_plane
+from advcli.numerics.quantities import budgets
+from advcli.search.job import Job
+from advcli.search.victim import Tally
+from conftest import Halfspace, attacked, in_memory, near_the_plane
 
 
 def test_universal_finds_the_direction_that_all_images_share():
@@ -30,6 +34,20 @@ def test_universal_finds_the_direction_that_all_images_share():
         assert (v - v[:1]).abs().max() < 1e-6, "one for all"
         torch.testing.assert_close(v[0].flatten(), -eps * steepest(model.w), atol=2e-3 * eps, rtol=0)
         assert best["success"].sum() == (far < eps * (1 - 2e-3)).sum()
+
+
+@pytest.mark.parametrize(("target", "left"), [(None, [0, 1]), ("0", [1]), ("1", [0])])
+def test_it_is_fitted_on_the_right_images_of_every_class_but_the_target(target, left):
+    model, x = Halfspace().requires_grad_(False), 0.5 + 0.3 * (torch.rand(40, 3, 2, 2) - 0.5)
+    label = model(x).argmax(1)
+    label[:5] = 1 - label[:5]  # wrong from the start
+    method = discovery.spec("attack", "universal").bind({})
+    job = Job(model, method, "linf", budgets("0.1"), target, "true", 0, torch.device("cpu"))
+    images = universal.fitting_images(job, in_memory(x, label, 2), Tally(40), 0)
+    seen = torch.cat([part for _, part, _ in images.pass_(0)])
+    decided = model(seen).argmax(1)
+    assert sorted(set(decided.tolist())) == left
+    assert len(seen) == int(sum((label[5:] == one).sum() for one in left))
 
 
 def test_universal_reaches_a_class_and_refuses_a_rule(run, model):

@@ -132,8 +132,17 @@ def test_only_the_widest_neurons_of_an_image_are_computed_where_there_are_too_ma
     model, x = classifier("conv"), images(6)
     graph, labels = read(model), model(x).argmax(1)
     full = certify(graph, x, labels, 0.05, "linf")
+    widths, widest = [], refine._widest
+
+    def noted(wanted, width, most):
+        widths.append(width)
+        return widest(wanted, width, most)
+
     monkeypatch.setattr(refine, "MOST", 1)
+    monkeypatch.setattr(refine, "_widest", noted)
     least = certify(graph, x, labels, 0.05, "linf")
+    assert widths
+    assert all((width >= 0).all() for width in widths), "a width is the length of an interval"
     assert (least >= certify(graph, x, labels, 0.05, "linf", "interval")).all()
     assert (least <= full + 1e-9).all()
     assert (least < full).any()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from advcli.bounds import activations
 from advcli.bounds.reading import read
 from advcli.networks.classifier import Classifier
 from bounds_networks import certify, classifier, images, inside, margin
@@ -48,3 +49,17 @@ def test_where_the_choice_by_area_is_not_the_best_the_slopes_find_the_best_line(
     found = float(certify(graph, x, label, 0.35, "linf", "optimized", 60))
     assert found > 0 if best > 0 else found == pytest.approx(best, abs=2e-3)  # what is proved may stop
     assert found <= float((torch.relu(grid - 0.3) + direct * grid + 0.1).amin())
+
+
+@pytest.mark.parametrize("curve", [activations.sigmoid(), activations.tanh()], ids=["sigmoid", "tanh"])
+def test_the_lines_of_a_curve_hold_on_every_interval_also_where_it_ends_at_the_bend(curve):
+    ends = torch.tensor([-6.0, -2.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 2.0, 6.0], dtype=torch.float64)
+    pairs = torch.combinations(ends)
+    low, high = pairs[:, 0], pairs[:, 1]
+    below, above = (choice.first for choice in curve.lines(low, high))
+    x = low + (high - low) * torch.linspace(0, 1, 201, dtype=torch.float64)[:, None]
+    true = curve.forward(x)
+    assert (below.slope * x + below.offset <= true + 1e-12).all()
+    assert (above.slope * x + above.offset >= true - 1e-12).all()
+    touched = [(line.slope * x + line.offset - true).abs().amin(0) for line in (below, above)]
+    assert (torch.stack(touched) < 1e-9).all(), "a line that touches nowhere could be closer"

@@ -1,12 +1,16 @@
 """`verify` against lies under a right digest: what it finds, what it says that it did not check, and that it never just says ok."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from advcli.evaluation import against_source
 from advcli.files.imageset_reader import ImageSet
+from conftest import in_memory
 from forged import forge
 
 
@@ -135,6 +139,15 @@ def test_the_data_at_hand_find_lies(lie, run, made):
     ran = run("verify", forged, "--json")
     assert ran.code == 1
     assert any(LIES[lie] in one for one in finding(ran)["wrong"]), finding(ran)["wrong"]
+
+
+def test_an_image_is_looked_for_in_a_source_of_any_size():
+    """Its place there, or that it is not there; in a source of one image too."""
+    x = torch.rand(3, 1, 2, 2)
+    whole = replace(in_memory(x, torch.zeros(3), 2), index=np.array([7, 3, 5]))
+    assert against_source._places(np.array([5, 7, 4, 9, 3]), whole).tolist() == [2, 0, -1, -1, 1]
+    one = replace(in_memory(x[:1], torch.zeros(1), 2), index=np.array([3]))
+    assert against_source._places(np.array([2, 3, 9]), one).tolist() == [-1, 0, -1]
 
 
 def test_the_data_can_be_given_and_must_be_those_of_the_header(run, made):
