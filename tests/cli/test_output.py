@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advcli.catalog.requests import REQUESTS
+from advcli.cli.app import main
 from advcli.cli.output import UNSEEN, cut, visible
 from advcli.cli.render import Console
 from advcli.cli.typer_options import described
@@ -180,11 +180,11 @@ def test_a_command_on_a_terminal_shows_a_bar(run, model):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_what_an_encoding_cannot_say_is_written_out(model, encoding):
-    line = [sys.executable, "-m", "advcli", "attack", "--method", "fgsm", "--limit", "3", "--quiet", "-o", "\u65e5.h5"]
-    ran = subprocess.run(line, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.decode(encoding).strip() == ("\u65e5.h5" if encoding == "utf-8" else "\\u65e5.h5")
+def test_what_an_encoding_cannot_say_is_written_out(monkeypatch, model, encoding):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    assert main(["attack", "--method", "fgsm", "--limit", "3", "--quiet", "-o", "\u65e5.h5"]) == 0
+    assert written.getvalue().decode(encoding).strip() == ("\u65e5.h5" if encoding == "utf-8" else "\\u65e5.h5")
 
 
 @pytest.mark.parametrize(("name", "said"), [("d", "none that stats wrote"), ("none.h5", "no such file"), ("empty.h5", "not an image set"),

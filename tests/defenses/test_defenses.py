@@ -11,6 +11,8 @@ from advcli.catalog import discovery
 from advcli.defenses.average import Averaged, together
 from advcli.defenses.gaussian import smooth
 from advcli.defenses.squeeze import median, reduce_depth
+from advcli.defenses.stack import widths
+from advcli.errors import CommandError
 from advcli.networks import build
 from advcli.networks.classifier import Classifier, Dropout
 from advcli.numerics.rng import SampleRNG
@@ -191,3 +193,21 @@ def test_eot_averages_gradients_over_fresh_draws():
     assert not torch.equal(singles[0], singles[1])
     averaged, _ = Victim(model, Tally(5), torch.arange(5), rng, eot=6).gradient(x, loss)
     torch.testing.assert_close(averaged, torch.stack(singles).mean(0), atol=1e-6, rtol=1e-5)
+
+
+def test_a_noisy_copy_of_average_changes_every_pixel_by_at_most_eps_either_way():
+    """Uniform on [-eps, eps]: its mean is 0 and its standard deviation eps / sqrt(3)."""
+    model = Averaged(nn.Identity(), 4, 0.1, "expsum")
+    noise = model.filter(torch.full((20, 3, 8, 8), 0.5), SampleRNG(0, torch.arange(20))) - 0.5
+    assert noise.abs().max() <= 0.1 + 1e-6
+    assert noise.min() < -0.099
+    assert noise.max() > 0.099
+    assert abs(float(noise.mean())) < 5 * 0.1 / 3**0.5 / noise.numel() ** 0.5
+    assert float(noise.std()) == pytest.approx(0.1 / 3**0.5, rel=0.05)
+
+
+def test_the_hidden_layers_of_a_stack_have_from_one_to_65536_units():
+    assert widths("1, 65536,7") == [1, 65536, 7]
+    for text in ("0", "65537", "4,", "x", "-1", "2.5"):
+        with pytest.raises(CommandError, match="--hidden"):
+            widths(text)
