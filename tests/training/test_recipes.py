@@ -97,8 +97,6 @@ def test_an_interrupted_training_ends_with_the_same_bytes(way, run, folder, monk
         assert run("train", "--arch", "mlp", "--epochs", "2", "-o", "teacher.safetensors").code == 0
     command = [*QUICK, *WAYS[way]]
     assert run(*command, "-o", "whole.safetensors").code == 0
-    assert run(*command, "-o", "twice.safetensors").code == 0
-    assert Path("whole.safetensors").read_bytes() == Path("twice.safetensors").read_bytes()
     monkeypatch.setattr(atomic, "calls", Interrupting())
     assert run(*command, "-o", "cut.safetensors").code == 130
     monkeypatch.setattr(atomic, "calls", atomic.Calls())
