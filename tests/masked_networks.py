@@ -48,6 +48,12 @@ def saturated(shape, classes):
 
 
 @architecture(family="masked")
+def faint(shape, classes):
+    """Logits so near to each other that their softmax hardly tells them apart."""
+    return Around(shape, classes, same, lambda z: 0.02 * z)
+
+
+@architecture(family="masked")
 def hot(shape, classes):
     """A teacher as if it had been trained at a temperature of 20."""
     return Around(shape, classes, same, lambda z: 20 * z)

@@ -1,6 +1,7 @@
 """Checks of finished sets: what many steps, a gradient, a larger budget or no limit at all must be able to do."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,28 @@ SQUARE = {"attack": "square", "access": "scores"}
 def test_what_is_judged_and_how(check, sets, expected):
     assert result(check, *sets) == expected
     assert result(check, *reversed(sets)) == expected, "whatever the order of the sets"
+
+
+@pytest.mark.parametrize(
+    ("norm", "budget", "expected"),
+    [
+        ("l2", "8", ("FAIL", 0.2)),
+        ("l2", "7.95", ("FAIL", 0.2)),
+        ("l2", "7", None),
+        ("l1", "64", ("FAIL", 0.2)),
+        ("l1", "8", None),
+    ],
+)
+def test_everything_is_allowed_at_the_diameter_of_every_norm(norm, budget, expected):
+    one = stands("a", 40, budget=budget)
+    assert result("everything-allowed", replace(one, threat=replace(one.threat, norm=norm), size=64)) == expected
+
+
+@pytest.mark.parametrize("words", ["--norm l2 --eps 8", "--norm l1 --eps 64"])
+def test_an_honest_network_has_no_image_left_where_everything_is_allowed(run, model, words):
+    run("attack", "--limit", "30", *words.split())
+    found = json.loads(run("evaluate", "adversarial.h5", "--json").out)["checks"]
+    assert {one["check"]: one["figure"] for one in found}["everything-allowed"] == 0
 
 
 def test_only_images_that_all_sets_hold_are_compared():

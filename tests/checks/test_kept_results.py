@@ -13,6 +13,7 @@ from advcli.errors import InputError
 from advcli.files import check_results
 from advcli.files.check_results import Result, judged
 from advcli.files.imageset_reader import ImageSet
+from advcli.search.probe import Probe
 from attacked_set import write
 from masked_networks import disguised
 from small_networks import pictures
@@ -73,6 +74,54 @@ def test_strict_turns_a_fail_into_an_answer_of_no(run, masked):
     assert run("evaluate", "--model", masked, "masked.h5").code == 0
     assert run("evaluate", "--model", masked, "masked.h5", "--strict").code == 1
     assert run("evaluate", "plain.h5", "--strict").code == 0
+
+
+def test_strict_holds_for_an_attack_too_and_its_set_is_written(run, masked):
+    words = ("attack", "--limit", "30", "--strict")
+    ran = run(*words, "--model", masked, "-o", "masked.h5")
+    assert (ran.code, ran.out.strip()) == (1, "masked.h5")
+    assert "FAIL zero-gradients" in ran.err.splitlines()[-1]
+    again = run(*words, "--model", masked, "-o", "masked.h5", "--json")
+    assert again.code == 1, "a finished set is judged like a new one"
+    assert json.loads(again.out) == {"path": "masked.h5", "failed": again.err.splitlines()[-1][18:].split(", "), "passed": False}
+    assert run(*words, "--model", "model.safetensors", "-o", "plain.h5").code == 0
+    assert run(*words, "--model", "model.safetensors", "--dry-run").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "classes", "expected"),
+    [
+        ("--objective dlr", 2, ("WARN", 1)),
+        ("--objective dlr", 3, ("PASS", 0)),
+        ("--objective dlr --target next", 3, ("WARN", 1)),
+        ("--method apgd --targets 2", 3, ("WARN", 1)),
+        ("--method apgd --targets 2", 4, ("PASS", 0)),
+        ("", 2, None),
+        ("--method fab --targets 2", 2, None),
+    ],
+)
+def test_too_few_classes_for_the_loss_that_was_asked_for_are_told(run, folder, words, classes, expected):
+    few = ("--classes", ",".join(map(str, range(classes))))
+    assert run("train", *few, "--arch", "softmax", "--epochs", "1", "--quiet").code == 0
+    assert run("attack", "--limit", "10", *words.split()).code == 0
+    found = {one["check"]: (one["status"], one["figure"]) for one in header("adversarial.h5")["checks"]}
+    assert found.get("few-classes") == expected
+
+
+@pytest.mark.parametrize(("method", "most"), [("fgsm", 90), ("pgd", 260), ("square", 80)])
+def test_checks_ask_the_model_about_few_images(run, model, monkeypatch, method, most):
+    """Counted are images in forward passes, of the model and of the search's copy."""
+    asked, whole = [], Probe.__init__
+
+    def counting(self, job, *more, **others):
+        whole(self, job, *more, **others)
+        for one in {id(one): one for one in (job.model, job.searched)}.values():
+            one.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
+
+    monkeypatch.setattr(Probe, "__init__", counting)
+    monkeypatch.setattr("advcli.verbs.attack.publish", lambda path, *_: path)
+    assert run("attack", "--method", method).code == 0
+    assert 0 < sum(asked) <= most
 
 
 def test_an_attack_that_asks_nothing_checks_nothing(run, model):

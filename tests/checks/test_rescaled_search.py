@@ -11,7 +11,7 @@ from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.balls import unit
 from advcli.search.goal import Goal
 from advcli.search.job import Job
-from advcli.search.probe import FAR, SEEN, Probe
+from advcli.search.probe import FAR, NEAR, SEEN, Probe
 from masked_networks import disguised
 
 
@@ -57,6 +57,20 @@ def test_the_scale_is_said_and_warned_of(run, model):
     assert json.loads(run("show", "adversarial.h5", "--json").out)[0]["header"]["scale"] == header["scale"]
 
 
+@pytest.mark.parametrize("words", ["", "--method apgd --steps 20", "--norm l2 --eps 1"])
+def test_a_network_of_tiny_logits_falls_like_the_plain_one(run, model, words):
+    disguised("faint", model, Path("faint.safetensors"))
+    eps = [] if "--eps" in words else ["--eps", "0.1"]
+    for name in ("model", "faint"):
+        ran = run("attack", "--model", f"{name}.safetensors", "--limit", "60", *eps, *words.split(), "-o", f"{name}.h5")
+        assert ran.code == 0, ran.err
+        assert "FAIL" not in ran.err
+    (plain, _), (faint, told) = standing("model.h5"), standing("faint.h5")
+    assert told["scale"] < 0.1
+    assert abs(plain - faint) <= 2
+    assert plain < 57, "else this says nothing"
+
+
 def probe(scale: float) -> Probe:
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     with torch.no_grad():
@@ -75,6 +89,9 @@ def probe(scale: float) -> Probe:
 def test_the_scale_is_the_median_gap_of_the_attacked_images_over_what_a_softmax_sees():
     assert probe(1.0).gap == 0.5
     assert probe(2 * FAR).scale == 1, "not beyond what a softmax sees"
+    assert probe(2 * NEAR).scale == 1, "nor below it"
+    assert probe(1.98 * NEAR).scale == pytest.approx(0.99 * NEAR / SEEN, rel=5e-3)
+    assert probe(0.0).scale == 1, "of logits that are all the same nothing can be said"
     assert probe(2.02 * FAR).scale == pytest.approx(1.01 * FAR / SEEN, rel=5e-3)
 
 

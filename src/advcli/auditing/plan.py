@@ -104,8 +104,8 @@ class Subject:
         return found
 
     def _larger(self) -> str:
-        """Budgets beyond the audited one: twice as much, and in linf everything."""
-        found = [2 * fraction(self.eps), *([Fraction(1)] if self.asked.norm == "linf" else [])]
+        """Budgets beyond the audited one: twice as much, and everything."""
+        found = [2 * fraction(self.eps), Fraction(int(100 * self._widest), 100)]
         return ",".join(dict.fromkeys(shortest(one) for one in found if fraction(self.eps) < one <= self._widest))
 
     def proofs(self) -> dict[str, object]:

@@ -97,6 +97,7 @@ class AttackRequest(DryRunning, Destination, Allowing, Running, Strength, SplitS
     count: Count = 1
     part_size: PartSize = 4
     check: OwnChecks = ()
+    strict: Strict = False
     perturbations: Perturbations = True
 
 

@@ -1,8 +1,8 @@
 """Whether the output for an image depends on the other images of its batch.
 
-max over images of ||z - z'||_inf / ||z||_inf, where z' is the output in a batch half as large, with other images. A
-model that was left in training mode takes its means over the batch: its decision on an image then depends on the batch, and an
-evaluation in another order judges another model.
+max over images of ||z - z'||_inf / ||z||_inf, where z' is the output in a batch of a third of the images. A model that was
+left in training mode takes its means over the batch: its decision on an image then depends on the batch, and an evaluation in
+another order judges another model.
 """
 
 from advcli.catalog.registry import check
@@ -14,7 +14,7 @@ ROUNDING, OTHER = 1e-4, 1e-2  # of the largest logit
 
 @check(of="model")
 def batch_dependence(probe: Probe) -> Result:
-    apart = relative_change(probe.logits, probe.in_other_batches)
+    apart = relative_change(probe.logits[: len(probe.again[0])], probe.again[0])
     return judged(
         float(apart.max()),
         len(apart),

@@ -18,7 +18,8 @@ OTHER = 1e-3  # more than any rounding
 
 @check(of="model", paper="arXiv:1802.00420")
 def repeated_answers(probe: Probe) -> Result:
-    apart = torch.cat([relative_change(first, second) for first, second in probe.again])
+    first, *others = probe.again
+    apart = torch.cat([relative_change(first, second) for second in others])
     other = int((apart > SAME).sum())
     return judged(
         float(apart.max()),

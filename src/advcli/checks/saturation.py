@@ -2,8 +2,9 @@
 
 The median gap between the two largest logits. From about 30 on, the gradient of the cross-entropy rounds to little or
 nothing, as after defensive distillation (Carlini and Wagner 2017, arXiv:1607.04311); the search then divides the logits by a
-constant, which changes no decision. Outputs that are never negative and sum to 1 are taken for probabilities, and the
-cross-entropy takes their softmax once more; their figure is the number of nines of the largest one.
+constant, which changes no decision. So it does with a gap below 1, where the cross-entropy hardly looks for a rival. Outputs
+that are never negative and sum to 1 are taken for probabilities, and the cross-entropy takes their softmax once more; their
+figure is the number of nines of the largest one.
 """
 
 import math

@@ -25,6 +25,7 @@ from advcli.numerics.quantities import BUDGETS, Budget, budgets, diameter, refus
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.reporter import Reporter
+from advcli.search.call import classes_needed
 from advcli.search.cascade import spelled, stages_of
 from advcli.search.job import UNBOUNDED, Job
 from advcli.search.probe import probe_of
@@ -98,9 +99,9 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
     if spec.traits.has("stages"):
         job = replace(job, stages=stages_of(acting, len(victim.classes), random=random_model))
         reporter.note(f"stages: {', '.join(map(spelled, job.stages))}")
-    for one in (job.method, *job.stages):
-        if said := _few_classes(one, len(victim.classes), target is not None):
-            reporter.note(said)
+        for one in job.stages:
+            if len(victim.classes) < classes_needed(one, targeted=target is not None):
+                reporter.note(f"{spelled(one)}: {len(victim.classes)} classes are too few for the DLR loss; it climbs the margin")
     probe = probe_of(job, images, surrogate=victim.has_surrogate(static=asked.static))
     if spec.traits.access == "gradient":
         if probe.scale != 1:
@@ -204,17 +205,6 @@ def _undefended(
         return None
     model = optimize_for(victim.module(static=True), device).requires_grad_(False)
     return search_model(model, images, method, asked, device) or model
-
-
-def _few_classes(method: Bound, classes: int, targeted: bool) -> str | None:
-    """What is said where a model has fewer classes than a method's DLR loss needs."""
-    towards = targeted or bool(method.parameters.get("targets"))
-    fewest = 4 if towards else 3
-    if "objective" not in method.parameters or classes >= fewest:
-        return None
-    if method.parameters["objective"] != "dlr" and not method.parameters.get("targets"):
-        return None
-    return f"{method.spec.name}: the DLR loss needs {fewest} classes and there are {classes}: the score gap is climbed instead"
 
 
 def _target(text: str | None, classes: tuple[str, ...]) -> str | None:

@@ -1,6 +1,9 @@
 """The checks of an attack command: of the model before the search, of the search after it; its set's header keeps them."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +15,7 @@ from advcli.files.header import Header
 from advcli.runtime.reporter import Reporter
 from advcli.search.observer import Search
 from advcli.search.probe import Probe
+from advcli.workspace.lookup import header_of
 
 
 def model_checks(probe: Probe, access: str, own: Iterable[str] = ()) -> list[Header]:
@@ -43,6 +47,37 @@ def refuse_without_gradient(probe: Probe, method: str, model: str, *, defended: 
             "attack its scores with --method square, its decisions with --method rays or hopskipjump, or a model\n"
             f"trained on its labels with --method substitute{around}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The file of a set, and the checks of it that fail: what `attack --strict` gives."""
+
+    path: Path
+    failed: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> "Judged":
+        found = map(of_document, header_of(path)[1].get("checks", []))
+        return cls(path, tuple(f"FAIL {name}" for name, result in found if result.status == "FAIL"))
+
+    @property
+    def failures(self) -> list[str]:
+        """The reason for exit code 1."""
+        return [f"--strict: {', '.join(self.failed)}"] if self.failed else []
+
+    @property
+    def passed(self) -> bool:
+        return not self.failed
+
+    def document(self) -> dict[str, Any]:
+        return {"path": str(self.path), "failed": list(self.failed), "passed": self.passed}
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
 
 def say(checks: list[Header], reporter: Reporter) -> None:

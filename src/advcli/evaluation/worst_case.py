@@ -7,6 +7,7 @@ broke and no set before it, and `uniquely-broken` those that it broke and no oth
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +42,7 @@ class Standing:
     right: Array  # (draws, images)
     start: Array  # (images,) whether the original was right
     rounded: tuple[int, int] | None = None  # of so many broken rows, how many are right again in 8 bits
+    size: int = 1  # pixels of an image
 
     @property
     def broken(self) -> Array:
@@ -83,7 +85,7 @@ def standing(seen: JudgedSet) -> Standing:
     data = header["made"]["data"] if "made" in header else header["data"]
     source = str({k: v for k, v in (data or {}).items() if k in ("name", "split", "digest")})
     found = (str(seen.model.path), seen.subject.name, str(header["kind"]), seen.budget, seen.threat)
-    return Standing(*found, source, images, right, start, seen.rounded)
+    return Standing(*found, source, images, right, start, seen.rounded, prod(seen.model.shape))
 
 
 class Worst:

@@ -64,6 +64,11 @@ def dlr_between(logits: Tensor, label: Tensor, target: Tensor) -> Tensor:
     return gap / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + TINY)
 
 
+def fewest_classes(objective: str, *, towards: bool) -> int:
+    """The number of classes from which on an objective is the loss of its name; below, the DLR loss is the margin."""
+    return (4 if towards else 3) if objective == "dlr" else 2
+
+
 def divergence(logits: Tensor, other: Tensor) -> Tensor:
     """KL(softmax(z) || softmax(z')), summed over the classes of each sample."""
     pairs = other.log_softmax(1), logits.log_softmax(1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError
 from advcli.numerics.balls import FREE, Ball
+from advcli.numerics.losses import fewest_classes
 from advcli.numerics.rng import SampleRNG
 
 
@@ -27,6 +28,15 @@ def target_classes(rule: str, label: Tensor, logits: Tensor, rng: SampleRNG) -> 
         own = nn.functional.one_hot(label, classes).bool()
         return logits.masked_fill(own, torch.inf).argmin(1)
     return torch.full_like(label, int(rule))
+
+
+def classes_needed(method: Bound, *, targeted: bool) -> int:
+    """The number of classes from which on a method climbs the loss that its options name."""
+    given = method.parameters
+    if "objective" not in given:
+        return 2
+    towards = bool(given.get("targets"))  # on the DLR loss, whatever the objective
+    return fewest_classes("dlr" if towards else str(given["objective"]), towards=towards or targeted)
 
 
 def checked_points(method: Bound, found: Any, like: Tensor) -> Tensor:

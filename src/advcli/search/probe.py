@@ -21,9 +21,11 @@ from advcli.search.job import Job
 from advcli.search.victim import Tally, Victim
 
 SEEN, FAR = 8.0, 30.0  # a gap at which a cross-entropy has gradients, and one from which on it has hardly any
-FEW = 4  # calls with as large a part of the images: one draw for a whole batch may be the same twice
+NEAR = 1.0  # and one below which it lowers the label's logit and hardly looks for a rival
+FEW, CALLS = 3, 4  # the part of the images that is asked about again, and how often: two draws may be the same
 TINY = 1e-12
 COUNT = 24  # images: enough to tell a share of a tenth from none
+COUNT_ONE_STEP = 8  # before an attack that asks hardly more itself
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,10 @@ class Probe:
         return self.job.verdict(self.x, self.ids)
 
     @cached_property
-    def again(self) -> list[tuple[Tensor, Tensor]]:
-        """Pairs of outputs for the same images and the same draws: of all images, and several of a few."""
-        few, ids = self.x[: len(self.x) // FEW + 1], self.ids[: len(self.x) // FEW + 1]
-        first, *others = (self.job.verdict(few, ids) for _ in range(FEW))
-        return [(self.logits, self.job.verdict(self.x, self.ids)), *((first, one) for one in others)]
-
-    @cached_property
-    def in_other_batches(self) -> Tensor:
-        """The outputs of the same images in two batches, in another order."""
-        found, order = torch.empty_like(self.logits), torch.arange(len(self.x), device=self.x.device).flip(0)
-        for part in (order[::2], order[1::2]):
-            if len(part):
-                found[part] = self.job.verdict(self.x[part], self.ids[part])
-        return found
+    def again(self) -> list[Tensor]:
+        """Outputs for the first of the images, in a batch of their own, by several calls with the same draws."""
+        few = len(self.x) // FEW + 1
+        return [self.job.verdict(self.x[:few], self.ids[:few]) for _ in range(CALLS)]
 
     @cached_property
     def decided(self) -> Tensor:
@@ -80,8 +72,8 @@ class Probe:
 
     @property
     def scale(self) -> float:
-        """The divisor of logits before a softmax during the search: 1, unless the softmax would saturate."""
-        return float(f"{self.gap / SEEN:.3g}") if self.gap > FAR else 1.0
+        """The divisor of logits before a softmax during the search: 1, unless they are too far apart for it, or too near."""
+        return 1.0 if NEAR <= self.gap <= FAR or self.gap <= 0 else float(f"{self.gap / SEEN:.3g}")
 
     @cached_property
     def victim(self) -> Victim:
@@ -155,7 +147,9 @@ class Probe:
         rng = SampleRNG(self.job.seed, self.ids, (Purpose.CHECK, "signs"))
         signs = {name: one.sign() for name, one in self.gradients.items()}
         signs["random"] = (rng.uniform(*self.x.shape[1:]) - 0.5).sign().to(self.x)
-        return {name: self.job.verdict((self.x + self.reach * one).clamp(0, 1), self.ids) for name, one in signs.items()}
+        points = torch.cat([(self.x + self.reach * one).clamp(0, 1) for one in signs.values()])
+        found = self.job.verdict(points, self.ids.repeat(len(signs)))
+        return dict(zip(signs, found.view(len(signs), len(self.x), -1), strict=True))
 
 
 def relative_change(before: Tensor, after: Tensor) -> Tensor:
@@ -164,8 +158,9 @@ def relative_change(before: Tensor, after: Tensor) -> Tensor:
 
 
 def probe_of(job: Job, data: Dataset, *, surrogate: bool = False) -> Probe:
-    """The images of a probe: spread over the classes, in their order."""
-    some = data.rows(spread(data.labels, COUNT))
-    x, labels = some.batch(0, COUNT)
+    """The images of a probe: spread over the classes, in their order; few where the search itself is short."""
+    count = COUNT_ONE_STEP if job.procedure.few_calls else COUNT
+    some = data.rows(spread(data.labels, count))
+    x, labels = some.batch(0, count)
     ids = torch.from_numpy(some.index)
     return Probe(job, x.to(job.device), labels.to(job.device), ids.to(job.device), surrogate)

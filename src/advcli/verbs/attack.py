@@ -9,6 +9,7 @@ from advcli.crafting.apply import applied, method_of, read_perturbations
 from advcli.crafting.blank_images import start_images
 from advcli.crafting.resolve import default_target, resolve, with_first_stage
 from advcli.crafting.run import estimate, publish
+from advcli.crafting.trust import Judged
 from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Reporter
@@ -18,7 +19,7 @@ from advcli.workspace import inputs, outputs
 
 def attack(
     asked: AttackRequest, own: dict[str, object], reporter: Reporter = SILENT, *, replaces: bool = False
-) -> Path | Estimate:
+) -> Path | Judged | Estimate:
     """Make adversarial images of a model; an older set of another command is replaced where the name is the default one."""
     path = outputs.output_path(asked.output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if asked.output else Path(inputs.PERTURBATIONS)
@@ -37,8 +38,7 @@ def attack(
     with devices.threads(images.shape):
         run = resolve(victim, images, bound, asked, reporter)
         run = applied(run, ready) if ready else with_first_stage(run, path, victim, bound, asked, reporter)
-        return (
-            estimate(run, asked.perturbations)
-            if asked.dry_run
-            else publish(path, beside, run, asked, replaces or asked.output is None, reporter)
-        )
+        if asked.dry_run:
+            return estimate(run, asked.perturbations)
+        made = publish(path, beside, run, asked, replaces or asked.output is None, reporter)
+    return Judged.of(made) if asked.strict else made
