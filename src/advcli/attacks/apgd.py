@@ -6,17 +6,19 @@ whose best f is still the same, goes on from its best point with half the step. 
 objective such as dlr: the margin over the spread of the logits, which for two classes (towards a target, for two or
 three) is the plain margin. With --targets there is a run for each of the most promising classes, chosen by the distance
 to their linearised boundaries from the image (arXiv:2407.02240); the images that have fallen are left out of the next.
+In l1 (arXiv:2103.01208) the steps go along few pixels, ever fewer, without momentum: a tenth of the steps in the ball itself,
+then three tenths each in balls of 3 eps, of 2 eps, and in the ball again.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from itertools import pairwise
-from typing import Annotated, Literal
+from itertools import accumulate, pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from advcli.catalog.options import Objective, Steps
+from advcli.catalog.options import Norm, Objective, Steps
 from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.errors import CommandError
@@ -26,10 +28,14 @@ from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Best, take
 from advcli.search.goal import Goal
 from advcli.search.leads import nearest_rivals
+from advcli.search.sparse_ascent import SparseAscent
 from advcli.search.victim import Victim
 
 KEEP = 0.75  # of the way to z; the rest is the step before
 ENOUGH = 0.75  # of the steps have to rise
+PHASES = ((1, 0.1), (3, 0.3), (2, 0.3), (1, 0.3))  # in l1: radii in budgets, and shares of the steps
+EVERY = 0.04  # of the steps: between two checkpoints in l1
+FEW = 10  # steps, of which all are taken in the ball itself
 
 
 def checkpoints(steps: int) -> list[int]:
@@ -111,7 +117,7 @@ class Climb:
         return self.goal.climb(lambda scores: dlr_between(scores, self.goal.label, rival))
 
 
-@attack(family="iterated", kind="budget", norms=("linf", "l2"), access="gradient", random=True, paper="arXiv:2003.01690")
+@attack(family="iterated", kind="budget", norms=("linf", "l2", "l1"), access="gradient", random=True, paper="arXiv:2003.01690")
 def apgd(
     victim: Victim,
     x: Tensor,
@@ -120,7 +126,7 @@ def apgd(
     *,
     rng: SampleRNG,
     early_stop: bool,
-    norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
+    norm: Norm = "linf",
     steps: Steps = 100,
     objective: Objective = "xent",
     random_start: Annotated[bool, Param("Start at a random point of the ball, or at the image.")] = True,
@@ -152,6 +158,9 @@ def apgd(
 
 def ascend(victim: Victim, climb: Climb, ball: Ball, best: Best, steps: int, rng: SampleRNG | None) -> None:
     """One run of the open images; without draws it starts at the images."""
+    if ball.norm == "l1":
+        ascend_sparsely(victim, climb, ball, best, steps, rng)
+        return
     marks = checkpoints(steps)
     windows = {last + 1: last - first for first, last in pairwise(marks)}
     x, ascent = ball.center if rng is None else ball.random_point(rng), None
@@ -168,4 +177,35 @@ def ascend(victim: Victim, climb: Climb, ball: Ball, best: Best, steps: int, rng
             (ascent,) = take(live, ascent)
             ascent.arrive(x, gradient, value, windows.get(k, 0))
         x = ascent.move(ball, KEEP if k else 1.0)
+    best.offer(x, victim(x), climb.goal)
+
+
+def phases(steps: int) -> list[tuple[int, int]]:
+    """The radius of each phase of a run in l1, in budgets, and its number of steps."""
+    if steps < FEW:
+        return [(1, steps)]
+    ends = [round(share * steps) for share in accumulate(share for _, share in PHASES)]
+    return [(times, end - begin) for (times, _), begin, end in zip(PHASES, [0, *ends], ends, strict=False)]
+
+
+def ascend_sparsely(victim: Victim, climb: Climb, ball: Ball, best: Best, steps: int, rng: SampleRNG | None) -> None:
+    """One run in l1, in several phases; only points of the ball itself are offered."""
+    x, ascent, every = ball.center if rng is None else ball.random_point(rng), None, max(1, round(EVERY * steps))
+    for number, (times, count) in enumerate(phases(steps)):
+        wide = Ball(ball.center, times * ball.radius, "l1")
+        x, ascent = x if ascent is None else wide.project(ascent.top), None
+        for k in range(count):
+            gradient, logits = victim.gradient(x, climb.loss(), best.done(climb.goal) if times == 1 else None)
+            value = climb.loss()(logits)
+            if times == 1:
+                live = best.offer(x, logits, climb.goal)
+                victim, climb, ball, wide, x, gradient, value = take(live, victim, climb, ball, wide, x, gradient, value)
+                (ascent,) = (None,) if ascent is None else take(live, ascent)
+                if not len(x):
+                    return
+            if ascent is None:
+                ascent = SparseAscent.start(wide, x, gradient, value, first=number == 0)
+            else:
+                ascent.arrive(wide, x, gradient, value, checkpoint=k % every == 0)
+            x = ascent.move(wide)
     best.offer(x, victim(x), climb.goal)

@@ -4,16 +4,18 @@ From vertical stripes (l2: a grid of bumps) on, x_{n+1} is x_n with a new square
 else x_n. For linf a square sets every channel to one of its two bounds. For l2 it is a bump, which takes the l2 mass of a
 second window and the rest of the budget, or, every other time, adds a part of the budget to what is there. The share p of
 the image that a square covers is halved after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 of 10,000 queries, rescaled
-to the number of queries given. A square that would change nothing gets the opposite signs.
+to the number of queries given. A square that would change nothing gets the opposite signs. For l1 (arXiv:2103.01208) a bump
+is as for l2, but in one channel, and it takes the l1 mass of both windows in all channels.
 """
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from advcli.catalog.options import Norm
 from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import TINY, Ball, per_sample
@@ -24,6 +26,8 @@ from advcli.search.victim import Victim
 
 HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
 AHEAD = 32  # queries whose numbers are drawn at once
+ORDER = {"l2": 2, "l1": 1}
+ROUNDING = 2.0**-25  # of a pixel near white in float32: in l1 that of every pixel counts
 FINEST = 3  # a bump that is added has 1, 1/2, 1/4 or 1/2^3 of the budget
 
 
@@ -87,8 +91,8 @@ def signs(word: Tensor, channels: int) -> Tensor:
     return ((word[..., None] >> bit & 1) * 2 - 1).to(torch.float32)
 
 
-def length(delta: Tensor, *dims: int) -> Tensor:
-    found: Tensor = torch.linalg.vector_norm(delta, dim=dims, keepdim=True)
+def length(delta: Tensor, *dims: int, order: int = 2) -> Tensor:
+    found: Tensor = torch.linalg.vector_norm(delta, order, dim=dims, keepdim=True)
     return found
 
 
@@ -138,8 +142,11 @@ def bump(height: int, width: int) -> Tensor:
 
 def spread(ball: Ball, delta: Tensor) -> Tensor:
     """The perturbation scaled to the budget; what clipping at black and white removes goes to pixels that can still move."""
+    order, radius = ORDER[ball.norm], ball.radius
+    if order == 1:
+        radius = (radius - ROUNDING * delta[0].numel()).clamp_min(0)
     for _ in range(2):
-        factor = per_sample(ball.radius, delta) / length(delta, 1, 2, 3).clamp_min(TINY)
+        factor = per_sample(radius, delta) / length(delta, 1, 2, 3, order=order).clamp_min(TINY)
         point = torch.addcmul(ball.center, delta, factor).clamp_(0, 1)
         delta = point - ball.center
     return point
@@ -147,7 +154,7 @@ def spread(ball: Ball, delta: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Bumps:
-    """l2: the bumps of the next queries of some images; can be indexed by a mask."""
+    """l2 and l1: the bumps of the next queries of some images; can be indexed by a mask."""
 
     table: Tensor  # the bumps of all stages, upright and rotated, each in the corner of an empty image
     windows: Windows
@@ -155,6 +162,7 @@ class Bumps:
     signs: Tensor  # (N, AHEAD, C, 1, 1)
     begin: Tensor  # (N, AHEAD) of each one's image in the table
     added: Tensor  # (N, AHEAD) the part of the budget that it adds; 0 where it takes the other window's mass
+    only: Tensor  # (N, AHEAD, C, 1, 1) 1 for the channel that it has in l1, 0 for the others
 
     @classmethod
     def drawn(cls, rng: SampleRNG, sizes: Sizes, stage: Tensor) -> "Bumps":
@@ -170,6 +178,7 @@ class Bumps:
             signs(words[:, :, 2], c)[..., None, None],
             (stage * 2 + (words[:, :, 3] & 1)) * h * w,
             (words[:, :, 3] >> 1 & 1) / (1 << ((words[:, :, 3] >> 16) * (FINEST + 1) >> 16)),
+            torch.nn.functional.one_hot((words[:, :, 3] >> 2 & 0xFFF) * c >> 12, c)[..., None, None].to(torch.float32),
         )
 
     def __getitem__(self, mask: Tensor) -> "Bumps":
@@ -201,13 +210,19 @@ class Bumps:
         old = delta * (self.windows.at(turn) * takes)
         kept = delta - old
         kept = torch.addcmul(kept, kept, self.others.at(turn) * takes, value=-1)
-        free = (radius.square() - length(delta, 1, 2, 3).square()).clamp_min(0) / here.shape[1]
-        mass = torch.where(added > 0, added * radius, (free + length(delta - kept, 2, 3).square()).sqrt())
-        mixed = torch.addcmul(old / length(old, 2, 3).clamp_min(TINY), self.fresh(turn, here), self.signs[:, turn])
-        return spread(ball, torch.addcmul(kept, mixed, mass / length(mixed, 2, 3).clamp_min(TINY)))
+        order = ORDER[ball.norm]
+        if order == 1:
+            taken = radius - length(kept, 1, 2, 3, order=1)
+        else:
+            free = (radius.square() - length(delta, 1, 2, 3).square()).clamp_min(0) / here.shape[1]
+            taken = (free + length(delta - kept, 2, 3).square()).sqrt()
+        mass = torch.where(added > 0, added * radius, taken)
+        mixed = torch.addcmul(old / length(old, 2, 3, order=order).clamp_min(TINY), self.fresh(turn, here), self.signs[:, turn])
+        mixed = mixed * self.only[:, turn] if order == 1 else mixed
+        return spread(ball, torch.addcmul(kept, mixed, mass / length(mixed, 2, 3, order=order).clamp_min(TINY)))
 
 
-@attack(family="black box", kind="budget", norms=("linf", "l2"), access="scores", random=True, paper="arXiv:1912.00049")
+@attack(family="black box", kind="budget", norms=("linf", "l2", "l1"), access="scores", random=True, paper="arXiv:1912.00049")
 def square(
     victim: Victim,
     x: Tensor,
@@ -216,7 +231,7 @@ def square(
     *,
     rng: SampleRNG,
     early_stop: bool,
-    norm: Annotated[Literal["linf", "l2"], Param("Norm of the budget.")] = "linf",
+    norm: Norm = "linf",
     steps: Annotated[int, Param("Queries for each image; --max-queries can lower it.", low=1)] = 5000,
     p_init: Annotated[float, Param("Share of the image that the first squares cover.", low=0, high=1)] = 0.8,
     rescale: Annotated[bool, Param("Rescale the schedule of the square sizes to the number of queries.")] = True,
