@@ -47,13 +47,13 @@ def test_an_attack_keeps_its_checks_and_warns_of_them_however_often_it_is_run(ru
 
 def test_evaluate_shows_them_beside_the_figure_and_below_it(run, masked):
     run("attack", "--model", masked, "--limit", "30")
-    run("attack", "--model", masked, "--limit", "30", "--method", "fgsm", "-o", "fgsm.h5")
-    shown = run("evaluate", "--model", masked, "adversarial.h5", "fgsm.h5")
+    run("attack", "--model", masked, "--limit", "30", "--method", "bim", "-o", "bim.h5")
+    shown = run("evaluate", "--model", masked, "adversarial.h5", "bim.h5")
     threats = [line for line in shown.out.split("\n\n")[0].splitlines() if "linf" in line]
     assert len(threats) >= 3
     assert all("FAIL zero-gradients" in line for line in threats), shown.out
     below = " ".join(shown.out.split())
-    assert below.count("FAIL zero-gradients (adversarial.h5, fgsm.h5): ") == 1, "one finding on two sets is told once"
+    assert below.count("FAIL zero-gradients (adversarial.h5, bim.h5): ") == 1, "one finding on two sets is told once"
     assert "--method square" in below
 
 
