@@ -133,4 +133,8 @@ TARGETS = [
     *_both(f"square.{VERDICT}", 2, 2),
     *_both(f"hopskipjump.{VERDICT}", 2, 2),
     *_both(f"spatial.{VERDICT}", 6, 6),
+    *(
+        Target(f"{cell.model}.{cell.method}-{cell.variant}.{VERDICT}", 2 if cell.model == TRAINED else 50)
+        for cell in _ensembles()
+    ),
 ]
