@@ -188,7 +188,7 @@ def test_apgd_towards_targets_leaves_out_what_has_fallen_to_any_class(classes):
 def test_apgd_says_where_classes_are_too_few_for_its_loss(run, folder):
     assert run("train", "--classes", "0,1,2", "--epochs", "2").code == 0
     words = ("attack", "--method", "apgd", "--limit", "6", "--steps", "3", "--force")
-    said = "the DLR loss needs {} classes and there are 3"
+    said = "the model has 3 classes, and the DLR loss needs {}: the margin was climbed instead"
     assert said.format(4) in run(*words, "--targets", "2").err
     assert said.format(4) in run(*words, "--objective", "dlr", "--target", "next").err
     for quiet in ((), ("--objective", "dlr"), ("--target", "next")):
