@@ -1,5 +1,6 @@
 """`audit`: every figure again from the files that it leaves, and the same bytes however often it is stopped."""
 
+import contextlib
 import csv
 import json
 import shlex
@@ -13,6 +14,7 @@ import torch
 from safetensors import safe_open
 
 import advcli
+from advcli.cli.app import main
 from advcli.files import atomic
 from advcli.networks import model_file
 from faults import Failing, Stop
@@ -20,10 +22,20 @@ from faults import Failing, Stop
 QUICK = ["audit", "--effort", "quick", "--limit", "40", "--eps", "0.1"]
 
 
+@pytest.fixture(scope="module")
+def folder_of_an_audit(tmp_path_factory, small_model) -> Path:
+    """What a quick audit leaves, made once."""
+    folder = tmp_path_factory.mktemp("audit")
+    shutil.copy(small_model, folder / "model.safetensors")
+    with contextlib.chdir(folder):
+        assert main([*QUICK, "--quiet"]) == 0
+    return folder / "model.audit"
+
+
 @pytest.fixture
-def audited(run, model) -> dict:
-    ran = run(*QUICK)
-    assert ran.code == 0, ran.err
+def audited(folder_of_an_audit, model) -> dict:
+    """A copy of it in the folder that the test stands in."""
+    shutil.copytree(folder_of_an_audit, "model.audit")
     return json.loads(Path("model.audit/audit.json").read_text())
 
 
@@ -160,15 +172,15 @@ def test_a_check_that_fails_sends_the_audit_to_attacks_without_gradients(run, mo
     assert ran.code in (0, 1)
 
 
-def test_the_gate_and_the_strict_one(run, model):
+def test_the_gate_and_the_strict_one(run, audited):
     assert run(*QUICK, "--fail-under", "robust_accuracy=0.99").code == 1
     passed = run(*QUICK, "--fail-under", "robust_accuracy=0.01", "--strict")
     assert passed.code == 0, passed.err
     assert json.loads(Path("model.audit/audit.json").read_text())["verdicts"][0]["passed"]
 
 
-def test_another_budget_replaces_the_audit_in_the_default_folder_and_no_other(run, model):
-    assert run(*QUICK).code == 0
+def test_another_budget_replaces_the_audit_in_the_default_folder_and_no_other(run, audited):
+    shutil.copytree("model.audit", "mine")
     assert run(*QUICK[:-1], "0.05").code == 0
     assert json.loads(Path("model.audit/audit.json").read_text())["epsilon"] == "0.05"
     assert run(*QUICK, "-o", "mine").code == 0
