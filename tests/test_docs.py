@@ -63,11 +63,13 @@ STORIES = [one for one in blocks(README, "console") if re.search(r"\d+/\d+ ", on
 def test_a_story_of_the_readme_is_what_the_program_prints(story, run, folder):
     commands = [line[2:].partition("#")[0] for line in story.splitlines() if line.startswith("$ ")]
     told = [line for line in story.splitlines() if re.search(r"\d+/\d+ ", line)]
+    checked = [line for line in story.splitlines() if line.startswith("trust checks: ")]
     for command in commands:
         ran = run(*shlex.split(command)[1:])
         assert ran.code == 0, ran.err
     printed = [line for line in ran.out.splitlines() if re.search(r"\d+/\d+ ", line)]
     assert len(told) == len(printed)
+    assert checked == [line for line in ran.out.splitlines() if line.startswith("trust checks: ")]
     for mine, theirs in zip(printed, told, strict=True):
         rates = [float(re.search(r"([\d.]+)%", line)[1]) for line in (mine, theirs)]
         assert abs(rates[0] - rates[1]) <= 5, "beyond what another version of torch may change"

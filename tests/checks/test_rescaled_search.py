@@ -20,6 +20,17 @@ def standing(path):
         return int((opened.column("prediction") == opened.column("labels")).sum()), opened.header
 
 
+def plain_and_disguised(run, model, name, words, never="Traceback"):
+    """How many images stand, and the header, after the same attack on the model and on its disguise."""
+    disguised(name, model, Path(f"{name}.safetensors"))
+    eps = [] if "--eps" in words else ["--eps", "0.1"]
+    for one in ("model", name):
+        ran = run("attack", "--model", f"{one}.safetensors", "--limit", "60", *eps, *words.split(), "-o", f"{one}.h5")
+        assert ran.code == 0, ran.err
+        assert never not in ran.err
+    return standing("model.h5"), standing(f"{name}.h5")
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -34,12 +45,7 @@ def standing(path):
     ],
 )
 def test_a_saturated_network_falls_like_the_plain_one_with_nothing_told(run, model, words):
-    disguised("saturated", model, Path("masked.safetensors"))
-    eps = [] if "--eps" in words else ["--eps", "0.1"]
-    for name in ("model", "masked"):
-        ran = run("attack", "--model", f"{name}.safetensors", "--limit", "60", *eps, *words.split(), "-o", f"{name}.h5")
-        assert ran.code == 0, ran.err
-    (plain, header), (masked, told) = standing("model.h5"), standing("masked.h5")
+    (plain, header), (masked, told) = plain_and_disguised(run, model, "saturated", words)
     assert "scale" not in header, "an ordinary network is searched as it is"
     assert told["scale"] > 1000
     assert abs(plain - masked) <= 2
@@ -59,13 +65,7 @@ def test_the_scale_is_said_and_warned_of(run, model):
 
 @pytest.mark.parametrize("words", ["", "--method apgd --steps 20", "--norm l2 --eps 1"])
 def test_a_network_of_tiny_logits_falls_like_the_plain_one(run, model, words):
-    disguised("faint", model, Path("faint.safetensors"))
-    eps = [] if "--eps" in words else ["--eps", "0.1"]
-    for name in ("model", "faint"):
-        ran = run("attack", "--model", f"{name}.safetensors", "--limit", "60", *eps, *words.split(), "-o", f"{name}.h5")
-        assert ran.code == 0, ran.err
-        assert "FAIL" not in ran.err
-    (plain, _), (faint, told) = standing("model.h5"), standing("faint.h5")
+    (plain, _), (faint, told) = plain_and_disguised(run, model, "faint", words, never="FAIL")
     assert told["scale"] < 0.1
     assert abs(plain - faint) <= 2
     assert plain < 57, "else this says nothing"

@@ -105,7 +105,8 @@ class Subject:
 
     def _larger(self) -> str:
         """Budgets beyond the audited one: twice as much, and everything."""
-        found = [2 * fraction(self.eps), Fraction(int(100 * self._widest), 100)]
+        everything = Fraction(int(100 * self._widest), 100)  # to two digits: a root has no end
+        found = [2 * fraction(self.eps), everything]
         return ",".join(dict.fromkeys(shortest(one) for one in found if fraction(self.eps) < one <= self._widest))
 
     def proofs(self) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """A lower bound of the margin of every image: the logit of its class minus each other, for every image of the ball.
 
 What is cheap comes first: intervals; a short attack, which leaves out what no bound will prove; CROWN with these intervals of
-hidden layers; then with those of CROWN itself. The highest bound so far is kept, so that each method is at
-least as good as the one before.
+hidden layers; then with those of CROWN itself. The highest bound so far is kept, so that each method is at least as good as the
+one before.
 """
 
 from collections.abc import Iterator

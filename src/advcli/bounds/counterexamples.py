@@ -28,16 +28,17 @@ class Search:
 
 def search(graph: Graph, region: Region, labels: Tensor) -> Search:
     """Minimize the margin of each image within its ball, in float64."""
-    broken = torch.zeros_like(labels, dtype=torch.bool)
     ball = Ball(region.center, torch.full_like(labels, region.radius, dtype=torch.float64), region.norm)
-    x, seen = region.center, Intervals.of(graph.values(region.center))
-    for count in range(STEPS + 1):
+    x = region.center
+    margin, slope, values = _margin(graph, x, labels)
+    broken, seen = margin <= 0, Intervals.of(values)
+    for count in range(STEPS):
+        if bool(broken.all()):
+            break
+        x = ball.along(x, -slope, FIRST * (1 - count / STEPS) * ball.radius)
         margin, slope, values = _margin(graph, x, labels)
         broken |= margin <= 0
         seen.include(values)
-        if count == STEPS or bool(broken.all()):
-            break
-        x = ball.along(x, -slope, FIRST * (1 - count / STEPS) * ball.radius)
     return Search(broken, seen)
 
 

@@ -2,7 +2,8 @@
 
 A row a y of the last layer becomes, layer by layer backwards, a row of the layer before: through y = W x + b it is a W with
 a b aside; through an activation, each positive coefficient takes a line below it and each negative one a line above it. If
-float32 may change a layer's values by e, |a| e is subtracted. The row that arrives at the image has a known lowest value there.
+float32 may change a layer's values by e, |a| e is subtracted. The lowest value on the ball of the row that arrives at the image
+is known.
 """
 
 from collections.abc import MutableMapping, Sequence

@@ -83,9 +83,8 @@ def _rivals(graph: Graph, node: Node, low: Tensor, high: Tensor) -> Tensor:
     if len(behind) == 1 and isinstance(function := behind[0].layer, Activation):
         least, most = layer.forward(low), layer.forward(high)
         among = among | (highs > least[:, :, None]) & function.bends(least, most)[:, :, None]
-        among = among & (
-            function.forward(highs) > function.forward(least)[:, :, None]
-        )  # otherwise the activation has the same value
+        # where the activation has the same value anyway, it does not matter which is the maximum
+        among = among & (function.forward(highs) > function.forward(least)[:, :, None])
     (count, _, _, height, width) = among.shape
     reach = [
         (n - 1) * s + d * (k - 1) + 1

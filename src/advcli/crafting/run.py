@@ -66,17 +66,19 @@ def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, default: b
         if run.first_stage:
             job, about = run.first_stage.ensure(run.job, default_name=default, force=force, reporter=reporter)
             run = replace(run, job=job, about={**run.about, **about})
-        if not outputs.is_finished(path, run.made, default_name=default, force=force, reporter=reporter):
-            write(path, run, reporter)
+        if outputs.is_finished(path, run.made, default_name=default, force=force, reporter=reporter):
+            checks = header_of(path)[1].get("checks", [])
+        else:
+            checks = write(path, run, reporter)
         Parts.of(path).remove()
         if asked.perturbations:
             derive(path, beside)
-    trust.say(header_of(path)[1].get("checks", []), reporter)
+    trust.say(checks, reporter)
     return path
 
 
-def write(path: Path, run: Run, reporter: Reporter) -> None:
-    """Work part by part, assemble, publish. After a signal it finishes the batch and publishes it."""
+def write(path: Path, run: Run, reporter: Reporter) -> list[Header]:
+    """Work part by part, assemble, publish; returns the checks. After a signal it finishes the batch and publishes it."""
     parts = Parts.of(path)
     parts.begin(run.made, reporter)
     done = parts.finished()
@@ -104,9 +106,11 @@ def write(path: Path, run: Run, reporter: Reporter) -> None:
     found: Header = {}
     if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, reporter)):
         found["unrepresentable"] = count
-    found["checks"] = run.about["checks"] + _search_checks(run, parts, layout)
+    checks: list[Header] = run.about["checks"] + _search_checks(run, parts, layout)
     layout = {name: one for name, one in layout.items() if name not in COLUMNS}
-    imageset_writer.write(path, run.header(**found), layout, {name: _column(parts, name) for name in layout})
+    header = run.header(**found, checks=checks)
+    imageset_writer.write(path, header, layout, {name: _column(parts, name) for name in layout})
+    return checks
 
 
 def _search_checks(run: Run, parts: Parts, layout: imageset_writer.Layout) -> list[Header]:

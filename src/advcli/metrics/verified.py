@@ -3,7 +3,8 @@
 z_y(x') - z_k(x') > 0 for every class k and every x' in [0, 1] with |x' - x| <= eps, including float32 rounding. An image that
 is not counted may be robust or not: together with the images that an attack broke, the true share is bounded on both sides.
 For an attacked set, the balls are around its originals. Bounds: intervals (arXiv:1810.12715), CROWN (arXiv:1811.00866) for the
-images that these do not prove, and CROWN with optimized slopes (arXiv:2011.13824) where that is asked for.
+images that these do not prove and a few steps of an attack do not break, and CROWN with optimized slopes (arXiv:2011.13824)
+where that is asked for.
 """
 
 from dataclasses import replace
