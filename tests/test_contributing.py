@@ -11,6 +11,8 @@ import pytest
 
 import advcli
 
+pytestmark = pytest.mark.sweep
+
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
 FILES = dict(re.findall(r"`src/advcli/(\w+/\w+\.py)`:?\n\n```python\n(.*?)```", TEXT, flags=re.DOTALL))
 COMMANDS = re.findall(r"^\$ (advcli .*?)(?: +#.*)?$", TEXT, flags=re.MULTILINE)

@@ -5,6 +5,8 @@ import pytest
 from damage import lookup3
 from fuzz import FORMATS, OUTCOMES, fuzz
 
+pytestmark = pytest.mark.sweep
+
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_mutated_files_are_read_or_refused(name, folder):

@@ -10,6 +10,8 @@ import lines_run
 import mutants
 from one_token import Change, Sites, drawn
 
+pytestmark = pytest.mark.sweep
+
 SOURCE = '''"""A module: 1 + 1 is 2."""
 from dataclasses import dataclass
 

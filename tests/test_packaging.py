@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.sweep
+
 ROOT = Path(__file__).parent.parent
 TREES = ("src", "tests", "docs", "benchmarks", "data", "papers")
 LEFT = ("__pycache__", "*.egg-info", "*.parts", "*.pyc")

@@ -65,6 +65,20 @@ def test_a_bump_is_the_papers():
     assert square.bump(1, 1).tolist() == [[-1.0]]
 
 
+@pytest.mark.parametrize("stage", [0, 4, 9])
+def test_each_stage_puts_bumps_of_its_own_size_into_its_windows(stage):
+    _, here, squares = some((1, 28, 28), "l2", stage=stage)
+    height, width = sizes_of((1, 28, 28), "l2").sides[stage]
+    for turn in range(square.AHEAD):
+        fresh, inside = squares.fresh(turn, here), squares.windows.at(turn)
+        flat = fresh[inside.bool()].view(-1, height, width)
+        lying, standing = (
+            torch.isclose(flat, one).all((1, 2)) for one in (square.bump(height, width), square.bump(width, height).T)
+        )
+        assert (lying | standing).all()
+        assert not fresh[~inside.bool()].any()
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_square_of_linf_changes_its_window_to_a_corner_of_the_ball(shape):
     ball, here, squares = some(shape, "linf", stage=9)

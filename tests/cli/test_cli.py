@@ -15,6 +15,8 @@ import pytest
 
 from advcli.catalog import discovery
 
+pytestmark = pytest.mark.sweep
+
 COMMAND = [sys.executable, "-m", "advcli"]
 VERBS = ["train", "attack", "defend", "evaluate", "stats", "show", "verify", "import", "export", "methods"]
 INSTANT = [[], ["--help"], ["--version"], ["methods"], ["methods", "--json"], ["attack", "--method", "pgd", "--help"],

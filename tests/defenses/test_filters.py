@@ -12,7 +12,7 @@ from torch import nn
 
 from advcli.catalog import discovery
 from advcli.defenses.highpass import high
-from advcli.defenses.jpeg import compressed, quantised
+from advcli.defenses.jpeg import CHROMINANCE, LUMINANCE, compressed, quantised, steps
 from advcli.defenses.lowpass import low
 from advcli.errors import CommandError
 from advcli.numerics.fourier import low_mask
@@ -55,6 +55,14 @@ def test_jpeg_is_pillows_to_the_byte(shape, quality):
             found = compressed(torch.from_numpy(pixels).float() / 255, quality, chroma)
             assert found.dtype == torch.float32
             np.testing.assert_array_equal((found * 255).round().numpy(), pillows(pixels, quality, chroma))
+
+
+@pytest.mark.parametrize("quality", [5, 50, 80])
+def test_the_quantisation_steps_are_pillows(quality):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
+    for base, theirs in zip((LUMINANCE, CHROMINANCE), Image.open(file).quantization.values(), strict=True):
+        assert steps(base, quality, torch.zeros(())).flatten().int().tolist() == list(theirs)
 
 
 def test_jpeg_gives_the_same_bits_in_any_batch_and_with_a_gradient():

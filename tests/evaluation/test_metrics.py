@@ -62,6 +62,7 @@ def test_figures_equal_scikit_learns_on_a_thousand_random_vectors():
             assert found["recall", str(k)].value == pytest.approx(r[k])
             assert found["f1", str(k)].value == pytest.approx(f[k])
             assert found["precision", str(k)].about.get("undefined", False) == (not (said == k).any())
+            assert found["f1", str(k)].about.get("undefined", False) == (not ((said == k) | (labels == k)).any())
         assert found["f1", "mean"].value == pytest.approx(f.mean())
         matrix = oracle.confusion_matrix(labels, said, labels=range(classes))
         assert [one.k for one in figures("confusion", verdicts(labels, said, classes))] == matrix.ravel().tolist()

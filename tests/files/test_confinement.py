@@ -13,6 +13,8 @@ import pytest
 
 import advcli
 
+pytestmark = pytest.mark.sweep
+
 HOOKED = """
 import json, os, sys
 heard = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)

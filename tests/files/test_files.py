@@ -48,6 +48,7 @@ def test_what_is_written_is_read_and_equal_content_is_equal_bytes(folder, count,
         np.testing.assert_array_equal(pixels, wanted["images"] if dtype == np.float32 else wanted["images"] / np.float32(255))
         picked = opened.pick("images", [count - 1, 0, 0] if count else [])
         np.testing.assert_array_equal(picked.numpy(), pixels[[count - 1, 0, 0]] if count else pixels)
+        assert opened.pick("images", []).shape == (0, *pixels.shape[1:])
 
 
 def test_every_single_changed_byte_of_an_image_set_is_noticed(folder):

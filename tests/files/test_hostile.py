@@ -13,6 +13,8 @@ from advcli.cli.app import main
 from advcli.files import sandbox
 from hostile import BOMBS, BROKEN, Case, archive, columns, image_set, picture, png
 
+pytestmark = pytest.mark.sweep
+
 
 def there() -> dict[str, int]:
     return {str(p): p.lstat().st_size for p in sorted(Path().rglob("*"))}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from advcli.errors import InputError
-from advcli.files import header_schema, imageset_schema
+from advcli.files import header, header_schema, imageset_schema
 
 FOUND = {"threshold": 0.5, "unit": 0.1, "n": 60, "rejected": 2}
 
@@ -215,3 +215,11 @@ def test_pictures_in_other_tools_form_are_refused_with_a_way_on(shape, kind, hin
         with pytest.raises(InputError) as refused:
             imageset_schema._dataset("images", data, tmp_path, 4096)
     assert hint in f"{refused.value}\n"
+
+
+@pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '{"\\udfff": 1}'])
+def test_half_a_character_is_no_text(text):
+    """It cannot be printed or written as UTF-8."""
+    with pytest.raises(InputError, match="broken text"):
+        header.parse(text.encode(), "x")
+    assert header.parse(b'{"a": "\\ud83d\\ude00"}', "x") == {"a": "\N{GRINNING FACE}"}

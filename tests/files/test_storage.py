@@ -14,6 +14,8 @@ from advcli.errors import AdvcliError
 from advcli.files import atomic, imageset_writer
 from faults import Failing, Recording, Stop, crash_states
 
+pytestmark = pytest.mark.sweep
+
 CODES = [errno.ENOSPC, errno.EIO, errno.EDQUOT]
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet
 
+pytestmark = pytest.mark.sweep
+
 MEASURED = """
 import os, sys
 os.environ["OMP_NUM_THREADS"] = "1"

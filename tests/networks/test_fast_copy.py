@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.networks.classifier import Classifier, Dropout
-from advcli.networks.fast_copy import Grey, fast_copy
+from advcli.networks.fast_copy import Grey, fast_copy, fold_norms
 from advcli.networks.memory_format import TwoStepMaxPool, optimize_for, pool_before_relu, two_step_max_pool
 from advcli.numerics.quantities import budgets
 from advcli.numerics.rng import SampleRNG
@@ -107,6 +107,14 @@ def test_the_copy_is_the_same_function(name, shape, options):
     assert (slope(made, x) - wanted).norm() < 0.02 * wanted.norm()
     assert [type(one) for one in model.modules()] == layers
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("mode", "tracked"), [(True, True), (False, False)])
+def test_a_norm_of_the_batchs_own_statistics_is_not_folded(mode, tracked):
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=tracked)).train(mode)
+    fold_norms(net)
+    assert isinstance(net[1], nn.BatchNorm2d)
+    assert isinstance(net[0], nn.Conv2d)
 
 
 def test_what_is_folded_and_moved():

@@ -11,6 +11,7 @@ from advcli.catalog import discovery
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks.rejection import Rejecting, rejects
 from advcli.numerics.rng import Purpose, SampleRNG
+from advcli.search import job
 from conftest import Halfspace, attacked, near_the_plane
 
 GRADIENT = [
@@ -163,3 +164,20 @@ def test_what_one_draw_has_wrong_is_attacked_like_the_others(run, model):
     assert run("verify", "adversarial.h5").code == 0
     told = run("evaluate", "adversarial.h5", "--model", "defended.safetensors", "--metric", "accuracy", "--json")
     assert json.loads(told.out)["rows"]
+
+
+def test_a_point_holds_in_more_draws_than_the_one_that_judges_first(monkeypatch):
+    """The search would stop where one draw is fooled; fresh draws show what that point is worth."""
+    plain = Halfspace(64).requires_grad_(False).eval()
+    x = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    label = plain(x).argmax(1)
+    model = Shifted(plain, 0.5)
+    fooled = {}
+    for further in (0, job.FURTHER_DRAWS):
+        monkeypatch.setattr(job, "FURTHER_DRAWS", further)
+        made = attacked("pgd", model, x, label, "0.3", options={"random_start": False}, random_model=True)
+        points = torch.from_numpy(made["images"])
+        fresh = [model(points, SampleRNG(1, torch.arange(len(x)), (str(k),))).argmax(1) != label for k in range(50)]
+        fooled[further] = float(torch.stack(fresh).float().mean())
+    assert fooled[0] < 0.9
+    assert fooled[job.FURTHER_DRAWS] > 0.97

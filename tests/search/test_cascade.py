@@ -29,10 +29,10 @@ def subject(classes=5, count=60):
     return model, x, model(x).argmax(1)
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_no_image_stands_that_a_stage_breaks_alone(norm):
     model, x, label = subject()
-    eps = {"linf": "0.08", "l2": "0.3"}[norm]
+    eps = {"linf": "0.08", "l2": "0.3", "l1": "1.2"}[norm]
     whole = attacked("autoattack", model, x, label, eps, options={"norm": norm, "queries": 200})
     assert 0 < whole["success"].sum() < len(x), "the budget tells nothing apart"
     stages = stages_of(discovery.spec("attack", "autoattack").bind({"norm": norm, "queries": 200}), 5, random=False)
@@ -40,7 +40,7 @@ def test_no_image_stands_that_a_stage_breaks_alone(norm):
         budgeted = stage.spec.traits.budgeted
         alone = attacked(stage.spec.name, model, x, label, eps if budgeted else "", options=stage.parameters)
         far = (alone["images"] - x.numpy()).reshape(len(x), -1)
-        size = np.abs(far).max(1) if norm == "linf" else np.linalg.norm(far, axis=1)
+        size = np.linalg.norm(far, {"linf": np.inf, "l2": 2, "l1": 1}[norm], axis=1)
         broken = alone["success"].astype(bool) & (budgeted | (size <= float(eps)))
         assert not (broken & (whole["success"] == 0)).any(), f"stage {number} breaks alone what the cascade left"
         mine = whole["stage"] == number
@@ -87,9 +87,11 @@ def test_a_random_model_has_stages_of_its_own():
 def test_the_stages_are_those_that_the_docstring_names_with_the_papers_queries():
     """5,000 queries of Square Attack, as in the paper; towards three classes, or all others where there are fewer."""
     bound = discovery.spec("attack", "autoattack").bind({})
-    first = ["pgd:steps=10,objective=margin", "deepfool", "apgd"]
+    first = ["fgsm:objective=margin", "pgd:steps=10,objective=margin", "deepfool", "apgd"]
     for classes, towards in ((10, "apgd:targets=3"), (3, "apgd:targets=2"), (2, "apgd:objective=margin")):
         assert bound(classes=classes, random=False) == [*first, towards, "fab", "square:steps=5000"]
+    sparse = discovery.spec("attack", "autoattack").bind({"norm": "l1"})
+    assert sparse(classes=10, random=False)[:3] == ["fgm:objective=margin", "pgd:steps=10,objective=margin", "apgd"]
 
 
 def test_a_stage_that_needs_another_kind_of_attack_is_refused(folder):

@@ -14,6 +14,8 @@ from advcli.cli import typer_options
 from advcli.cli.app import main
 from advcli.workspace.replay import command
 
+pytestmark = pytest.mark.sweep
+
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):

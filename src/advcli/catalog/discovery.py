@@ -179,7 +179,7 @@ def _annotation(node: ast.expr | None) -> Any:
 
 
 def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+    return ast.unparse(node) == "None"
 
 
 def _own(role: str, name: str) -> Spec:

@@ -1,4 +1,9 @@
-"""The best attempt so far for every image and budget, by the verdict; the job's procedure decides which of two is better."""
+"""The best attempt so far for every image and budget, by the verdict; the job's procedure decides which of two is better.
+
+Of a random model a point is judged in several draws: the one that reaches the goal in more of them is better, and an image is
+done when its point reaches the goal in all of them. One draw alone would prefer what happens to succeed in that draw. What is
+stored is the verdict in the first one.
+"""
 
 from dataclasses import replace
 
@@ -23,6 +28,7 @@ class BestAttempts:
         self.score = torch.full(shape, -torch.inf, dtype=torch.float64, device=x.device)
         self.success = torch.zeros(shape, dtype=torch.bool, device=x.device)
         self.decision = decided.expand(shape).clone()
+        self.held = torch.zeros(shape, device=x.device)  # the share of the verdict's draws in which the goal is reached
         self.close = torch.zeros(shape, dtype=torch.bool, device=x.device)  # to the boundary, on either side
         self.stage = torch.full(shape, -1, dtype=torch.int64, device=x.device)  # of a cascade, which one made the point
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
@@ -32,9 +38,14 @@ class BestAttempts:
         """The goal during the search: a substitute never rejects."""
         return replace(self.goal, rejects=victim.rejects)
 
+    @property
+    def done(self) -> Tensor:
+        """(budgets, images) the images whose point reaches the goal in every draw of the verdict."""
+        return self.held == 1
+
     def open(self, budget: int, *, again: bool = False) -> Tensor:
         """(images) the images to work on that have queries left; with `again`, those whose success the verdict refused."""
-        todo = ~self.success[budget] if self.job.stops or again else torch.ones_like(self.success[budget])
+        todo = ~self.done[budget] if self.job.stops or again else torch.ones_like(self.success[budget])
         if again and not self.job.search_differs:
             todo = todo & self.close[budget]
         if self.job.max_queries is None:
@@ -60,7 +71,7 @@ class BestAttempts:
         point = self.job.settle(ball, attempt.point(ball))
         self._judge(budget, todo, ball, point, stage)
         for share in self.job.outwards(attempt.outwards):
-            left = ~self.success[budget, todo] & (point != ball.center).flatten(1).any(1)
+            left = ~self.done[budget, todo] & (point != ball.center).flatten(1).any(1)
             if not bool(left.any()):
                 break
             further = torch.full((len(point),), share, device=point.device)
@@ -71,13 +82,15 @@ class BestAttempts:
 
     def _judge(self, budget: int, todo: Tensor, ball: Ball, point: Tensor, stage: int) -> None:
         goal = self.goal[todo]
-        logits = self.job.verdict(point, self.ids[todo])
-        reached, rows = goal.reached(logits), todo.nonzero()[:, 0]
-        worth = self.job.procedure.worth(goal, logits, ball, point)
-        better = (worth > self.score[budget, rows]) & ~(self.success[budget, rows] & ~reached)
+        drawn = self.job.verdicts(point, self.ids[todo])
+        reached, rows = torch.stack([goal.reached(one) for one in drawn]), todo.nonzero()[:, 0]
+        logits, held = drawn[0], reached.float().mean(0)
+        worth = self.job.procedure.worth(goal, torch.stack(drawn).mean(0), ball, point)
+        before = self.held[budget, rows]
+        better = (held > before) | ((held == before) & (worth > self.score[budget, rows]))
         kept = rows[better]
         self.points[budget, kept], self.score[budget, kept] = point[better], worth[better]
         self.decision[budget, kept] = self.job.decide(logits)[better]
-        self.success[budget, kept] = reached[better]
+        self.success[budget, kept], self.held[budget, kept] = reached[0, better], held[better]
         self.stage[budget, kept] = stage
         self.close[budget, kept] = (goal.margin(logits).abs() <= CLOSE * logits.abs().amax(1))[better]

@@ -16,6 +16,7 @@ from advcli.search.call import into_ball
 from advcli.search.procedure import Procedure, procedure_of
 
 FURTHER = (1.3, 2.0)  # shares by which a point goes outwards, too, where the verdict draws
+FURTHER_DRAWS = 4  # of a random model, in which a point has to hold as well before an image counts as done
 UNBOUNDED = Budget("", float("inf"))  # of methods that take no budget
 
 
@@ -90,13 +91,18 @@ class Job:
         """True if the outputs during the search may differ from the verdict's."""
         return self.quantize or self.half or self.random_model
 
-    def verdict(self, x: Tensor, ids: Tensor) -> Tensor:
-        """Logits of the plain model on values as they are stored."""
+    def verdict(self, x: Tensor, ids: Tensor, further: int = 0) -> Tensor:
+        """Logits of the plain model on values as they are stored; a random model has further draws by their number."""
+        draws = SampleRNG(self.seed, ids, (Purpose.VERDICT,))
         with torch.no_grad():
-            logits: Tensor = self.model(x, SampleRNG(self.seed, ids, (Purpose.VERDICT,)))
+            logits: Tensor = self.model(x, draws.fork("further", further) if further else draws)
         if not bool(torch.isfinite(logits).all()):
             raise AdvcliError("the model's logits are not finite; it cannot be attacked")
         return logits
+
+    def verdicts(self, x: Tensor, ids: Tensor) -> list[Tensor]:
+        """The logits by which attempts are compared: the verdict, and of a random model several further draws."""
+        return [self.verdict(x, ids, k) for k in range(1 + FURTHER_DRAWS * self.random_model)]
 
     def decide(self, logits: Tensor) -> Tensor:
         """The model's classes; -1 for a rejection."""
