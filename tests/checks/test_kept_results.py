@@ -108,7 +108,7 @@ def test_too_few_classes_for_the_loss_that_was_asked_for_are_told(run, folder, w
     assert found.get("few-classes") == expected
 
 
-@pytest.mark.parametrize(("method", "most"), [("fgsm", 90), ("pgd", 260), ("square", 80)])
+@pytest.mark.parametrize(("method", "most"), [("fgsm", 90), ("pgd", 560), ("square", 80)])
 def test_checks_ask_the_model_about_few_images(run, model, monkeypatch, method, most):
     """Counted are images in forward passes, of the model and of the search's copy."""
     asked, whole = [], Probe.__init__
