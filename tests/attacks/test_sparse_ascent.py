@@ -6,6 +6,7 @@ import torch
 from advcli.attacks.apgd import phases
 from advcli.numerics.balls import Ball
 from advcli.search.sparse_ascent import SparseAscent
+from advcli.search.victim import Victim
 from conftest import attacked
 from small_networks import Small, pictures
 
@@ -56,3 +57,19 @@ def test_it_finds_as_much_as_pgd_in_l1():
     label = model(x).argmax(1)
     won = {name: attacked(name, model, x, label, "3", options={"norm": "l1", "steps": 60})["success"] for name in ("pgd", "apgd")}
     assert 30 < won["pgd"].sum() <= won["apgd"].sum() < 60
+
+
+def test_only_in_the_ball_itself_an_image_can_be_done(monkeypatch):
+    """In a wider ball a point beyond the boundary is no success, so its gradient is needed still."""
+    stops, gradient = [], Victim.gradient
+
+    def noted(self, x, loss, done=None):
+        stops.append(done is not None)
+        return gradient(self, x, loss, done)
+
+    monkeypatch.setattr(Victim, "gradient", noted)
+    x = pictures((1, 6, 6), 4)
+    model = Small((1, 6, 6), 3).eval()
+    made = attacked("apgd", model, x, model(x).argmax(1), "0.001", options={"norm": "l1", "steps": 20})
+    assert not made["success"].any()
+    assert stops[:20] == [times == 1 for times, count in phases(20) for _ in range(count)]
