@@ -38,6 +38,7 @@ def test_what_was_checked_is_said_and_what_was_not(run, made):
         assert words in lines
     assert "adaptive" not in lines
     assert ": ok" not in lines
+    assert finding(run("verify", made, "--json"))["ties"] == 0
 
 
 def test_without_its_model_and_its_data_it_says_what_is_missing(run, made, tmp_path_factory, monkeypatch):
