@@ -30,10 +30,12 @@ def test_function_command_line_and_request_name_the_same_options(verb):
     names = [one.name for one in request.options()]
     assert sorted(names) == sorted(one.name for one in fields(request))
     found = inspect.signature(function).parameters
-    assert [n for n, p in found.items() if p.kind is not p.VAR_KEYWORD and n != "reporter"] == names
-    assert inspect.getdoc(function) == request.summary()
+    assert sorted(n for n, p in found.items() if p.kind is not p.VAR_KEYWORD and n != "reporter") == sorted(names)
+    assert tuple(n for n, p in found.items() if p.kind is p.POSITIONAL_OR_KEYWORD) == call.first_of(verb)
+    assert inspect.getdoc(function).startswith(request.summary())
     for one in request.options():
         assert one.param.help
+        assert f"    {one.name}: {one.param.help}" in function.__doc__
         assert found[one.name].default in (one.default, inspect.Parameter.empty)
     assert {one.name for one, _ in signature(verb, [])} == {*names}
 

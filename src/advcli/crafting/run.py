@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from advcli.workspace.inputs import PERTURBATIONS
 from advcli.workspace.lookup import header_of
 
 PROBE = 16
+Column = Callable[[str], Iterable[Array]]  # the rows of a column, in pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +98,32 @@ def write(path: Path, run: Run, reporter: Reporter) -> list[Header]:
                 tick(stop - start, f"{won / seen:.0%} fooled")
                 if asked():
                     break
-            parts.save(group[0], stop, _joined(batches))
+            parts.save(group[0], stop, joined(batches))
             if asked():
                 raise KeyboardInterrupt
     layout = parts.shapes()
     if layout["originals"][1][0] != len(run.data) or layout["images"][1][0] != len(run.data) * run.per_image:
         raise AdvcliError(f"{parts.folder}: its parts are not complete; remove the folder and run again")
-    found: Header = {}
-    if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(parts, reporter)):
-        found["unrepresentable"] = count
-    checks: list[Header] = run.about["checks"] + _search_checks(run, parts, layout)
+    header = finished_header(run, layout.keys(), parts.column, reporter)
     layout = {name: one for name, one in layout.items() if name not in COLUMNS}
-    header = run.header(**found, checks=checks)
     imageset_writer.write(path, header, layout, {name: _column(parts, name) for name in layout})
+    checks: list[Header] = header["checks"]
     return checks
 
 
-def _search_checks(run: Run, parts: Parts, layout: imageset_writer.Layout) -> list[Header]:
+def finished_header(run: Run, names: Iterable[str], column: Column, reporter: Reporter) -> Header:
+    """The header of a set whose rows are made; a column comes in pieces."""
+    found: Header = {}
+    if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(column, reporter)):
+        found["unrepresentable"] = count
+    return run.header(**found, checks=run.about["checks"] + _search_checks(run, names, column))
+
+
+def _search_checks(run: Run, names: Iterable[str], column: Column) -> list[Header]:
     """The results of the checks of the search, from what its batches counted."""
-    if not layout.keys() >= set(COLUMNS):
+    if not set(names) >= set(COLUMNS):
         return []
-    counts = {name: sum(int(one.sum()) for one in parts.column(name)) for name in COLUMNS}
+    counts = {name: sum(int(one.sum()) for one in column(name)) for name in COLUMNS}
     return trust.search_checks(Search(run.job.method, **counts), run.about["access"], run.made["options"].get("check", ()))
 
 
@@ -134,7 +140,8 @@ def _groups(run: Run, done: list[range]) -> Iterator[list[int]]:
         yield group
 
 
-def _joined(batches: list[dict[str, Array]]) -> dict[str, Array]:
+def joined(batches: list[dict[str, Array]]) -> dict[str, Array]:
+    """The columns of several batches."""
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
@@ -142,10 +149,10 @@ def _column(parts: Parts, name: str) -> imageset_writer.Pieces:
     return lambda: parts.column(name)
 
 
-def count_unrepresentable(parts: Parts, reporter: Reporter) -> int:
+def count_unrepresentable(column: Column, reporter: Reporter) -> int:
     """Attacked rows that have no 8-bit image inside their budget."""
     count = total = 0
-    columns = [parts.column(name) for name in ("images", "labels", "clean_prediction", "target")]
+    columns = [column(name) for name in ("images", "labels", "clean_prediction", "target")]
     for pixels, labels, clean, target in zip(*columns, strict=True):
         levels = pixels.astype(np.float64) * 255
         off = (np.abs(levels - np.rint(levels)) > 1e-3).any((1, 2, 3))

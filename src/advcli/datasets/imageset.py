@@ -11,7 +11,12 @@ from advcli.numerics.arrays import Array
 
 @source(family="files", splits=(), where="path")
 def imageset(split: str, path: str) -> Dataset:
-    opened = ImageSet(path)
+    return of_set(ImageSet(path), split)
+
+
+def of_set(opened: ImageSet, split: str) -> Dataset:
+    """The images of an open set; `split` is empty where its own will do."""
+    path = opened.path
     own = str(opened.header["split"])
     if opened.signed:
         others = f"add them to some with: advcli attack --apply {path}"
@@ -24,7 +29,7 @@ def imageset(split: str, path: str) -> Dataset:
         return opened.pick("images", places)
 
     return Dataset(
-        name=opened.path.name,
+        name=path.name,
         split=own,
         classes=opened.classes,
         shape=opened.shape,

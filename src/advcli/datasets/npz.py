@@ -68,7 +68,7 @@ def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Arr
     pair = next(((x, y) for x, y in NAMES if found.get(x) is not None), None)
     if pair is None:
         raise InputError(f"{path}: has no images; expected images and labels, x and y, or x_train, y_train, x_test, y_test")
-    images = _images(path, pair[0], np.asarray(found[pair[0]]))
+    images = checked_images(path, pair[0], np.asarray(found[pair[0]]))
     labels = found.get(pair[1])
     labels = np.full(len(images), -1) if labels is None else labels
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
@@ -111,7 +111,7 @@ def _listed(path: str) -> dict[str, int]:
     return wanted
 
 
-def _images(path: str, name: str, found: Array) -> Array:
+def checked_images(path: str, name: str, found: Array) -> Array:
     """(N, C, H, W), bytes or float32 in [0, 1]."""
     if found.ndim == 3:
         found = found[:, None]

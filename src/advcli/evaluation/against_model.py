@@ -8,6 +8,7 @@ import torch
 from advcli.evaluation.finding import Finding
 from advcli.files.header import Header, from_nothing
 from advcli.files.imageset_reader import ImageSet
+from advcli.networks.content import is_network
 from advcli.networks.memory_format import optimize_for
 from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import decision
@@ -24,7 +25,7 @@ def contradictions(header: Header, key: str, model: ModelFile) -> list[str]:
     """Statements of the header about a model (its `victim`, or the substitute as `source`) that the model's file contradicts."""
     said: dict[str, Any] = header[key]
     found = []
-    if said.get("network", model.network) != model.network:  # older sets name the file alone
+    if "network" in said and not is_network(said["network"], model):  # older sets name the file alone
         found.append(f"header: {key}.network is not that of {model.path}")
     if said["defenses"] != model.defenses:
         names = [", ".join(str(one.get("name")) for one in each) or "none" for each in (said["defenses"], model.defenses)]

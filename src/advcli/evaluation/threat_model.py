@@ -8,12 +8,14 @@ from typing import Any
 from advcli.catalog import discovery
 from advcli.errors import AdvcliError
 from advcli.evaluation.decisions import Certificate, Proof
-from advcli.files.header import Header
+from advcli.files.header import MEMORY, Header
+from advcli.networks.content import is_network
 from advcli.networks.model_file import ModelFile
 
 WORST = "worst of the sets"
 UNKNOWN = "unknown origin: imported images, which may be adversarial; their accuracy is not counted as clean"
 UNCHECKED = "no trust checks: made by a version without them, so nobody looked for a masked gradient"
+STARTS = {"file": "a file: distances are to its images", MEMORY: "images in memory: distances are to these"}
 STRONG = ("adaptive", "white-box")  # knowledge of the evaluated model itself
 OF_CLEAN = ("attack", "knowledge", "pixels", "notes")
 LATE = ("filtered", "filter", "defenses", "queries", "checks")  # in the JSON where there is something to say
@@ -82,8 +84,8 @@ def threat_model(header: Header, model: ModelFile, epsilon: str | None, pixels: 
     source = header.get("source")  # another model that it was made on
     knowledge = attacker_knowledge(source or header["victim"], model) if source or header["access"] != "none" else "none"
     stopped = bool(header["repeated"] and options["early_stop"] and knowledge != "none")
-    if (how.get("data") or {}).get("name") == "file":
-        notes.append("starts from a file: distances are to its images")
+    if start := STARTS.get(str((how.get("data") or {}).get("name"))):
+        notes.append(f"starts from {start}")
     if missing := header.get("unrepresentable"):
         notes.append(f"{missing} rows have no 8-bit image in their budget and hold the original")
     if knowledge == "static":
@@ -138,7 +140,7 @@ def attacker_knowledge(victim: dict[str, Any], model: ModelFile) -> str:
     network: it was made against this model if the file is the same, and otherwise the knowledge is unknown.
     """
     attacked = [] if victim["static"] else victim["defenses"]
-    if victim["network"] != model.network if "network" in victim else victim["digest"] != model.digest:
+    if not is_network(victim["network"], model) if "network" in victim else victim["digest"] != model.digest:
         return "transfer"
     if attacked == model.defenses:
         if model.metadata.get("members") and victim["digest"] != model.digest:

@@ -12,6 +12,7 @@ from advcli.errors import InputError
 
 FORMAT = 1
 NOTHING = "nothing"  # what a set is named after whose images were made, not taken
+MEMORY = "memory"  # and one whose images were tensors or arrays of a Python program
 Header = dict[str, Any]
 
 

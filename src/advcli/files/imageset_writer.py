@@ -32,14 +32,10 @@ def block(content: str) -> bytes:
 
 def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -> str:
     """Publish an image set; `fill` gives each dataset's rows in pieces, in order. Returns the digest."""
-    text = np.frombuffer(canonical(header), np.uint8)
-    layout = {"header": (text.dtype, text.shape), **layout}
-    fill = {"header": lambda: [text], **fill}
-    frame, extents = _frame(layout)
     with atomic.Writer(path) as writer:
         content = hashlib.sha256()
         writer.append(bytes(BLOCK))
-        for piece in _in_order(frame, extents, fill):
+        for piece in _content(header, layout, fill):
             content.update(piece)
             writer.append(piece)
         writer.at(0)
@@ -47,6 +43,21 @@ def write(path: Path, header: Header, layout: Layout, fill: dict[str, Pieces]) -
         writer.commit()
     sandbox.trusted_digests.add(content.hexdigest())
     return content.hexdigest()
+
+
+def digest_of(header: Header, columns: dict[str, Array]) -> str:
+    """The digest that the file of these rows would have."""
+    content = hashlib.sha256()
+    for piece in _content(header, *in_memory(columns)):
+        content.update(piece)
+    return content.hexdigest()
+
+
+def _content(header: Header, layout: Layout, fill: dict[str, Pieces]) -> Iterator[memoryview]:
+    """All bytes after the user block."""
+    text = np.frombuffer(canonical(header), np.uint8)
+    frame, extents = _frame({"header": (text.dtype, text.shape), **layout})
+    return _in_order(frame, extents, {"header": lambda: [text], **fill})
 
 
 class Frame(io.RawIOBase):

@@ -21,7 +21,7 @@ def find_fit(
 
     Networks are built without memory for this test. If several inputs fit, the user must choose one.
     """
-    shapes = [_shape(input)] if input else [source.shape] if source else _likely_shapes(tensors)
+    shapes = [shape_of(input)] if input else [source.shape] if source else _likely_shapes(tensors)
     found = {name: tensor.shape for name, tensor in tensors.items()}
     counts = sorted({tensor.shape[0] for tensor in tensors.values() if tensor.ndim and 2 <= tensor.shape[0] <= MOST_CLASSES})
     fits: list[tuple[tuple[int, int, int], int]] = []
@@ -59,7 +59,8 @@ def _likely_shapes(tensors: dict[str, Tensor]) -> list[tuple[int, int, int]]:
     return [(c, size, size) for c in (1, 3) for size in range(1, 513) if c * size * size in widths]
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def shape_of(text: str) -> tuple[int, int, int]:
+    """Channels, height and width in a text such as 3x32x32."""
     pieces = text.lower().split("x")
     if len(pieces) != 3 or not all(piece.isascii() and piece.isdecimal() and 0 < int(piece) <= 65536 for piece in pieces):
         raise CommandError(f"--input {text}: is channels x height x width, such as 3x32x32")

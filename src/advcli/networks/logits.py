@@ -28,6 +28,16 @@ def logits_of(found: object, count: int, classes: int) -> Tensor:
     return one.float() if one.dtype == torch.float64 else one
 
 
+def columns_of(found: object, count: int) -> int:
+    """The number of columns that the output for N images has: one for each class."""
+    one = _chosen(found)
+    sizes = [size for size in one.shape[1:] if size != 1]
+    if one.ndim < 1 or len(one) != count or len(sizes) > 1:
+        have = "x".join(map(str, one.shape)) or "a single number"
+        raise InputError(f"the network returns {have} for {count} images; expected a row for each image, a logit for each class")
+    return sizes[0] if sizes else 1
+
+
 def side_heads(found: object, classes: int) -> list[Tensor]:
     """The logits of auxiliary heads, which have names that begin with aux, in the order in which they are returned."""
     named = _named(found)

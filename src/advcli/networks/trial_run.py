@@ -60,6 +60,19 @@ def checked_answers(classifier: Classifier, device: torch.device) -> Answers:
     return found
 
 
+def behaviour(classifier: Classifier) -> list[str]:
+    """A sum of the logits for each trial image, to three digits: it tells apart what other weights alone would not."""
+    x = SampleRNG(0, torch.arange(COUNT), (Purpose.TRIAL,)).uniform(*classifier.shape)
+    try:
+        with devices.threads(classifier.shape), torch.random.fork_rng(devices=[]):
+            logits, _ = answers(classifier, x, None, None)
+    except InputError:
+        raise
+    except Exception:  # of no use for its identity: the failure is reported when the model is used
+        return []
+    return [f"{float(one):.3g}" for one in weighted_logits(logits.double()).sum(1)]
+
+
 def answers(model: nn.Module, x: Tensor, draws: SampleRNG | None, climb: Callable[[Tensor], Tensor] | None) -> Answers:
     """The logits of a model, and the gradient of a function of them; zero if none is wanted."""
     with torch.set_grad_enabled(climb is not None):

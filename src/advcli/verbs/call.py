@@ -4,20 +4,54 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
+from os import PathLike
 from typing import Any
 
-from advcli.catalog.request import POSITIONAL
+from advcli.catalog.request import POSITIONAL, Request
 from advcli.catalog.requests import REQUESTS
+from advcli.errors import CommandError
+from advcli.runtime.printing_reporter import reporter_for_python
 from advcli.runtime.reporter import SILENT, Reporter
+from advcli.verbs.about_python import IN_MEMORY, docstring
+
+OBJECTS = ("model", "data", "files")  # keywords that may hold objects in place of names
+NUMBERS = ("mean", "std")  # keywords that may hold arrays of numbers
+FIRST = {"attack": ("model", "data")}  # what may stand without a keyword, beside `files` and `file`
 
 
-def call(verb: str, given: Mapping[str, object], reporter: Reporter = SILENT) -> Any:
+def call(verb: str, given: Mapping[str, object], reporter: Reporter | None = None) -> Any:
     """Run a verb with these keywords; its module is imported only now."""
-    request = REQUESTS[verb]
-    asked, own = request.read(verb, given)
-    name = python_name(verb)
+    request, name = REQUESTS[verb], python_name(verb)
     run: Callable[..., Any] = getattr(importlib.import_module(f"advcli.verbs.{name}"), name)
-    return run(asked, own, reporter) if request.choices() else run(asked, reporter)
+    more: dict[str, Any] = {}
+    if objects(verb, given):
+        from advcli.workspace.held import take  # only now: most verbs do without it
+
+        more["held"], given = take(given)
+        reporter = reporter or reporter_for_python()
+    asked, own = request.read(verb, given)
+    reporter = reporter or SILENT
+    return run(asked, own, reporter, **more) if request.choices() else run(asked, reporter)
+
+
+def objects(verb: str, given: Mapping[str, object]) -> bool:
+    """True if a keyword holds an object in place of names and paths; CommandError where only these make sense."""
+    found = False
+    for key, value in given.items():
+        several = key != "data" and isinstance(value, list | tuple)
+        each = value if several and isinstance(value, list | tuple) else (value,)
+        odd = [one for one in each if not _is_plain(one, named=key in OBJECTS)]
+        if odd and (verb not in IN_MEMORY or key not in (*OBJECTS, *NUMBERS)):
+            raise CommandError(f"{verb}: {key}: takes names and paths, not objects in memory ({type(odd[0]).__name__})")
+        found = found or bool(odd and key in OBJECTS)
+    return found
+
+
+def _is_plain(value: object, *, named: bool) -> bool:
+    """True for names and paths; and for what any other keyword takes, which is no array."""
+    if named:
+        return value is None or isinstance(value, str | PathLike)
+    return not (getattr(value, "shape", ()) or isinstance(value, list | tuple))
 
 
 def python_name(verb: str) -> str:
@@ -25,31 +59,38 @@ def python_name(verb: str) -> str:
     return "import_" if verb == "import" else verb
 
 
+def first_of(verb: str) -> tuple[str, ...]:
+    """The options that may stand without a keyword."""
+    return FIRST.get(verb) or tuple(one.name for one in REQUESTS[verb].options() if one.name in POSITIONAL)
+
+
 @cache
 def function(verb: str) -> Callable[..., Any]:
     """The verb as a function that `help` and editors can read."""
-    request = REQUESTS[verb]
-    first = [one.name for one in request.options() if one.name in POSITIONAL]
+    request, first = REQUESTS[verb], first_of(verb)
 
-    def run(*files: object, reporter: Reporter = SILENT, **given: object) -> Any:
-        if len(files) > len(first):
-            raise TypeError(f"{run.__name__}() takes {len(first)} positional arguments but {len(files)} were given")
-        return call(verb, {**dict(zip(first, files, strict=False)), **given}, reporter)
+    def run(*values: object, reporter: Reporter | None = None, **given: object) -> Any:
+        if len(values) > len(first):
+            raise TypeError(f"{run.__name__}() takes {len(first)} positional arguments but {len(values)} were given")
+        if twice := [name for name in first[: len(values)] if name in given]:
+            raise TypeError(f"{run.__name__}() got multiple values for argument {twice[0]!r}")
+        return call(verb, {**dict(zip(first, values, strict=False)), **given}, reporter)
 
     run.__name__ = run.__qualname__ = python_name(verb)
-    run.__module__, run.__doc__ = "advcli", request.summary()
-    run.__signature__ = signature(request)  # type: ignore[attr-defined]  # inspect reads it
+    run.__module__, run.__doc__ = "advcli", docstring(verb, request)
+    run.__signature__ = signature(verb, request)  # type: ignore[attr-defined]  # inspect reads it
     return run
 
 
-def signature(request: type[Any]) -> inspect.Signature:
+def signature(verb: str, request: type[Request]) -> inspect.Signature:
     """The keywords of a verb, with their types and defaults; options of the chosen methods may have any name."""
-    required, found = inspect.Parameter.empty, []
-    for one in request.options():
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if one.name in POSITIONAL else inspect.Parameter.KEYWORD_ONLY
+    required, found, first = inspect.Parameter.empty, [], first_of(verb)
+    for one in sorted(request.options(), key=lambda one: first.index(one.name) if one.name in first else len(first)):
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if one.name in first else inspect.Parameter.KEYWORD_ONLY
         default = required if one.name == "file" else one.default
-        found.append(inspect.Parameter(one.name, kind, default=default, annotation=one.python_type))
-    found.append(inspect.Parameter("reporter", inspect.Parameter.KEYWORD_ONLY, default=SILENT, annotation=Reporter))
+        takes: Any = object if verb in IN_MEMORY and one.name in OBJECTS else one.python_type
+        found.append(inspect.Parameter(one.name, kind, default=default, annotation=takes))
+    found.append(inspect.Parameter("reporter", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Reporter | None))
     if request.choices():
         found.append(inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=object))
     return inspect.Signature(found)

@@ -25,6 +25,7 @@ from advcli.images.dataset import missing_classes
 from advcli.networks.model_file import ModelFile, read
 from advcli.runtime.reporter import SILENT, OnceReporter, Reporter
 from advcli.workspace import inputs
+from advcli.workspace.held import NOTHING, Held
 
 CHOOSING = ("classes", "limit", "per_class", "image_size", "resize", "data_dir", "split")  # options that choose from --data
 
@@ -59,15 +60,17 @@ class Report:
         }
 
 
-def evaluate(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Report:
-    """Measure models on clean and adversarial images."""
+def evaluate(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter = SILENT, *, held: Held = NOTHING) -> Report:
+    """Measure models on clean and adversarial images, in files or in memory."""
     discovery.allow(asked.allow)
     reporter = OnceReporter(reporter)
     bars = [bar(text) for text in asked.fail_under]
     metrics = chosen(asked.metric, own)
     if any(one.metric == "accuracy" for one in bars) and not any(one.spec.name == "accuracy" for one in metrics):
         raise CommandError("--fail-under accuracy: needs --metric accuracy among the metrics")
-    models = [read(path) for path in dict.fromkeys(asked.model)] or _default_models(reporter)
+    models = [
+        held.model(name, asked, asked.files, asked.device) or read(name) for name in dict.fromkeys(asked.model)
+    ] or _default_models(reporter)
     if asked.compare and len(models) < 2:
         raise CommandError("--compare: needs two models; give --model twice, first the one to compare with")
     rows: list[Row] = []
@@ -76,7 +79,7 @@ def evaluate(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter 
     facts, needs = Facts(models, asked), {need for one in metrics for need in one.spec.traits.needs}
     silent = metrics if asked.metric else []
     with contextlib.ExitStack() as open_files:
-        clean, sets = _subjects(asked, open_files, reporter)
+        clean, sets = _subjects(asked, open_files, held, reporter)
         if not proofs.needs_bounds(metrics):
             check_eps(asked.eps, sets)
         for one in models:
@@ -144,7 +147,7 @@ def _default_models(reporter: Reporter) -> list[ModelFile]:
 
 
 def _subjects(
-    asked: EvaluateRequest, files: contextlib.ExitStack, reporter: Reporter
+    asked: EvaluateRequest, files: contextlib.ExitStack, held: Held, reporter: Reporter
 ) -> tuple[Callable[[ModelFile], list[Subject]], list[Subject]]:
     """The clean data (which depends on the model) and the files; a FILE or --data replaces all default sets."""
     names = list(dict.fromkeys(asked.files))
@@ -155,7 +158,9 @@ def _subjects(
     chosen = [name for name in CHOOSING if getattr(asked, name) is not None]
     if asked.files and chosen and asked.data is None:
         raise CommandError(f"--{chosen[0].replace('_', '-')} chooses from --data, not from a file")
-    opened = {name: files.enter_context(ImageSet(name)) for name in names}
+    opened: dict[str, ImageSet] = {
+        name: held.sets[name] if name in held.sets else files.enter_context(ImageSet(name)) for name in names
+    }
     opened = without_perturbations(opened, others=asked.data is not None, reporter=reporter)
     splits = {one.header["split"] for one in opened.values()}
     sets = [from_file(one, name) for name, one in opened.items()]
@@ -163,7 +168,7 @@ def _subjects(
     def clean(model: ModelFile) -> list[Subject]:
         if not default and asked.data is None:
             return []
-        found = inputs.data_of(model, asked.data, asked.split, asked, reporter=reporter)
+        found = held.data_of(model, asked, reporter)
         splits.add(found.split)
         if found.split == "train":
             reporter.warn(f"{found.name}: these are training images; figures on them say little about new images")

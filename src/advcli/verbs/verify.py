@@ -13,11 +13,11 @@ from advcli.catalog.requests import VerifyRequest
 from advcli.errors import AdvcliError, Damaged, InputError
 from advcli.evaluation import against_itself, against_model, against_source
 from advcli.evaluation.finding import BATCH, Finding
-from advcli.files.header import NOTHING, Header
+from advcli.files.header import MEMORY, NOTHING, Header
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.imageset_schema import DERIVED
 from advcli.images.dataset import Dataset
-from advcli.networks import model_file
+from advcli.networks import content, model_file
 from advcli.networks.model_file import ModelFile
 from advcli.runtime.reporter import SILENT, Reporter
 from advcli.workspace import inputs, lookup
@@ -90,13 +90,13 @@ def _against_models(opened: ImageSet, finding: Finding, asked: VerifyRequest) ->
     """Check the set against its victim, and against the substitute that it was made on."""
     header = opened.header
     finding.wrong += against_model.own_words(header)
-    model = _model(header["victim"]["digest"], opened, asked.model)
+    model = _model(header["victim"], opened, asked.model)
     if model is None:
         finding.unchecked.append("predictions and successes: its model is not here (give --model)")
     else:
         against_model.check(opened, model, asked.device, finding)
     if "source" in header:
-        source = _model(header["source"]["digest"], opened, None)
+        source = _model(header["source"], opened, None)
         if source is None:
             finding.unchecked.append("the model that it was made on: it is not here")
         else:
@@ -104,8 +104,12 @@ def _against_models(opened: ImageSet, finding: Finding, asked: VerifyRequest) ->
             finding.checked.append(f"what the header says of the model that it was made on: {source.path.name}")
 
 
-def _model(digest: str, opened: ImageSet, given: str | None) -> ModelFile | None:
-    """The given model file, or the one with that digest, here or beside the set."""
+def _model(said: Header, opened: ImageSet, given: str | None) -> ModelFile | None:
+    """The given model file, or the one with the digest in the header, here or beside the set.
+
+    A set that was made on a module in memory takes any file with the same network.
+    """
+    digest = said["digest"]
     path = given or lookup.find_file(digest) or lookup.find_file(digest, opened.path.parent)
     if path is None:
         return None
@@ -113,7 +117,8 @@ def _model(digest: str, opened: ImageSet, given: str | None) -> ModelFile | None
         model = model_file.read(path)
     except Damaged as error:
         raise InputError(str(error)) from None
-    if model.digest != digest:
+    network = str(said.get("network"))
+    if model.digest != digest and not (network.startswith(content.MARK) and content.is_network(network, model)):
         raise InputError(f"{path}: is not the model that {opened.path} was made against")
     return model
 
@@ -149,7 +154,7 @@ def _source(said: Header, opened: ImageSet, asked: VerifyRequest) -> Dataset:
     chosen = Selection(data_dir=asked.data_dir, **sizes)
     if asked.data is not None:
         given = inputs.open_data(asked.data, None if inputs.split_suffix(asked.data)[1] else split, chosen)
-        if said and given.origin["name"] != name:
+        if said and name not in (MEMORY, given.origin["name"]):
             raise InputError(f"{opened.path}: was made from {name}, not from {asked.data}")
         return given
     if name in inputs.known_sets():
@@ -159,6 +164,8 @@ def _source(said: Header, opened: ImageSet, asked: VerifyRequest) -> Dataset:
         file = lookup.find_file(str(said.get("digest")), where) if name == "file" else None
         if found := folder or file:
             return inputs.open_data(str(found), split, chosen)
+    if name == MEMORY:
+        raise InputError("its images were in the memory of a Python program (give --data)")
     raise InputError(f"the {name} that it was made from was not found (give --data)")
 
 

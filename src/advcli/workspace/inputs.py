@@ -107,17 +107,27 @@ def data_of(
     """
     if text is None:
         text, chosen = default_data(model, chosen)
-    name, tail = split_suffix(text)
-    split = split or ("" if tail or Path(name).is_file() else "test")
-    data = open_data(text, split or None, chosen, known=model.classes)
+    split = default_split(text, split)
+    data = open_data(text, split, chosen, known=model.classes)
     if "image_size" in data.origin and not (chosen.image_size or chosen.resize):
         origin = model.metadata["data"] or {}
         own = all(origin.get(key) == data.origin.get(key) for key in ("name", "digest"))
         sized = replace(chosen, image_size=origin.get("image_size"), resize=origin.get("resize"))
         if sized != chosen and (own or data.shape != model.shape):
-            data = open_data(text, split or None, sized, known=model.classes)
+            data = open_data(text, split, sized, known=model.classes)
     _tell(data, reporter)
-    data = data.for_classes(model.classes, str(model.path), _advice(data, model, can_choose=can_choose))
+    return fitted_to(model, data, _advice(data, model, can_choose=can_choose), reporter)
+
+
+def default_split(text: str, split: str | None) -> str | None:
+    """The split to use of a data set: test, unless one is given, or a file states its own."""
+    name, tail = split_suffix(text)
+    return split or (None if tail or Path(name).is_file() else "test")
+
+
+def fitted_to(model: ModelFile, data: Dataset, advice: str, reporter: Reporter) -> Dataset:
+    """The images with labels that index the model's classes; refused if the model takes images of another shape."""
+    data = data.for_classes(model.classes, str(model.path), advice)
     if data.shape != model.shape:
         have, want = ("x".join(map(str, shape)) for shape in (data.shape, model.shape))
         raise InputError(f"{data.name}: images are {have} (channels, height, width), {model.path} takes {want}")

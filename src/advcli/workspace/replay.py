@@ -11,7 +11,7 @@ from advcli.catalog import discovery
 from advcli.catalog.params import Option, flag_of
 from advcli.catalog.requests import REQUESTS
 from advcli.errors import AdvcliError
-from advcli.files.header import NOTHING, Header, from_nothing, short
+from advcli.files.header import MEMORY, NOTHING, Header, from_nothing, short
 from advcli.runtime import devices
 from advcli.workspace.inputs import ADVERSARIAL, DEFENDED, IMAGES, MODEL, PERTURBATIONS, known_sets
 from advcli.workspace.lookup import find_file, find_folder, header_of
@@ -97,6 +97,8 @@ def _source(data: Header, where: Path) -> str:
         return _called(find_file(data["digest"], where), data["digest"])
     if data["name"] == "folder":
         return _called(find_folder(data, where), data["digest"], "folder ")
+    if data["name"] == MEMORY:
+        return _called(None, str(data.get("digest")), "images in memory ")
     return str(data["name"])
 
 

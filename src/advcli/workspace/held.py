@@ -1,0 +1,171 @@
+"""What a call from Python holds in memory in place of files: modules, images and sets, each with a name for the tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from advcli.catalog.request_parts import SplitSelection
+from advcli.datasets.imageset import of_set
+from advcli.errors import CommandError, InputError
+from advcli.files import header_schema
+from advcli.files.header import MEMORY
+from advcli.files.imageset_in_memory import ImageSetInMemory
+from advcli.files.imageset_reader import ImageSet
+from advcli.images.dataset import Dataset
+from advcli.networks import module_in_memory
+from advcli.networks.input_shape import shape_of
+from advcli.networks.model_file import ModelFile
+from advcli.runtime.reporter import Reporter
+from advcli.training.channels import numbers
+from advcli.workspace import data_in_memory, inputs
+from advcli.workspace.data_in_memory import DataInMemory
+
+ABOUT = ("mean", "std", "classes", "input")  # keywords that describe a module
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The objects of a call by the names that stand for them in its request."""
+
+    modules: dict[str, nn.Module] = field(default_factory=dict)  # copies of the user's
+    sets: dict[str, ImageSetInMemory] = field(default_factory=dict)
+    data: DataInMemory | ImageSetInMemory | None = None
+    about: dict[str, Any] = field(default_factory=dict)  # of all modules
+
+    def __bool__(self) -> bool:
+        return bool(self.modules or self.sets or self.data is not None)
+
+    def model(self, name: str | None, asked: SplitSelection, files: Iterable[str], device: str) -> ModelFile | None:
+        """The module of that name as a model for the images of the call; None if there is no such module."""
+        if name is None or name not in self.modules:
+            return None
+        given = self.modules[name]
+        x, known = self._some(name, asked, files)
+        count = module_in_memory.count_classes(given, name, torch.cat([x, x])[:2], device)
+        shape = tuple(x.shape[1:])
+        normalize = {
+            "mean": numbers(spelled(self.about.get("mean")), shape[0], 0.0, "mean"),
+            "std": numbers(spelled(self.about.get("std")), shape[0], 1.0, "std"),
+        }
+        return module_in_memory.model_of(given, name, shape, self._classes(name, count, known), normalize)
+
+    def _some(self, name: str, asked: SplitSelection, files: Iterable[str]) -> tuple[Tensor, tuple[str, ...]]:
+        """Two images of the call, or blank ones of the stated size, and the classes of where they come from, if it has names."""
+        if (size := self.about.get("input")) is not None:
+            text = size if isinstance(size, str) else "x".join(map(str, size))
+            return torch.zeros(2, *shape_of(text)), ()
+        if isinstance(self.data, DataInMemory):
+            return self.data.first(2), ()
+        if self.data is not None:
+            return self.data.rows("images", 0, 2), self.data.classes
+        for file in files:
+            with self.sets[file] if file in self.sets else ImageSet(file) as opened:
+                if len(opened):
+                    return opened.rows("images", 0, 2), opened.classes
+        if asked.data is None:
+            raise CommandError(f"{name}: give images, as data=(images, labels), or their size, as input='3x32x32'")
+        found = inputs.open_data(asked.data, inputs.default_split(asked.data, asked.split), asked)
+        return found.pictures(0, 2), found.classes
+
+    def _classes(self, name: str, count: int, known: Sequence[str]) -> list[str]:
+        """The names of a module's outputs: as given, of the data if it has as many, else 0, 1, ..."""
+        given = self.about.get("classes")
+        if given is not None:
+            found = [one.strip() for one in given.split(",")] if isinstance(given, str) else [str(one) for one in given]
+            if len(found) != count:
+                raise CommandError(f"--classes: names {len(found)} classes; {name} has {count} outputs")
+            if wrong := header_schema.wrong_classes(found):
+                raise CommandError(f"--classes: no valid {wrong}; a class name must be a possible folder name")
+            return found
+        if known and len(known) != count:
+            raise CommandError(f"--classes: name the {count} outputs of {name}; the data has {len(known)} classes")
+        return list(known) or [str(k) for k in range(count)]
+
+    def data_of(self, model: ModelFile, asked: SplitSelection, reporter: Reporter) -> Dataset:
+        """The images of the call for a model: those in memory, or what the request names."""
+        if self.data is None:
+            return inputs.data_of(model, asked.data, asked.split, asked, reporter=reporter)
+        if asked.image_size or asked.resize:
+            raise CommandError("--image-size and --resize are for folders of images; images in memory have their size")
+        if isinstance(self.data, ImageSetInMemory):
+            found = of_set(self.data, asked.split or "")
+        else:
+            found = self.data.dataset(model.classes, asked.split or "test")
+        if not len(found):
+            raise InputError("data: holds no image")
+        found = found.selected(asked.classes, asked.limit, asked.per_class)
+        for text in found.notes:
+            reporter.note(text)
+        return inputs.fitted_to(model, found, "", reporter)
+
+
+NOTHING = Held()
+
+
+def spelled(value: Any) -> str | None:
+    """Numbers for the channels as an option takes them."""
+    if value is None or isinstance(value, str):
+        return value
+    found = value.tolist() if hasattr(value, "tolist") else value
+    return ",".join(map(repr, found if isinstance(found, Sequence) else [found]))
+
+
+def take(given: Mapping[str, object]) -> tuple[Held, dict[str, object]]:
+    """The objects among the keywords of a call, and the same keywords with names in their place."""
+    rest, used = dict(given), {str(one) for value in given.values() for one in _each(value) if is_name(one)}
+    modules: dict[str, nn.Module] = {}
+    sets: dict[str, ImageSetInMemory] = {}
+    names: dict[int, str] = {}
+    data: DataInMemory | ImageSetInMemory | None = None
+    for key in ("model", "files"):
+        found = []
+        for one in _each(rest.get(key)):
+            if id(one) in names:
+                found.append(names[id(one)])
+            elif is_name(one):
+                found.append(str(one))
+            elif key == "files" and (rows := rows_of(one)) is not None:
+                found.append(_unused(str(rows.path), used))
+                sets[found[-1]] = rows
+            elif key == "model" and isinstance(one, nn.Module):
+                name = type(module_in_memory.unwrapped(one)).__name__
+                found.append(_unused(name, used))
+                modules[found[-1]] = module_in_memory.copied(one, name)
+            else:
+                wanted = "a torch.nn.Module, or the path of a model file" if key == "model" else "adversarial images, or paths"
+                raise CommandError(f"{key}: expected {wanted}; found {type(one).__name__}")
+            names[id(one)] = found[-1]
+        if found:
+            rest[key] = found if isinstance(rest[key], list | tuple) else found[0]
+    if not is_name(one := rest.get("data")):
+        rows = rows_of(one)
+        data = data_in_memory.read(one) if rows is None else rows
+        rest["data"] = MEMORY
+    about = {key: rest.pop(key) for key in ABOUT if key in rest} if modules else {}
+    return Held(modules, sets, data, about), rest
+
+
+def rows_of(value: object) -> ImageSetInMemory | None:
+    """The rows of adversarial images that an attack in memory gave."""
+    found = getattr(value, "rows", None)
+    return found if isinstance(found, ImageSetInMemory) else None
+
+
+def is_name(value: object) -> bool:
+    """True for what names a file or a data set, and for nothing at all."""
+    return value is None or isinstance(value, str | PathLike)
+
+
+def _each(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else () if value is None else (value,)
+
+
+def _unused(name: str, used: set[str]) -> str:
+    """The name, with a number behind it if something else is called so."""
+    found = next(one for one in (name, *(f"{name} ({k})" for k in range(2, 10_000))) if one not in used)
+    used.add(found)
+    return found
