@@ -50,10 +50,24 @@ def test_three_lines_of_plain_safetensors_read_every_model(run, model):
         assert json.loads(found["metadata"])["classes"] == list("0123456789")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # nobody trained the network of the second block
 def test_the_python_of_the_readme_runs(folder, capsys):
-    (code,) = blocks(README, "python")
-    exec(code, {})
+    shared: dict = {}
+    for code in blocks(README, "python"):
+        exec(code, shared)
     assert "accuracy" in capsys.readouterr().out
+    assert shared["report"].rows
+
+
+def test_the_page_on_notebooks_runs(folder, capsys):
+    shared: dict = {}
+    for code in blocks((ROOT / "docs" / "notebook.md").read_text(), "python"):
+        exec(code, shared)
+    seen = capsys.readouterr().out
+    assert "297 rows" in seen
+    assert "white-box" in seen
+    assert seen.endswith("True\n")
+    assert [one.name for one in folder.iterdir() if not one.name.startswith(".")] == ["adversarial.h5"]
 
 
 STORIES = [one for one in blocks(README, "console") if re.search(r"\d+/\d+ ", one)]

@@ -1,35 +1,65 @@
-"""How robust is this image classifier, really? Train, attack, defend, evaluate and look, over files.
+"""How robust is this image classifier, really? Train, attack, defend, evaluate and look, over files or in memory.
 
 The verbs are functions with the names and defaults of the command line::
 
     import advcli
     model = advcli.train(data="digits")
     adversarial = advcli.attack(method="pgd", model=model, eps="0.1", steps=20)
-    print(advcli.evaluate([adversarial], model=[model]))
+    print(advcli.evaluate([adversarial], model=[model]).records())
+
+In a notebook, `attack` and `evaluate` take modules, tensors, arrays and data sets of torch's, and write nothing::
+
+    found = advcli.attack(net, (images, labels), method="pgd", eps="8/255", mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+    advcli.evaluate(found, model=net, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)).to_frame()
+
+`help(advcli.attack)` lists the options of a verb.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from advcli.runtime.printing_reporter import PrintingReporter
 from advcli.runtime.version import __version__
 
 if TYPE_CHECKING:
-    from advcli.verbs.attack import attack
-    from advcli.verbs.audit import audit
-    from advcli.verbs.defend import defend
-    from advcli.verbs.evaluate import evaluate
-    from advcli.verbs.export import export
-    from advcli.verbs.import_ import import_
-    from advcli.verbs.show import show
-    from advcli.verbs.stats import stats
-    from advcli.verbs.train import train
-    from advcli.verbs.verify import verify
+    from advcli.crafting.adversarial_images import AdversarialImages
 
-__all__ = ["__version__", "attack", "audit", "defend", "evaluate", "export", "import_", "show", "stats", "train", "verify"]
+    attack: Callable[..., Any]
+    audit: Callable[..., Any]
+    defend: Callable[..., Any]
+    evaluate: Callable[..., Any]
+    export: Callable[..., Any]
+    import_: Callable[..., Any]
+    show: Callable[..., Any]
+    stats: Callable[..., Any]
+    train: Callable[..., Any]
+    verify: Callable[..., Any]
+
+VERBS = ("attack", "audit", "defend", "evaluate", "export", "import_", "show", "stats", "train", "verify")
+__all__ = [
+    "AdversarialImages",
+    "PrintingReporter",
+    "__version__",
+    "attack",
+    "audit",
+    "defend",
+    "evaluate",
+    "export",
+    "import_",
+    "show",
+    "stats",
+    "train",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Load a verb on first use, so that `import advcli` alone is fast."""
-    if name not in __all__:
+    if name == "AdversarialImages":
+        from advcli.crafting.adversarial_images import AdversarialImages
+
+        return AdversarialImages
+    if name not in VERBS:
         raise AttributeError(f"module 'advcli' has no attribute {name!r}")
     from advcli.verbs import call
 
@@ -37,4 +67,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

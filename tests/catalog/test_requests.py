@@ -17,8 +17,9 @@ VERBS = ("train", "attack", "defend", "evaluate", "audit", "stats", "show", "ver
 def test_the_verbs_are_those_that_are_exported():
     assert tuple(REQUESTS) == VERBS
     exported = {call.python_name(verb) for verb in VERBS}
-    assert set(advcli.__all__) == exported | {"__version__"}
-    assert exported <= set(dir(advcli))
+    assert set(advcli.__all__) == exported | {"__version__", "AdversarialImages", "PrintingReporter"}
+    assert {one for one in dir(advcli) if not one.startswith("__")} == exported | {"AdversarialImages", "PrintingReporter"}
+    assert all(getattr(advcli, name).__doc__ for name in advcli.__all__)
     with pytest.raises(AttributeError, match="count"):
         advcli.count  # noqa: B018  # the look-up is what is tested
 

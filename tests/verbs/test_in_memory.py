@@ -1,7 +1,9 @@
 """Attack and evaluate on what a notebook holds: the same bits as the command line, and nothing is written."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -149,6 +151,34 @@ def test_only_the_model_itself_counts_as_white_box(run, folder, net, small_model
     assert run("verify", "a.h5", "--model", small_model).code == 3
 
 
+def test_rows_become_a_frame_where_pandas_is_installed(net, bytes_and_labels, monkeypatch):
+    report = advcli.evaluate(attack(net, bytes_and_labels), model=net, data=bytes_and_labels)
+    records = report.records()
+    assert len(records) == len(report.rows)
+    for one, row in zip(records, report.rows, strict=True):
+        assert (one["metric"], one["value"], one["low"], one["n"]) == (row.metric, row.value, row.low, row.n)
+        assert (one["model"], one["epsilon"], one["knowledge"]) == ("Sequential", row.epsilon, row.threat.knowledge)
+        assert all(value is None or isinstance(value, str | int | float) for value in one.values())
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=lambda given: ("frame", given)))
+    assert report.to_frame() == ("frame", records)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(AdvcliError, match="pip install pandas"):
+        report.to_frame()
+
+
+def test_classes_have_the_names_that_are_given_or_that_the_sets_have(net, bytes_and_labels):
+    names = [f"digit {k}" for k in range(10)]
+    found = attack(net, bytes_and_labels, classes=names, target="digit 3")
+    assert found.classes == tuple(names)
+    assert found.target.unique().tolist() == [3]
+    report = advcli.evaluate(found, model=net, data=bytes_and_labels)
+    assert {row.threat.knowledge for row in report.rows} == {"none", "white-box"}
+    with pytest.raises(InputError, match="its classes"):
+        advcli.evaluate(found, model=net, classes=",".join("abcdefghij"))
+    with pytest.raises(CommandError, match="name the 3 outputs of Sequential; the data has 10 classes"):
+        advcli.evaluate(found, model=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
+
+
 def test_what_passes_is_a_bar_as_for_files(net, bytes_and_labels):
     found = attack(net, bytes_and_labels)
     report = advcli.evaluate(found, model=net, fail_under="robust_accuracy=0.999")
@@ -187,7 +217,8 @@ def test_tensors_arrays_data_sets_and_loaders_are_the_same_images(net, bytes_and
         pairs,
         DataLoader(pairs, batch_size=7),
         DataLoader(pairs, batch_size=7, shuffle=True),
-        [(one, int(label)) for one, label in pairs] and Pairs(x, labels),
+        DataLoader(pairs, batch_size=None, shuffle=True),
+        Pairs(x, labels),
     ]
     for one in given:
         assert torch.equal(attack(net, one).images, whole.images)
@@ -286,6 +317,7 @@ class Raising(nn.Module):
         (lambda x: x, {}, "found function"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), {"method": "universal"}, "output=PATH"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), {"force": True}, "only with output"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), {"strict": True}, "as .failed"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), {"fit_data": (X, Y)}, "fit_data: takes names"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), {"stpes": 3}, "--stpes"),
     ],

@@ -73,6 +73,18 @@ class Row:
         return found | (self.pair.document() if self.pair else {})
 
 
+def flat(document: dict[str, Any]) -> dict[str, Any]:
+    """A row of the JSON without nesting, for a table: the threat model beside the figure, texts joined."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            start = "" if key == "threat" else f"{key}_"
+            found |= {f"{start}{name}": one for name, one in flat(value).items() if f"{start}{name}" not in found}
+        else:
+            found[key] = "; ".join(map(str, value)) if isinstance(value, list) else value
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class JudgedSet:
     """A model's verdicts, one for each draw of a random model; `ids` are the images' places in their source."""

@@ -38,6 +38,8 @@ def attack(
 
     With a model or images in memory the result is in memory, too, and a file is written only where `output` names one.
     """
+    if held and asked.strict:
+        raise CommandError("--strict: sets an exit code; in memory the result names the checks that FAIL, as .failed")
     if held and asked.output is None:
         return _in_memory(asked, own, held, reporter)
     path = outputs.output_path(asked.output, inputs.ADVERSARIAL)

@@ -1,6 +1,7 @@
 """`evaluate`: makes a table from models and image sets. Every figure is recomputed from the stored bytes."""
 
 import contextlib
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import Any
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.catalog.requests import EvaluateRequest
-from advcli.errors import CommandError, InputError
+from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.evaluation import noise_votes, proofs
 from advcli.evaluation.claims import Verdict, bar, verdict
 from advcli.evaluation.comparison import comparisons
 from advcli.evaluation.judge import Facts, Judge
-from advcli.evaluation.rows import Row
+from advcli.evaluation.rows import Row, flat
 from advcli.evaluation.sets import Subject, check_fit, from_data, from_file, without_perturbations
 from advcli.evaluation.trust import Checked, compared, marked, stored
 from advcli.evaluation.within import budgets_at, is_minimal, within
@@ -50,6 +51,18 @@ class Report:
     @property
     def passed(self) -> bool:
         return not self.failures
+
+    def records(self) -> list[dict[str, Any]]:
+        """One flat dictionary for each row, with its interval and its threat model."""
+        return [flat(one.document()) for one in self.rows]
+
+    def to_frame(self) -> Any:
+        """The rows as a frame of pandas, which is no dependency of advcli."""
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise AdvcliError("to_frame needs pandas: pip install pandas; records() gives the same rows without it") from None
+        return pandas.DataFrame(self.records())
 
     def document(self) -> dict[str, Any]:
         return {

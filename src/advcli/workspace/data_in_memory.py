@@ -76,9 +76,7 @@ def _in_order(loader: torch_data.DataLoader[Any]) -> Iterable[Any]:
     sampler = loader.sampler
     if not isinstance(sampler, torch_data.RandomSampler) or sampler.replacement or sampler._num_samples is not None:
         return loader
-    return torch_data.DataLoader(
-        loader.dataset, loader.batch_size or 1, num_workers=loader.num_workers, collate_fn=loader.collate_fn
-    )
+    return torch_data.DataLoader(loader.dataset, loader.batch_size, num_workers=loader.num_workers, collate_fn=loader.collate_fn)
 
 
 def _batched(given: Any) -> Iterator[tuple[Any, Any]]:
@@ -89,7 +87,7 @@ def _batched(given: Any) -> Iterator[tuple[Any, Any]]:
         x, label = _pair(one, where)
         if not isinstance(x, Tensor | np.ndarray):
             raise CommandError(f"data: {where} holds {type(x).__name__}; give the data set transform=ToTensor()")
-        yield x[None], None if label is None else np.asarray(_array(label)).reshape(-1)
+        yield x[None], None if label is None else _array(label).reshape(-1)
 
 
 def _pair(found: Any, where: str) -> tuple[Any, Any]:
@@ -104,7 +102,7 @@ def _pair(found: Any, where: str) -> tuple[Any, Any]:
 
 def _joined(batches: Iterable[tuple[Any, Any]]) -> DataInMemory:
     """All batches as one."""
-    pairs = [(_array(x), None if labels is None else _array(labels)) for x, labels in batches]
+    pairs = [_batch(_array(x), None if labels is None else _array(labels)) for x, labels in batches]
     if not pairs:
         raise InputError("data: holds no image")
     images, labels = [x for x, _ in pairs], [one for _, one in pairs if one is not None]
@@ -114,12 +112,14 @@ def _joined(batches: Iterable[tuple[Any, Any]]) -> DataInMemory:
     return _checked(np.concatenate(images), np.concatenate(labels) if len(labels) == len(pairs) else None)
 
 
+def _batch(x: Array, labels: Array | None) -> tuple[Array, Array | None]:
+    """A batch; a single image with its label is a batch of one."""
+    return (x, labels) if labels is None or labels.ndim else (x[None], labels[None])
+
+
 def _checked(images: Any, labels: Any) -> DataInMemory:
     """Images and labels after all checks; half precision and float64 become float32, as of a .npz file."""
-    try:
-        pixels, answers = _array(images), None if labels is None else _array(labels)
-    except (TypeError, ValueError) as error:
-        raise CommandError(f"data: expected {TAKES} ({str(error).splitlines()[0][:80]})") from None
+    pixels, answers = _array(images), None if labels is None else _array(labels)
     if not len(pixels.shape) or not len(pixels):
         raise InputError("data: holds no image")
     answers = np.full(len(pixels), -1) if answers is None else answers
@@ -137,9 +137,12 @@ def _checked(images: Any, labels: Any) -> DataInMemory:
 
 
 def _array(found: Any) -> Array:
-    """A tensor or array as a NumPy array that nothing else changes the layout of."""
+    """A tensor, array or list of numbers as an array."""
     if isinstance(found, Tensor):
         found = found.detach().cpu()
         found = found.to(torch.float32) if found.is_floating_point() else found
         return np.ascontiguousarray(found.numpy())
-    return np.ascontiguousarray(np.asarray(found))
+    try:
+        return np.asarray(found, order="C")
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"data: expected {TAKES} ({str(error).splitlines()[0][:80]})") from None

@@ -55,21 +55,25 @@ class Held:
 
     def _some(self, name: str, asked: SplitSelection, files: Iterable[str]) -> tuple[Tensor, tuple[str, ...]]:
         """Two images of the call, or blank ones of the stated size, and the classes of where they come from, if it has names."""
+        of_set = next(filter(None, map(self._first_of, files)), None)
+        known = of_set[1] if of_set else ()
         if (size := self.about.get("input")) is not None:
-            text = size if isinstance(size, str) else "x".join(map(str, size))
-            return torch.zeros(2, *shape_of(text)), ()
+            return torch.zeros(2, *shape_of(size if isinstance(size, str) else "x".join(map(str, size)))), known
         if isinstance(self.data, DataInMemory):
-            return self.data.first(2), ()
+            return self.data.first(2), known
         if self.data is not None:
             return self.data.rows("images", 0, 2), self.data.classes
-        for file in files:
-            with self.sets[file] if file in self.sets else ImageSet(file) as opened:
-                if len(opened):
-                    return opened.rows("images", 0, 2), opened.classes
+        if of_set:
+            return of_set
         if asked.data is None:
             raise CommandError(f"{name}: give images, as data=(images, labels), or their size, as input='3x32x32'")
         found = inputs.open_data(asked.data, inputs.default_split(asked.data, asked.split), asked)
         return found.pictures(0, 2), found.classes
+
+    def _first_of(self, file: str) -> tuple[Tensor, tuple[str, ...]] | None:
+        """The first images of a set, and its classes; None if it has no rows."""
+        with self.sets[file] if file in self.sets else ImageSet(file) as opened:
+            return (opened.rows("images", 0, 2), opened.classes) if len(opened) else None
 
     def _classes(self, name: str, count: int, known: Sequence[str]) -> list[str]:
         """The names of a module's outputs: as given, of the data if it has as many, else 0, 1, ..."""
