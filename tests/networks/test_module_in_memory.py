@@ -108,6 +108,27 @@ def test_wrappers_stand_for_the_network_that_they_hold():
     assert mine.digest == theirs.digest
 
 
+def test_what_a_notebook_has_set_for_torch_changes_nothing_and_stays_set():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten(), nn.Linear(72, 3)).eval()
+    usual = advcli.attack(net, X, steps=2).images
+    with torch.no_grad():
+        assert torch.equal(advcli.attack(net, X, steps=2).images, usual)
+        assert not torch.is_grad_enabled()
+    with torch.inference_mode():
+        assert torch.equal(advcli.attack(net, X, steps=2).images, usual)
+        assert torch.is_inference_mode_enabled()
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        assert torch.equal(advcli.attack(net, X, steps=2).images, usual)
+        assert (torch.get_default_dtype(), torch.get_default_device().type) == (torch.float64, "meta")
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    with pytest.raises(InputError, match=r"float16.*\.float\(\)"):
+        advcli.attack(net.half(), X)
+
+
 def test_a_module_that_draws_or_mixes_its_images_is_refused():
     class Mixing(nn.Module):
         def forward(self, x):

@@ -26,6 +26,7 @@ def test_progress_is_one_line_that_is_written_over():
     states = lines[1].split("\r")
     assert lines[0] == "on digits"
     assert states[0] == ""
+    assert states.pop(1) == f"pgd [{'.' * 30}] 0/10 images"
     assert states[1] == f"pgd [{'#' * 15}{'.' * 15}] 5/10 images 80% fooled"
     assert states[2].rstrip() == f"pgd [{'#' * 27}{'.' * 3}] 9/10 images 7% fooled"
     assert len(states[2]) == len(states[1]), "what was there before is covered"

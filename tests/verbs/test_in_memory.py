@@ -1,5 +1,6 @@
 """Attack and evaluate on what a notebook holds: the same bits as the command line, and nothing is written."""
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def attack(net, data, **given):
     return advcli.attack(net, data, **{"method": "pgd", "eps": "0.1", "steps": 3, **given})
 
 
-@pytest.mark.parametrize("how", ["bytes", "floats", "quantized", "sweep", "minimal"])
+@pytest.mark.parametrize("how", ["bytes", "imported", "quantized", "sweep", "minimal"])
 def test_the_bits_are_those_of_the_command_line(how, run, folder, net, small_model, bytes_and_labels):
     pixels, labels = bytes_and_labels
     images = pixels if how == "bytes" else (pixels / 255) ** 0.9
@@ -50,9 +51,14 @@ def test_the_bits_are_those_of_the_command_line(how, run, folder, net, small_mod
     given = {"method": "pgd", "eps": "0.1", "steps": 3, "batch_size": 10, **given}
     given = {key: value for key, value in given.items() if value is not None}
     np.savez("x.npz", images=images.numpy(), labels=labels.numpy())
+    about, file = {}, small_model
+    if how == "imported":
+        about, file = {"mean": [0.1], "std": torch.tensor(0.75)}, "model.safetensors"
+        torch.save(net.state_dict(), "net.pth")
+        assert run("import", "net.pth", "--arch", "cnn", "--input", "1x8x8", "--mean", "0.1", "--std", "0.75").code == 0
     words = [word for key, one in given.items() for word in ([f"--{key.replace('_', '-')}"] + [str(one)] * (one is not True))]
-    assert run("attack", "--model", small_model, "--data", "x.npz", *words).code == 0
-    found = advcli.attack(net, (images, labels), **given)
+    assert run("attack", "--model", file, "--data", "x.npz", *words).code == 0
+    found = advcli.attack(net, (images, labels), **given, **about)
     with ImageSet("adversarial.h5") as made:
         assert {*made.names()} == {"header", *found.rows.columns}
         for name, column in found.rows.columns.items():
@@ -60,14 +66,15 @@ def test_the_bits_are_those_of_the_command_line(how, run, folder, net, small_mod
             np.testing.assert_array_equal(column, made.column(name), err_msg=name)
         same = ("kind", "classes", "split", "norm", "epsilon", "tolerance", "access", "repeated", "checks", "range")
         assert {key: made.header[key] for key in same} == {key: found.header[key] for key in same}
-    report = advcli.evaluate([found], model=net, data=(images, labels))
-    table = json.loads(run("evaluate", "adversarial.h5", "--model", small_model, "--data", "x.npz", "--json").out)
+    report = advcli.evaluate([found], model=net, data=(images, labels), **about)
+    table = json.loads(run("evaluate", "adversarial.h5", "--model", file, "--data", "x.npz", "--json").out)
     mine, theirs = [one.document() for one in report.rows], table["rows"]
     for one in (*mine, *theirs):
         del one["model"], one["set"]
         one["threat"]["notes"] = [note for note in one["threat"]["notes"] if not note.startswith("starts from")]
     assert json.loads(json.dumps(mine)) == theirs
     assert any(row.threat.knowledge == "white-box" for row in report.rows)
+    assert "white-box" in run("evaluate", found.save("saved.h5"), "--model", file).out
 
 
 def test_the_attributes_are_the_columns_of_the_file(folder, net, bytes_and_labels):
@@ -197,6 +204,8 @@ def test_a_model_file_takes_images_in_memory_and_a_module_takes_files(run, folde
     report = advcli.evaluate([of_file, of_module, of_file], model=[small_model, net])
     assert {row.set for row in report.rows if "+" not in row.set} == {"pgd", "pgd (2)"}
     assert {row.model for row in report.rows} == {str(small_model), "Sequential"}
+    both = advcli.evaluate(of_module, model=[net, Scaled(net), copy.deepcopy(net), net], metric="accuracy")
+    assert [row.model for row in both.rows if row.kind == "adversarial"] == ["Sequential", "Scaled", "Sequential (2)"]
     again = attack(net, of_file, limit=5)
     assert torch.equal(again.originals, of_file.images[again.index])
     assert again.header["made"]["data"]["name"] == "file"
@@ -330,6 +339,9 @@ def test_a_module_that_is_no_classifier_or_is_described_wrongly_is_refused(model
 def test_other_verbs_take_files(net, folder):
     with pytest.raises(CommandError, match="defend: model: takes names and paths, not objects in memory"):
         advcli.defend(model=net)
+    with pytest.raises(CommandError, match="give a model"):
+        advcli.attack(data=(X, Y))
+    assert list(Path().iterdir()) == []
     with pytest.raises(CommandError, match="give images"):
         advcli.evaluate(model=net)
     with pytest.raises(CommandError, match="files: expected adversarial images"):

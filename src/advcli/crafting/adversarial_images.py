@@ -99,9 +99,10 @@ class AdversarialImages:
     def __repr__(self) -> str:
         how, eps = self.header["made"], ", ".join(self.header["epsilon"])
         norm = "" if self.header["norm"] == "none" else f", {self.header['norm']} {eps}".rstrip()
-        attacked = int((self.rows.column("clean_prediction") == self.rows.column("labels")).sum())
+        labels = self.rows.column("labels")
+        attacked = int(((self.rows.column("clean_prediction") == labels) | (labels < 0)).sum())
         won = int(np.count_nonzero(self.rows.column("success")))
-        return f"<AdversarialImages: {how['method']}{norm}: {len(self)} rows, {attacked} right before, {won} of them broken>"
+        return f"<AdversarialImages: {how['method']}{norm}: {len(self)} rows, {attacked} right before, {won} broken>"
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the set to a file (.h5) that every verb reads; a file of other content is replaced only with `force`."""

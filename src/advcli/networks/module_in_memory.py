@@ -71,13 +71,15 @@ def copied(module: nn.Module, name: str) -> nn.Module:
         raise InputError(f"{name}: has layers without sizes; run it on an image first")
     plain = {id(one): one.detach().clone() for one in _computed(module)}  # deepcopy refuses tensors that have a history
     try:
-        found: nn.Module = copy.deepcopy(module, plain)
+        with torch.no_grad():
+            found: nn.Module = copy.deepcopy(module, plain)
     except Exception as error:  # a module is anybody's code
         raise InputError(f"{name}: cannot be copied ({_one_line(error)}); let it hold nothing but tensors and numbers") from None
     drop_by_sample(found)
-    found.cpu().eval().requires_grad_(False)
+    found.cpu().eval()
     for one in (*found.parameters(), *found.buffers()):
         one.data = one.data.contiguous()  # as the weights of a file lie
+        one.requires_grad_(False)
     return found
 
 
@@ -112,7 +114,11 @@ def count_classes(given: nn.Module, name: str, x: Tensor, device_name: str) -> i
     except AdvcliError as error:
         raise InputError(f"{name}: {error}") from None
     except Exception as error:  # whatever it raises
-        raise InputError(f"{name}: fails on images of {have} (channels, height, width): {_one_line(error)}") from None
+        other = next((str(one.dtype) for one in given.parameters() if one.dtype != torch.float32), "")
+        advice = f"\nits weights are {other.removeprefix('torch.')}, and images are float32: give the module as .float()" * bool(
+            other
+        )
+        raise InputError(f"{name}: fails on images of {have} (channels, height, width): {_one_line(error)}{advice}") from None
     if found < 2:
         raise InputError(f"{name}: gives one number for an image; expected a logit for each class: for two classes 0 and s")
     return found

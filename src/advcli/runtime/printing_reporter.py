@@ -49,6 +49,7 @@ class PrintingReporter(Reporter):
                 shown = now
                 draw()
 
+        draw()
         try:
             yield tick
         finally:

@@ -40,6 +40,8 @@ def attack(
     """
     if held and asked.strict:
         raise CommandError("--strict: sets an exit code; in memory the result names the checks that FAIL, as .failed")
+    if held and asked.model is None:
+        raise CommandError("attack: give a model: a torch.nn.Module, or the path of a model file")
     if held and asked.output is None:
         return _in_memory(asked, own, held, reporter)
     path = outputs.output_path(asked.output, inputs.ADVERSARIAL)

@@ -21,17 +21,28 @@ FIRST = {"attack": ("model", "data")}  # what may stand without a keyword, besid
 
 def call(verb: str, given: Mapping[str, object], reporter: Reporter | None = None) -> Any:
     """Run a verb with these keywords; its module is imported only now."""
-    request, name = REQUESTS[verb], python_name(verb)
-    run: Callable[..., Any] = getattr(importlib.import_module(f"advcli.verbs.{name}"), name)
-    more: dict[str, Any] = {}
     if objects(verb, given):
-        from advcli.workspace.held import take  # only now: most verbs do without it
-
-        more["held"], given = take(given)
-        reporter = reporter or reporter_for_python()
+        return _in_memory(verb, given, reporter or reporter_for_python())
+    request = REQUESTS[verb]
     asked, own = request.read(verb, given)
-    reporter = reporter or SILENT
-    return run(asked, own, reporter, **more) if request.choices() else run(asked, reporter)
+    run, reporter = _implementation(verb), reporter or SILENT
+    return run(asked, own, reporter) if request.choices() else run(asked, reporter)
+
+
+def _implementation(verb: str) -> Callable[..., Any]:
+    found: Callable[..., Any] = getattr(importlib.import_module(f"advcli.verbs.{python_name(verb)}"), python_name(verb))
+    return found
+
+
+def _in_memory(verb: str, given: Mapping[str, object], reporter: Reporter) -> Any:
+    """Run a verb with objects among its keywords."""
+    from advcli.runtime.torch_defaults import usual_defaults  # only now: most verbs do without these
+    from advcli.workspace.held import take
+
+    with usual_defaults():
+        held, named = take(given)
+        asked, own = REQUESTS[verb].read(verb, named)
+        return _implementation(verb)(asked, own, reporter, held=held)
 
 
 def objects(verb: str, given: Mapping[str, object]) -> bool:
