@@ -118,37 +118,49 @@ def spelled(value: Any) -> str | None:
     return ",".join(map(repr, found if isinstance(found, Sequence) else [found]))
 
 
+class Names:
+    """The names of the objects of a call: each object has one, and no file of the call is called so."""
+
+    def __init__(self, given: Mapping[str, object]) -> None:
+        self._used = {str(one) for value in given.values() for one in _each(value) if is_name(one)}
+        self._known: dict[int, str] = {}
+
+    def are_missing(self, value: object) -> list[Any]:
+        """The objects of a keyword that have no name yet."""
+        found = {id(one): one for one in _each(value) if not is_name(one) and id(one) not in self._known}
+        return list(found.values())
+
+    def give(self, one: object, text: str) -> str:
+        """Name an object; with a number behind the text if something else is called so."""
+        name = next(name for name in (text, *(f"{text} ({k})" for k in range(2, 10_000))) if name not in self._used)
+        self._used.add(name)
+        self._known[id(one)] = name
+        return name
+
+    def of(self, value: object) -> object:
+        """A keyword's value with names in place of its objects."""
+        found = [self._known.get(id(one), one) for one in _each(value)]
+        return found if isinstance(value, list | tuple) else next(iter(found), None)
+
+
 def take(given: Mapping[str, object]) -> tuple[Held, dict[str, object]]:
     """The objects among the keywords of a call, and the same keywords with names in their place."""
-    rest, used = dict(given), {str(one) for value in given.values() for one in _each(value) if is_name(one)}
+    rest, names = dict(given), Names(given)
     modules: dict[str, nn.Module] = {}
     sets: dict[str, ImageSetInMemory] = {}
-    names: dict[int, str] = {}
+    for one in names.are_missing(rest.get("model")):
+        if not isinstance(one, nn.Module):
+            raise CommandError(f"model: expected a torch.nn.Module, or the path of a model file; found {type(one).__name__}")
+        text = type(module_in_memory.unwrapped(one)).__name__
+        modules[names.give(one, text)] = module_in_memory.copied(one, text)
+    for one in names.are_missing(rest.get("files")):
+        if (rows := rows_of(one)) is None:
+            raise CommandError(f"files: expected adversarial images, or paths; found {type(one).__name__}")
+        sets[names.give(one, str(rows.path))] = rows
+    rest |= {key: names.of(rest[key]) for key in ("model", "files") if key in rest}
     data: DataInMemory | ImageSetInMemory | None = None
-    for key in ("model", "files"):
-        found = []
-        for one in _each(rest.get(key)):
-            if id(one) in names:
-                found.append(names[id(one)])
-            elif is_name(one):
-                found.append(str(one))
-            elif key == "files" and (rows := rows_of(one)) is not None:
-                found.append(_unused(str(rows.path), used))
-                sets[found[-1]] = rows
-            elif key == "model" and isinstance(one, nn.Module):
-                name = type(module_in_memory.unwrapped(one)).__name__
-                found.append(_unused(name, used))
-                modules[found[-1]] = module_in_memory.copied(one, name)
-            else:
-                wanted = "a torch.nn.Module, or the path of a model file" if key == "model" else "adversarial images, or paths"
-                raise CommandError(f"{key}: expected {wanted}; found {type(one).__name__}")
-            names[id(one)] = found[-1]
-        if found:
-            rest[key] = found if isinstance(rest[key], list | tuple) else found[0]
-    if not is_name(one := rest.get("data")):
-        rows = rows_of(one)
-        data = data_in_memory.read(one) if rows is None else rows
-        rest["data"] = MEMORY
+    if not is_name(images := rest.get("data")):
+        data, rest["data"] = rows_of(images) or data_in_memory.read(images), MEMORY
     about = {key: rest.pop(key) for key in ABOUT if key in rest} if modules else {}
     return Held(modules, sets, data, about), rest
 
@@ -166,10 +178,3 @@ def is_name(value: object) -> bool:
 
 def _each(value: object) -> Sequence[object]:
     return value if isinstance(value, list | tuple) else () if value is None else (value,)
-
-
-def _unused(name: str, used: set[str]) -> str:
-    """The name, with a number behind it if something else is called so."""
-    found = next(one for one in (name, *(f"{name} ({k})" for k in range(2, 10_000))) if one not in used)
-    used.add(found)
-    return found
