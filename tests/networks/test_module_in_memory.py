@@ -11,7 +11,8 @@ from torch import nn
 import advcli
 from advcli.errors import InputError
 from advcli.networks import module_in_memory
-from advcli.networks.module_in_memory import copied, model_of
+from advcli.networks.module_in_memory import model_of
+from advcli.workspace.held import described
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what the checks say of networks that nobody trained
 STYLES = [name for name, one in vars(forward_styles).items() if hasattr(one, "__advcli__")]
@@ -104,7 +105,7 @@ def test_wrappers_stand_for_the_network_that_they_hold():
     compiled = OptimizedModule(net)
     assert module_in_memory.unwrapped(nn.DataParallel(compiled)) is net
     normalize = {"mean": [0.0], "std": [1.0]}
-    mine, theirs = (model_of(copied(one, "net"), "net", (1, 8, 8), list("abc"), normalize) for one in (net, compiled))
+    mine, theirs = (model_of(described(one, {}), (1, 8, 8), list("abc"), normalize) for one in (net, compiled))
     assert mine.digest == theirs.digest
 
 

@@ -337,8 +337,8 @@ def test_a_module_that_is_no_classifier_or_is_described_wrongly_is_refused(model
 
 
 def test_other_verbs_take_files(net, folder):
-    with pytest.raises(CommandError, match="defend: model: takes names and paths, not objects in memory"):
-        advcli.defend(model=net)
+    with pytest.raises(CommandError, match="audit: model: takes names and paths, not objects in memory"):
+        advcli.audit(model=net)
     with pytest.raises(CommandError, match="give a model"):
         advcli.attack(data=(X, Y))
     assert list(Path().iterdir()) == []
@@ -351,6 +351,40 @@ def test_other_verbs_take_files(net, folder):
     with pytest.raises(TypeError, match="multiple values"):
         advcli.attack(net, (X, Y), model=net)
     assert len(advcli.attack(net, method="fool-gradient", input=(1, 8, 8), steps=1, target="3")) == 1
+
+
+def test_a_defended_module_is_attacked_through_its_defense(run, folder, net, small_model, bytes_and_labels):
+    np.savez("x.npz", images=bytes_and_labels[0].numpy(), labels=bytes_and_labels[1].numpy())
+    assert run("defend", "--model", small_model, "--method", "squeeze", "--bits", "2").code == 0
+    defended = advcli.defend(model=net, method="squeeze", bits=2)
+    for static in (False, True):
+        words = ["--static"] * static
+        file = ["--model", "defended.safetensors", "--data", "x.npz", "--eps", "0.1", "--steps", "3"]
+        assert run("attack", *file, *words, "-o", f"{static}.h5").code == 0
+        found = attack(defended, bytes_and_labels, static=static)
+        with ImageSet(f"{static}.h5") as made:
+            np.testing.assert_array_equal(made.column("images"), found.rows.columns["images"])
+        knowledge = {row.threat.knowledge for row in advcli.evaluate(found, model=defended).rows}
+        assert knowledge == {"static" if static else "adaptive"}
+        assert {row.threat.knowledge for row in advcli.evaluate(found, model=net).rows} == {"white-box" if static else "transfer"}
+        found.save("saved.h5", force=True)
+        assert ("static" if static else "adaptive") in run("evaluate", "saved.h5", "--model", "defended.safetensors").out
+        assert run("verify", "saved.h5", "--model", "defended.safetensors").code == 0
+        assert run("verify", "saved.h5", "--model", small_model).code == 3
+    twice = advcli.defend(model=defended, method="average", samples=2)
+    report = advcli.evaluate(found, model=[twice, defended])
+    assert [row.threat.defenses for row in report.rows if row.metric == "success"] == [
+        ("squeeze:bits=2", "average:samples=2"),
+        ("squeeze:bits=2",),
+    ]
+    for given, words in [
+        ({"method": "detector"}, "is fitted"),
+        ({"method": "squeeze", "output": "d.safetensors"}, "--output: has no effect"),
+        ({"method": "vote", "member": [str(small_model)]}, "--member: has no effect"),
+        ({"method": "squeeze", "files": [found]}, "not both"),
+    ]:
+        with pytest.raises(CommandError, match=words):
+            advcli.defend(model=net, **given)
 
 
 def test_a_dry_run_counts_and_runs_nothing(folder, net, bytes_and_labels):

@@ -5,7 +5,7 @@ The user's module is neither run nor changed: modes, `requires_grad`, gradients,
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from advcli.catalog import discovery
+from advcli.catalog.registry import Bound
 from advcli.errors import AdvcliError, InputError
 from advcli.files.header import Header
+from advcli.networks import build
 from advcli.networks.architecture import drop_by_sample
 from advcli.networks.classifier import Classifier
 from advcli.networks.content import content_of
@@ -37,24 +40,43 @@ class ModelInMemory(ModelFile):
         return str(self.metadata["network"])
 
     def module(self, *, static: bool = False) -> nn.Module:
-        """A fresh copy behind its normalisation."""
-        return classifier(self.given, self.metadata)
+        """A fresh copy behind its normalisation and its defenses; without these for a static attack."""
+        model: nn.Module = classifier(self.given, self.metadata)
+        for one in [] if static else self.defenses:
+            bound = discovery.from_file("defense", one["name"]).bind(one["parameters"])
+            model = build.wrap(bound, model, [], self.shape, len(self.classes))
+        return model.eval()
 
 
-def model_of(given: nn.Module, name: str, shape: Sequence[int], classes: Sequence[str], normalize: Header) -> ModelInMemory:
+@dataclass(frozen=True, slots=True)
+class DefendedModule:
+    """A module behind defenses, as `advcli.defend` gives it: `attack`, `evaluate` and `defend` take it as their model."""
+
+    name: str
+    module: nn.Module = field(repr=False)  # a copy of the user's
+    defenses: tuple[Header, ...]
+    about: Header  # its normalisation, classes and input, as they were given
+
+    def behind(self, bound: Bound) -> "DefendedModule":
+        """The same module behind one more defense."""
+        return replace(self, defenses=(*self.defenses, {"name": bound.spec.name, "parameters": bound.parameters}))
+
+
+def model_of(one: DefendedModule, shape: Sequence[int], classes: Sequence[str], normalize: Header) -> ModelInMemory:
     """The model of a copied module, for images of a shape."""
+    given = one.module
     metadata: Header = {
         "format": "advcli/model/1",
         "arch": {"name": f"{type(given).__module__}:{type(given).__qualname__}", "parameters": {}},
         "input": list(shape),
         "classes": list(classes),
         "normalize": normalize,
-        "defenses": [],
+        "defenses": list(one.defenses),
         "data": None,
     }
     tensors = {key: one for key, one in given.state_dict().items() if isinstance(one, Tensor)}
     metadata["network"] = content_of(classifier(given, metadata), metadata, tensors)
-    return ModelInMemory(Path(name), {**metadata, "digest": metadata_digest(metadata)}, tensors, given)
+    return ModelInMemory(Path(one.name), {**metadata, "digest": metadata_digest(metadata)}, tensors, given)
 
 
 def classifier(given: nn.Module, metadata: Mapping[str, Any]) -> Classifier:

@@ -21,6 +21,14 @@ the order of its data set.
 
 The result is then AdversarialImages, and nothing is written unless `output` names a file. Else it is the path of the file.
 """,
+    "defend": """
+In memory: `model` may be any torch.nn.Module, described as for advcli.attack by `mean`, `std`, `classes` and `input`. The
+result is then a DefendedModule, which attack, evaluate and defend take as their model; nothing is written. A defense that is
+fitted, or that has other models as members, needs a model file.
+
+    defended = advcli.defend(model=model, method="squeeze", bits=3)
+    found = advcli.attack(defended, (images, labels))
+""",
     "evaluate": """
 In memory: `files` may be AdversarialImages of advcli.attack, `model` any torch.nn.Module, and `data` images and labels, all as
 advcli.attack takes them; `mean`, `std`, `classes` and `input` describe every module of the call.

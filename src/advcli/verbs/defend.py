@@ -16,16 +16,20 @@ from advcli.files.parts import Parts
 from advcli.files.provenance import provenance_of
 from advcli.networks import build, model_file
 from advcli.networks.model_file import ModelFile
+from advcli.networks.module_in_memory import DefendedModule
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Reporter
 from advcli.verbs.default_model import open_model
 from advcli.workspace import inputs, outputs
+from advcli.workspace.held import NOTHING, Held
 
 
-def defend(asked: DefendRequest, own: dict[str, object], reporter: Reporter = SILENT) -> list[Path] | Estimate:
-    """Put a defense around a model, or filter images."""
+def defend(
+    asked: DefendRequest, own: dict[str, object], reporter: Reporter = SILENT, *, held: Held = NOTHING
+) -> list[Path] | Estimate | DefendedModule:
+    """Put a defense around a model, in a file or in memory, or filter images."""
     bound = discovery.spec("defense", asked.method).bind(own)
     traits = bound.spec.traits
     if asked.files and asked.model:
@@ -33,6 +37,8 @@ def defend(asked: DefendRequest, own: dict[str, object], reporter: Reporter = SI
     if traits.members and not asked.member:
         raise CommandError(f"{asked.method}: name the other models with --member")
     asked.refuse_idle(bound.spec)
+    if held:
+        return _in_memory(bound, asked, held)
     if asked.output and len(asked.files) > 1:
         raise CommandError("-o names one file; without -o every filtered set is written beside its source")
     if asked.files and (traits.members or traits.learns or traits.rejects or not traits.filters):
@@ -44,6 +50,18 @@ def defend(asked: DefendRequest, own: dict[str, object], reporter: Reporter = SI
             return filter_files.estimate(asked.files)
         return [filter_files.filtered(Path(file), bound, asked, reporter) for file in asked.files]
     return _wrap(bound, asked, reporter)
+
+
+def _in_memory(bound: Bound, asked: DefendRequest, held: Held) -> DefendedModule:
+    """A module behind a defense that needs neither a fit nor members: these keep what they learn in a file."""
+    if held.data is not None or held.sets:
+        raise CommandError("defend: takes a module in memory, and names and paths of images")
+    if bound.spec.traits.has("fits"):
+        raise CommandError(f"{bound.spec.name}: is fitted, and kept in a model file: advcli import makes one of a state_dict")
+    changed = (one for one in asked.options() if one.name not in ("model", "method") and getattr(asked, one.name) != one.default)
+    if idle := next(changed, None):
+        raise CommandError(f"{idle.flag}: has no effect on a module in memory")
+    return held.modules[str(asked.model)].behind(bound)
 
 
 def _wrap(bound: Bound, asked: DefendRequest, reporter: Reporter) -> list[Path] | Estimate:

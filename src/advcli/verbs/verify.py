@@ -117,10 +117,15 @@ def _model(said: Header, opened: ImageSet, given: str | None) -> ModelFile | Non
         model = model_file.read(path)
     except Damaged as error:
         raise InputError(str(error)) from None
-    network = str(said.get("network"))
-    if model.digest != digest and not (network.startswith(content.MARK) and content.is_network(network, model)):
+    if model.digest != digest and not _is_in_memory(said, model):
         raise InputError(f"{path}: is not the model that {opened.path} was made against")
     return model
+
+
+def _is_in_memory(said: Header, model: ModelFile) -> bool:
+    """True if a set was made on a module in memory with this model's network and defenses."""
+    network = str(said.get("network"))
+    return network.startswith(content.MARK) and content.is_network(network, model) and said["defenses"] == model.defenses
 
 
 def _against_source(opened: ImageSet, finding: Finding, asked: VerifyRequest) -> None:

@@ -1,7 +1,7 @@
 """What a call from Python holds in memory in place of files: modules, images and sets, each with a name for the tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
@@ -19,6 +19,7 @@ from advcli.images.dataset import Dataset
 from advcli.networks import module_in_memory
 from advcli.networks.input_shape import shape_of
 from advcli.networks.model_file import ModelFile
+from advcli.networks.module_in_memory import DefendedModule
 from advcli.runtime.reporter import Reporter
 from advcli.training.channels import numbers
 from advcli.workspace import data_in_memory, inputs
@@ -31,10 +32,9 @@ ABOUT = ("mean", "std", "classes", "input")  # keywords that describe a module
 class Held:
     """The objects of a call by the names that stand for them in its request."""
 
-    modules: dict[str, nn.Module] = field(default_factory=dict)  # copies of the user's
+    modules: dict[str, DefendedModule] = field(default_factory=dict)  # with no defense, or several
     sets: dict[str, ImageSetInMemory] = field(default_factory=dict)
     data: DataInMemory | ImageSetInMemory | None = None
-    about: dict[str, Any] = field(default_factory=dict)  # of all modules
 
     def __bool__(self) -> bool:
         return bool(self.modules or self.sets or self.data is not None)
@@ -43,21 +43,21 @@ class Held:
         """The module of that name as a model for the images of the call; None if there is no such module."""
         if name is None or name not in self.modules:
             return None
-        given = self.modules[name]
-        x, known = self._some(name, asked, files)
-        count = module_in_memory.count_classes(given, name, torch.cat([x, x])[:2], device)
+        given = replace(self.modules[name], name=name)
+        x, known = self._some(given, asked, files)
+        count = module_in_memory.count_classes(given.module, name, torch.cat([x, x])[:2], device)
         shape = tuple(x.shape[1:])
         normalize = {
-            "mean": numbers(spelled(self.about.get("mean")), shape[0], 0.0, "mean"),
-            "std": numbers(spelled(self.about.get("std")), shape[0], 1.0, "std"),
+            "mean": numbers(spelled(given.about.get("mean")), shape[0], 0.0, "mean"),
+            "std": numbers(spelled(given.about.get("std")), shape[0], 1.0, "std"),
         }
-        return module_in_memory.model_of(given, name, shape, self._classes(name, count, known), normalize)
+        return module_in_memory.model_of(given, shape, class_names(given, count, known), normalize)
 
-    def _some(self, name: str, asked: SplitSelection, files: Iterable[str]) -> tuple[Tensor, tuple[str, ...]]:
+    def _some(self, given: DefendedModule, asked: SplitSelection, files: Iterable[str]) -> tuple[Tensor, tuple[str, ...]]:
         """Two images of the call, or blank ones of the stated size, and the classes of where they come from, if it has names."""
         of_set = next(filter(None, map(self._first_of, files)), None)
         known = of_set[1] if of_set else ()
-        if (size := self.about.get("input")) is not None:
+        if (size := given.about.get("input")) is not None:
             return torch.zeros(2, *shape_of(size if isinstance(size, str) else "x".join(map(str, size)))), known
         if isinstance(self.data, DataInMemory):
             return self.data.first(2), known
@@ -66,7 +66,7 @@ class Held:
         if of_set:
             return of_set
         if asked.data is None:
-            raise CommandError(f"{name}: give images, as data=(images, labels), or their size, as input='3x32x32'")
+            raise CommandError(f"{given.name}: give images, as data=(images, labels), or their size, as input='3x32x32'")
         found = inputs.open_data(asked.data, inputs.default_split(asked.data, asked.split), asked)
         return found.pictures(0, 2), found.classes
 
@@ -74,20 +74,6 @@ class Held:
         """The first images of a set, and its classes; None if it has no rows."""
         with self.sets[file] if file in self.sets else ImageSet(file) as opened:
             return (opened.rows("images", 0, 2), opened.classes) if len(opened) else None
-
-    def _classes(self, name: str, count: int, known: Sequence[str]) -> list[str]:
-        """The names of a module's outputs: as given, of the data if it has as many, else 0, 1, ..."""
-        given = self.about.get("classes")
-        if given is not None:
-            found = [one.strip() for one in given.split(",")] if isinstance(given, str) else [str(one) for one in given]
-            if len(found) != count:
-                raise CommandError(f"--classes: names {len(found)} classes; {name} has {count} outputs")
-            if wrong := header_schema.wrong_classes(found):
-                raise CommandError(f"--classes: no valid {wrong}; a class name must be a possible folder name")
-            return found
-        if known and len(known) != count:
-            raise CommandError(f"--classes: name the {count} outputs of {name}; the data has {len(known)} classes")
-        return list(known) or [str(k) for k in range(count)]
 
     def data_of(self, model: ModelFile, asked: SplitSelection, reporter: Reporter) -> Dataset:
         """The images of the call for a model: those in memory, or what the request names."""
@@ -108,6 +94,21 @@ class Held:
 
 
 NOTHING = Held()
+
+
+def class_names(one: DefendedModule, count: int, known: Sequence[str]) -> list[str]:
+    """The names of a module's outputs: as given, of the data if it has as many, else 0, 1, ..."""
+    given = one.about.get("classes")
+    if given is not None:
+        found = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(map(str, given))
+        if len(found) != count:
+            raise CommandError(f"--classes: names {len(found)} classes; {one.name} has {count} outputs")
+        if wrong := header_schema.wrong_classes(found):
+            raise CommandError(f"--classes: no valid {wrong}; a class name must be a possible folder name")
+        return found
+    if known and len(known) != count:
+        raise CommandError(f"--classes: name the {count} outputs of {one.name}; the data has {len(known)} classes")
+    return list(known) or [str(k) for k in range(count)]
 
 
 def spelled(value: Any) -> str | None:
@@ -146,13 +147,13 @@ class Names:
 def take(given: Mapping[str, object]) -> tuple[Held, dict[str, object]]:
     """The objects among the keywords of a call, and the same keywords with names in their place."""
     rest, names = dict(given), Names(given)
-    modules: dict[str, nn.Module] = {}
+    modules: dict[str, DefendedModule] = {}
     sets: dict[str, ImageSetInMemory] = {}
-    for one in names.are_missing(rest.get("model")):
-        if not isinstance(one, nn.Module):
-            raise CommandError(f"model: expected a torch.nn.Module, or the path of a model file; found {type(one).__name__}")
-        text = type(module_in_memory.unwrapped(one)).__name__
-        modules[names.give(one, text)] = module_in_memory.copied(one, text)
+    missing = names.are_missing(rest.get("model"))
+    about = {key: rest.pop(key) for key in ABOUT if key in rest} if missing else {}
+    for one in missing:
+        found = described(one, about)
+        modules[names.give(one, found.name)] = found
     for one in names.are_missing(rest.get("files")):
         if (rows := rows_of(one)) is None:
             raise CommandError(f"files: expected adversarial images, or paths; found {type(one).__name__}")
@@ -161,8 +162,17 @@ def take(given: Mapping[str, object]) -> tuple[Held, dict[str, object]]:
     data: DataInMemory | ImageSetInMemory | None = None
     if not is_name(images := rest.get("data")):
         data, rest["data"] = rows_of(images) or data_in_memory.read(images), MEMORY
-    about = {key: rest.pop(key) for key in ABOUT if key in rest} if modules else {}
-    return Held(modules, sets, data, about), rest
+    return Held(modules, sets, data), rest
+
+
+def described(one: object, about: Mapping[str, object]) -> DefendedModule:
+    """A copy of a module with what a call says about it."""
+    if isinstance(one, DefendedModule):
+        return replace(one, about={**one.about, **about})
+    if not isinstance(one, nn.Module):
+        raise CommandError(f"model: expected a torch.nn.Module, or the path of a model file; found {type(one).__name__}")
+    name = type(module_in_memory.unwrapped(one)).__name__
+    return DefendedModule(name, module_in_memory.copied(one, name), (), dict(about))
 
 
 def rows_of(value: object) -> ImageSetInMemory | None:
