@@ -47,22 +47,23 @@ def _in_memory(verb: str, given: Mapping[str, object], reporter: Reporter) -> An
 
 def objects(verb: str, given: Mapping[str, object]) -> bool:
     """True if a keyword holds an object in place of names and paths; CommandError where only these make sense."""
-    found = False
-    for key, value in given.items():
-        several = key != "data" and isinstance(value, list | tuple)
-        each = value if several and isinstance(value, list | tuple) else (value,)
-        odd = [one for one in each if not _is_plain(one, named=key in OBJECTS)]
-        if odd and (verb not in IN_MEMORY or key not in (*OBJECTS, *NUMBERS)):
-            raise CommandError(f"{verb}: {key}: takes names and paths, not objects in memory ({type(odd[0]).__name__})")
-        found = found or bool(odd and key in OBJECTS)
-    return found
+    holding = [key for key, value in given.items() if _holds_objects(key, value)]
+    for key in holding:
+        if verb not in IN_MEMORY or key not in (*OBJECTS, *NUMBERS):
+            raise CommandError(f"{verb}: {key}: takes names and paths, not objects in memory")
+    return any(key in OBJECTS for key in holding)
 
 
-def _is_plain(value: object, *, named: bool) -> bool:
-    """True for names and paths; and for what any other keyword takes, which is no array."""
-    if named:
-        return value is None or isinstance(value, str | PathLike)
-    return not (getattr(value, "shape", ()) or isinstance(value, list | tuple))
+def _holds_objects(key: str, value: object) -> bool:
+    """True for what is no name or path where these are taken, and elsewhere for arrays."""
+    if key == "data":
+        return not _is_name(value)
+    each = value if isinstance(value, list | tuple) else (value,)
+    return any(not _is_name(one) if key in OBJECTS else bool(getattr(one, "shape", ())) for one in each)
+
+
+def _is_name(value: object) -> bool:
+    return value is None or isinstance(value, str | PathLike)
 
 
 def python_name(verb: str) -> str:
