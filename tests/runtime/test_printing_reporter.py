@@ -21,7 +21,7 @@ def test_progress_is_one_line_that_is_written_over():
         tick(5, "80% fooled")
         tick(1, "too soon to be drawn")
         tick(3, "7% fooled")
-    reporter.warn("look")
+    reporter.warn("lo\x1bok")
     lines = out.getvalue().split("\n")
     states = lines[1].split("\r")
     assert lines[0] == "on digits"
@@ -30,7 +30,7 @@ def test_progress_is_one_line_that_is_written_over():
     assert states[1] == f"pgd [{'#' * 15}{'.' * 15}] 5/10 images 80% fooled"
     assert states[2].rstrip() == f"pgd [{'#' * 27}{'.' * 3}] 9/10 images 7% fooled"
     assert len(states[2]) == len(states[1]), "what was there before is covered"
-    assert (states[3], lines[2]) == (states[2], "warning: look")
+    assert (states[3], lines[2]) == (states[2], "warning: lo\\x1bok")
 
 
 def test_a_notebook_shows_progress_and_elsewhere_warnings_are_pythons(monkeypatch):

@@ -21,7 +21,7 @@ class PrintingReporter(Reporter):
 
     def _write(self, text: str) -> None:
         stream = self._stream or sys.stderr
-        stream.write(text)
+        stream.write("".join(one if one.isprintable() or one in "\r\n" else ascii(one)[1:-1] for one in text))
         stream.flush()
 
     def note(self, text: str) -> None:
