@@ -5,7 +5,7 @@ The verbs are functions with the names and defaults of the command line::
     import advcli
     model = advcli.train(data="digits")
     adversarial = advcli.attack(method="pgd", model=model, eps="0.1", steps=20)
-    print(advcli.evaluate([adversarial], model=[model]).records())
+    print(advcli.evaluate([adversarial], model=[model]))
 
 In a notebook, `attack` and `evaluate` take modules, tensors, arrays and data sets of torch's, and write nothing::
 

@@ -166,6 +166,12 @@ def test_rows_become_a_frame_where_pandas_is_installed(net, bytes_and_labels, mo
         assert (one["metric"], one["value"], one["low"], one["n"]) == (row.metric, row.value, row.low, row.n)
         assert (one["model"], one["epsilon"], one["knowledge"]) == ("Sequential", row.epsilon, row.threat.knowledge)
         assert all(value is None or isinstance(value, str | int | float) for value in one.values())
+    clean, adversarial = report.rows[:2]
+    lines = repr(report).splitlines()
+    assert lines[0] == f"Sequential  memory:test  accuracy {clean.value:.4g} ({clean.k}/24, {clean.low:.1%} to {clean.high:.1%})"
+    assert lines[1].startswith(f"Sequential  pgd  accuracy {adversarial.value:.4g} ({adversarial.k}/24, ")
+    assert lines[1].endswith("[pgd, linf, 0.1, white-box]")
+    assert len(lines) == len(report.rows) + sum(one.result.status != "PASS" for one in report.checks)
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=lambda given: ("frame", given)))
     assert report.to_frame() == ("frame", records)
     monkeypatch.setitem(sys.modules, "pandas", None)

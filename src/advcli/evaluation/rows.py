@@ -64,6 +64,14 @@ class Row:
         """True if it is 0 of 0."""
         return bool(self.about.get("undefined"))
 
+    def __str__(self) -> str:
+        """One line for people: the figure, its interval, and the attack."""
+        spread = "" if self.low is None or self.high is None else f", {self.low:.1%} to {self.high:.1%}"
+        count = f"n={self.n}" if self.k is None else f"{self.k}/{self.n}"
+        line = (self.threat.attack, self.threat.norm, self.threat.epsilon, self.threat.knowledge)
+        attack = f"  [{', '.join(filter(None, line))}]" if self.threat.attack else ""
+        return f"{self.model}  {self.set}  {self.metric} {self.value:.4g} ({count}{spread}){attack}"
+
     def document(self) -> dict[str, Any]:
         """The row of the JSON."""
         found = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in APART}

@@ -16,7 +16,7 @@ SIDE = "aux"  # how the names of side heads begin
 
 def logits_of(found: object, count: int, classes: int) -> Tensor:
     """(N, K) the logits in a network's output for N images and K classes."""
-    one = _chosen(found)
+    one = chosen(found)
     if not one.is_floating_point():
         raise InputError(f"the network returns numbers of type {one.dtype}; expected logits, one for each class")
     wanted = (count, classes)
@@ -30,7 +30,7 @@ def logits_of(found: object, count: int, classes: int) -> Tensor:
 
 def columns_of(found: object, count: int) -> int:
     """The number of columns that the output for N images has: one for each class."""
-    one = _chosen(found)
+    one = chosen(found)
     sizes = [size for size in one.shape[1:] if size != 1]
     if one.ndim < 1 or len(one) != count or len(sizes) > 1:
         have = "x".join(map(str, one.shape)) or "a single number"
@@ -53,7 +53,8 @@ def gradient_of(total: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
     return torch.zeros_like(x) if found is None else found
 
 
-def _chosen(found: object) -> Tensor:
+def chosen(found: object) -> Tensor:
+    """The tensor of logits in a network's output, whatever its shape."""
     if isinstance(found, Tensor):
         return found
     named = _named(found)

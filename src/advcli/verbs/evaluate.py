@@ -31,7 +31,7 @@ from advcli.workspace.held import NOTHING, Held
 CHOOSING = ("classes", "limit", "per_class", "image_size", "resize", "data_dir", "split")  # options that choose from --data
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """The table: one row for every model, set, budget and metric."""
 
@@ -51,6 +51,11 @@ class Report:
     @property
     def passed(self) -> bool:
         return not self.failures
+
+    def __repr__(self) -> str:
+        """The rows, and the trust checks that are not satisfied, line by line."""
+        doubts = [f"{one.label}: {one.set}: {one.result.found}" for one in self.checks if one.result.status != "PASS"]
+        return "\n".join([*map(str, self.rows), *doubts])
 
     def records(self) -> list[dict[str, Any]]:
         """One flat dictionary for each row, with its interval and its threat model."""
