@@ -84,6 +84,11 @@ def test_a_sheet_shows_every_class_and_what_was_asked_for(folder, of):
     (axes,) = found.figure.axes
     shown = [np.asarray(image.get_array()) for image in axes.images]
     np.testing.assert_allclose(shown, wanted, atol=1e-7)
+    for place, image in enumerate(axes.images):
+        left, right, bottom, top = image.get_extent()
+        assert place <= left < right <= place + 1
+        assert axes.get_ylim()[0] <= bottom < top <= axes.get_ylim()[1], "upright, and inside"
+        assert top - bottom == pytest.approx((right - left) * image.get_array().shape[0] / image.get_array().shape[1])
     captions = [text.get_text() for text in axes.texts]
     assert captions[0].startswith("a → b") == (of != "originals")
     assert captions[0].endswith(found.rows[0]["epsilon"])
