@@ -154,3 +154,23 @@ def test_a_field_is_zero_around_the_picture():
     found = field.windows(torch.zeros(5, dtype=torch.int64), corner, (2, 2))
     assert found[:, 0].flatten(1).tolist() == [[0, 0, 2, 3], [9, 0, 0, 0], *[[0, 0, 0, 0]] * 3]
     assert found[:, 1].flatten(1).tolist() == [[0, 0, 11, 12], [18, 0, 0, 0], *[[0, 0, 0, 0]] * 3]
+
+
+def test_where_too_many_neurons_are_open_the_widest_are_tightened(monkeypatch):
+    model, x = classifier("mlp"), images(6)
+    graph, labels = read(model), model(x).argmax(1)
+    whole = certify(graph, x, labels, 0.05, "linf")
+    tightened = []
+    widest = refine._widest
+
+    def noted(wanted, width, most):
+        found = widest(wanted, width, most)
+        tightened.append((int(wanted.flatten(1).sum(1).max()), int(found.flatten(1).sum(1).max()), most))
+        return found
+
+    monkeypatch.setattr(refine, "_widest", noted)
+    monkeypatch.setattr(refine, "MOST", 2 * 72 * 5)
+    few = certify(graph, x, labels, 0.05, "linf")
+    assert any(found == most < wanted for wanted, found, most in tightened), "nothing was left out"
+    assert (few <= whole + 1e-9).all()
+    assert torch.isfinite(few).all()

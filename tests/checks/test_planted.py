@@ -41,3 +41,9 @@ def test_an_attack_of_too_small_steps_is_told(run, model):
 @pytest.mark.parametrize("line", ["fgsm", "square --steps 5", "pgd --steps 2 --target 3"])
 def test_one_step_scores_and_targets_are_not_judged_by_it(run, model, line):
     assert planted(run, "--eps", "0.1", "--method", *line.split()) is None
+
+
+def test_of_few_images_it_says_nothing(run, model):
+    assert run("attack", "--limit", "3", "--eps", "0.1", "--steps", "2").code == 0
+    with ImageSet("adversarial.h5") as made:
+        assert "planted" not in {one["check"] for one in made.header["checks"]}

@@ -275,6 +275,8 @@ def test_mcnemars_pairs_are_the_same_images(run, inside):
         assert row["value"] == pytest.approx(second.mean() - first.mean())
         assert row["low"] <= row["value"] <= row["high"]
         assert row["against"] == "model.safetensors"
+    table = run("evaluate", "lr.h5", *given("model", "mlp", "tree"), "--compare").out.partition("p of 4")[2]
+    assert all(f" {row['p_holm']:.1g} " in table for row in pairs)
     assert run("evaluate", "lr.h5", *given("model"), "--compare").code == 2
 
 

@@ -13,9 +13,11 @@ import pytest
 import scipy.io
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from advcli.catalog.request_parts import Selection
 from advcli.datasets import cifar10, fashion_mnist, imagenette, mnist, svhn
+from advcli.datasets.digits import everything
 from advcli.datasets.folder import folder as class_folder
 from advcli.errors import InputError
 from advcli.files.imageset_reader import ImageSet
@@ -66,6 +68,13 @@ def test_two_digits_are_a_set_of_their_own(folder, monkeypatch):
     assert set(found.index % 10) == {6, 7}
     assert found.pixels is not None
     assert torch.equal(found.batch(0, 99)[0], found.pixels.float() / 255)
+
+
+def test_the_digits_are_scikit_learns():
+    published = load_digits()
+    pixels, labels = everything()
+    np.testing.assert_array_equal(pixels[:, 0], published.images.astype(np.float32) / 16)
+    np.testing.assert_array_equal(labels, published.target)
 
 
 @pytest.mark.parametrize(("change", "words"), [

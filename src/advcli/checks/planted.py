@@ -48,6 +48,8 @@ def planted(probe: Probe) -> Result | None:
     if job.method.spec.traits.kind != "budget" or job.target or job.rejects or job.norm in FREE or not eps:
         return None
     some = probe.attacked.nonzero()[:IMAGES, 0]
+    if len(some) < LEAST:
+        return None
     x, ids = probe.x[some], probe.ids[some]
     ball = Ball(x, torch.full((len(x),), eps, device=x.device), job.norm)
     rng = SampleRNG(job.seed, ids, (Purpose.CHECK, "planted"))
