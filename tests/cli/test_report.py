@@ -9,7 +9,7 @@ import pytest
 from advcli.cli import render
 from advcli.cli.report import report
 from advcli.cli.statistics_table import statistics_table
-from advcli.cli.text_tables import fitted, middle_cut, shortened, widest
+from advcli.cli.text_tables import _pieces, fitted, middle_cut, shortened, widest
 from advcli.evaluation.decisions import rate
 from advcli.evaluation.rows import row
 from advcli.evaluation.threat_model import WORST, ThreatModel
@@ -169,3 +169,10 @@ def test_the_width_is_that_of_the_terminal_or_of_columns_or_fixed(monkeypatch):
     assert render.width() == 77
     monkeypatch.setenv("COLUMNS", "3")
     assert render.width() == 40
+
+
+def test_columns_that_just_fit_stay_in_one_table():
+    lines = [{"model": "m", **{name: name * 9 for name in "abcdef"}}] * 2
+    (whole,) = _pieces(lines, 500)
+    assert list(_pieces(lines, widest(whole))) == [whole]
+    assert len(list(_pieces(lines, widest(whole) - 1))) == 2

@@ -218,3 +218,11 @@ def test_selective_takes_the_worst_row_of_every_image():
     answers = said([0, 1, 0, 0, 0, 0], logit=np.arange(6.0))
     (one,) = figures("selective", Verdicts(classes=("0", "1"), labels=labels, said=answers, image=image), coverage="1")
     assert (one.k, one.n) == (1, 2)
+
+
+def test_an_area_without_positives_is_any_and_says_so():
+    from advcli.metrics.roc import _area
+
+    one = _area(np.zeros(0), np.arange(3.0), 0, "all")
+    assert (one.value, one.low, one.high) == (0.0, 0.0, 1.0)
+    assert one.about["undefined"]
