@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-from advcli.catalog import options, registry, torchvision_names
+from advcli.catalog import options, plain_architecture, registry, torchvision_names
 from advcli.catalog.params import Option, Param, option
 from advcli.catalog.registry import Bound, Spec
 from advcli.catalog.traits import TRAITS
@@ -188,6 +188,8 @@ def _own(role: str, name: str) -> Spec:
     function = getattr(_module(module_name), attribute, None)
     if function is None:
         raise CommandError(f"module {module_name} has no {attribute!r}")
+    if role == "architecture" and not hasattr(function, "__advcli__"):
+        return plain_architecture.spec_of(name, module_name, attribute, function)
     if getattr(function, "__advcli__", (None,))[0] != role:
         raise CommandError(f"{name} is not registered as {role}: decorate it with @{role}(...) from advcli.extend")
     return replace(from_function(role, name, function), module=module_name, attribute=attribute)  # it may call itself otherwise

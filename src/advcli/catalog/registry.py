@@ -7,6 +7,7 @@ decorators from the source files and imports nothing.
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from advcli.catalog.params import Option
@@ -28,6 +29,7 @@ class Spec:
     module: str
     attribute: str
     given: tuple[str, ...] = ()  # what the function asks of the program: draws, a teacher, the epoch
+    fills: tuple[tuple[str, str], ...] | None = None  # arguments of an architecture without a decorator, and what they get
 
     @property
     def summary(self) -> str:
@@ -37,7 +39,10 @@ class Spec:
     def load(self) -> Callable[..., Any]:
         """The function itself; its module is imported only now."""
         function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.attribute)
-        return function
+        if self.fills is None:
+            return function
+        called: Callable[..., Any] = importlib.import_module("advcli.catalog.plain_architecture").called
+        return partial(called, function, self.fills)
 
     def option(self, name: str) -> Option | None:
         return next((one for one in self.options if one.name == name), None)

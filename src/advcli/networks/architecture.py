@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from advcli.catalog.registry import Bound
-from advcli.errors import CommandError
+from advcli.errors import AdvcliError, CommandError
 from advcli.networks.classifier import Dropout
 from advcli.networks.scikit_learn import Fitted
 
@@ -21,7 +21,7 @@ BRANCH = ("torchvision.ops.stochastic_depth", "StochasticDepth")
 
 def network(bound: Bound, shape: tuple[int, ...], classes: int) -> nn.Module:
     """A new network for images of this shape."""
-    made = bound(shape, classes)
+    made = _called(bound, shape, classes)
     if not isinstance(made, nn.Module):
         raise CommandError(f"{bound.spec.name}: returns {type(made).__name__}; an architecture returns a torch.nn.Module")
     if isinstance(made, Fitted) != bound.spec.traits.fitted:
@@ -38,6 +38,19 @@ def network(bound: Bound, shape: tuple[int, ...], classes: int) -> nn.Module:
     if strange := [name for name, one in made.state_dict().items() if not isinstance(one, torch.Tensor)]:
         raise CommandError(f"{bound.spec.name}: keeps {strange[0]!r}, which is not a tensor; a model file holds tensors only")
     return made
+
+
+def _called(bound: Bound, shape: tuple[int, ...], classes: int) -> object:
+    """The result of the function; what one of the user's own raises is reported in a line."""
+    try:
+        return bound(shape, classes)
+    except AdvcliError:
+        raise
+    except Exception as error:
+        if ":" not in bound.spec.name:
+            raise
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise CommandError(f"{bound.spec.name}: cannot be built for images of {'x'.join(map(str, shape))} ({said})") from error
 
 
 def drop_by_sample(network: nn.Module) -> None:

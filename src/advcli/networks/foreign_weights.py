@@ -13,25 +13,37 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from advcli.errors import InputError
 from advcli.files import sandbox
 from advcli.networks.model_file import MOST_HEADER
 
-KEYS = ("state_dict", "model_state_dict", "model", "net", "ema")
-PREFIXES = ("module.", "_orig_mod.", "model.")
+KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema")
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 COUNTER = "n_averaged"  # what torch's AveragedModel adds
+EXPORTED = ("serialized_exported_program.json", "models/model.json")  # of older and newer archives
 SMALL = 1 << 26
 FROM = {
     "module": "a pickled module, which runs code when it is loaded",
     "script": "a TorchScript program, which runs code when it is loaded",
+    "export": "a program of torch.export, which runs code when it is loaded",
 }
-LOADED = {"module": "torch.load({0!r}, weights_only=False)", "script": "torch.jit.load({0!r})"}
+LOADED = {
+    "module": "torch.load({0!r}, weights_only=False)",
+    "script": "torch.jit.load({0!r})",
+    "export": "torch.export.load({0!r}).module()",
+}
+NOT_WEIGHTS = {  # how files begin that a download leaves in the place of weights
+    b"<!doctype": "a web page, not weights: download the file itself (a link to a page, or one that asks for a login)",
+    b"<html": "a web page, not weights: download the file itself (a link to a page, or one that asks for a login)",
+    b"<?xml": "an XML document, not weights: download the file itself (often the error message of a file server)",
+    b"version https://git-lfs": "a pointer of Git LFS, not the weights themselves; fetch them with: git lfs pull",
+}
 
 
 def state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a foreign file, without prefixes, in float32 if they are real numbers; and the digest of its bytes."""
+    """The tensors of a foreign file, in float32 if they are real numbers; and the digest of its bytes."""
     digest = sandbox.digest_of(path)
     sandbox.first_in_child(path, lambda: _tensors(path), path.stat().st_size, digest)
     return _tensors(path), digest
@@ -55,7 +67,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
             raise InputError(f"{path}: {name} declares {tensor.numel()} numbers, more than the file holds: refused")
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{path}: {name} holds numbers that are not finite; the model is broken")
-    return {name: _plain(tensor) for name, tensor in _without_prefixes(found).items()}
+    return {name: _plain(tensor) for name, tensor in found.items()}
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -66,12 +78,15 @@ def _plain(tensor: Tensor) -> Tensor:
 def _loaded(path: Path) -> Any:
     """The content of a file, restricted to tensors and plain containers."""
     with sandbox.regular(path) as file:
-        start = file.read(8)
+        start = file.read(64)
         file.seek(0)
+        begins = start.lstrip().lower()
+        if told := next((NOT_WEIGHTS[text] for text in NOT_WEIGHTS if begins.startswith(text)), None):
+            raise InputError(f"{path}: {told}")
         if start[:4] == b"PK\x03\x04":
             _check_zip(path)
         elif path.suffix == ".safetensors":
-            if len(start) < 8 or int.from_bytes(start, "little") > MOST_HEADER:
+            if len(start) < 8 or int.from_bytes(start[:8], "little") > MOST_HEADER:
                 raise InputError(f"{path}: not a safetensors file, or a damaged one")
             try:
                 return safetensors.torch.load(file.read())
@@ -98,6 +113,8 @@ def _check_zip(path: Path) -> None:
         raise InputError(f"{path}: a damaged PyTorch file ({error})") from None
     if any(one.filename.endswith("constants.pkl") or "/code/" in one.filename for one in entries):
         raise _program(path, "script")
+    if any(one.filename.endswith(EXPORTED) for one in entries):
+        raise _program(path, "export")
     size = os.path.getsize(path)
     for one in entries:
         if one.compress_type != zipfile.ZIP_STORED or one.file_size > size:
@@ -123,10 +140,18 @@ def _unwrapped(found: Any) -> Any:
     return found
 
 
-def _without_prefixes(found: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names without the prefixes of wrappers."""
+def spellings(found: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The tensors by their names as stored, and without the prefixes of wrappers, one prefix after the other."""
+    each = [found]
     names = {name for name in found if name != COUNTER}
     while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), None):
         found = {name.removeprefix(prefix): tensor for name, tensor in found.items() if name != COUNTER}
         names = set(found)
-    return found
+        each.append(found)
+    return each
+
+
+def spelled_for(network: nn.Module, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under those names of which the network has most; of equals, those without prefixes."""
+    own = network.state_dict().keys()
+    return max(reversed(spellings(found)), key=lambda one: len(own & one.keys()))

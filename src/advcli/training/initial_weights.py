@@ -25,7 +25,7 @@ def start_weights(network: nn.Module, asked: TrainRequest, reporter: Reporter) -
         raise CommandError("--weights and --pretrained exclude each other; give only one of them")
     if asked.weights:
         tensors, known = _of_file(Path(asked.weights))
-        adopt(network, tensors, asked.weights, reporter)
+        adopt(network, foreign_weights.spelled_for(network, tensors), asked.weights, reporter)
         return known
     if asked.pretrained:
         path = torchvision_models.pretrained(asked.arch, download=asked.download)

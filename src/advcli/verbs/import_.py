@@ -5,16 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import ImportRequest
-from advcli.errors import CommandError
+from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
-from advcli.networks import build, foreign_weights, model_file
+from advcli.networks import build, foreign_weights, model_file, trial_run
+from advcli.networks.classifier import classifier_of
 from advcli.networks.input_shape import find_fit
 from advcli.numerics.arrays import Array
 from advcli.runtime.reporter import SILENT, Reporter
@@ -46,7 +48,7 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
     tensors, digest = foreign_weights.state_dict(Path(file))
     where = Selection(data_dir=asked.data_dir, download=asked.download)
     source = inputs.open_data(asked.data.removesuffix(":test"), "train", where) if asked.data else None
-    shape, count = find_fit(network, tensors, asked.input, source, file)
+    shape, count, tensors = find_fit(network, tensors, asked.input, source, file)
     if asked.classes:
         names = [one.strip() for one in asked.classes.split(",")]
     elif source:
@@ -56,6 +58,9 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
         names = [str(k) for k in range(count)]
     if wrong := header_schema.wrong_classes(names):
         raise CommandError(f"--classes: no valid {wrong}; a class name must be a possible folder name")
+    if len(names) != count:
+        given = "--classes" if asked.classes else f"--data {asked.data}"
+        raise CommandError(f"{given}: has {len(names)} classes, and {asked.arch} has {count} outputs; --classes names those")
     metadata: Header = {
         "format": "advcli/model/1",
         "arch": {"name": asked.arch, "parameters": network.parameters},
@@ -69,7 +74,10 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
         "figures": {},
         "data": source.origin if source else None,
     }
-    build.load_weights(build.build(metadata, []), tensors, file)
+    model = build.build(metadata, [])
+    build.load_weights(model, tensors, file)
+    if ":" in str(asked.arch):
+        _try_out(model, str(asked.arch))
     named = {"arch": asked.arch, "mean": asked.mean, "std": asked.std, "classes": asked.classes}
     metadata["made"] = provenance_of(
         "import",
@@ -85,6 +93,17 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
         if not outputs.is_finished(path, metadata["made"], default_name=default_name, force=asked.force, reporter=reporter):
             model_file.write(path, metadata, tensors)
     return path
+
+
+def _try_out(model: nn.Module, arch: str) -> None:
+    """Refuse a network of the user's own whose outputs are no logits, are random, or depend on the batch."""
+    try:
+        trial_run.checked_answers(classifier_of(model), torch.device("cpu"))
+    except AdvcliError as error:
+        raise InputError(f"{arch}: {error}") from None
+    except Exception as error:  # a network is anybody's code
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise InputError(f"{arch}: fails on two images with these weights ({said})") from error
 
 
 def _pictures(asked: ImportRequest, reporter: Reporter) -> Path:
