@@ -16,6 +16,7 @@ from advcli.evaluation.judge import Judge
 from advcli.files.imageset_reader import ImageSet
 from advcli.images.downloads import library
 from advcli.networks import model_file
+from advcli.networks.black_box import AT_ONCE
 from advcli.numerics.quantities import BUDGETS
 from advcli.runtime.devices import default_batch
 from advcli.training.training_options import BATCHES, MANY, RATES, find_epochs
@@ -44,6 +45,7 @@ USED = {
     "audit model": f"{MODEL}, trained first where there is none",
     "audit batch_size": f"{AT_A_TIME} up to {'x'.join(map(str, SMALL))}, larger ones {CPU}, on a GPU {GPU}",
     "audit eps": "{} and {} in linf, {} and {} in l2".format(*BUDGETS["linf"], *BUDGETS["l2"]),
+    "import batch_size": f"{AT_ONCE}",
     "evaluate batch_size": f"{CPU}, on a GPU {GPU}",
     "evaluate model": f"{MODEL} and {DEFENDED}",
     "evaluate metric": f"{PLAIN}; {STAGED} of a cascade; {REJECTING} where models can reject",

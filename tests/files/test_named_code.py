@@ -91,6 +91,10 @@ def architecture(metadata: dict) -> None:
     metadata["arch"]["name"] = NAME
 
 
+def function(metadata: dict) -> None:
+    metadata["arch"] = {"name": NAME, "parameters": {}, "answers": "scores", "at_once": 64}
+
+
 def defense(metadata: dict) -> None:
     metadata["defenses"] = [{"name": NAME, "parameters": {}}]
 
@@ -107,7 +111,7 @@ def option(metadata: dict) -> None:
     metadata["made"]["options"]["arch"] = metadata["made"]["options"]["preprocess"] = NAME
 
 
-@pytest.mark.parametrize("change", [architecture, defense, recipe, data, option], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("change", [architecture, function, defense, recipe, data, option], ids=lambda one: one.__name__)
 def test_no_verb_runs_what_a_model_file_names(change, canary, model):
     found = model_file.read(model)
     change(found.metadata)

@@ -42,7 +42,7 @@ class Preset:
 PRESETS = {"engstrom": Preset(None, None, "5,5,31", 0, None), "wang-zhang": Preset(10, 10, "5,5,11", 4, 0.1)}
 
 
-@attack(family="spatial", kind="transform", norms=("none",), access="scores", paper="arXiv:1712.02779")
+@attack(family="spatial", kind="transform", norms=("none",), access="scores", labels_suffice=True, paper="arXiv:1712.02779")
 def spatial(
     victim: Victim,
     x: Tensor,

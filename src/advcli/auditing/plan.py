@@ -50,6 +50,7 @@ class Subject:
     asked: AuditRequest
     count: int  # of images
     limit: int | None = None  # of the effort, where nothing else says how many images
+    scores: bool = True  # whether the model gives more than labels
 
     @property
     def eps(self) -> str:
@@ -117,9 +118,10 @@ class Subject:
     def without_gradients(self) -> list[Step]:
         """The attacks for a model whose gradients are not there, or not to be trusted."""
         queries = LONGER * self.effort.queries
-        found = [
-            self._step("long-black-box", "an attacker who sees scores only, with more queries", method="square", steps=queries)
-        ]
+        found = []
+        if self.scores:
+            question = "an attacker who sees scores only, with more queries"
+            found.append(self._step("long-black-box", question, method="square", steps=queries))
         if self.asked.norm == "linf":
             found += [
                 self._step("decisions", "an attacker who sees decisions only", method="rays", queries=queries, eps=None),

@@ -18,6 +18,7 @@ from advcli.bounds.graph import Graph, Input
 from advcli.bounds.operations import OPERATIONS
 from advcli.bounds.reader import Reader, Unreadable
 from advcli.errors import InputError
+from advcli.networks.black_box import BlackBox
 from advcli.networks.classifier import Classifier
 from advcli.networks.logits import logits_of
 
@@ -45,6 +46,8 @@ def read(model: nn.Module) -> Graph:
     """The graph of a classifier; InputError names the first layer for which there are no bounds."""
     if type(model) is not Classifier:
         raise InputError(f"no bounds for a model behind a defense ({type(model).__name__}); verify the network alone")
+    if isinstance(model.network, BlackBox):
+        raise InputError(f"no bounds for {model.network.name}, a function of your own: nothing is known of what it computes")
     program = _recorded(model)
     values = {**program.state_dict, **program.constants}
     places = {one.arg.name: one.target for one in program.graph_signature.input_specs}

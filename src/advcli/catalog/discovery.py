@@ -74,12 +74,27 @@ def allow(names: Iterable[str]) -> None:
     PERMITTED.update(names)
 
 
-def from_file(role: str, name: str) -> Spec:
-    """The method that a file names; code of a user's own only if the user has named it too."""
+def refuse_unnamed(name: str) -> None:
+    """Refuse code of a user's own that a file names and the user does not."""
     if ":" in name and name not in PERMITTED:
         raise InputError(
             f"the file needs {name}, which is not a built-in method but code of a user\nif you trust that code: --allow {name}"
         )
+
+
+def own_function(name: str) -> Callable[..., Any]:
+    """A function that a file names and the user too; it is no method, and called as it is."""
+    refuse_unnamed(name)
+    module, _, attribute = name.partition(":")
+    function: Callable[..., Any] | None = getattr(_module(module), attribute, None)
+    if not callable(function):
+        raise CommandError(f"module {module} has no function {attribute!r}")
+    return function
+
+
+def from_file(role: str, name: str) -> Spec:
+    """The method that a file names; code of a user's own only if the user has named it too."""
+    refuse_unnamed(name)
     try:
         return spec(role, name)
     except CommandError as error:

@@ -57,9 +57,11 @@ def _wrap(name: str, module: str, attribute: str, unknown: list[str], filled: li
     """The refusal of arguments that nothing is known about, with the function that would give them."""
     wrapper = attribute.lower() if attribute.lower() != attribute else f"my_{attribute}"
     given = ", ".join([*(f"{one}=..." for one in unknown), *(f"{one}={one}" for one in filled)])
+    asked = f"\nif it maps {unknown[0]} to scores or labels, it is no architecture: advcli import {name}"
+    alone = asked if len(unknown) == 1 and not filled else ""
     return (
         f"{name}: needs {', '.join(unknown)}; write in {module.rpartition('.')[2]}.py: "
-        f"def {wrapper}({', '.join(filled)}): return {attribute}({given}), and give --arch {module}:{wrapper}"
+        f"def {wrapper}({', '.join(filled)}): return {attribute}({given}), and give --arch {module}:{wrapper}{alone}"
     )
 
 

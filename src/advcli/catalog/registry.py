@@ -100,10 +100,11 @@ def attack(
     targeted: bool | Literal["only"] = True,
     random: bool = False,
     within: float | None = 1.02,
+    labels_suffice: bool = False,
     paper: str = "",
 ) -> Callable[[F], F]:
     """Register the function below as an attack; its keyword-only parameters become options."""
-    more = {"targeted": targeted, "random": random, "within": within, "paper": paper}
+    more = {"targeted": targeted, "random": random, "within": within, "labels_suffice": labels_suffice, "paper": paper}
     return _decorator("attack", family=family, kind=kind, norms=norms, access=access, **more)
 
 

@@ -241,14 +241,16 @@ class VerifyRequest(Allowing):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest(Destination, Source):
-    """Turn foreign weights into a model file, or foreign images into an image set.
+    """Turn foreign weights or a function of your own into a model file, or foreign images into an image set.
 
-    The result is model.safetensors or images.h5. Nothing in the file is executed.
+    The result is model.safetensors or images.h5. Nothing in a file is executed.
     """
 
     file: Annotated[
-        str, Param("A state_dict (.pt, .pth, .safetensors), or images: a .npz file or a folder of class folders.", form="FILE")
-    ]
+        str,
+        Param("A state_dict (.pt, .pth, .safetensors); images: a .npz file or a folder of class folders; or module:function, "
+              "which maps pictures to scores or labels.", form="FILE"),
+    ]  # fmt: skip
     arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None
     input: Annotated[
         str | None, Param("Channels, height and width of the images. [default: guessed from the weights]", form="CxHxW")
@@ -257,6 +259,10 @@ class ImportRequest(Destination, Source):
     mean: Annotated[str | None, Param("Mean of each channel that the network was trained with.", form="X,...")] = None
     std: Annotated[str | None, Param("Standard deviation of each channel.", form="X,...")] = None
     data: Annotated[str | None, Param("The data set that it was trained on, for the names of its classes.", form="DATA")] = None
+    batch_size: Annotated[
+        int | None,
+        Param("Largest number of pictures that a function gets in one call. [default: 64]", low=1, high=1_000_000, form="N"),
+    ] = None
     split: Split = None
 
 

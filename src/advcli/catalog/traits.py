@@ -19,6 +19,7 @@ class AttackTraits:
     targeted: bool | Literal["only"] = True
     random: bool = False  # another start may give another result
     within: float | None = 1.02  # times the exact distance: what it needs on an affine model; None: nothing is promised
+    labels_suffice: bool = False  # takes scores, and finds images by labels alone
     paper: str = ""
 
     def __post_init__(self) -> None:

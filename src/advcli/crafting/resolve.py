@@ -11,7 +11,7 @@ from advcli.catalog.registry import Bound, Spec
 from advcli.catalog.requests import AttackRequest
 from advcli.crafting.first_stage import first_stage_of, fitting_images
 from advcli.crafting.run import Run
-from advcli.crafting.trust import model_checks, refuse_without_gradient
+from advcli.crafting.trust import model_checks, refuse_what_no_function_gives, refuse_without_gradient
 from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
@@ -44,6 +44,7 @@ PROBE = 8  # images
 def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequest, reporter: Reporter) -> Run:
     """Resolve every default of the command: the job, and the header that describes it."""
     spec, stage = method.spec, first_stage_of(method.spec)
+    refuse_what_no_function_gives(spec, victim)
     acting = stage.acting(method, asked) if stage else method
     where = f"from {images.name}" if spec.traits.has("start") else f"on {images.name}:{images.split}"
     reporter.note(f"attack: {spec.name} {where}, {len(images)} images")
@@ -146,7 +147,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         "norm": norm,
         "epsilon": texts,
         "tolerance": tolerance(max(one.value for one in wanted)) if texts else 0.0,
-        "access": spec.traits.access,
+        "access": "labels" if spec.traits.access == "scores" and victim.answers == "labels" else spec.traits.access,
         "repeated": spec.has("stops"),
         "checks": model_checks(probe, spec.traits.access, asked.check),
         "victim": {
@@ -162,7 +163,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         about["stages"] = list(map(spelled, job.stages))
     if job.undefended is not None:
         about["static_proposals"] = True
-    return Run(job, images, made, about, batch_size, asked.part_size)
+    part_size = asked.part_size if victim.answers is None else 1  # what a function was asked is kept by the batch
+    return Run(job, images, made, about, batch_size, part_size)
 
 
 def with_first_stage(run: Run, path: Path, victim: ModelFile, method: Bound, asked: AttackRequest, reporter: Reporter) -> Run:

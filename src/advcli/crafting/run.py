@@ -16,6 +16,7 @@ from advcli.files import atomic, imageset_reader, imageset_writer
 from advcli.files.header import Header, identity
 from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
+from advcli.networks.black_box import boxes_of, journaled
 from advcli.numerics.arrays import Array
 from advcli.runtime import interrupts
 from advcli.runtime.estimate import Estimate
@@ -75,6 +76,8 @@ def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, default: b
         if asked.perturbations:
             derive(path, beside)
     trust.say(checks, reporter)
+    for box in [one for one in boxes_of(run.job.model) if one.asked]:
+        reporter.note(f"{box.name}: asked about {box.asked:,} pictures in {box.calls:,} calls, trust checks among them")
     return path
 
 
@@ -86,7 +89,11 @@ def write(path: Path, run: Run, reporter: Reporter) -> list[Header]:
     if done:
         reporter.note(f"resuming after {sum(map(len, done))} of {len(run.data)} images, from {parts.folder}")
     won = seen = 0
-    with reporter.progress(run.job.method.spec.name, len(run.data), "images") as tick, interrupts.finish_batch_first() as asked:
+    with (
+        reporter.progress(run.job.method.spec.name, len(run.data), "images") as tick,
+        interrupts.finish_batch_first() as asked,
+        journaled(run.job.model, parts) as forget,
+    ):
         tick(sum(map(len, done)), "")
         for group in _groups(run, done):
             batches = []
@@ -99,6 +106,7 @@ def write(path: Path, run: Run, reporter: Reporter) -> list[Header]:
                 if asked():
                     break
             parts.save(group[0], stop, joined(batches))
+            forget()
             if asked():
                 raise KeyboardInterrupt
     layout = parts.shapes()

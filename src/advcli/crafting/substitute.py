@@ -18,6 +18,7 @@ from advcli.files.header import Header
 from advcli.files.parts import Parts
 from advcli.images.dataset import Dataset
 from advcli.networks import architecture, model_file
+from advcli.networks.black_box import journaled
 from advcli.networks.build import load_weights, with_prefix
 from advcli.networks.classifier import Classifier
 from advcli.networks.memory_format import optimize_for
@@ -83,7 +84,8 @@ def fit_file(path: Path, made: Header, method: Bound, network: Bound, job: Job, 
     """Train a substitute, or resume after the last finished round, and publish it."""
     parts = Parts.of(path)
     parts.begin(made, reporter)
-    training = train_substitute(method, network, job, seeds, parts, reporter)
+    with journaled(job.model, parts):
+        training = train_substitute(method, network, job, seeds, parts, reporter)
     cost = {"images": len(seeds), "queries": int(training.tally.queries), "gradients": 0}
     metadata = {
         "format": "advcli/model/1",

@@ -9,9 +9,11 @@ import torch
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Spec
-from advcli.errors import NoGradient
+from advcli.errors import InputError, NoGradient
 from advcli.files.check_results import of_document
 from advcli.files.header import Header
+from advcli.networks import build
+from advcli.networks.model_file import ModelFile
 from advcli.runtime.reporter import Reporter
 from advcli.search.observer import Search
 from advcli.search.probe import Probe
@@ -36,6 +38,26 @@ def search_checks(search: Search, access: str, own: Iterable[str] = ()) -> list[
 def _specs(of: str, access: str, own: Iterable[str]) -> list[Spec]:
     specs = discovery.checks(("model", "search"), own)
     return [one for one in specs if one.traits.of == of and access in one.traits.access]
+
+
+def refuse_what_no_function_gives(method: Spec, victim: ModelFile) -> None:
+    """Refuse an attack that needs gradients, or scores where there are labels only; the function is not asked."""
+    if victim.answers is None:
+        return
+    names = ", ".join(name for role, name in build.methods(victim.metadata) if role == "function")
+    if method.traits.access == "gradient":
+        square = "its scores with --method square, " * (victim.answers == "scores")
+        raise NoGradient(
+            f"{method.name}: {victim.path} gives no gradient: it asks {names}, a function that gives {victim.answers};\n"
+            f"attack {square}its decisions with --method rays or hopskipjump, or a model\n"
+            "trained on its labels with --method substitute"
+        )
+    if method.traits.access == "scores" and victim.answers == "labels" and not method.traits.labels_suffice:
+        raise InputError(
+            f"{method.name}: climbs scores, and {names} gives labels only, on which it would find nothing;\n"
+            "attack its decisions with --method rays, hopskipjump or boundary, or a model\n"
+            "trained on its labels with --method substitute"
+        )
 
 
 def refuse_without_gradient(probe: Probe, method: str, model: str, *, defended: bool) -> None:

@@ -85,7 +85,7 @@ def _aside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn system errors into messages with exit code 4."""
     try:
         yield
@@ -99,14 +99,14 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _explained(path):
+        with explained(path):
             make_folder(path.parent)
             self._handle, self.temporary = calls.create(path.parent, f".{path.name}.")
             os.fchmod(self._handle, 0o666 & ~_umask())
 
     def append(self, data: bytes | memoryview) -> None:
         """Write all bytes, however few a call takes."""
-        with _explained(self.path):
+        with explained(self.path):
             rest = memoryview(data).cast("B")
             while len(rest):
                 rest = rest[calls.write(self._handle, rest) :]
@@ -116,7 +116,7 @@ class Writer:
 
     def commit(self) -> None:
         """Flush, rename into place, flush the folder."""
-        with _explained(self.path):
+        with explained(self.path):
             calls.fsync(self._handle)
             calls.rename(self.temporary, self.path)
             calls.sync_folder(self.path.parent)
@@ -159,7 +159,7 @@ def folder(path: Path) -> Iterator[Path]:
     """
     with beside(path) as building:
         yield building
-        with _explained(path):
+        with explained(path):
             calls.sync_folder(building)
             if path.exists():
                 calls.exchange(building, path)
@@ -176,7 +176,7 @@ def beside(path: Path) -> Iterator[Path]:
     """
     building = path.with_name(f".{path.name}.building")
     with locked(path):
-        with _explained(path):
+        with explained(path):
             if _aside(path).exists() and not path.exists():  # killed between two renames
                 calls.rename(_aside(path), path)
             for left in (building, _aside(path)):
@@ -208,7 +208,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     lock = path.with_name(f".{path.name}.lock")
     busy = Busy(f"{path}: another advcli is writing it (lock {lock}); wait for it, or use -o to choose another name")
-    with _explained(lock):
+    with explained(lock):
         make_folder(lock.parent)
         handle = calls.open(lock, os.O_RDWR | os.O_CREAT)
     try:
@@ -220,7 +220,7 @@ def locked(path: Path) -> Iterator[None]:
         except BlockingIOError:
             raise busy from None
         except OSError:
-            with _explained(lock):
+            with explained(lock):
                 _exclusive(lock.with_suffix(".owner"), busy)
         killed = f".{glob.escape(path.name)}.????????.tmp"  # what a writer left that was killed; we are the only one now
         for litter in path.parent.glob(killed):

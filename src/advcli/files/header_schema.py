@@ -172,10 +172,19 @@ def budgets(found: Any, where: str) -> None:
     need(len(values) == len(found), where, "epsilon")
 
 
+def function(found: Header, where: str) -> None:
+    """Check the name of a function of a user's own, what it gives, and how many pictures it takes."""
+    fields(found, {"answers": str, "at_once": int}, where, "arch")
+    known = found["answers"] in ("scores", "labels") and 0 < found["at_once"] <= LARGEST
+    need(known and ":" in found["name"] and not found["parameters"], where, "arch")
+
+
 def model(metadata: Header, where: str) -> None:
     """Check the metadata of a model file."""
     need(metadata.get("format") == "advcli/model/1", where, "format (advcli/model/1 is what this version reads)")
     fields(metadata.get("arch"), {"name": str, "parameters": dict}, where, "arch")
+    if "answers" in metadata["arch"]:
+        function(metadata["arch"], where)
     shape = metadata.get("input")
     whole = isinstance(shape, list) and len(shape) == 3 and all(isinstance(n, int) and 0 < n <= 65536 for n in shape)
     need(whole, where, "input")

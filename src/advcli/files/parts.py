@@ -15,6 +15,7 @@ from advcli.errors import AdvcliError, CommandError
 from advcli.files import atomic
 from advcli.files.header import Header, canonical, digest, identity
 from advcli.files.imageset_writer import Layout
+from advcli.files.journal import Journal
 from advcli.numerics.arrays import Array
 from advcli.runtime import devices
 from advcli.runtime.reporter import Reporter
@@ -52,6 +53,12 @@ class Parts:
         each = {name: digest(values.tobytes()) for name, values in columns.items()}
         data = safetensors.numpy.save(columns, metadata={DIGESTS: canonical(each).decode()})
         atomic.write(self.folder / f"{start:09d}-{stop:09d}-{digest(data)[:32]}.part", [data])
+
+    def journal(self, number: int, width: int) -> Journal:
+        """The answers of a model that belong to the part that is being made."""
+        if not self.note.exists():
+            atomic.write(self.note, [self.stamp])
+        return Journal(self.folder / f"answers-{number:03d}.journal", width)
 
     def finished(self) -> list[range]:
         """The finished parts in order; a part whose bytes do not match its name is deleted."""
@@ -108,14 +115,14 @@ class Parts:
         """Delete our files first, the note last, then the folder; other files in it stay, and then the folder too."""
         if self.folder.is_dir():
             litter = [path for path in self.folder.glob(".*") if PART.fullmatch(path.name)]
-            for path in (*self._all(), *litter, self.note):
+            for path in (*self._all(), *self.folder.glob("answers-???.journal"), *litter, self.note):
                 atomic.calls.unlink(path)
             with contextlib.suppress(OSError):
                 atomic.calls.rmdir(self.folder)
 
 
 DIGESTS = "digests"  # of every column, in a part's own metadata
-PART = re.compile(r"\d{9}-\d{9}-[0-9a-f]{32}\.part|\.(command\.json|.*\.part)\..{8}\.tmp")
+PART = re.compile(r"\d{9}-\d{9}-[0-9a-f]{32}\.part|answers-\d{3}\.journal|\.(command\.json|.*\.part)\..{8}\.tmp")
 
 
 NUMPY_TYPES = {"F32": "<f4", "U8": "u1", "I64": "<i8"}

@@ -8,20 +8,20 @@ from torch import Tensor, nn
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError, InputError
-from advcli.networks import architecture
+from advcli.networks import architecture, black_box
 from advcli.networks.classifier import Classifier, classifier_of
 from advcli.networks.rejection import Rejecting
 from advcli.networks.scikit_learn import Fitted
 
+ANSWERS = "answers"  # what a function of the user's own gives, in the metadata of its model: scores or labels
 MOST_FORWARDS = 1_000_000  # for one image: the largest number of votes of any one defense, ten times
 
 
 def build(metadata: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Module:
     """The module that metadata describes, with the given defenses; its parameters are new."""
     shape, classes = tuple(metadata["input"]), len(metadata["classes"])
-    bound = discovery.from_file("architecture", metadata["arch"]["name"]).bind(metadata["arch"]["parameters"])
     mean, std = metadata["normalize"]["mean"], metadata["normalize"]["std"]
-    model: nn.Module = Classifier(architecture.network(bound, shape, classes), mean, std, shape=shape, classes=classes)
+    model: nn.Module = Classifier(network(metadata["arch"], shape, classes), mean, std, shape=shape, classes=classes)
     members = metadata.get("members", [])
     each = [discovery.from_file("defense", one["name"]).bind(one["parameters"]) for one in defenses]
     takers = [bound.spec.name for bound in each if bound.spec.traits.members]
@@ -33,6 +33,13 @@ def build(metadata: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Mo
         if "found" in one:
             cast(Rejecting, model).adopt(one["found"])
     return model
+
+
+def network(arch: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> nn.Module:
+    """The network that checked metadata names, with new weights; a function of the user's own has none."""
+    if ANSWERS in arch:
+        return black_box.of_metadata(dict(arch), classes)
+    return architecture.network(discovery.from_file("architecture", arch["name"]).bind(arch["parameters"]), shape, classes)
 
 
 def wrap(bound: Bound, model: nn.Module, members: Sequence[nn.Module], shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -66,8 +73,9 @@ def learned_networks(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def methods(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(role, name) of every architecture and defense that checked metadata names."""
-    found = [("architecture", str(metadata["arch"]["name"]))] + [("defense", str(one["name"])) for one in metadata["defenses"]]
+    """(role, name) of every architecture, function and defense that checked metadata names."""
+    kind = "function" if ANSWERS in metadata["arch"] else "architecture"
+    found = [(kind, str(metadata["arch"]["name"]))] + [("defense", str(one["name"])) for one in metadata["defenses"]]
     return found + [one for member in metadata.get("members", []) for one in methods(member)]
 
 
@@ -81,6 +89,8 @@ def import_architectures(metadata: Mapping[str, Any]) -> None:
     for role, name in methods(metadata):
         if role == "architecture":
             discovery.from_file(role, name).load()
+        elif role == "function":
+            discovery.own_function(name)
 
 
 MEMBER, DEFENSE = "member/", "defense/"

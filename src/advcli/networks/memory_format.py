@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from advcli.networks import trial_run
+from advcli.networks.black_box import BlackBox
 from advcli.networks.classifier import Classifier, Dropout
 
 SEVERAL = 8  # images from which on two steps are faster than one
@@ -52,7 +53,7 @@ class TwoStepMaxPool(nn.Module):
 def optimize_for(model: Model, device: torch.device) -> Model:
     """The model on its device, in place; on a CPU with an optimized layout, if its networks support that."""
     model.to(device)
-    for one in [one for one in model.modules() if isinstance(one, Classifier)]:
+    for one in [one for one in model.modules() if isinstance(one, Classifier) and not isinstance(one.network, BlackBox)]:
         as_written = trial_run.answers_or_none(one, device)
         if device.type == "cpu" and as_written is not None:
             lay_out(one, as_written)

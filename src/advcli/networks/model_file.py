@@ -65,6 +65,12 @@ class ModelFile:
         parts = [self.metadata["arch"], self.metadata["input"], list(self.classes), normalize, weights_digest(bare)]
         return sha256(canonical(parts))
 
+    @property
+    def answers(self) -> str | None:
+        """The answers of functions of the user's own in the model, scores or labels; None for networks alone."""
+        kinds = {one["arch"].get(build.ANSWERS) for one in (self.metadata, *self.metadata.get("members", []))}
+        return next((kind for kind in ("labels", "scores") if kind in kinds), None)
+
     def is_random(self, *, static: bool = False) -> bool:
         """True if the model, or a member of it, draws random numbers."""
         return not static and any(build.is_random(defenses) for defenses in self.stacks)

@@ -91,7 +91,8 @@ def _subject(model: ModelFile, asked: AuditRequest, reporter: Reporter) -> Subje
     images = inputs.data_of(model, text, asked.split, chosen, reporter=reporter)
     most = EFFORTS[asked.effort].images
     limit = most if asked.limit is None and asked.per_class is None and most and most < len(images) else None
-    found = Subject(str(model.path), text, images.shape, asked, limit or len(images), limit)
+    count, scores = limit or len(images), model.answers != "labels"
+    found = Subject(str(model.path), text, images.shape, asked, count, limit, scores)
     refuse_beyond(asked.norm, [budget(found.eps)], images.shape[0] * images.shape[1] * images.shape[2])
     return found
 

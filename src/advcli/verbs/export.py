@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from advcli.catalog.requests import ExportRequest
-from advcli.errors import CommandError
+from advcli.errors import CommandError, InputError
 from advcli.files import atomic, npz_writer, sandbox
 from advcli.files.imageset_reader import ImageSet
 from advcli.images import picture_origin
@@ -32,6 +32,8 @@ def export(asked: ExportRequest, reporter: Reporter = SILENT) -> Path:
         if path.suffix not in (".pt", ".pth"):
             raise CommandError(f"-o {path}: a model is written to NAME.pt")
         tensors = model_file.read(source).tensors
+        if not tensors:
+            raise InputError(f"{source}: has no weights to export: it asks a function of your own")
         _publish(path, partial(_weights, tensors), force=asked.force, reporter=reporter)
         return path
     path = Path(asked.output or source.with_suffix(".npz"))

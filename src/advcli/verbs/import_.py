@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
@@ -15,20 +15,27 @@ from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
-from advcli.networks import build, foreign_weights, model_file, trial_run
+from advcli.images.dataset import Dataset
+from advcli.networks import black_box, build, foreign_weights, model_file, trial_run
+from advcli.networks.black_box import AT_ONCE
 from advcli.networks.classifier import classifier_of
-from advcli.networks.input_shape import find_fit
+from advcli.networks.input_shape import find_fit, shape_of
 from advcli.numerics.arrays import Array
 from advcli.runtime.reporter import SILENT, Reporter
 from advcli.training.channels import numbers
 from advcli.workspace import inputs, outputs
 
 FOR_WEIGHTS = ("arch", "input", "mean", "std", "data")
+NOT_FOR_FUNCTIONS = ("arch", "mean", "std", "split", "image_size", "resize")
 BATCH = 256
 
 
 def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Path:
-    """Turn foreign weights into a model file, or foreign images into an image set."""
+    """Turn foreign weights or a function into a model file, or foreign images into an image set."""
+    if is_function(asked.file):
+        return _function(asked, own, reporter)
+    if asked.batch_size is not None:
+        raise CommandError(f"--batch-size: is for a function, module:function; {asked.file} is a file")
     if Path(asked.file).is_dir() or Path(asked.file).suffix == ".npz":
         if idle := [name for name in FOR_WEIGHTS if getattr(asked, name) is not None]:
             raise CommandError(f"--{idle[0]}: is for weights; {asked.file} holds images")
@@ -41,56 +48,104 @@ def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = S
     return _weights(asked, discovery.spec("architecture", asked.arch).bind(own), reporter)
 
 
+def is_function(text: str) -> bool:
+    """True for module:function, where there is no such file."""
+    module, _, attribute = text.partition(":")
+    return all(one.isidentifier() for one in (*module.split("."), attribute)) and not Path(text).exists()
+
+
+def _function(asked: ImportRequest, own: dict[str, object], reporter: Reporter) -> Path:
+    """A model file that names a function of the user's own, which is asked about a few pictures of noise."""
+    name, at_once = asked.file, asked.batch_size or AT_ONCE
+    if idle := [*own, *(one for one in NOT_FOR_FUNCTIONS if getattr(asked, one) is not None)]:
+        raise CommandError(f"--{idle[0].replace('_', '-')}: is for files; a function has no weights, and gets pixels in [0, 1]")
+    path, source = outputs.output_path(asked.output, inputs.MODEL), _source(asked)
+    shape = shape_of(asked.input) if asked.input else source.shape if source else None
+    if shape is None:
+        raise CommandError("--input: give channels, height and width of the pictures, such as --input 3x32x32, or --data")
+    discovery.allow([name])
+    answers, count = black_box.tried(name, shape, at_once)
+    if count is None and not asked.classes and source is None:
+        raise CommandError(f"--classes: name the classes; {name} gives labels, which do not tell how many there are")
+    names = _classes(asked, source, count, reporter)
+    arch = {"name": name, "parameters": {}, "answers": answers, "at_once": at_once}
+    metadata = _metadata(arch, shape, names, [0.0] * shape[0], [1.0] * shape[0], source)
+    options = {"function": name, "classes": asked.classes, "batch_size": asked.batch_size, "input": "x".join(map(str, shape))}
+    metadata["made"] = _made({}, options, [], metadata["data"])
+    reporter.note(f"{name}: gives {answers} of {len(names)} classes, for at most {at_once} pictures a call")
+    return _publish(path, metadata, {}, asked, reporter)
+
+
 def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
     """A model file from a foreign state_dict."""
     file, path = asked.file, outputs.output_path(asked.output, inputs.MODEL)
     outputs.keep_inputs([path], [file])
     tensors, digest = foreign_weights.state_dict(Path(file))
-    where = Selection(data_dir=asked.data_dir, download=asked.download)
-    source = inputs.open_data(asked.data.removesuffix(":test"), "train", where) if asked.data else None
+    source = _source(asked)
     shape, count, tensors = find_fit(network, tensors, asked.input, source, file)
-    if asked.classes:
-        names = [one.strip() for one in asked.classes.split(",")]
-    elif source:
-        names = list(source.classes)
-    else:
-        reporter.warn(f"classes are named 0 to {count - 1}, by position; name them with --classes or --data")
-        names = [str(k) for k in range(count)]
-    if wrong := header_schema.wrong_classes(names):
-        raise CommandError(f"--classes: no valid {wrong}; a class name must be a possible folder name")
-    if len(names) != count:
-        given = "--classes" if asked.classes else f"--data {asked.data}"
-        raise CommandError(f"{given}: has {len(names)} classes, and {asked.arch} has {count} outputs; --classes names those")
-    metadata: Header = {
-        "format": "advcli/model/1",
-        "arch": {"name": asked.arch, "parameters": network.parameters},
-        "input": list(shape),
-        "classes": names,
-        "normalize": {
-            "mean": numbers(asked.mean, shape[0], 0.0, "mean"),
-            "std": numbers(asked.std, shape[0], 1.0, "std"),
-        },
-        "defenses": [],
-        "figures": {},
-        "data": source.origin if source else None,
-    }
+    names = _classes(asked, source, count, reporter)
+    mean, std = numbers(asked.mean, shape[0], 0.0, "mean"), numbers(asked.std, shape[0], 1.0, "std")
+    metadata = _metadata({"name": asked.arch, "parameters": network.parameters}, shape, names, mean, std, source)
     model = build.build(metadata, [])
     build.load_weights(model, tensors, file)
     if ":" in str(asked.arch):
         _try_out(model, str(asked.arch))
     named = {"arch": asked.arch, "mean": asked.mean, "std": asked.std, "classes": asked.classes}
-    metadata["made"] = provenance_of(
-        "import",
-        method=None,
-        parameters=network.parameters,
-        options={**named, "input": "x".join(map(str, shape))},
-        parents=[{"role": "file", "digest": digest}],
-        data=metadata["data"],
-        environment={},
+    parents = [{"role": "file", "digest": digest}]
+    metadata["made"] = _made(network.parameters, {**named, "input": "x".join(map(str, shape))}, parents, metadata["data"])
+    return _publish(path, metadata, tensors, asked, reporter)
+
+
+def _source(asked: ImportRequest) -> Dataset | None:
+    """The training split of --data."""
+    where = Selection(data_dir=asked.data_dir, download=asked.download)
+    return inputs.open_data(asked.data.removesuffix(":test"), "train", where) if asked.data else None
+
+
+def _classes(asked: ImportRequest, source: Dataset | None, count: int | None, reporter: Reporter) -> list[str]:
+    """The names of the classes: given, those of the data, or numbers; there must be as many as outputs."""
+    if asked.classes:
+        names = [one.strip() for one in asked.classes.split(",")]
+    elif source:
+        names = list(source.classes)
+    else:
+        reporter.warn(f"classes are named 0 to {(count or 0) - 1}, by position; name them with --classes or --data")
+        names = [str(k) for k in range(count or 0)]
+    if wrong := header_schema.wrong_classes(names):
+        raise CommandError(f"--classes: no valid {wrong}; a class name must be a possible folder name")
+    if count is not None and len(names) != count:
+        given, what = "--classes" if asked.classes else f"--data {asked.data}", asked.arch or asked.file
+        raise CommandError(f"{given}: has {len(names)} classes, and {what} has {count} outputs; name all of them with --classes")
+    return names
+
+
+def _metadata(
+    arch: Header, shape: tuple[int, ...], names: list[str], mean: list[float], std: list[float], source: Dataset | None
+) -> Header:
+    """The metadata of an imported model, without its provenance."""
+    return {
+        "format": "advcli/model/1",
+        "arch": arch,
+        "input": list(shape),
+        "classes": names,
+        "normalize": {"mean": mean, "std": std},
+        "defenses": [],
+        "figures": {},
+        "data": source.origin if source else None,
+    }
+
+
+def _made(parameters: Header, options: Header, parents: list[Header], data: Header | None) -> Header:
+    return provenance_of(
+        "import", method=None, parameters=parameters, options=options, parents=parents, data=data, environment={}
     )
+
+
+def _publish(path: Path, metadata: Header, tensors: dict[str, Tensor], asked: ImportRequest, reporter: Reporter) -> Path:
+    """Write the model file, unless the same command has made it already."""
+    default = asked.output is None
     with atomic.locked(path):
-        default_name = asked.output is None
-        if not outputs.is_finished(path, metadata["made"], default_name=default_name, force=asked.force, reporter=reporter):
+        if not outputs.is_finished(path, metadata["made"], default_name=default, force=asked.force, reporter=reporter):
             model_file.write(path, metadata, tensors)
     return path
 

@@ -45,6 +45,8 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
     verb, takes = how["verb"], {one.name for one in REQUESTS[how["verb"]].options()}
     parents = [(one["role"], find_file(one["digest"], where), one["digest"]) for one in how["parents"]]
     files = [_called(found, digest) for role, found, digest in parents if role == "file"]
+    named = {**how["options"], **how["parameters"]}
+    files += [str(named.pop("function"))] if verb == "import" and "function" in named else []
     words = ["advcli", verb]
     if verb in ROLES and how["method"]:
         words += _typed("--recipe" if verb == "train" else "--method", how["method"])
@@ -57,7 +59,7 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
         words += _data_words(how["data"], takes, where)
     if how.get("fit", {}).get("named"):
         words += _typed("--fit-data", _spelled(how["fit"], where))
-    words += _option_words({**how["options"], **how["parameters"]}, _options(how))
+    words += _option_words(named, _options(how))
     words += _environment_words(how["environment"], verb, takes)
     if "allow" in takes:
         built = (found for role, found, _ in parents if found and role in BUILT)
