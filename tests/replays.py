@@ -65,7 +65,16 @@ SETS = ("digits", "digits:val", "digits:test", "digits:train", "pictures", "pict
 METHODS = {"attack": ("own:shift",), "defense": ("own:blur",), "architecture": ("own:net",)}
 LEFT_OUT = ("force", "dry_run", "download", "data_dir", "device", "pretrained", "freeze_until")  # no byte, or not here
 BY_HAND = ("files", "file", "allow", "check", "output", "teacher", "image_size", "resize", "method", "recipe", "arch", "input")
-BIG = ("googlenet-small", "resnet18", "wrn", "wrn-10-2", "wrn-16-2", "lenet", "lenet-pool")  # for larger pictures, or slow
+BIG = (
+    "googlenet-small",
+    "preact-resnet18",
+    "resnet18",
+    "wrn",
+    "wrn-10-2",
+    "wrn-16-2",
+    "lenet",
+    "lenet-pool",
+)  # for larger pictures, or slow
 ALWAYS = ("steps", "evaluations", "rounds", "epochs", "passes", "samples", "limit", "fit_limit", "count")  # they cost
 WHOLE = {
     "steps": (1, 3), "evaluations": (2, 6), "rounds": (1, 2), "epochs": (1, 2), "passes": (2, 3), "samples": (1, 3),

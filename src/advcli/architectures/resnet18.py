@@ -4,6 +4,7 @@ Images up to 64 pixels get a stem of one 3x3 convolution; larger ones get the 7x
 With width 64 the weights have the names and shapes of torchvision's.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, cast
 
 from torch import Tensor, nn
@@ -59,6 +60,11 @@ class ResNet(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return cast(Tensor, self.fc(self.avgpool(x).flatten(1)))
+
+
+def own_names(names: Iterable[str]) -> dict[str, str]:
+    """The names of pytorch-cifar's and RobustBench's ResNet-18, as this network calls them."""
+    return {name: name.replace(".shortcut.", ".downsample.").replace("linear.", "fc.") for name in names}
 
 
 @architecture(family="residual", paper="arXiv:1512.03385")

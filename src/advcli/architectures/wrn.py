@@ -3,6 +3,8 @@
 `--depth 16 --wide 2` is WRN-16-2, `--depth 10 --wide 2` is WRN-10-2.
 """
 
+import re
+from collections.abc import Iterable
 from typing import Annotated, cast
 
 from torch import Tensor, nn
@@ -10,6 +12,8 @@ from torch import Tensor, nn
 from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture
 from advcli.errors import CommandError
+
+PUBLISHED = re.compile(r"block(?P<stage>[123])\.layer\.(?P<block>\d+)\.(?P<inner>.+)|(?P<head>conv1|bn1|fc)\.(?P<rest>.+)")
 
 
 class Block(nn.Module):
@@ -44,6 +48,26 @@ def network(shape: tuple[int, int, int], classes: int, depth: int, wide: int) ->
         if isinstance(one, nn.Conv2d):
             nn.init.kaiming_normal_(one.weight, mode="fan_out", nonlinearity="relu")
     return made
+
+
+def own_names(names: Iterable[str]) -> dict[str, str]:
+    """The names of the plain layout of WideResNet (conv1, block1.layer.0, ..., bn1, fc), as this network calls them.
+
+    `sub_block1`, which some published files hold, is never used.
+    """
+    places = {name: PUBLISHED.fullmatch(name) for name in names if not name.startswith("sub_block1.")}
+    count = 1 + max((int(one["block"]) for one in places.values() if one and one["block"]), default=-1)
+    heads = {"conv1": 0, "bn1": 1 + 3 * count, "fc": 5 + 3 * count}
+    found = {}
+    for name, one in places.items():
+        if one is None:
+            found[name] = name
+        elif one["block"]:
+            number = 1 + (int(one["stage"]) - 1) * count + int(one["block"])
+            found[name] = f"{number}.{one['inner'].replace('convShortcut', 'shortcut')}"
+        else:
+            found[name] = f"{heads[one['head']]}.{one['rest']}"
+    return found
 
 
 @architecture(family="residual", paper="arXiv:1605.07146")

@@ -140,11 +140,11 @@ def _unwrapped(found: Any) -> Any:
     return found
 
 
-def spellings(found: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+def spellings(found: dict[str, Tensor], more: tuple[str, ...] = ()) -> list[dict[str, Tensor]]:
     """The tensors by their names as stored, and without the prefixes of wrappers, one prefix after the other."""
     each = [found]
     names = {name for name in found if name != COUNTER}
-    while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), None):
+    while prefix := next((one for one in (*PREFIXES, *more) if names and all(name.startswith(one) for name in names)), None):
         found = {name.removeprefix(prefix): tensor for name, tensor in found.items() if name != COUNTER}
         names = set(found)
         each.append(found)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError, InputError
 from advcli.images.dataset import Dataset
-from advcli.networks import architecture, build, foreign_weights
+from advcli.networks import architecture, build
 from advcli.networks.logits import chosen
+from advcli.networks.weight_names import Named, candidates
 
 MOST_CLASSES = 100_000
 MEMORIES = (torch.device("meta"), torch.device("cpu"))  # without memory, and with it: some networks ask for numbers
@@ -26,7 +27,7 @@ class Fit(NamedTuple):
 
     shape: tuple[int, int, int]
     classes: int
-    tensors: dict[str, Tensor]
+    weights: Named
 
 
 class Attempt:
@@ -59,12 +60,12 @@ class Attempt:
             self.failure = _said(error)
         return None
 
-    def fits(self, counts: list[int], spellings: list[dict[str, Tensor]]) -> list[Fit]:
+    def fits(self, counts: list[int], spellings: list[Named]) -> list[Fit]:
         """The numbers of classes with which the network has these weights; two, where it has them with any number."""
         found: list[Fit] = []
         for count in counts:
             own = self.shapes(count)
-            named = (one for one in spellings if own == {name: tensor.shape for name, tensor in one.items()})
+            named = (one for one in spellings if own == {name: tensor.shape for name, tensor in one.tensors.items()})
             found += [Fit(self.shape, count, one) for one in islice(named, 1)]
             if len(found) > 1:
                 break
@@ -94,7 +95,7 @@ def find_fit(network: Bound, tensors: dict[str, Tensor], input: str | None, sour
     given = [shape_of(input)] if input else [source.shape] if source else []
     attempts = [Attempt(network, shape) for shape in given or _likely_shapes(tensors)]
     counts = sorted({tensor.shape[0] for tensor in tensors.values() if tensor.ndim and 2 <= tensor.shape[0] <= MOST_CLASSES})
-    spellings = foreign_weights.spellings(tensors)
+    spellings = candidates(network, tensors)
     fits = [(one, found) for one in attempts if (found := one.fits(counts, spellings))]
     if len(fits) == 1 and len(fits[0][1]) == 1:
         return fits[0][1][0]
@@ -115,7 +116,7 @@ def _why_not(
     attempts: list[Attempt],
     counts: list[int],
     fits: list[tuple[Attempt, list[Fit]]],
-    spellings: list[dict[str, Tensor]],
+    spellings: list[Named],
 ) -> str:
     """The reason why nothing fits: the network fails on every size, cannot be built, or has other weights."""
     if fits:
@@ -124,8 +125,8 @@ def _why_not(
     wanted = next((own for one in attempts for count in counts[:1] if (own := one.shapes(count)) is not None), None)
     if wanted is None and attempts and attempts[0].failure:
         return attempts[0].failure
-    named = max(spellings, key=lambda one: len(one.keys() & (wanted or {}).keys()))
-    found = {name: tensor.shape for name, tensor in named.items()}
+    named = max(spellings, key=lambda one: len(one.tensors.keys() & (wanted or {}).keys()))
+    found = {name: tensor.shape for name, tensor in named.tensors.items()}
     return f"the weights do not fit {network.spec.name}: {build.difference(wanted or {}, found)}"
 
 

@@ -82,9 +82,16 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
     outputs.keep_inputs([path], [file])
     tensors, digest = foreign_weights.state_dict(Path(file))
     source = _source(asked)
-    shape, count, tensors = find_fit(network, tensors, asked.input, source, file)
-    names = _classes(asked, source, count, reporter)
+    shape, count, weights = find_fit(network, tensors, asked.input, source, file)
+    names, tensors = _classes(asked, source, count, reporter), weights.tensors
     mean, std = numbers(asked.mean, shape[0], 0.0, "mean"), numbers(asked.std, shape[0], 1.0, "std")
+    if known := weights.normalize:
+        if asked.mean or asked.std:
+            raise CommandError(f"--mean, --std: {file} holds its own (mean {known['mean']}, std {known['std']}); leave them out")
+        mean, std = ([*one * shape[0]] if len(one) == 1 else one for one in (known["mean"], known["std"]))
+        reporter.note(f"{file}: normalises with mean {mean} and std {std}")
+    if weights.unused:
+        reporter.note(f"{file}: {len(weights.unused)} tensors have no place in {asked.arch}: {weights.unused[0]}, ...")
     metadata = _metadata({"name": asked.arch, "parameters": network.parameters}, shape, names, mean, std, source)
     model = build.build(metadata, [])
     build.load_weights(model, tensors, file)
