@@ -37,6 +37,10 @@ def labels(pictures):
     return scores(pictures).argmax(1)
 
 
+def votes(pictures):
+    return np.round(scores(pictures))  # of which several are often the largest
+
+
 def random(pictures):
     return np.random.rand(len(pictures), 10)
 
@@ -69,7 +73,7 @@ def attack(run, own):
             made = run("import", f"ownbox:{name}", "--data", "digits", "--batch-size", "16", "-o", f"{name}.safetensors")
             assert made.code == 0, made.err
         own.asked = own.calls = own.most = 0
-        limits = ["--max-queries", QUERIES] if method in COUNTED else []
+        limits = ["--max-queries", QUERIES] if method in COUNTED and "--max-queries" not in more else []
         words = ["--model", f"{name}.safetensors", "--method", method, "--allow", f"ownbox:{name}", "--limit", LIMIT]
         ran = run("attack", *words, *limits, "--no-perturbations", "-o", "a.h5", *more)
         assert ran.code == code, ran.err
@@ -99,6 +103,13 @@ def test_every_attack_without_gradients_asks_it_and_counts_to_the_call(name, met
         assert 0 < queries.max() <= QUERIES
         assert own.asked <= CHECKS + LIMIT + queries.sum() + LIMIT
     assert np.array_equal(success == 1, (own.scores(images.copy()).argmax(1) != labels) & (wrong == labels))
+
+
+@pytest.mark.parametrize("method", ["boundary", "hopskipjump", "rays"])
+def test_a_tie_of_classes_is_not_taken_for_the_boundary(method, attack, own):
+    assert "FAIL" not in attack("votes", method, "--max-queries", "200").err
+    with ImageSet("a.h5") as made:
+        assert (made.column("success") == (made.column("clean_prediction") == made.column("labels"))).all()
 
 
 def test_a_substitute_is_trained_on_its_labels(attack, own):
@@ -171,6 +182,7 @@ WRONG = {
     "scores": ((), 2, "--input: give channels, height and width"),
     "scores ": (("--input", "1x8x8", "--classes", "a,b"), 2, "--classes: has 2 classes, and ownbox:scores has 10 outputs"),
     "scores  ": (("--data", "digits", "--mean", "0.5"), 2, "--mean: is for files"),
+    "labels ": (("--input", "1x8x8", "--classes", "a"), 2, "names one class"),
     "scores   ": (("--data", "digits", "--arch", "cnn"), 2, "--arch: is for files"),
 }
 

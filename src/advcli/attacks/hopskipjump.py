@@ -70,7 +70,7 @@ def direction(victim: Victim, goal: Goal, point: Tensor, radius: Tensor, rng: Sa
         drawn = drawn / drawn.flatten(2).norm(dim=2).view(len(center), count, 1, 1, 1)
         around = (center[:, None] + reach.view(-1, 1, 1, 1, 1) * drawn).clamp(0, 1)
         moved = (around - center[:, None]) / reach.view(-1, 1, 1, 1, 1)
-        says = aim.copies(count).met(who.copies(count).label(around.flatten(0, 1))).view(len(center), count)
+        says = aim.copies(count).met(who.copies(count).sure_label(around.flatten(0, 1))).view(len(center), count)
         vote = 2 * says.to(point.dtype) - 1
         mean = vote.mean(1, keepdim=True)
         vote = torch.where(mean.abs() == 1, vote, vote - mean)

@@ -21,7 +21,7 @@ def is_adversarial(victim: Victim, goal: Goal, x: Tensor) -> Tensor:
     found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     if bool(may.any()):
         who, aim, pictures = take(may, victim, goal, x)
-        found[may] = aim.met(who.label(pictures))
+        found[may] = aim.met(who.sure_label(pictures))
     return found
 
 

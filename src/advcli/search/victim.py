@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from advcli.errors import AdvcliError
 from advcli.networks.logits import gradient_of
-from advcli.networks.rejection import decision
+from advcli.networks.rejection import decision, split
 from advcli.numerics.rng import SampleRNG
 from advcli.search.observer import Observer
 
@@ -92,6 +92,12 @@ class Victim:
     def label(self, x: Tensor) -> Tensor:
         """The decision; -1 if the model rejects."""
         return decision(self(x), self.rejects)
+
+    def sure_label(self, x: Tensor) -> Tensor:
+        """The decision as a verdict takes it; -1 if the model rejects, and where several classes share the largest logit."""
+        logits = self(x)
+        top = split(logits, self.rejects)[0].topk(2, 1).values
+        return torch.where(top[:, 0] > top[:, 1], decision(logits, self.rejects), -1)
 
     def gradient(
         self, x: Tensor, loss: Callable[[Tensor], Tensor], done: Callable[[Tensor], Tensor] | None = None

@@ -68,6 +68,8 @@ def _function(asked: ImportRequest, own: dict[str, object], reporter: Reporter) 
     if count is None and not asked.classes and source is None:
         raise CommandError(f"--classes: name the classes; {name} gives labels, which do not tell how many there are")
     names = _classes(asked, source, count, reporter)
+    if len(names) < 2:
+        raise CommandError(f"--classes {asked.classes}: names one class; a classifier has two or more")
     arch = {"name": name, "parameters": {}, "answers": answers, "at_once": at_once}
     metadata = _metadata(arch, shape, names, [0.0] * shape[0], [1.0] * shape[0], source)
     options = {"function": name, "classes": asked.classes, "batch_size": asked.batch_size, "input": "x".join(map(str, shape))}
