@@ -256,6 +256,8 @@ BROKEN = {
     "set: no format": Case(lambda: image_set(lambda f: f.attrs.__delitem__("format")), SET, "format"),
     "set: unknown filter": Case(
         lambda: image_set(instead("labels", np.arange(3) % 2, chunks=(3,), scaleoffset=0)), SET, "filter"),
+    "set: a filter that could be left out": Case(
+        lambda: image_set(instead("labels", np.arange(3) % 2, chunks=(3,), compression="lzf")), SET, "filter"),
     "set: a group for the labels": Case(lambda: image_set(lambda f: [f.__delitem__("labels"), f.create_group("labels")]), SET, "labels"),
     "set: four corners": Case(lambda: image_set(instead("images", np.zeros((3, 8, 8), np.float32))), SET, "N, C, H, W"),
     "set: float64": Case(lambda: image_set(instead("images", np.zeros((3, 1, 8, 8)))), SET, "float32"),

@@ -76,6 +76,7 @@ def test_a_universal_perturbation_is_a_file_and_goes_through_every_verb(run, mod
         v = fitted.rows("images", 0, 3)
         assert fitted.header["fitted"] == made.header["fitted"]
         assert fitted.header["fitted"]["gradients"] > 3 * 2 * 150
+        assert fitted.header["fitted"]["queries"] == 0, "each step takes a gradient, which gives the answer too"
         assert fitted.column("epsilon").tolist() == [0, np.float32(0.1), np.float32(0.2)]
         assert float(v[0].abs().max()) == 0
         for budget in range(3):

@@ -1,18 +1,21 @@
 """What is read of a network computes what the network computes; what cannot be read is refused by its name."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from advcli.bounds.certify import misread
-from advcli.bounds.reading import read
+from advcli.bounds.reader import Reader
+from advcli.bounds.reading import Unreadable, read
 from advcli.catalog import discovery
 from advcli.errors import InputError
 from advcli.networks import architecture
 from advcli.networks.classifier import Classifier
 from advcli.networks.filtered import Filtered
 from advcli.networks.memory_format import optimize_for
-from bounds_networks import KINDS, classifier, images
+from bounds_networks import CLASSES, KINDS, SHAPE, certify, classifier, images
 
 OWN = {
     "mlp": ((1, 8, 8), {}), "softmax": ((1, 8, 8), {}), "cnn": ((1, 12, 12), {"width": 4}), "lenet": ((1, 28, 28), {}),
@@ -119,3 +122,24 @@ def test_what_cannot_be_read_is_named(network, named, capfd):
 def test_a_defense_around_a_network_is_not_passed_over():
     with pytest.raises(InputError, match="behind a defense"):
         read(Filtered(classifier("mlp"), lambda x: x.round()))
+
+
+def test_a_hardtanh_without_ends_is_between_minus_one_and_one():
+    """The ends that a record leaves out are torch's."""
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(72, 12), nn.Hardtanh(), nn.Linear(12, CLASSES))
+    with torch.no_grad():
+        net[1].weight *= 20
+    model, x = Classifier(net, [0.0] * 2, [1.0] * 2, shape=SHAPE, classes=CLASSES).eval().requires_grad_(False), images(6)
+    labels = model(x).argmax(1)
+    logits = model(x)
+    gap = logits.gather(1, labels[:, None])[:, 0] - logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    assert (net[1](x.flatten(1)) > 1.5).any()
+    torch.testing.assert_close(certify(read(model), x, labels, 1e-7, "linf").float(), gap, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 4), ()])
+def test_a_shape_without_the_images_of_the_record_is_not_read(shape):
+    node = SimpleNamespace(meta={"val": torch.zeros(shape)})
+    with pytest.raises(Unreadable):
+        Reader.shape(SimpleNamespace(count=2), node)

@@ -1,4 +1,4 @@
-"""The checks `random-step` and `margin-step`: of which images they speak."""
+"""The checks `random-step`, `margin-step` and `repeated-answers`: which images they count."""
 
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -8,6 +8,7 @@ import torch
 from advcli.catalog import discovery
 from advcli.checks.margin_step import margin_step
 from advcli.checks.random_step import random_step
+from advcli.checks.repeated_answers import repeated_answers
 from advcli.search.goal import Goal
 
 
@@ -65,3 +66,12 @@ def test_only_attacked_images_that_break_along_one_of_the_two_gradients_count():
     assert (found.status, found.n) == ("FAIL", 12)
     assert "12 images break only along the margin, 0 only" in found.found
     assert margin_step(replace(steps, along=nowhere)).status == "PASS"
+
+
+def test_the_largest_difference_of_a_repeated_answer_is_the_figure():
+    answers = torch.ones(4, 3)
+    other = answers.clone()
+    other[2, 1] += 0.01
+    found = repeated_answers(SimpleNamespace(again=[answers, answers.clone(), other]))
+    assert (found.status, found.figure, found.n) == ("FAIL", 0.01, 8)
+    assert found.found.startswith("1 of 8 outputs differ")

@@ -10,7 +10,7 @@ from torch import nn
 from advcli.catalog import discovery
 from advcli.defenses.average import Averaged, together
 from advcli.defenses.gaussian import smooth
-from advcli.defenses.squeeze import median, reduce_depth
+from advcli.defenses.squeeze import median, reduce_depth, window
 from advcli.defenses.stack import widths
 from advcli.errors import CommandError
 from advcli.networks import build
@@ -92,6 +92,13 @@ def test_the_median_is_scipys_also_for_even_windows(window):
     x = np.random.default_rng(0).random((3, 2, 6, 7)).astype(np.float32)
     wanted = ndimage.median_filter(x, (1, 1, *window), mode="reflect")
     np.testing.assert_array_equal(median(torch.from_numpy(x), *window).numpy(), wanted)
+
+
+@pytest.mark.parametrize("text", ["100", "0", "2x100", "2x2x2", "-1", "x", "²"])
+def test_a_window_of_less_than_a_hundred_pixels_a_side_is_one(text):
+    assert (window("99"), window("1X99")) == ((99, 99), (1, 99))
+    with pytest.raises(CommandError, match="is not a window"):
+        window(text)
 
 
 def test_a_median_of_one_by_two_is_paper_fours_dilation():

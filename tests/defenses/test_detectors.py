@@ -19,7 +19,7 @@ from advcli.networks.rejection import decision, split
 from advcli.numerics.rng import SampleRNG
 from advcli.search.goal import Goal
 from conftest import Halfspace, attacked, near_the_plane
-from small_networks import Bright
+from small_networks import Bright, Small
 
 
 def test_a_rejection_is_the_largest_logit_exactly_beyond_the_threshold(halfspace):
@@ -225,3 +225,9 @@ def test_the_binary_detector_sees_every_plain_attack_and_is_broken_by_one_that_g
     static, adaptive = (row["value"] for row in json.loads(said.out)["rows"] if row["metric"] == "success")
     assert static < 0.02
     assert adaptive > 0.5
+
+
+def test_a_detector_without_a_unit_is_one_below_every_image():
+    x = torch.rand(3, 1, 2, 2)
+    logits = Bright(Small((1, 2, 2), 3), 0.5, unit=0.0)(x)
+    torch.testing.assert_close(logits[:, 3], logits[:, :3].amax(1) - 1)

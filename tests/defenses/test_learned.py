@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from advcli.catalog import discovery
+from advcli.defenses.stack import Stacked
 from advcli.errors import InputError
 from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
@@ -123,3 +125,27 @@ def test_guidance_weighs_the_cross_entropy_of_the_cleaned_images():
         entropies = [torch.nn.functional.cross_entropy(model(one), label, reduction="none") for one in cleaned]
     torch.testing.assert_close(losses[1] - losses[0], sum(entropies))
     torch.testing.assert_close(losses[2] - losses[0], 3 * sum(entropies))
+
+
+def test_a_stack_learns_from_clean_images_and_in_the_mean_from_those_against_each_model():
+    first, second = (torch.nn.Linear(4, 3) for _ in range(2))
+    stacked = Stacked(Plain(first), [Plain(second)], torch.nn.Linear(6, 3))
+    x, label = torch.rand(5, 4), torch.arange(5) % 3
+    made = {id(stacked.model): [x + 1], id(stacked.members[0]): [x + 2, x + 3]}
+    batch = SimpleNamespace(against=lambda one: made[id(one)], rng=SampleRNG(0, torch.arange(5)), label=label)
+
+    def loss(images):
+        return torch.nn.functional.cross_entropy(stacked(images), label, reduction="none")
+
+    torch.testing.assert_close(stacked.fitting_loss(x, batch), loss(x) + (loss(x + 1) + loss(x + 2) + loss(x + 3)) / 3)
+
+
+class Plain(torch.nn.Module):
+    """A layer that takes draws and needs none."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x, draws=None):
+        return self.layer(x)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import attacked_set
+from advcli.evaluation import selected_rows
 from advcli.evaluation.selected_rows import select
 from advcli.figures import histograms as histogram_module
 from advcli.figures.histograms import histograms
@@ -88,10 +89,28 @@ def test_a_sheet_shows_every_class_and_what_was_asked_for(folder, of):
         left, right, bottom, top = image.get_extent()
         assert place <= left < right <= place + 1
         assert axes.get_ylim()[0] <= bottom < top <= axes.get_ylim()[1], "upright, and inside"
+        low, high = (-np.abs(shown).max(), np.abs(shown).max()) if of == "perturbations" else (0, 1)
+        assert image.get_clim() == pytest.approx((low, high))
         assert top - bottom == pytest.approx((right - left) * image.get_array().shape[0] / image.get_array().shape[1])
     captions = [text.get_text() for text in axes.texts]
     assert captions[0].startswith("a → b") == (of != "originals")
     assert captions[0].endswith(found.rows[0]["epsilon"])
+
+
+def test_values_are_counted_over_the_range_that_they_can_have(folder, monkeypatch):
+    sweep()
+    ranges = []
+
+    class Noted(selected_rows.Grid):
+        def __init__(self, groups, low, high):
+            ranges.append((low, high))
+            super().__init__(groups, low, high)
+
+    monkeypatch.setattr(selected_rows, "Grid", Noted)
+    with ImageSet("sweep.h5") as opened:
+        assert chosen(opened, "perturbations").measured
+        assert chosen(opened, "originals").measured
+    assert ranges == [(-1, 1), (0, 1)]
 
 
 def test_more_pictures_than_there_are_and_none(folder):

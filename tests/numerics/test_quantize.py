@@ -67,3 +67,12 @@ def test_trunc_reaches_a_level_only_where_float32_cannot_tell_it_from_it(levels,
     x = torch.full((1, 1, 2, 2), 100 / 255)
     found, _ = quantize(Ball(x, torch.tensor([0.5]), "linf"), ((100 + levels) / 255) * torch.ones_like(x), "trunc")
     assert ((found - x) * 255).round().unique().tolist() == [kept]
+
+
+@pytest.mark.parametrize(("short", "levels"), [(2e-5, 3), (5e-4, 2)])
+def test_a_budget_that_misses_a_level_by_more_than_float32s_error_does_not_reach_it(short, levels):
+    x = torch.full((1, 1, 2, 2), 100.0) / 255
+    ball = Ball(x, torch.tensor([(3 - short) / 255]), "linf")
+    found, possible = quantize(ball, x + 3.2 / 255, "nearest")
+    assert possible.all()
+    assert (found * 255).round().unique().tolist() == [100 + levels]

@@ -46,7 +46,7 @@ class Sizes:
         return cls(shape, tuple(sides(h, w, p_init / 2**stage * h * w, smallest) for stage in range(len(HALVED) + 1)))
 
 
-def sides(h: int, w: int, area: float, smallest: int = 1) -> tuple[int, int]:
+def sides(h: int, w: int, area: float, smallest: int) -> tuple[int, int]:
     """A square of this area; a rectangle if the image is too narrow for the square."""
     side = max(smallest, round(math.sqrt(area)))
     side += smallest > 1 and side % 2 == 0
