@@ -3,8 +3,12 @@
 import torch
 from torch import nn
 
+from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
+from advcli.search.goal import Goal
+from advcli.search.observer import Observer
 from advcli.search.victim import Tally, Victim, place_among_equals
+from conftest import near_the_plane
 
 
 class Noisy(nn.Module):
@@ -45,3 +49,15 @@ def test_without_copies_the_turns_are_those_of_the_calls():
 def test_places_among_equals():
     assert place_among_equals(torch.tensor([4, 4, 1, 4, 1])).tolist() == [0, 1, 0, 2, 1]
     assert place_among_equals(torch.zeros(0, dtype=torch.int64)).tolist() == []
+
+
+def test_only_answers_that_come_with_a_gradient_are_steps_of_a_search(halfspace):
+    x = near_the_plane(4)
+    goal, ball = Goal(halfspace(x).argmax(1)), Ball(x, torch.full((4,), 0.1), "linf")
+    seen = Observer(goal, ball, torch.arange(4))
+    victim = Victim(halfspace, Tally(4), torch.arange(4), None, observer=seen)
+    for share in (0.0, 0.02, 0.04):
+        victim(x + share)
+    assert not seen._margins
+    victim.gradient(x, goal.loss("margin"))
+    assert len(seen._margins) == 1
