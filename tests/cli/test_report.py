@@ -9,7 +9,8 @@ import pytest
 from advcli.cli import render
 from advcli.cli.report import report
 from advcli.cli.statistics_table import statistics_table
-from advcli.cli.text_tables import _pieces, fitted, middle_cut, shortened, widest
+from advcli.cli.text_tables import _pieces, fitted, shortened, widest
+from advcli.evaluation.cells import middle_cut
 from advcli.evaluation.decisions import rate
 from advcli.evaluation.rows import row
 from advcli.evaluation.threat_model import WORST, ThreatModel

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from advcli.catalog import discovery
-from advcli.cli import cells, report
+from advcli.cli import report
+from advcli.evaluation import cells
 from advcli.evaluation.decisions import rate
 from advcli.evaluation.rows import row
 from advcli.evaluation.threat_model import UNCHECKED, ThreatModel, threat_model

@@ -120,10 +120,11 @@ class DefendRequest(DryRunning, Destination, Allowing, Running, Fitting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateRequest(Allowing, Running, SplitSelection):
+class EvaluateRequest(Destination, Allowing, Running, SplitSelection):
     """Measure models on clean and adversarial images.
 
-    Reports accuracy and success with exact intervals, and the threat model of each figure.
+    Reports accuracy and success with exact intervals, and the threat model of each figure; -o table.csv, .md or .tex writes
+    them to a file too.
     """
 
     files: Files = ()
@@ -182,7 +183,8 @@ class AuditRequest(DryRunning, Destination, Allowing, Running, SplitSelection):
 class StatsRequest(Destination):
     """Compute statistics of images and perturbations.
 
-    Writes tables of outcomes, norms, values and costs, and figures, to the folder F.stats beside F.h5.
+    Writes tables of outcomes, norms, values and costs, and figures, to the folder F.stats beside F.h5; with -o table.csv, .md
+    or .tex only the table of norms, values and costs.
     """
 
     files: Files = ()

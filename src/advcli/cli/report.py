@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from advcli.cli import cells
 from advcli.cli.output import on_one_line
 from advcli.cli.rows_together import at_strongest_budget, of_set, of_worst_case, together
 from advcli.cli.text_tables import Line, fitted, table, widest, wrapped
 from advcli.cli.transfer_table import TITLE, transfer_table
+from advcli.evaluation import cells
 
 if TYPE_CHECKING:  # the help must not wait for torch
     from advcli.evaluation.rows import Row

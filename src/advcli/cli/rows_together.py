@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from advcli.cli.cells import rounded
+from advcli.evaluation.cells import rounded
 
 if TYPE_CHECKING:  # the help must not wait for torch
     from advcli.evaluation.rows import Row

@@ -5,9 +5,9 @@ from typing import Any
 
 from advcli.cli.output import on_one_line
 from advcli.cli.text_tables import Line, fitted, wrapped
+from advcli.evaluation.statistics_cells import cell, printed
 
-SHOWN = ("set", "epsilon", "label", "target", "prediction", "rows", "of", "n", "mean", "std", "min", "median", "max")
-GROUP = SHOWN[:5]  # what tells groups apart
+GROUP = ("set", "epsilon", "label", "target", "prediction")  # what tells groups apart
 MANY = 60  # lines that one still reads
 
 
@@ -15,10 +15,9 @@ def statistics_table(found: Any, width: int) -> str:
     """Everything except the other quantiles, which are in the folders and in --json; for many groups, only the means of norms."""
     counts = [row for row in found.counts if "successes" in row]
     if len(counts) + len(found.rows) > MANY and len(found.rows) > len(found.counts):
-        told = f"shown: means; every table is in {_some(found.folders)} and in --json"
+        told = f"shown: means; every table is in {_some(found.folders)}--json"
         return "\n".join([fitted(_means(found.counts, found.rows), width), *wrapped(told, width)])
-    rows = [{**row, "of": row["norm"] or row["of"]} for row in found.rows]
-    lines = [{key: _cell(row[key]) for key in SHOWN if key in row} for row in rows]
+    lines = [{key: on_one_line(text) for key, text in line.items()} for line in printed(found.rows)]
     outcomes = [{key.replace("_", " "): _cell(value) for key, value in row.items()} for row in counts]
     return "\n\n".join(fitted(some, width) for some in (outcomes, lines) if some) or fitted([], width)
 
@@ -39,8 +38,11 @@ def _group(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _some(folders: Sequence[Any]) -> str:
-    return str(folders[0]) if len(folders) == 1 else f"{folders[0]} and {len(folders) - 1} more folders"
+    """The places of the tables, before `--json`; none of a command that wrote one table."""
+    if not folders:
+        return ""
+    return f"{folders[0]} and in " if len(folders) == 1 else f"{folders[0]} and {len(folders) - 1} more folders and in "
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else on_one_line(str(value))
+    return on_one_line(cell(value))

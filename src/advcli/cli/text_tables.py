@@ -8,6 +8,8 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from advcli.evaluation.cells import middle_cut
+
 Line = dict[str, str]  # a column's title -> a cell, of one line or several
 HEADINGS = (("model", "against"), ("model", "against", "threat model"), ("model", "against", "set", "threat model"))
 KEYS = ("model", "against", "set", "threat model", "eps", "epsilon", "label", "target", "prediction", "metric", "rows", "of")
@@ -141,11 +143,3 @@ def shortened(lines: Sequence[Line], leave_out: Iterable[str], width: int, least
 
 def _cut(cell: str, most: int) -> str:
     return "\n".join(middle_cut(text, most) for text in cell.split("\n"))
-
-
-def middle_cut(text: str, most: int) -> str:
-    """The beginning and the end of a text that is too long."""
-    if len(text) <= most:
-        return text
-    head = (most - 2) // 2
-    return f"{text[:head]}...{text[head + 3 - most :]}"

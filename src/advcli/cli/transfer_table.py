@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advcli.cli import cells
 from advcli.cli.rows_together import together
-from advcli.cli.text_tables import Line, middle_cut, table, widest
+from advcli.cli.text_tables import Line, table, widest
+from advcli.evaluation import cells
+from advcli.evaluation.cells import middle_cut
 
 if TYPE_CHECKING:  # the help must not wait for torch
     from advcli.evaluation.rows import Row

@@ -11,7 +11,7 @@ from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import AdvcliError, CommandError, InputError
-from advcli.evaluation import noise_votes, proofs
+from advcli.evaluation import noise_votes, proofs, report_table
 from advcli.evaluation.claims import Verdict, bar, verdict
 from advcli.evaluation.comparison import comparisons
 from advcli.evaluation.judge import Facts, Judge
@@ -25,7 +25,7 @@ from advcli.files.imageset_reader import ImageSet
 from advcli.images.dataset import missing_classes
 from advcli.networks.model_file import ModelFile, read
 from advcli.runtime.reporter import SILENT, OnceReporter, Reporter
-from advcli.workspace import inputs
+from advcli.workspace import inputs, table_file
 from advcli.workspace.held import NOTHING, Held
 
 CHOOSING = ("classes", "limit", "per_class", "image_size", "resize", "data_dir", "split")  # options that choose from --data
@@ -80,6 +80,16 @@ class Report:
 
 def evaluate(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter = SILENT, *, held: Held = NOTHING) -> Report:
     """Measure models on clean and adversarial images, in files or in memory."""
+    table = asked.output and table_file.free_path(asked.output, (*asked.files, *asked.model, asked.data), force=asked.force)
+    report = _measured(asked, own, reporter, held)
+    if table:
+        lines, notes = report_table.lines(report.rows), report_table.notes(report.rows)
+        table_file.write(Path(table), report.records(), lines, notes, force=asked.force)
+    return report
+
+
+def _measured(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter, held: Held) -> Report:
+    """The figures of every model on every set."""
     discovery.allow(asked.allow)
     reporter = OnceReporter(reporter)
     bars = [bar(text) for text in asked.fail_under]

@@ -1,8 +1,6 @@
 """`stats`: makes tables of outcomes, norms, values and costs, and figures, from image sets."""
 
 import contextlib
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,9 +14,11 @@ from advcli.errors import CommandError
 from advcli.evaluation import set_tables
 from advcli.evaluation.drawing import drawn
 from advcli.evaluation.selected_rows import SelectedRows, select
+from advcli.evaluation.statistics_cells import printed
 from advcli.files.imageset_reader import ImageSet
+from advcli.files.table_formats import as_csv
 from advcli.runtime.reporter import SILENT, Reporter
-from advcli.workspace import inputs, stats_folder
+from advcli.workspace import inputs, stats_folder, table_file
 
 TOGETHER = "sets.stats"  # where figures of several sets go
 
@@ -42,6 +42,8 @@ def stats(asked: StatsRequest, own: dict[str, object], reporter: Reporter = SILE
     names = asked.files or (inputs.PERTURBATIONS,)
     if not asked.files:
         reporter.note(f"set: {inputs.PERTURBATIONS}")
+    if table_file.is_table(asked.output):
+        return _one_table(asked, names, own, reporter)
     each, together = figures, list[Bound]()
     if len(names) > 1:
         each = [one for one in figures if one.spec.traits.sets == "each"]
@@ -60,6 +62,20 @@ def stats(asked: StatsRequest, own: dict[str, object], reporter: Reporter = SILE
             folder = Path(asked.output or TOGETHER)
             _write(folder, asked, together, sets, dict, reporter)
             found.folders.append(folder)
+    return found
+
+
+def _one_table(asked: StatsRequest, names: Sequence[str], own: dict[str, object], reporter: Reporter) -> Statistics:
+    """The rows of all sets in one file, without figures."""
+    if own or asked.figure != StatsRequest().figure:
+        given = f"--{next(iter(own)).replace('_', '-')}" if own else "--figure"
+        raise CommandError(f"{given}: a figure is written to a folder, and -o {asked.output} names one table")
+    path = table_file.free_path(str(asked.output), names, force=asked.force)
+    found = Statistics()
+    for name in names:
+        with ImageSet(name) as opened:
+            _tables(found, _selected(opened, asked, (), reporter), asked)
+    table_file.write(path, found.rows, printed(found.rows), (), force=asked.force)
     return found
 
 
@@ -95,7 +111,7 @@ def _tables(found: Statistics, rows: SelectedRows, asked: StatsRequest) -> dict[
     name = {"set": str(rows.opened.path)}
     found.counts.extend(name | one for one in tables["counts"])
     found.rows.extend(name | one for table in ("norms", "values", "costs") for one in tables[table])
-    return {f"{name}.csv": _csv(table) for name, table in tables.items() if table}
+    return {f"{name}.csv": as_csv(table).encode() for name, table in tables.items() if table}
 
 
 def _figures(figures: Sequence[Bound], sets: list[SelectedRows]) -> dict[str, bytes]:
@@ -105,14 +121,5 @@ def _figures(figures: Sequence[Bound], sets: list[SelectedRows]) -> dict[str, by
         what = sets if bound.spec.traits.sets == "all" else sets[0]
         picture, table = drawn(partial(bound, what), bound.spec.name)
         name = bound.spec.name.replace(":", ".")
-        found |= {f"{name}.png": picture, f"{name}.csv": _csv(table)}
+        found |= {f"{name}.png": picture, f"{name}.csv": as_csv(table).encode()}
     return found
-
-
-def _csv(rows: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue().encode()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from advcli.cli.text_tables import middle_cut
-
 if TYPE_CHECKING:  # the help must not wait for torch
     from advcli.evaluation.rows import Row
     from advcli.evaluation.threat_model import ThreatModel
@@ -87,3 +85,11 @@ def threat(line: ThreatModel) -> str:
     words += ["labels: predicted" if line.labels == "pred" else None, line.pixels]
     words += [filtered, behind, *line.checks]
     return ", ".join(middle_cut(word, LONGEST) for word in words if word)
+
+
+def middle_cut(text: str, most: int) -> str:
+    """The beginning and the end of a text that is too long."""
+    if len(text) <= most:
+        return text
+    head = (most - 2) // 2
+    return f"{text[:head]}...{text[head + 3 - most :]}"
