@@ -32,7 +32,7 @@ import torch
 from PIL import Image
 
 from advcli.cli.app import main
-from advcli.datasets import npz
+from advcli.datasets import npz, pt
 from advcli.errors import AdvcliError
 from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet
@@ -127,6 +127,18 @@ def npz_seeds() -> list[bytes]:
     return found
 
 
+def pt_seeds() -> list[bytes]:
+    found, images, labels = [], torch.rand(6, 1, 8, 8), torch.arange(6) % 3
+    for content in (
+        {"images": images, "labels": labels, "classes": list("abc"), "split": "train"},
+        ((images * 255).byte(), labels),
+    ):
+        data = io.BytesIO()
+        torch.save(content, data)
+        found.append(data.getvalue())
+    return found
+
+
 def picture_seeds(kind: str) -> Callable[[], list[bytes]]:
     def make() -> list[bytes]:
         found, pixels = [], np.random.default_rng(0).integers(0, 255, (24, 24, 3)).astype(np.uint8)
@@ -179,6 +191,8 @@ FORMATS = {one.name: one for one in (
     Format("legacy.pt", weight_seeds(False), foreign_weights._tensors, lambda path: ["import", str(path), *IMPORT], foreign_weights.state_dict),
     Format("archive.npz", npz_seeds, read_npz, lambda path: ["train", "--data", str(path), "--epochs", "1", *IMPORT],
            lambda path: npz.npz("train", path=str(path)), mend_zip),
+    Format("images.pt", pt_seeds, lambda path: pt._checked(str(path), "train"),
+           lambda path: ["train", "--data", str(path), "--epochs", "1", *IMPORT], lambda path: pt.pt("train", path=str(path)), mend_zip),
     Format("picture.png", picture_seeds("PNG"), read_picture, as_picture, decoded, mend_png),
     Format("picture.jpg", picture_seeds("JPEG"), read_picture, as_picture, decoded),
 )}  # fmt: skip

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import attacked_set
 from advcli.files import imageset_writer
+from advcli.files.imageset_reader import ImageSet
 from advcli.images.picture_origin import NOTE
 from advcli.workspace.inputs import open_data
 
@@ -59,7 +61,7 @@ def test_adversarial_pictures_do_not_come_back_as_clean_ones(run, adversarial):
     assert ran.code == 2, "unknown images have no clean accuracy"
 
 
-@pytest.mark.parametrize("made", ["back.npz", "back"])
+@pytest.mark.parametrize("made", ["back.npz", "back.pt", "back"])
 @pytest.mark.parametrize("source", ["adversarial.filtered.h5", "unknown.h5"])
 def test_no_kind_of_images_becomes_clean_by_going_out_and_in(source, made, run, adversarial):
     assert run("defend", adversarial, "--bits", "2").code == 0
@@ -70,7 +72,7 @@ def test_no_kind_of_images_becomes_clean_by_going_out_and_in(source, made, run, 
     assert ran.code == (2 if source == "unknown.h5" else 3), ran.err
 
 
-@pytest.mark.parametrize("made", ["back.npz", "back"])
+@pytest.mark.parametrize("made", ["back.npz", "back.pt", "back"])
 def test_clean_images_stay_clean(made, run, model):
     data = open_data("digits", "test")
     header = {"kind": "clean", "classes": list(data.classes), "split": "test", "range": [0, 1], "made": attacked_set.MADE}
@@ -78,6 +80,48 @@ def test_clean_images_stay_clean(made, run, model):
     imageset_writer.write_rows(Path("clean.h5"), header, columns)
     assert run("export", "clean.h5", "-o", made).code == 0
     assert run("evaluate", "--data", made, "--model", "model.safetensors", "--fail-under", "accuracy=0").code == 0
+
+
+def test_tensors_for_other_tools_are_those_of_the_set_and_come_back(run, adversarial):
+    assert run("export", adversarial, "-o", "adversarial.pt").code == 0
+    found = torch.load("adversarial.pt", weights_only=True)
+    with ImageSet("adversarial.h5") as opened:
+        assert torch.equal(found["images"], opened.rows("images", 0, len(opened)))
+        assert found["images"].dtype == torch.float32
+        assert found["labels"].tolist() == opened.column("labels").tolist()
+        assert (found["classes"], found["kind"], found["split"]) == (list(opened.classes), "adversarial", "test")
+    assert run("import", "adversarial.pt", "-o", "again.h5").code == 0
+    with ImageSet("again.h5") as again:
+        assert torch.equal(again.rows("images", 0, len(again)), found["images"])
+        assert again.kind == "unknown"
+
+
+def test_a_pair_of_tensors_is_images_and_labels(folder):
+    images, labels = torch.rand(3, 1, 4, 4, dtype=torch.float64), torch.tensor([0, 1, 1])
+    torch.save((images, labels), "pair.pt")
+    found = open_data("pair.pt", None)
+    assert torch.equal(found.pictures(0, 3), images.float())
+    assert (found.labels.tolist(), found.classes) == ([0, 1, 1], ("0", "1"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"images": torch.rand(2, 1, 4, 4) * 255, "labels": torch.tensor([0, 1])}, "divide by 255"),
+        (
+            {"images": torch.zeros(1).expand(9999, 3, 64, 64), "labels": torch.zeros(9999, dtype=torch.int64)},
+            "more than the file holds",
+        ),
+        ({"images": torch.rand(2, 1, 4, 4), "labels": [0, 1]}, "labels is list; expected a tensor"),
+        ({"weight": torch.rand(2, 1)}, "has no images"),
+        (torch.nn.Linear(2, 2), "a pickled module, which runs code"),
+    ],
+)
+def test_what_is_no_file_of_images_is_refused_with_the_reason(content, reason, run, model):
+    torch.save(content, "x.pt")
+    ran = run("evaluate", "--data", "x.pt", "--model", "model.safetensors")
+    assert ran.code == 3
+    assert reason in ran.err
 
 
 def test_an_image_off_the_8_bit_grid_by_a_thousandth_of_a_level_is_counted(run, folder):

@@ -250,8 +250,8 @@ class ImportRequest(Destination, Source):
 
     file: Annotated[
         str,
-        Param("A state_dict (.pt, .pth, .safetensors); images: a .npz file or a folder of class folders; or module:function, "
-              "which maps pictures to scores or labels.", form="FILE"),
+        Param("A state_dict (.pt, .pth, .safetensors); images: a .npz or .pt file or a folder of class folders; or "
+              "module:function, which maps pictures to scores or labels.", form="FILE"),
     ]  # fmt: skip
     arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None
     input: Annotated[
@@ -272,7 +272,8 @@ class ImportRequest(Destination, Source):
 class ExportRequest(Destination):
     """Write files for other tools.
 
-    A model becomes a .pt file; an image set becomes a .npz file or, with -o FOLDER, PNG files in class folders.
+    A model becomes a .pt file; an image set becomes a .npz file, with -o NAME.pt tensors for torch.load, or with
+    -o FOLDER PNG files in class folders.
     """
 
     file: Annotated[str, Param("A model file or an image set.", form="FILE")]

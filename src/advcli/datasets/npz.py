@@ -25,7 +25,10 @@ from advcli.numerics.arrays import Array
 NAMES = (("images", "labels"), ("x", "y"), ("data", "labels"), ("arr_0", "arr_1"))
 ATTACKED = {"original", "clean_prediction", "target", "epsilon"}  # arrays of adversarial sets alone
 WORDS = {"classes", "index", "split", "kind"}
+KNOWN = {name for pair in NAMES for name in pair} | {"x_train", "y_train", "x_test", "y_test"} | WORDS | ATTACKED
 SMALL, MOST_PACKED = 1 << 26, 20
+
+Checked = tuple[Array, Array, Array, tuple[str, ...], str, str]  # images, labels, index, classes, split and kind
 
 
 @source(family="files", splits=("train", "val", "test"), where="path")
@@ -33,8 +36,15 @@ def npz(split: str, path: str) -> Dataset:
     content, names = sandbox.digest_of(path), _listed(path)
     declared = sum(names.values())
     sandbox.first_in_child(path, lambda: _checked(path, split, list(names)), declared, f"{content} {split}")
-    images, labels, index, classes, own, kind = _checked(path, split, list(names))
-    places = carve(labels, own, "npz") if own != "test" and "x_train" in names else np.arange(len(labels))
+    found = _checked(path, split, list(names))
+    _, labels, _, _, own, _ = found
+    return as_dataset(path, content, found, carve(labels, own, "npz") if own != "test" and "x_train" in names else None)
+
+
+def as_dataset(path: str, content: str, checked: Checked, chosen: Array | None = None) -> Dataset:
+    """The checked arrays of a file with that digest, or some of their rows."""
+    images, labels, index, classes, own, kind = checked
+    places = np.arange(len(labels)) if chosen is None else chosen
     pixels, shape = torch.from_numpy(images[places]), (images.shape[1], images.shape[2], images.shape[3])
     origin = {"name": "file", "split": own, "digest": content}
     if images.dtype == np.uint8:
@@ -47,14 +57,19 @@ def npz(split: str, path: str) -> Dataset:
     return Dataset(Path(path).name, own, classes, shape, labels[places], index[places], read, origin, kind=kind, pixels=pixels)
 
 
-def _checked(path: str, split: str, names: list[str]) -> tuple[Array, Array, Array, tuple[str, ...], str, str]:
-    """Images, labels, index, classes, split and kind; InputError names what does not belong there."""
+def _checked(path: str, split: str, names: list[str]) -> Checked:
+    """The arrays of an archive after all checks."""
     with _explained(path), sandbox.regular(path) as file:
         archive = np.load(file, allow_pickle=False)
         arrays = {name: archive[name] for name in names}
         if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
             raise ValueError(f"{strange[0]} is no array")
-        classes = tuple(str(one) for one in arrays["classes"].reshape(-1)) if "classes" in arrays else None
+    return checked_arrays(path, split, arrays)
+
+
+def checked_arrays(path: str, split: str, arrays: dict[str, Array]) -> Checked:
+    """The arrays of a file under their usual names; InputError names what does not belong there."""
+    classes = tuple(str(one) for one in arrays["classes"].reshape(-1)) if "classes" in arrays else None
     own = split or "test"
     found: dict[str, Array | None] = dict(arrays)
     if "x_train" in arrays:
@@ -101,11 +116,10 @@ def _explained(path: str) -> Iterator[None]:
 
 def _listed(path: str) -> dict[str, int]:
     """The arrays to read and their sizes, after a check that unpacking them does not exceed the limits."""
-    known = {name for pair in NAMES for name in pair} | {"x_train", "y_train", "x_test", "y_test"} | WORDS
     with _explained(path), sandbox.regular(path) as file, zipfile.ZipFile(file) as archive:
         found = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}
         size = file.seek(0, 2)
-    wanted = {name: found[name] for name in found if name in known | ATTACKED}
+    wanted = {name: found[name] for name in found if name in KNOWN}
     if sum(wanted.values()) > SMALL + MOST_PACKED * size:
         raise InputError(f"{path}: declares {sum(wanted.values())} bytes in a file of {size}: refused")
     return wanted

@@ -50,11 +50,20 @@ def state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    found = _unwrapped(_loaded(path))
+    found = _unwrapped(loaded(path))
     if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
         raise InputError(f"{path}: holds no state_dict: expected names and tensors, bare or under {', '.join(KEYS)}")
     if not all(isinstance(name, str) for name in found):
         raise InputError(f"{path}: its tensors have no names; expected a state_dict")
+    check_stored(path, found)
+    for name, tensor in found.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{path}: {name} holds numbers that are not finite; the model is broken")
+    return {name: _plain(tensor) for name, tensor in found.items()}
+
+
+def check_stored(path: Path, found: dict[str, Tensor]) -> None:
+    """Refuse tensors that are not plain numbers, all of them inside the file."""
     total = 0
     for name, tensor in found.items():
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
@@ -65,9 +74,6 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         total += size
         if size > tensor.untyped_storage().nbytes() or total > SMALL + 2 * path.stat().st_size:
             raise InputError(f"{path}: {name} declares {tensor.numel()} numbers, more than the file holds: refused")
-        if not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"{path}: {name} holds numbers that are not finite; the model is broken")
-    return {name: _plain(tensor) for name, tensor in found.items()}
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -75,7 +81,7 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().to(torch.float32 if tensor.is_floating_point() else tensor.dtype).clone().contiguous()
 
 
-def _loaded(path: Path) -> Any:
+def loaded(path: Path, what: str = "state_dict") -> Any:
     """The content of a file, restricted to tensors and plain containers."""
     with sandbox.regular(path) as file:
         start = file.read(64)
@@ -101,7 +107,7 @@ def _loaded(path: Path) -> Any:
                 raise _program(path, "module") from None
             long = type(error).__name__ == "UnpicklingError"  # torch adds a page of advice
             reason = "" if long else f": {' '.join(str(error).split())[:60]}"
-            raise InputError(f"{path}: not a state_dict, or a damaged one ({type(error).__name__}{reason})") from None
+            raise InputError(f"{path}: not a {what}, or a damaged one ({type(error).__name__}{reason})") from None
 
 
 def _check_zip(path: Path) -> None:

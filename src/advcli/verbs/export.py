@@ -1,10 +1,11 @@
-"""`export`: writes a model as a plain state_dict, an image set as .npz or as a folder of PNG files."""
+"""`export`: writes a model as a plain state_dict, an image set as .npz, as .pt or as a folder of PNG files."""
 
 import io
 import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from advcli.catalog.requests import ExportRequest
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic, npz_writer, sandbox
 from advcli.files.imageset_reader import ImageSet
+from advcli.files.imageset_schema import IMAGES
 from advcli.images import picture_origin
 from advcli.networks import model_file
 from advcli.numerics.pixels import as_bytes
@@ -37,17 +39,13 @@ def export(asked: ExportRequest, reporter: Reporter = SILENT) -> Path:
         _publish(path, partial(_weights, tensors), force=asked.force, reporter=reporter)
         return path
     path = Path(asked.output or source.with_suffix(".npz"))
-    if path.suffix not in ("", ".npz"):
-        raise CommandError(f"-o {path}: an image set is written to NAME.npz or to a folder of PNG files")
+    if path.suffix not in ("", ".npz", ".pt"):
+        raise CommandError(f"-o {path}: an image set is written to NAME.npz, to NAME.pt or to a folder of PNG files")
     if not path.suffix:
         _check_pictures(path)
     with ImageSet(source) as opened:
-        _publish(
-            path,
-            partial(_npz, opened) if path.suffix else partial(_pictures, opened, reporter),
-            force=asked.force,
-            reporter=reporter,
-        )
+        make = {".npz": partial(_npz, opened), ".pt": partial(_tensors, opened)}.get(path.suffix)
+        _publish(path, make or partial(_pictures, opened, reporter), force=asked.force, reporter=reporter)
     return path
 
 
@@ -93,8 +91,20 @@ def _check_pictures(folder: Path) -> None:
 
 
 def _weights(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    _save(tensors, path)
+
+
+def _tensors(opened: ImageSet, path: Path) -> None:
+    """A dictionary that torch.load reads with weights_only=True: images as float32 in [0, 1], every column, and words."""
+    columns = {name: torch.from_numpy(opened.column(name)) for name in opened.names() if name not in ("header", *IMAGES)}
+    pixels = {name: opened.rows(name, 0, opened.kept(name)[1][0]) for name in opened.names() if name in IMAGES}
+    words = {"classes": list(opened.classes), "split": str(opened.header["split"]), "kind": opened.kind}
+    _save({**pixels, **columns, **words}, path)
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
     data = io.BytesIO()
-    torch.save(tensors, data)
+    torch.save(content, data)
     atomic.write(path, [data.getvalue()])
 
 

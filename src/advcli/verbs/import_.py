@@ -11,6 +11,7 @@ from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import ImportRequest
+from advcli.datasets import pt
 from advcli.errors import AdvcliError, CommandError, InputError
 from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
@@ -36,7 +37,7 @@ def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = S
         return _function(asked, own, reporter)
     if asked.batch_size is not None:
         raise CommandError(f"--batch-size: is for a function, module:function; {asked.file} is a file")
-    if Path(asked.file).is_dir() or Path(asked.file).suffix == ".npz":
+    if _holds_images(asked):
         if idle := [name for name in FOR_WEIGHTS if getattr(asked, name) is not None]:
             raise CommandError(f"--{idle[0]}: is for weights; {asked.file} holds images")
         return _pictures(asked, reporter)
@@ -46,6 +47,13 @@ def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = S
     if asked.arch is None:
         raise CommandError(f"--arch: name the architecture; available: {', '.join(discovery.names('architecture'))}")
     return _weights(asked, discovery.spec("architecture", asked.arch).bind(own), reporter)
+
+
+def _holds_images(asked: ImportRequest) -> bool:
+    """True for a folder, a .npz, and a .pt of images."""
+    path = Path(asked.file)
+    saved = path.suffix in pt.SUFFIXES and asked.arch is None
+    return path.is_dir() or path.suffix == ".npz" or (saved and pt.holds_images(asked.file))
 
 
 def is_function(text: str) -> bool:
@@ -171,7 +179,7 @@ def _try_out(model: nn.Module, arch: str) -> None:
 
 
 def _pictures(asked: ImportRequest, reporter: Reporter) -> Path:
-    """An image set from a .npz or a folder, with unchanged pixels: bytes stay bytes."""
+    """An image set from a .npz, a .pt or a folder, with unchanged pixels: bytes stay bytes."""
     path = outputs.output_path(asked.output, inputs.IMAGES)
     outputs.keep_inputs([path], [asked.file])
     chosen = Selection(classes=asked.classes, image_size=asked.image_size, resize=asked.resize)

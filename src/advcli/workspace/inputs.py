@@ -8,6 +8,7 @@ from advcli.catalog.request_parts import Selection
 from advcli.datasets.folder import folder
 from advcli.datasets.imageset import imageset as image_set
 from advcli.datasets.npz import npz
+from advcli.datasets.pt import SUFFIXES, pt
 from advcli.errors import CommandError, InputError
 from advcli.images.dataset import Dataset, missing_classes
 from advcli.images.downloads import Library, library
@@ -32,7 +33,7 @@ WHOLE = Selection()
 def open_data(
     text: str | None, split: str | None, chosen: Selection = WHOLE, *, known: tuple[str, ...] = (), reporter: Reporter = SILENT
 ) -> Dataset:
-    """A data set by what was typed: a name, NAME:SPLIT, a folder, a .npz or an image-set file.
+    """A data set by what was typed: a name, NAME:SPLIT, a folder, a .npz, a .pt or an image-set file.
 
     `known` are the classes of the model that it is for: a set that has them all and more gives these alone.
     """
@@ -48,6 +49,8 @@ def open_data(
         found = folder(wanted or "train", path=name, image_size=chosen.image_size, resize=chosen.resize)
     elif Path(name).suffix == ".npz":
         found = npz(wanted, path=name)
+    elif Path(name).suffix in SUFFIXES and Path(name).exists():
+        found = pt(wanted, path=name)
     elif Path(name).exists():
         found = image_set(wanted, path=name)
     else:
