@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-from advcli.catalog import options, plain_architecture, registry, torchvision_names
+from advcli.catalog import options, plain_architecture, registry, timm_names, torchvision_names
 from advcli.catalog.params import Option, Param, option
 from advcli.catalog.registry import Bound, Spec
 from advcli.catalog.traits import TRAITS
@@ -74,9 +74,14 @@ def allow(names: Iterable[str]) -> None:
     PERMITTED.update(names)
 
 
-def refuse_unnamed(name: str) -> None:
+def is_own(role: str, name: str) -> bool:
+    """True for code of a user's own; timm's networks are those of a known library."""
+    return ":" in name and not (role == "architecture" and timm_names.is_timm(name))
+
+
+def refuse_unnamed(role: str, name: str) -> None:
     """Refuse code of a user's own that a file names and the user does not."""
-    if ":" in name and name not in PERMITTED:
+    if is_own(role, name) and name not in PERMITTED:
         raise InputError(
             f"the file needs {name}, which is not a built-in method but code of a user\nif you trust that code: --allow {name}"
         )
@@ -84,7 +89,7 @@ def refuse_unnamed(name: str) -> None:
 
 def own_function(name: str) -> Callable[..., Any]:
     """A function that a file names and the user too; it is no method, and called as it is."""
-    refuse_unnamed(name)
+    refuse_unnamed("function", name)
     module, _, attribute = name.partition(":")
     function: Callable[..., Any] | None = getattr(_module(module), attribute, None)
     if not callable(function):
@@ -94,7 +99,7 @@ def own_function(name: str) -> Callable[..., Any]:
 
 def from_file(role: str, name: str) -> Spec:
     """The method that a file names; code of a user's own only if the user has named it too."""
-    refuse_unnamed(name)
+    refuse_unnamed(role, name)
     try:
         return spec(role, name)
     except CommandError as error:
@@ -104,6 +109,8 @@ def from_file(role: str, name: str) -> Spec:
 @cache
 def spec(role: str, name: str) -> Spec:
     """The method of that name, or the user's own `package.module:function`."""
+    if role == "architecture" and timm_names.is_timm(name):
+        return timm_names.spec(name)
     if ":" in name:
         PERMITTED.add(name)
         return _own(role, name)

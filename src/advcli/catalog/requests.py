@@ -55,8 +55,8 @@ class TrainRequest(DryRunning, Destination, Allowing, Running, TrainingLoop, Sel
     ] = "standard"
     arch: Annotated[
         str,
-        Param("The architecture: one of the list, a classifier of torchvision, or package.module:function.", form="NAME",
-              chooses="architecture"),
+        Param("The architecture: one of the list, a classifier of torchvision, timm:NAME, or package.module:function.",
+              form="NAME", chooses="architecture"),
     ] = "cnn"  # fmt: skip
     batch_size: Annotated[int | None, Param("Images in one training step. [default: 64, from 10,000 images on 128]", low=1)] = (
         None

@@ -81,7 +81,7 @@ def methods(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def needs_permission(metadata: Mapping[str, Any]) -> bool:
     """True if checked metadata names code that the user has not named."""
-    return any(":" in name and name not in discovery.PERMITTED for _, name in methods(metadata))
+    return any(discovery.is_own(role, name) and name not in discovery.PERMITTED for role, name in methods(metadata))
 
 
 def import_architectures(metadata: Mapping[str, Any]) -> None:

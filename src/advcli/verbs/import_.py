@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog import discovery
+from advcli.catalog import discovery, timm_names
 from advcli.catalog.registry import Bound
 from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import ImportRequest
@@ -17,13 +17,14 @@ from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
 from advcli.images.dataset import Dataset
-from advcli.networks import black_box, build, foreign_weights, model_file, trial_run
+from advcli.networks import architecture, black_box, build, foreign_weights, model_file, trial_run
 from advcli.networks.black_box import AT_ONCE
 from advcli.networks.classifier import classifier_of
 from advcli.networks.input_shape import find_fit, shape_of
 from advcli.numerics.arrays import Array
 from advcli.runtime.reporter import SILENT, Reporter
 from advcli.training.channels import numbers
+from advcli.training.usual_normalisation import usual
 from advcli.workspace import inputs, outputs
 
 FOR_WEIGHTS = ("arch", "input", "mean", "std", "data")
@@ -94,7 +95,9 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
     source = _source(asked)
     shape, count, weights = find_fit(network, tensors, asked.input, source, file)
     names, tensors = _classes(asked, source, count, reporter), weights.tensors
-    mean, std = numbers(asked.mean, shape[0], 0.0, "mean"), numbers(asked.std, shape[0], 1.0, "std")
+    stated = {} if weights.normalize else _usual(asked, network, shape, len(names), reporter)
+    mean = numbers(asked.mean, shape[0], stated.get("mean", 0.0), "mean")
+    std = numbers(asked.std, shape[0], stated.get("std", 1.0), "std")
     if known := weights.normalize:
         if asked.mean or asked.std:
             raise CommandError(f"--mean, --std: {file} holds its own (mean {known['mean']}, std {known['std']}); leave them out")
@@ -111,6 +114,17 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
     parents = [{"role": "file", "digest": digest}]
     metadata["made"] = _made(network.parameters, {**named, "input": "x".join(map(str, shape))}, parents, metadata["data"])
     return _publish(path, metadata, tensors, asked, reporter)
+
+
+def _usual(
+    asked: ImportRequest, network: Bound, shape: tuple[int, int, int], classes: int, reporter: Reporter
+) -> dict[str, list[float]]:
+    """The normalisation that timm states for its networks."""
+    if not timm_names.is_timm(str(asked.arch)):
+        return {}
+    with torch.random.fork_rng(devices=[]):
+        made = architecture.network(network, shape, classes)
+    return usual(str(asked.arch), made, shape[0], (asked.mean, asked.std), reporter)
 
 
 def _source(asked: ImportRequest) -> Dataset | None:

@@ -33,6 +33,7 @@ from advcli.training.optimizer import freeze
 from advcli.training.plan import Plan, filters
 from advcli.training.scikit_fit import fit, is_fitted, refuse_loop_options
 from advcli.training.training_options import TrainingOptions
+from advcli.training.usual_normalisation import usual
 from advcli.workspace import inputs, outputs
 
 
@@ -137,6 +138,7 @@ def _plan(
         torch.random.manual_seed(options.seed)  # inside the fork: the caller's random state stays as it is
         net = architecture.network(network, images.shape, len(images.classes))
     known = start_weights(net, asked, reporter)
+    known = known or usual(asked.arch, net, images.shape[0], (asked.mean, asked.std), reporter)
     mean = numbers(asked.mean, images.shape[0], known.get("mean", 0.0), "mean")
     std = numbers(asked.std, images.shape[0], known.get("std", 1.0), "std")
     model: nn.Module = Classifier(net, mean, std, shape=images.shape, classes=len(images.classes))

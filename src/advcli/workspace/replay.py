@@ -12,6 +12,7 @@ from advcli.catalog.params import Option, flag_of
 from advcli.catalog.requests import REQUESTS
 from advcli.errors import AdvcliError
 from advcli.files.header import MEMORY, NOTHING, Header, from_nothing, short
+from advcli.networks import build
 from advcli.runtime import devices
 from advcli.workspace.inputs import ADVERSARIAL, DEFENDED, IMAGES, MODEL, PERTURBATIONS, known_sets
 from advcli.workspace.lookup import find_file, find_folder, header_of
@@ -162,9 +163,7 @@ def _environment_words(environment: Header, verb: str, takes: set[str]) -> list[
 def _own_code(parents: Iterable[Path]) -> Iterator[str]:
     """Methods of the user's own that models are built with."""
     for path in parents:
-        metadata = header_of(path)[1]
-        for one in (metadata, *metadata.get("members", ())):
-            yield from (each["name"] for each in (one["arch"], *one["defenses"]) if ":" in each["name"])
+        yield from (name for role, name in build.methods(header_of(path)[1]) if discovery.is_own(role, name))
 
 
 def _output_words(header: Header, path: Path, files: list[str]) -> list[str]:
