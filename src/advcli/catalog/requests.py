@@ -260,7 +260,9 @@ class ImportRequest(Destination, Source):
     classes: Annotated[str | None, Param("Names of the classes, in the order of the outputs.", form="NAME,...")] = None
     mean: Annotated[str | None, Param("Mean of each channel that the network was trained with.", form="X,...")] = None
     std: Annotated[str | None, Param("Standard deviation of each channel.", form="X,...")] = None
-    data: Annotated[str | None, Param("The data set that it was trained on, for the names of its classes.", form="DATA")] = None
+    data: Annotated[
+        str | None, Param("The data set that it was trained on: names the classes, and its test images measure it.", form="DATA")
+    ] = None
     batch_size: Annotated[
         int | None,
         Param("Largest number of pictures that a function gets in one call. [default: 64]", low=1, high=1_000_000, form="N"),

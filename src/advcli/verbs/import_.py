@@ -25,6 +25,7 @@ from advcli.numerics.arrays import Array
 from advcli.runtime.reporter import SILENT, Reporter
 from advcli.training.channels import numbers
 from advcli.training.usual_normalisation import usual
+from advcli.verbs import clean_check
 from advcli.workspace import inputs, outputs
 
 FOR_WEIGHTS = ("arch", "input", "mean", "std", "data")
@@ -113,6 +114,7 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
     named = {"arch": asked.arch, "mean": asked.mean, "std": asked.std, "classes": asked.classes}
     parents = [{"role": "file", "digest": digest}]
     metadata["made"] = _made(network.parameters, {**named, "input": "x".join(map(str, shape))}, parents, metadata["data"])
+    clean_check.check(model_file.ModelFile(Path(file), metadata, tensors), asked, reporter)
     return _publish(path, metadata, tensors, asked, reporter)
 
 
@@ -128,9 +130,17 @@ def _usual(
 
 
 def _source(asked: ImportRequest) -> Dataset | None:
-    """The training split of --data."""
-    where = Selection(data_dir=asked.data_dir, download=asked.download)
-    return inputs.open_data(asked.data.removesuffix(":test"), "train", where) if asked.data else None
+    """The data that the network was trained on: its training split, or what there is of it."""
+    if asked.data is None:
+        return None
+    (name, tail), where = inputs.split_suffix(asked.data), Selection(data_dir=asked.data_dir, download=asked.download)
+    try:
+        return inputs.open_data(name, "train", where)
+    except InputError:
+        part = tail or Path(name).absolute().name
+        if Path(name).is_dir() and part in ("val", "test"):  # a folder of that split, or one without training images
+            return inputs.open_data(name, part, where)
+        raise
 
 
 def _classes(asked: ImportRequest, source: Dataset | None, count: int | None, reporter: Reporter) -> list[str]:

@@ -1,0 +1,59 @@
+"""What `import` measures on --data: the clean accuracy, and whether normalisation and order of the classes look right."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from advcli.catalog.request_parts import Selection
+from advcli.catalog.requests import ImportRequest
+from advcli.errors import InputError
+from advcli.evaluation.clean_accuracy import CleanAccuracy
+from advcli.evaluation.normalisations import Better, compare
+from advcli.images.dataset import Dataset
+from advcli.networks.model_file import ModelFile
+from advcli.runtime.reporter import Reporter
+from advcli.workspace import inputs
+
+
+def check(model: ModelFile, asked: ImportRequest, reporter: Reporter) -> None:
+    """State the accuracy on the test images of --data; warn if it is chance, or if another reading of the weights does better."""
+    if asked.data is None:
+        return
+    try:
+        data = _images(model, asked)
+    except InputError as error:  # the weights can still be imported
+        reporter.warn(f"{asked.file}: its accuracy was not measured: {str(error).splitlines()[0]}")
+        return
+    if not (data.labels >= 0).any():
+        return
+    found = compare(model, data)
+    clean = CleanAccuracy.of(found.labels, found.predictions, model.classes)
+    reporter.note(f"{asked.file}: clean accuracy on {data.name}:{data.split}: {clean}")
+    if doubt := clean.doubt(way_on=""):
+        reporter.warn(f"{asked.file}: {doubt}")
+    if found.better:
+        reporter.warn(f"{asked.file}: {_advice(found.better, clean, model.tensors)}")
+
+
+def _images(model: ModelFile, asked: ImportRequest) -> Dataset:
+    """The test split of --data, or its only one; a split that is named stays."""
+    text = str(asked.data)
+    name, tail = inputs.split_suffix(text)
+    origin = model.metadata["data"] or {}
+    text = name if tail == "train" else text
+    split = origin.get("split") if origin.get("split") in ("val", "test") else inputs.default_split(text, None)
+    return inputs.data_of(model, text, split, Selection(data_dir=asked.data_dir, download=asked.download), can_choose=False)
+
+
+def _advice(better: Better, clean: CleanAccuracy, tensors: Mapping[str, Tensor]) -> str:
+    """A better normalisation, with both accuracies and what to do."""
+    way, n = better.way, clean.n
+    swap = ""
+    if way.bgr:
+        first = next((name for name, one in tensors.items() if one.ndim == 4 and one.shape[1] == 3), None)
+        what = f"weights[{first!r}] = weights[{first!r}].flip(1)" if first else "those of its first layer"
+        swap = f"swap the input channels of its weights ({what}) and "
+    return (
+        f"with {way.name}, {better.right} of the same {n} images are right ({better.right / n:.1%}), as it is {clean.right} "
+        f"({clean.right / n:.1%}; McNemar p {better.p:.1g}): the network was probably trained so; {swap}import with {way.options}"
+    )
