@@ -259,7 +259,7 @@ def test_precision_recall_and_f1_of_one_class_as_scikit_learn_has_them(run, fold
     wide = run("evaluate", "--metric", "accuracy", "--metric", "per-class", "--positive", "7", "--wide").out.splitlines()
     assert wide[0].split("  ")[0] == "model"
     assert all(word in wide[0] for word in ("accuracy", "precision 7", "recall 7", "f1 7"))
-    assert len(wide) == 3
+    assert sum(line.startswith("model") for line in wide) == 3
 
 
 def test_mcnemars_pairs_are_the_same_images(run, inside):

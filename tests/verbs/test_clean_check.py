@@ -1,5 +1,6 @@
 """What `import` says of weights and --data: the accuracy, and what is probably wrong with normalisation, channels or classes."""
 
+import json
 import re
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def test_the_accuracy_of_chance_is_a_loud_warning(run, folder):
     archive()
     torch.save({"1.weight": torch.zeros(2, 48), "1.bias": torch.tensor([1.0, 0.0])}, "w.pt")
     said = imported(run)
-    assert "warning: w.pt: it has 200 of 400 clean images right (50.0%), no better than chance" in said
+    assert "warning: w.pt: 200 of 400 clean images are right (50.0%), no better than chance" in said
     assert "--mean or --std" in said
     assert "BGR" in said
 
@@ -102,7 +103,7 @@ def test_a_permuted_class_list_is_named_with_its_order(run, folder):
     archive()
     weights("plain")
     said = imported(run, "--classes", "red,dark")
-    assert "the order of its classes looks permuted" in said
+    assert "the order of the classes looks permuted" in said
     assert "import it again with --classes dark,red" in said
     assert "permuted" not in imported(run, "--classes", "dark,red", "--force")
 
@@ -139,3 +140,32 @@ def test_a_folder_that_import_was_told_of_is_found_again_by_attack(run, folder, 
     ran = run("attack", "--method", "fgsm")
     assert ran.code == 0, ran.err
     assert ":test, 48 images" in ran.err
+
+
+def test_no_figure_of_a_model_at_chance_stands_without_a_warning(run, folder):
+    archive(40)
+    weights("0..255")
+    assert run("import", "w.pt", "--arch", "softmax", "--classes", "dark,red").code == 0
+    for eps in ("8/255", "16/255"):
+        ran = run("attack", "--method", "fgsm", "--data", "own.npz", "--eps", eps, "-o", f"{eps[:-4]}.h5")
+        assert "warning: 20 of 40 clean images are right (50.0%), no better than chance" in ran.err
+        assert "--mean or --std" in ran.err
+    again = run("attack", "--method", "fgsm", "--data", "own.npz", "--eps", "16/255", "-o", "16.h5")
+    assert "no better than chance" in again.err
+    report = run("evaluate", "8.h5", "16.h5", "--fail-under", "robust_accuracy=0.1", "--json")
+    assert report.err.count("warning: model.safetensors: 20 of 40 clean images are right") == 1
+    rows = json.loads(report.out)["rows"]
+    assert {row["metric"] for row in rows} >= {"accuracy", "robust_accuracy", "success"}
+    assert all(any("no better than chance" in note for note in row["threat"]["notes"]) for row in rows)
+    clean = run("evaluate", "--data", "own.npz")
+    assert "no better than chance" in clean.err
+    assert "no better than chance" in clean.out
+
+
+def test_a_permuted_model_is_named_by_attack_and_evaluate(run, folder):
+    archive(60)
+    weights("plain")
+    assert run("import", "w.pt", "--arch", "softmax", "--classes", "red,dark").code == 0
+    ran = run("attack", "--method", "fgsm", "--data", "own.npz")
+    assert "and 100.0% in another order; import it again with --classes dark,red" in ran.err
+    assert "import it again with --classes dark,red" in run("evaluate", "adversarial.h5").err

@@ -21,4 +21,5 @@ def crafted(run: Run, reporter: Reporter) -> ImageSetInMemory:
     columns = joined(batches)
     header = finished_header(run, columns, lambda column: [columns[column]], reporter)
     trust.say(header["checks"], reporter)
+    trust.say_of_clean(columns, run.data, reporter)
     return ImageSetInMemory(name, header, {key: rows for key, rows in columns.items() if key not in COLUMNS})

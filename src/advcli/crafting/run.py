@@ -78,6 +78,8 @@ def publish(path: Path, beside: Path, run: Run, asked: AttackRequest, default: b
     trust.say(checks, reporter)
     for box in [one for one in boxes_of(run.job.model) if one.asked]:
         reporter.note(f"{box.name}: asked about {box.asked:,} pictures in {box.calls:,} calls, trust checks among them")
+    with imageset_reader.ImageSet(path) as made:
+        trust.say_of_clean({name: made.column(name) for name in trust.OF_CLEAN}, run.data, reporter)
     return path
 
 

@@ -1,23 +1,29 @@
 """The checks of an attack command: of the model before the search, of the search after it; its set's header keeps them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Spec
 from advcli.errors import InputError, NoGradient
+from advcli.evaluation.clean_accuracy import CleanAccuracy
 from advcli.files.check_results import of_document
 from advcli.files.header import Header
+from advcli.images.dataset import Dataset
 from advcli.networks import build
 from advcli.networks.model_file import ModelFile
+from advcli.numerics.arrays import Array
 from advcli.runtime.reporter import Reporter
 from advcli.search.observer import Search
 from advcli.search.probe import Probe
 from advcli.workspace.lookup import header_of
+
+OF_CLEAN = ("original", "labels", "clean_prediction")  # the columns that a set's clean accuracy needs
 
 
 def model_checks(probe: Probe, access: str, own: Iterable[str] = ()) -> list[Header]:
@@ -108,3 +114,13 @@ def say(checks: list[Header], reporter: Reporter) -> None:
         name, result = of_document(entry)
         if result.status != "PASS":
             reporter.warn(f"{result.status} {name}: {result.found}; {result.advice}")
+
+
+def say_of_clean(columns: Mapping[str, Array], images: Dataset, reporter: Reporter) -> None:
+    """Warn if the accuracy of the attacked model on clean images is chance, or looks like permuted classes."""
+    if images.kind in ("adversarial", "filtered"):
+        return
+    _, once = np.unique(columns["original"], return_index=True)
+    clean = CleanAccuracy.of(columns["labels"][once], columns["clean_prediction"][once], images.classes)
+    if doubt := clean.doubt():
+        reporter.warn(doubt)

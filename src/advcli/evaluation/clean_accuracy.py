@@ -13,11 +13,11 @@ from advcli.numerics.intervals import exact_interval
 from advcli.numerics.paired_tests import mcnemar
 
 CHANCE = "no better than chance"
-PERMUTED = "the order of its classes looks permuted"
-DOUBTS = (CHANCE, PERMUTED)  # what no figure of a model may stand without
+PERMUTED = "the order of the classes looks permuted"
+DOUBTS = (CHANCE, PERMUTED)
 CAUSES = (
-    "likely causes: a wrong --mean or --std, pixels in 0..255 against 0..1, channels in BGR against RGB, another order of "
-    "--classes, or other data than the model was made for"
+    "likely causes: a wrong --mean or --std, pixels in 0..255, channels in BGR, another order of --classes, "
+    "or other data than the model was made for"
 )
 LOOK = "; advcli import with --data looks for the cause"
 SURE = 0.001
@@ -64,7 +64,7 @@ class CleanAccuracy:
 
     def doubt(self, way_on: str = LOOK) -> str | None:
         """What looks wrong with the model, with the likely causes and the remedy; None if nothing does."""
-        rate = f"it has {self.right} of {self.n} clean images right ({self.right / max(1, self.n):.1%})"
+        rate = f"{self.right} of {self.n} clean images are right ({self.right / max(1, self.n):.1%})"
         if self.order is not None:
             at = f", {CHANCE}" if self.is_chance else ""
             return f"{PERMUTED}: {rate}{at}, and {self.reordered:.1%} in another order; import it again with {self._spelled()}"
@@ -80,6 +80,11 @@ class CleanAccuracy:
         moved = [k for k, (old, new) in enumerate(zip(self.classes, self.order, strict=True)) if old != new]
         some = ", ".join(f"{self.order[k]} as output {k}" for k in moved[:5])
         return f"--classes in the order of its outputs: {some}{', ...' * (len(moved) > 5)}"
+
+
+def is_about_clean(note: str) -> bool:
+    """True for the text of a doubt: no figure of the model may stand without it."""
+    return any(one in note for one in DOUBTS)
 
 
 def permutation(labels: Array, predictions: Array) -> dict[int, int] | None:

@@ -12,6 +12,7 @@ from advcli.bounds.graph import Graph
 from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import AdvcliError
 from advcli.evaluation import noise_votes, proofs
+from advcli.evaluation.clean_accuracy import CleanAccuracy
 from advcli.evaluation.decisions import AttackedVerdicts, Decisions, Distances, Verdicts
 from advcli.evaluation.rows import JudgedSet
 from advcli.evaluation.sets import Subject, budgets_of
@@ -68,10 +69,12 @@ class Judge:
         if "noise" in needs:
             found = noise_votes.noise(self.file, self.module, subject, self.seed, self.device, reporter)
             rounds[0] = replace(rounds[0], asked_noise=found)
-        doubt = self._doubt(subject, rounds[0])
+        if about_clean := self._clean_doubt(subject, rounds[0]):
+            reporter.warn(f"{self.file.path}: {about_clean}")
+        doubts = tuple(filter(None, (self._doubt(subject, rounds[0]), about_clean)))
         for budget, mask in budgets_of(subject):
             line = threat_model(subject.header, self.file, budget, subject.pixels)
-            line = replace(line, notes=(*line.notes, doubt)) if doubt else line
+            line = replace(line, notes=(*line.notes, *doubts))
             undone = self._undone(subject, rounds[0], mask)
             seen = [one[mask] for one in rounds]
             if "bounds" in needs:
@@ -103,6 +106,17 @@ class Judge:
         if other <= max(1, OTHER * len(seen.labels)):
             return None
         return f"{other} of {len(seen.labels)} predictions in the file are not this model's; advcli verify shows them"
+
+    def _clean_doubt(self, subject: Subject, seen: Verdicts) -> str | None:
+        """A note for a model whose clean accuracy on the images of the set is chance, or looks like permuted classes."""
+        if isinstance(seen, AttackedVerdicts):
+            answers = seen.before.answers
+        elif subject.header["kind"] == "clean":
+            answers = seen.said.answers
+        else:
+            return None  # nobody knows whether such images are clean
+        _, once = np.unique(subject.ids, return_index=True)
+        return CleanAccuracy.of(seen.labels[once], answers[once], self.file.classes).doubt()
 
     def _verdicts(self, subject: Subject, turn: int, needs: set[str], facts: "Facts") -> Verdicts:
         table = np.array([*(self.file.classes.index(name) for name in subject.header["classes"]), -1], np.int64)

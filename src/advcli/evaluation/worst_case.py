@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from advcli.errors import CommandError
+from advcli.evaluation.clean_accuracy import is_about_clean
 from advcli.evaluation.decisions import AttackedVerdicts, rate
 from advcli.evaluation.rows import JudgedSet, Row, row
 from advcli.evaluation.sets import ROUNDED
@@ -145,6 +146,7 @@ def _worst(sets: list[Standing]) -> Standing | None:
     notes = [] if best in STRONG else [f"{best}: no set was made against this very model"]
     if any(UNCHECKED in one.threat.notes for one in sets if one.threat.knowledge == best):
         notes.append(UNCHECKED)
+    notes += dict.fromkeys(note for one in sets for note in one.threat.notes if is_about_clean(note))
     if most := max(len(one.images) for one in sets) - len(images):
         notes.append(f"over the {len(images)} images that every set holds; {most} more are in some of them only")
     line = ThreatModel(
