@@ -47,7 +47,7 @@ def test_a_class_that_no_file_can_name_is_refused_before_the_first_epoch(name, r
 @pytest.mark.parametrize("words", [["--std", "1e6"], ["--mean", "1e6"], ["--mean", "-2e9"], ["--std", "1e-13"]])
 def test_a_normalisation_that_no_file_can_hold_is_refused(words, run, folder):
     assert words[0] in refused(run, *QUICK, *words, code=2)
-    assert run(*QUICK, "--std", "999999").code == 0
+    assert run(*QUICK, "--std", "10").code == 0
     model_file.read("model.safetensors").module()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from advcli.catalog import torchvision_names
 from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import ImportRequest
 from advcli.errors import InputError
@@ -14,9 +15,12 @@ from advcli.networks.model_file import ModelFile
 from advcli.runtime.reporter import Reporter
 from advcli.workspace import inputs
 
+SMALL = 96  # pixels
+
 
 def check(model: ModelFile, asked: ImportRequest, reporter: Reporter) -> None:
     """State the accuracy on the test images of --data; warn if it is chance, or if another reading of the weights does better."""
+    note_size(model, reporter)
     if asked.data is None:
         return
     try:
@@ -33,6 +37,16 @@ def check(model: ModelFile, asked: ImportRequest, reporter: Reporter) -> None:
         reporter.warn(f"{asked.file}: {doubt}")
     if found.better:
         reporter.warn(f"{asked.file}: {_advice(found.better, clean, model.tensors)}")
+
+
+def note_size(model: ModelFile, reporter: Reporter) -> None:
+    """Note that an architecture for photographs gets small images: its weights fit any size, and its accuracy does not."""
+    name, size = str(model.metadata["arch"]["name"]), max(model.shape[1:])
+    if size < SMALL and name in torchvision_names.names():
+        reporter.note(
+            f"{model.path}: takes images of {size} pixels; usual weights of {name} are trained for about 224; if these are, "
+            "give --input 3x224x224, and --image-size 224 to attack and evaluate for folders of images"
+        )
 
 
 def _images(model: ModelFile, asked: ImportRequest) -> Dataset:
