@@ -26,3 +26,12 @@ def test_what_is_no_stack_of_pictures_is_refused(shape):
 
 def test_a_stack_without_channels_has_one():
     assert npz.checked_images("x.npz", "x", np.zeros((2, 8, 9), np.uint8)).shape == (2, 1, 8, 9)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("name", ["classes", "split", "kind"])
+def test_numbers_that_are_no_characters_are_refused(name, order):
+    codes = np.array([ord("a"), 0x110000], f"{order}u4")
+    arrays = {"images": np.zeros((2, 1, 4, 4), np.float32), "labels": np.arange(2), name: codes.view(f"{order}U1")}
+    with pytest.raises(InputError, match=f"x.npz: {name} holds broken text"):
+        npz.checked_arrays("x.npz", "", arrays)

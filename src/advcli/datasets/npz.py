@@ -6,6 +6,7 @@ pickles and are never loaded.
 """
 
 import contextlib
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -69,6 +70,7 @@ def _checked(path: str, split: str, names: list[str]) -> Checked:
 
 def checked_arrays(path: str, split: str, arrays: dict[str, Array]) -> Checked:
     """The arrays of a file under their usual names; InputError names what does not belong there."""
+    _refuse_broken_text(path, arrays)
     classes = tuple(str(one) for one in arrays["classes"].reshape(-1)) if "classes" in arrays else None
     own = split or "test"
     found: dict[str, Array | None] = dict(arrays)
@@ -102,6 +104,15 @@ def checked_arrays(path: str, split: str, arrays: dict[str, Array]) -> Checked:
     if said == "clean" and arrays.keys() & ATTACKED:
         said = "adversarial"  # what an older `export` wrote of such a set
     return images, labels, index.astype(np.int64), classes, own, said if said in KINDS else "unknown"
+
+
+def _refuse_broken_text(path: str, arrays: dict[str, Array]) -> None:
+    """Refuse numbers that are no characters: NumPy keeps them, and Python's text cannot."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "U":
+            codes = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(array.dtype.byteorder))
+            if int(codes.max(initial=0)) > sys.maxunicode:
+                raise InputError(f"{path}: {name} holds broken text; the file is damaged")
 
 
 @contextlib.contextmanager
