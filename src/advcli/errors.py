@@ -45,3 +45,8 @@ class Empty(InputError):
 
 class Busy(AdvcliError):
     """Another process writes the same file."""
+
+
+def described(error: BaseException, most: int = 160) -> str:
+    """The kind and the text of an error that is not ours, such as one of the user's own code, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:most]}"

@@ -1,9 +1,9 @@
 """Whether the attack finds adversarial examples that were planted for it.
 
-On a few images the model is turned into a detector of one point: of a random corner c of the image's ball and other random points
-p_i of it, w z(c) > b > w z(p_i) for the model's logits z, with w the linear discriminant. The attack starts at the image, whose
-class is that of all p_i, and has to find the other class. It exists, so an attack that does not find it would not find other
-adversarial examples either (Zimmermann et al. 2022, arXiv:2206.13991).
+On a few images the model is turned into a detector of one point: of a random point c near the edge of the image's ball and
+other random points p_i of the ball, w z(c) > b > w z(p_i) for the model's logits z, with w the linear discriminant. The attack
+starts at the image, whose class is that of all p_i, and has to find the other class. It exists, so an attack that does not find
+it would not find other adversarial examples either (Zimmermann et al. 2022, arXiv:2206.13991).
 """
 
 from dataclasses import dataclass, replace
@@ -53,13 +53,14 @@ def planted(probe: Probe) -> Result | None:
     x, ids = probe.x[some], probe.ids[some]
     ball = Ball(x, torch.full((len(x),), eps, device=x.device), job.norm)
     rng = SampleRNG(job.seed, ids, (Purpose.CHECK, "planted"))
-    corner = ball.project(x + 2 * (ball.random_point(rng) - x))
+    outer = ball.project(x + 2 * (ball.random_point(rng) - x))
+    draws = probe.victim[some].draws
     others = [x, *(ball.random_point(rng.fork("other", k)) for k in range(POINTS - 1))]
-    victim = Victim(job.searched, Tally(len(x)), torch.arange(len(x)), _draws(probe, some), job.eot)
-    weight, bias, parted = discriminant(victim(corner), torch.stack([victim(one) for one in others]))
+    victim = Victim(job.searched, Tally(len(x)), torch.arange(len(x)), draws, job.eot)
+    weight, bias, parted = discriminant(victim(outer), torch.stack([victim(one) for one in others]))
     if int(parted.sum()) < LEAST:
         return None
-    detector = Detector(job.searched, Tally(len(x)), torch.arange(len(x)), _draws(probe, some), job.eot, weight=weight, bias=bias)
+    detector = Detector(job.searched, Tally(len(x)), torch.arange(len(x)), draws, job.eot, weight=weight, bias=bias)
     goal = Goal(torch.zeros(len(x), dtype=torch.int64, device=x.device))
     method = replace(job.method, parameters={**job.method.parameters, **_for_two_classes(job.method.parameters)})
     point = procedure_of(method).point(method, detector, ball, goal, rng.fork("attack"), early_stop=False)
@@ -72,10 +73,6 @@ def planted(probe: Probe) -> Result | None:
         found=f"the attack does not find {missed} of {count} adversarial examples that were planted for it",
         advice="it would miss others too; give it more --steps or another --objective, or use --method square",
     )
-
-
-def _draws(probe: Probe, some: Tensor) -> SampleRNG | None:
-    return SampleRNG(probe.job.seed, probe.ids[some], (Purpose.CHECK,)) if probe.job.random_model else None
 
 
 def _for_two_classes(parameters: dict[str, Any]) -> dict[str, Any]:

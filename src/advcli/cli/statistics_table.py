@@ -5,9 +5,9 @@ from typing import Any
 
 from advcli.cli.output import on_one_line
 from advcli.cli.text_tables import Line, fitted, wrapped
-from advcli.evaluation.statistics_cells import cell, printed
+from advcli.evaluation.statistics_cells import SHOWN, cell, printed
 
-GROUP = ("set", "epsilon", "label", "target", "prediction")  # what tells groups apart
+GROUP = SHOWN[:5]  # what tells groups apart
 MANY = 60  # lines that one still reads
 
 

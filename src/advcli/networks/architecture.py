@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from advcli.catalog.registry import Bound
-from advcli.errors import AdvcliError, CommandError
+from advcli.errors import AdvcliError, CommandError, described
 from advcli.networks.classifier import Dropout
 from advcli.networks.scikit_learn import Fitted
 
@@ -49,7 +49,7 @@ def _called(bound: Bound, shape: tuple[int, ...], classes: int) -> object:
     except Exception as error:
         if ":" not in bound.spec.name:
             raise
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        said = described(error)
         raise CommandError(f"{bound.spec.name}: cannot be built for images of {'x'.join(map(str, shape))} ({said})") from error
 
 

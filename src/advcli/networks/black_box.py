@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.catalog import discovery
-from advcli.errors import AdvcliError, InputError
+from advcli.errors import AdvcliError, InputError, described
 from advcli.files.header import Header
 from advcli.files.journal import Journal, key_of
 from advcli.files.parts import Parts
@@ -77,7 +77,7 @@ def call(name: str, function: Callable[[Array], Any], pictures: Array) -> Array:
             found = function(pictures.copy())
         return np.asarray(found.detach().cpu() if isinstance(found, Tensor) else found)
     except (Exception, SystemExit) as error:
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        said = described(error, 200)
         raise failure(name, f"failed on {len(pictures)} pictures ({said})") from error
 
 
@@ -118,7 +118,7 @@ def scores_of(found: Array, name: str, count: int, classes: int, answers: Answer
 
 
 def _described(found: Array) -> str:
-    return f"{found.dtype} of shape {'x'.join(map(str, found.shape)) or 'one number'}"
+    return f"{found.dtype} of shape {'x'.join(map(str, found.shape))}" if found.ndim else f"one number ({found.dtype})"
 
 
 def of_metadata(arch: Header, classes: int) -> BlackBox:

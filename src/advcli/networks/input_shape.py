@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advcli.catalog.registry import Bound
-from advcli.errors import CommandError, InputError
+from advcli.errors import CommandError, InputError, described
 from advcli.images.dataset import Dataset
 from advcli.networks import architecture, build
 from advcli.networks.logits import chosen
@@ -45,7 +45,7 @@ class Attempt:
             except CommandError as error:
                 self.failure = str(error)
             except Exception as error:  # an architecture is anybody's code
-                self.failure = _said(error)
+                self.failure = described(error)
         return None
 
     def outputs(self, classes: int) -> int | None:
@@ -57,7 +57,7 @@ class Attempt:
         except InputError as error:
             self.failure = str(error)
         except Exception as error:  # as is its forward
-            self.failure = _said(error)
+            self.failure = described(error)
         return None
 
     def fits(self, counts: list[int], spellings: list[Named]) -> list[Fit]:
@@ -80,10 +80,6 @@ def _apart(memory: torch.device) -> Iterator[None]:
     """Build in this memory, without gradients, and leave the random state as it is."""
     with memory, torch.no_grad(), torch.random.fork_rng(devices=[]):
         yield
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
 def find_fit(network: Bound, tensors: dict[str, Tensor], input: str | None, source: Dataset | None, where: str) -> Fit:

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
-from advcli.errors import AdvcliError, InputError
+from advcli.errors import AdvcliError, InputError, described
 from advcli.files.header import Header
 from advcli.networks import build
 from advcli.networks.architecture import drop_by_sample
@@ -96,7 +96,7 @@ def copied(module: nn.Module, name: str) -> nn.Module:
         with torch.no_grad():
             found: nn.Module = copy.deepcopy(module, plain)
     except Exception as error:  # a module is anybody's code
-        raise InputError(f"{name}: cannot be copied ({_one_line(error)}); let it hold nothing but tensors and numbers") from None
+        raise InputError(f"{name}: cannot be copied ({described(error)}); let it hold nothing but tensors and numbers") from None
     drop_by_sample(found)
     found.cpu().eval()
     for one in (*found.parameters(), *found.buffers()):
@@ -140,11 +140,7 @@ def count_classes(given: nn.Module, name: str, x: Tensor, device_name: str) -> i
         advice = f"\nits weights are {other.removeprefix('torch.')}, and images are float32: give the module as .float()" * bool(
             other
         )
-        raise InputError(f"{name}: fails on images of {have} (channels, height, width): {_one_line(error)}{advice}") from None
+        raise InputError(f"{name}: fails on images of {have} (channels, height, width): {described(error)}{advice}") from None
     if found < 2:
         raise InputError(f"{name}: gives one number for an image; expected a logit for each class: for two classes 0 and s")
     return found
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

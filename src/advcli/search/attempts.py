@@ -28,7 +28,7 @@ class BestAttempts:
         self.score = torch.full(shape, -torch.inf, dtype=torch.float64, device=x.device)
         self.success = torch.zeros(shape, dtype=torch.bool, device=x.device)
         self.decision = decided.expand(shape).clone()
-        self.held = torch.zeros(shape, device=x.device)  # the share of the verdict's draws in which the goal is reached
+        self.share = torch.zeros(shape, device=x.device)  # of the verdict's draws, in which the goal is reached
         self.close = torch.zeros(shape, dtype=torch.bool, device=x.device)  # to the boundary, on either side
         self.stage = torch.full(shape, -1, dtype=torch.int64, device=x.device)  # of a cascade, which one made the point
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
@@ -41,7 +41,7 @@ class BestAttempts:
     @property
     def done(self) -> Tensor:
         """(budgets, images) the images whose point reaches the goal in every draw of the verdict."""
-        return self.held == 1
+        return self.share == 1
 
     def open(self, budget: int, *, again: bool = False) -> Tensor:
         """(images) the images to work on that have queries left; with `again`, those whose success the verdict refused."""
@@ -84,13 +84,13 @@ class BestAttempts:
         goal = self.goal[todo]
         drawn = self.job.verdicts(point, self.ids[todo])
         reached, rows = torch.stack([goal.reached(one) for one in drawn]), todo.nonzero()[:, 0]
-        logits, held = drawn[0], reached.float().mean(0)
+        logits, share = drawn[0], reached.float().mean(0)
         worth = self.job.procedure.worth(goal, torch.stack(drawn).mean(0), ball, point)
-        before = self.held[budget, rows]
-        better = (held > before) | ((held == before) & (worth > self.score[budget, rows]))
+        before = self.share[budget, rows]
+        better = (share > before) | ((share == before) & (worth > self.score[budget, rows]))
         kept = rows[better]
         self.points[budget, kept], self.score[budget, kept] = point[better], worth[better]
         self.decision[budget, kept] = self.job.decide(logits)[better]
-        self.success[budget, kept], self.held[budget, kept] = reached[0, better], held[better]
+        self.success[budget, kept], self.share[budget, kept] = reached[0, better], share[better]
         self.stage[budget, kept] = stage
         self.close[budget, kept] = (goal.margin(logits).abs() <= CLOSE * logits.abs().amax(1))[better]

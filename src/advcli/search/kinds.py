@@ -109,7 +109,7 @@ def closed_by_smaller_budget(best: BestAttempts, budget: int) -> Iterator[Attemp
     """Offer the points that succeed at a smaller budget at this one too; they need no further queries."""
     values = [one.value for one in best.job.budgets]
     for smaller in sorted((k for k in range(len(values)) if values[k] < values[budget]), key=lambda k: -values[k]):
-        todo = best.success[smaller] & ~best.success[budget]
+        todo = best.share[smaller] > best.share[budget]
         for stage in sorted(set(best.stage[smaller, todo].tolist())):
             some = todo & (best.stage[smaller] == stage)
             yield Attempt(budget, some, lambda ball, some=some, smaller=smaller: best.points[smaller, some], stage)  # type: ignore[misc]  # mypy infers no default

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from advcli.errors import AdvcliError, CommandError, InputError
+from advcli.errors import AdvcliError, CommandError, InputError, described
 from advcli.files import header_schema
 from advcli.files.header import Header
 from advcli.networks import model_file, trial_run
@@ -49,7 +49,7 @@ def check_evaluation(plan: Plan, name: str) -> None:
     except AdvcliError:
         raise
     except Exception as error:  # a network is anybody's code
-        shape, said = "x".join(map(str, plan.data.shape)), f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        shape, said = "x".join(map(str, plan.data.shape)), described(error)
         raise CommandError(f"{name}: fails on images of {shape} ({said})") from error
 
 

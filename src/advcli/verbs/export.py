@@ -36,7 +36,7 @@ def export(asked: ExportRequest, reporter: Reporter = SILENT) -> Path:
         tensors = model_file.read(source).tensors
         if not tensors:
             raise InputError(f"{source}: has no weights to export: it asks a function of your own")
-        _publish(path, partial(_weights, tensors), force=asked.force, reporter=reporter)
+        _publish(path, partial(_save, tensors), force=asked.force, reporter=reporter)
         return path
     path = Path(asked.output or source.with_suffix(".npz"))
     if path.suffix not in ("", ".npz", ".pt"):
@@ -88,10 +88,6 @@ def _check_pictures(folder: Path) -> None:
         strange = next((path for path in inner if not PICTURE.fullmatch(path.name)), None if inner else one)
         if strange:
             raise outputs.taken(folder, f" and holds {strange.relative_to(folder)}, no picture of advcli's", other)
-
-
-def _weights(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    _save(tensors, path)
 
 
 def _tensors(opened: ImageSet, path: Path) -> None:

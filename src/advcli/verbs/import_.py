@@ -12,7 +12,7 @@ from advcli.catalog.registry import Bound
 from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import ImportRequest
 from advcli.datasets import pt
-from advcli.errors import AdvcliError, CommandError, InputError
+from advcli.errors import AdvcliError, CommandError, InputError, described
 from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
@@ -198,7 +198,7 @@ def _try_out(model: nn.Module, arch: str) -> None:
     except AdvcliError as error:
         raise InputError(f"{arch}: {error}") from None
     except Exception as error:  # a network is anybody's code
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        said = described(error)
         raise InputError(f"{arch}: fails on two images with these weights ({said})") from error
 
 
