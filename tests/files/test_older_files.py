@@ -109,6 +109,6 @@ def test_a_limit_of_the_first_version_took_the_first_images(run, model):
     ran = run("verify", "old.h5", "--json")
     assert ran.code == 0, ran.out
     assert any("of 12 images of digits:test" in one for one in json.loads(ran.out)["files"][0]["checked"])
-    assert run("verify", "new.h5").code == 1, "a set of today takes every class in its share"
+    assert run("verify", "new.h5").code == 1, "a set of today takes every class in proportion to its size"
     forge("old.h5", lambda header, columns: (header, {**columns, "index": columns["index"] + 1}), "moved.h5")
     assert run("verify", "moved.h5").code == 1

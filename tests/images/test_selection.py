@@ -111,19 +111,19 @@ def of_classes(name: str) -> list[int]:
 def test_a_limit_on_a_folder_takes_images_of_all_classes_in_every_verb(run, photos):
     ran = run("train", "--data", "photos", "--arch", "softmax", "--epochs", "1", "--limit", "20")
     assert ran.code == 0, ran.err
-    assert "photos:train: 20 of 43 images, every class in its share: 5 of each of 4 classes" in ran.err
+    assert "photos:train: 20 of 43 images, every class in proportion to its size: 5 of each of 4 classes" in ran.err
     ran = run("attack", "--method", "fgsm", "--limit", "10")
-    assert "photos:test: 10 of 48 images, every class in its share: 2 to 3 of each of 4 classes" in ran.err
+    assert "photos:test: 10 of 48 images, every class in proportion to its size: 2 to 3 of each of 4 classes" in ran.err
     assert "warning" not in ran.err
     assert of_classes("adversarial.h5") == [3, 3, 2, 2]
     ran = run("evaluate", "--data", "photos", "--limit", "8", "--json")
-    assert "8 of 48 images, every class in its share: 2 of each of 4 classes" in ran.err
+    assert "8 of 48 images, every class in proportion to its size: 2 of each of 4 classes" in ran.err
     assert run("import", "photos", "-o", "all.h5").code == 0
     ran = run("evaluate", "--data", "all.h5", "--limit", "12", "--json")
-    assert "all.h5:test: 12 of 48 images, every class in its share: 3 of each of 4 classes" in ran.err
+    assert "all.h5:test: 12 of 48 images, every class in proportion to its size: 3 of each of 4 classes" in ran.err
     ran = run("defend", "--method", "squeeze-detector", "--data", "photos:train", "--limit", "20")
     assert ran.code == 0, ran.err
-    assert "20 of 43 images, every class in its share" in ran.err
+    assert "20 of 43 images, every class in proportion to its size" in ran.err
 
 
 def test_the_help_says_how_a_limit_is_spread(run):

@@ -26,7 +26,9 @@ def knn(
     classes: int,
     *,
     neighbours: Annotated[int, Param("Number of neighbours that vote.", low=1, high=10000)] = 5,
-    references: Annotated[int, Param("Largest number of stored training images, every class in its share.", low=1)] = 10_000,
+    references: Annotated[
+        int, Param("Largest number of stored training images, every class in proportion to its size.", low=1)
+    ] = 10_000,
 ) -> nn.Module:
     size = prod(shape)
 

@@ -22,7 +22,7 @@ from advcli.search.bisection import bisect_to_boundary, is_adversarial, random_s
 from advcli.search.goal import Goal
 from advcli.search.victim import Victim
 
-AT_ONCE = 1 << 23  # numbers of a batch of directions
+AT_ONCE = 1 << 20  # numbers of a batch of directions: a network may hold hundreds of times as many on the way
 FEWEST = 8  # queries that a direction is worth
 
 

@@ -94,7 +94,7 @@ class Dataset:
         counts = np.unique(self.labels, return_counts=True)[1]
         each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
         of = f"{each} of each of {len(counts)} classes" if len(counts) > 1 else "of one class"
-        return f"{self.name}:{self.split}: {len(self)} of {whole} images, every class in its share: {of}"
+        return f"{self.name}:{self.split}: {len(self)} of {whole} images, every class in proportion to its size: {of}"
 
     def _of_classes(self, text: str) -> "Dataset":
         wanted = [one.strip() for one in text.split(",")]
