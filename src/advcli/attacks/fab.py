@@ -6,10 +6,11 @@ eta d_0) with a = min(|d| / (|d| + |d_0|), alpha_max). A point behind the bounda
 the search goes on from x_0 + beta (x - x_0). At the end comes a search along the line between the closest point and x_0. Three
 things differ from the paper. A step looks at the classes alone whose boundaries are nearest, by their distances from the
 image and their leads since (--targets 0: at all of them). An image whose closest point has hardly moved for ten steps is
-done (--no-early-stop takes all steps). And one that five steps have not brought across leans no more until it is.
+done (--no-early-stop takes all steps). And one that five steps have not brought across leans no more until it is; of a model
+that can reject it then goes through the detector's sight, as in `search/newton.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 import torch
@@ -23,7 +24,7 @@ from advcli.numerics.planes import onto_plane
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import Closest, take
 from advcli.search.goal import Goal
-from advcli.search.leads import LOOK, leads_of, top_rivals
+from advcli.search.leads import LOOK, deeper, leads_of, top_rivals
 from advcli.search.victim import Victim
 
 SLACK = 1e-3  # of the first lead that a step aims beyond a boundary
@@ -31,6 +32,7 @@ QUERIES = 3  # of the last search
 PATIENCE = 10  # steps without
 GAIN = 1e-3  # of the distance
 STRAY = 5  # steps after which one that has not crossed the boundary yet leans no more: leaning can hold it off
+SIGHT = 12  # steps after which it goes through a detector's sight
 BLIND = 0.1  # a random start's distance in every pixel, where no point behind the boundary is known
 
 
@@ -54,10 +56,11 @@ class Known:
     rivals: Tensor  # (N, M) classes
     rate: Tensor  # (N, M) how fast each lead rises on the shortest way to its boundary
     slack: Tensor  # (N,) the lead that a step aims at
+    own: Tensor  # (N,) the lead of the image's own class
     enough: Tensor  # (N,) the distance that no image needs to be closer than
 
     def __getitem__(self, mask: Tensor) -> "Known":
-        return Known(self.origin[mask], self.rivals[mask], self.rate[mask], self.slack[mask], self.enough[mask])
+        return Known(*(getattr(self, one.name)[mask] for one in fields(self)))
 
     def nearest(self, logits: Tensor, goal: Goal, count: int) -> Tensor:
         """(N, count) the classes whose boundaries are nearest to a point with these logits."""
@@ -103,17 +106,18 @@ def fab(
 def first_step(victim: Victim, goal: Goal, x: Tensor, logits: Tensor, enough: Tensor, lean: Lean) -> tuple[Known, Tensor, Tensor]:
     """What is known of the images, the points after one step, and which images have a slope to follow."""
     rivals = top_rivals(logits, goal, max(LOOK, lean.targets) if lean.targets else logits.shape[1])
-    slack = torch.maximum(-SLACK * goal.margin(logits), 2 * goal.sure(logits))
+    slack, own = torch.maximum(-SLACK * goal.margin(logits), 2 * goal.sure(logits)), -goal.lead(logits)
     slopes, logits = victim.gradients(x, leads_of(goal, rivals))
     leads = torch.stack(leads_of(goal, rivals)(logits))
     point, lengths = lean_step(slopes, leads, x, x, slack, lean, torch.zeros_like(slack))
     rate = (leads.abs() / lengths).clamp_min(TINY)
-    return Known(x, rivals, rate.T, slack, enough), point, lengths.isfinite().any(0)
+    return Known(x, rivals, rate.T, slack, own, enough), point, lengths.isfinite().any(0)
 
 
 def descend(victim: Victim, goal: Goal, known: Known, rows: Tensor, x: Tensor, closest: Closest, lean: Lean, steps: int) -> None:
     """The steps from one start; offers every point behind the boundary."""
     idle, able = torch.zeros_like(rows), torch.ones_like(rows, dtype=torch.bool)
+    deep = torch.zeros_like(known.own)  # how deep each image is to go, whatever a detector says
     for step in range(steps + 1):
         before, logits = closest.distance[rows], victim(x)
         reached = goal.reached(logits)
@@ -122,13 +126,15 @@ def descend(victim: Victim, goal: Goal, known: Known, rows: Tensor, x: Tensor, c
         idle = torch.where(far < (1 - GAIN) * before, 0, idle + 1)
         live = able & ((idle <= lean.patience) | far.isinf()) & (far > known.enough)
         x = torch.where(per_sample(reached, x), known.origin + lean.beta * (x - known.origin), x)
-        victim, goal, known, rows, x, idle, logits = take(live, victim, goal, known, rows, x, idle, logits)
+        victim, goal, known, rows, x, idle, deep, logits = take(live, victim, goal, known, rows, x, idle, deep, logits)
         if not len(rows) or step == steps:
             return
-        rivals = known.nearest(logits, goal, lean.targets)
-        slopes, logits = victim.gradients(x, leads_of(goal, rivals))
-        leads = torch.stack(leads_of(goal, rivals)(logits))
         lost = closest.distance[rows].isinf() & (step >= STRAY)
+        if goal.rejects and step >= SIGHT:
+            deep = torch.where(lost, deeper(deep, known.own, goal.lead(logits)), torch.inf)
+        aims = leads_of(goal, known.nearest(logits, goal, lean.targets), deep=deep)
+        slopes, logits = victim.gradients(x, aims)
+        leads = torch.stack(aims(logits))
         alpha = torch.where(lost, 0.0, torch.full_like(known.slack, lean.alpha_max))
         x, lengths = lean_step(slopes, leads, x, known.origin, known.slack, lean, alpha)
         able = lengths.isfinite().any(0)

@@ -12,6 +12,7 @@ from advcli.search.goal import Goal
 from advcli.search.victim import Victim
 
 LOOK = 10  # classes, by score, whose distances from an image are measured
+FIRST, LAST = 1 / 8, 2.0  # of the image's own lead: how deep it goes through a detector's sight
 Leads = Callable[[Tensor], list[Tensor]]
 
 
@@ -56,3 +57,9 @@ def _lead(goal: Goal, rival: Tensor | None, confidence: float, deep: Tensor | No
         return accepted
     through = (deep > 0) & deep.isfinite()
     return torch.where(through, ahead - torch.where(through, deep, 0), accepted)
+
+
+def deeper(deep: Tensor, own: Tensor, lead: Tensor) -> Tensor:
+    """The depth that each image goes to next: the double of what it has reached, until that is deep enough."""
+    further = torch.where(deep == 0, FIRST * own, torch.where(lead >= deep, 2 * deep, deep))
+    return torch.where(further > LAST * own, torch.inf, further)

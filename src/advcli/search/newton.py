@@ -20,12 +20,11 @@ from advcli.numerics.balls import TINY, distance, per_sample, room_to
 from advcli.numerics.planes import to_plane
 from advcli.search.best import Closest, take
 from advcli.search.goal import Goal
-from advcli.search.leads import leads_of, top_rivals
+from advcli.search.leads import deeper, leads_of, top_rivals
 from advcli.search.victim import Victim
 
 SLACK = 1e-3  # of the first lead that a step aims beyond a boundary: Newton's method alone would end on it
 PATIENCE = 8  # steps after which an image goes through a detector's sight
-FIRST, LAST = 1 / 8, 2.0  # of the image's own lead: how deep it goes
 WORTH = 0.95  # of a point's distance: a step back that aims further out is left out
 
 
@@ -69,7 +68,7 @@ def nearest_boundary_point(victim: Victim, x: Tensor, goal: Goal, norm: str, wal
         rivals, crossed = rivals.gather(1, nearest[:, None]), crossed | reached
         live, left = length.isfinite() & pays & ~(crossed & (left == 0)), left - crossed.long()
         if goal.rejects and step_number + 1 >= PATIENCE:
-            deep = torch.where(crossed, torch.inf, _deeper(deep, own, goal.lead(logits)))
+            deep = torch.where(crossed, torch.inf, deeper(deep, own, goal.lead(logits)))
         victim, goal, rivals, slack, rows, left, origin, path, crossed, x, own, deep = take(
             live, victim, goal, rivals, slack, rows, left, origin, path, crossed, x, own, deep
         )
@@ -77,12 +76,6 @@ def nearest_boundary_point(victim: Victim, x: Tensor, goal: Goal, norm: str, wal
             return closest
     closest.offer(rows, x, goal.reached(victim(x), confidence))
     return closest
-
-
-def _deeper(deep: Tensor, own: Tensor, lead: Tensor) -> Tensor:
-    """The depth that each image goes to next: the double of what it has reached, until that is deep enough."""
-    further = torch.where(deep == 0, FIRST * own, torch.where(lead >= deep, 2 * deep, deep))
-    return torch.where(further > LAST * own, torch.inf, further)
 
 
 def _shortest(
