@@ -66,6 +66,8 @@ METHODS = {"attack": ("own:shift",), "defense": ("own:blur",), "architecture": (
 LEFT_OUT = ("force", "dry_run", "download", "data_dir", "device", "pretrained", "freeze_until")  # no byte, or not here
 BY_HAND = ("files", "file", "allow", "check", "output", "teacher", "image_size", "resize", "method", "recipe", "arch", "input")
 BIG = (
+    "dm-preact-resnet",
+    "dm-wrn",
     "googlenet-small",
     "preact-resnet18",
     "resnet18",

@@ -61,6 +61,39 @@ def residual(width: int, *, before: bool, last_norm: bool = True) -> Weights:
     return found | (dict(norm("bn", sizes[4])) if before and last_norm else {}) | dict(line("linear", sizes[4], 5))
 
 
+def mind_block(name: str, inside: int, outside: int, convs: tuple[str, str], aside: int) -> Iterator[tuple[str, Tensor]]:
+    """A block as DeepMind's networks name it; `aside` is the size of the shortcut's kernel."""
+    for k, (one, size) in enumerate(zip(convs, (inside, outside), strict=True)):
+        yield from norm(f"{name}.batchnorm_{k}", size)
+        yield from conv(f"{name}.{one}", size, outside)
+    if inside != outside:
+        yield from conv(f"{name}.shortcut", inside, outside, aside)
+
+
+def mind_wide(depth: int, factor: int) -> Weights:
+    sizes = [16, 16 * factor, 32 * factor, 64 * factor]
+    found = dict(conv("init_conv", 3, 16))
+    for stage in range(3):
+        for k in range((depth - 4) // 6):
+            inside = sizes[stage + (k > 0)]
+            found |= mind_block(f"layer.{stage}.block.{k}", inside, sizes[stage + 1], ("conv_0", "conv_1"), 1)
+    return found | dict(norm("batchnorm", sizes[3])) | dict(line("logits", sizes[3], 10))
+
+
+def mind_preact(width: int, counts: tuple[int, ...], classes: int = 10) -> Weights:
+    sizes = [width, width, 2 * width, 4 * width, 8 * width]
+    found = dict(conv("conv_2d", 3, width))
+    for stage, count in enumerate(counts):
+        for k in range(count):
+            inside = sizes[stage + (k > 0)]
+            found |= mind_block(f"layer_{stage}.{k}", inside, sizes[stage + 1], ("conv_2d_1", "conv_2d_2"), 3)
+    return found | dict(norm("batchnorm", sizes[4])) | dict(line("logits", sizes[4], classes))
+
+
+CIFAR10 = [0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616]  # what the published code of those networks holds
+CIFAR100 = [0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762]
+
+
 class Layout:
     """The arithmetic of a published network, by the names of its weights."""
 
@@ -99,6 +132,37 @@ class Layout:
                 x = self.before(x, f"layer{stage}.{k}", stride, "shortcut.0", takes_input=takes_input)
         return self.end(self.norm(x, "bn").relu() if "bn.weight" in self.weights else x, "linear")
 
+    def valid(self, x: Tensor, name: str, stride: int) -> Tensor:
+        """A convolution whose stride of 2 finds zeros on the right and below only."""
+        kernel = self.weights[f"{name}.weight"]
+        before, size = int(stride == 1 and kernel.shape[2] == 3), kernel.shape[2]
+        wide = torch.zeros(*x.shape[:2], x.shape[2] + size - 1, x.shape[3] + size - 1)
+        wide[:, :, before : before + x.shape[2], before : before + x.shape[3]] = x
+        return functional.conv2d(wide, kernel, stride=stride)
+
+    def swish(self, x: Tensor, name: str) -> Tensor:
+        x = self.norm(x, name)
+        return x / (1 + (-x).exp())
+
+    def mind(self, x: Tensor, blocks: list[tuple[str, int]], first: str, convs: tuple[str, str], mean: list, std: list) -> Tensor:
+        """DeepMind's networks: these blocks with their strides; wide ones have shortcuts behind the activation."""
+        x = self.valid((x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1), first, 1)
+        for name, stride in blocks:
+            ready, aside = self.swish(x, f"{name}.batchnorm_0"), f"{name}.shortcut"
+            taken = ready if first == "init_conv" else x
+            other = self.valid(taken, aside, stride) if f"{aside}.weight" in self.weights else x
+            inner = self.swish(self.valid(ready, f"{name}.{convs[0]}", stride), f"{name}.batchnorm_1")
+            x = self.valid(inner, f"{name}.{convs[1]}", 1) + other
+        return self.end(self.swish(x, "batchnorm"), "logits")
+
+    def mind_wide(self, x: Tensor, depth: int) -> Tensor:
+        each = [(f"layer.{s}.block.{k}", 2 if s and not k else 1) for s in range(3) for k in range((depth - 4) // 6)]
+        return self.mind(x, each, "init_conv", ("conv_0", "conv_1"), *CIFAR10)
+
+    def mind_preact(self, x: Tensor, counts: tuple[int, ...], normalize: tuple[list, list]) -> Tensor:
+        each = [(f"layer_{s}.{k}", 2 if s and not k else 1) for s, count in enumerate(counts) for k in range(count)]
+        return self.mind(x, each, "conv_2d", ("conv_2d_1", "conv_2d_2"), *normalize)
+
     def plain(self, x: Tensor) -> Tensor:
         x = self.norm(self.conv(x, "conv1"), "bn1").relu()
         for stage in (1, 2, 3, 4):
@@ -124,6 +188,17 @@ LAYOUTS = {
         residual(4, before=True, last_norm=False),
         ["preact-resnet18", "--width", "4", "--no-last-norm"],
         lambda one, x: one.preact(x),
+    ),
+    "DeepMind's wide": (mind_wide(16, 1), ["dm-wrn", "--wide", "1"], lambda one, x: one.mind_wide(x, 16)),
+    "DeepMind's preact": (
+        mind_preact(4, (2, 2, 2, 2)),
+        ["dm-preact-resnet", "--width", "4"],
+        lambda one, x: one.mind_preact(x, (2, 2, 2, 2), CIFAR10),
+    ),
+    "DeepMind's preact, 34 layers, CIFAR-100": (
+        mind_preact(2, (3, 4, 6, 3), 100),
+        ["dm-preact-resnet", "--width", "2", "--depth", "34"],
+        lambda one, x: one.mind_preact(x, (3, 4, 6, 3), CIFAR100),
     ),
     "resnet18": (residual(4, before=False), ["resnet18", "--width", "4"], lambda one, x: one.plain(x)),
 }
@@ -165,8 +240,10 @@ def test_buffers_of_mean_and_deviation_are_the_normalisation_and_a_sub_block_is_
         ours, wanted = found.module()(X), Layout(weights).wide(seen, 10)
     assert torch.allclose(ours, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
     ran = run(*words, "--mean", "0.5", "-o", "other.safetensors")
-    assert ran.code == 2
-    assert "--mean, --std: rb.pt holds its own" in ran.err
+    assert ran.code == 0
+    assert "; --mean replaces its own" in ran.err
+    assert model_file.read("other.safetensors").metadata["normalize"]["mean"] == [0.5, 0.5, 0.5]
+    assert model_file.read("other.safetensors").metadata["normalize"]["std"] == found.metadata["normalize"]["std"]
 
 
 def test_a_pair_that_is_no_normalisation_of_pixels_stays_with_the_weights():

@@ -19,7 +19,7 @@ from advcli.errors import InputError
 from advcli.files import sandbox
 from advcli.networks.model_file import MOST_HEADER
 
-KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema")
+KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema", "last")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 COUNTER = "n_averaged"  # what torch's AveragedModel adds
 EXPORTED = ("serialized_exported_program.json", "models/model.json")  # of older and newer archives

@@ -1,7 +1,8 @@
 """The names under which weights may be stored: those of the network, with the prefixes of wrappers, or as they were published.
 
 An architecture whose weights are published under other names says in its file how these are called here: `own_names`. Buffers
-of a mean and a standard deviation beside the weights (`mu`, `sigma`) are the normalisation of the model.
+of a mean and a standard deviation beside the weights (`mu`, `sigma`) are the normalisation of the model; an architecture whose
+published files leave them out says in its file what they are: `published_normalization`.
 """
 
 import importlib
@@ -35,6 +36,12 @@ def candidates(network: Bound, tensors: dict[str, Tensor]) -> list[Named]:
     spelled = [Named(one) for one in foreign_weights.spellings(tensors)]
     spelled += [Named(one, normalize) for one in foreign_weights.spellings(rest, SECOND) if normalize]
     return [one for each in spelled for one in (each, *(_published(each, own_names) if own_names else ()))]
+
+
+def published_normalization(network: Bound, channels: int, classes: int) -> dict[str, list[float]]:
+    """The mean and the standard deviation that an architecture's published networks have in their code."""
+    stated = getattr(importlib.import_module(network.spec.module), "published_normalization", None)
+    return stated(channels, classes) if stated else {}
 
 
 def _published(found: Named, own_names: OwnNames) -> list[Named]:

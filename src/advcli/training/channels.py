@@ -10,7 +10,8 @@ SMALLEST_STD, LARGEST_STD = 1e-6, 10.0
 def numbers(text: str | None, count: int, default: float | list[float], name: str) -> list[float]:
     """One number for each channel."""
     if text is None:
-        return default if isinstance(default, list) else [default] * count
+        given = default if isinstance(default, list) else [default]
+        return given * count if len(given) == 1 else given
     try:
         values = [float(fraction(piece)) for piece in text.split(",")]
     except (ValueError, OverflowError) as error:

@@ -17,14 +17,14 @@ from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
 from advcli.images.dataset import Dataset
-from advcli.networks import architecture, black_box, build, foreign_weights, model_file, trial_run
+from advcli.networks import architecture, black_box, build, foreign_weights, model_file, trial_run, weight_names
 from advcli.networks.black_box import AT_ONCE
 from advcli.networks.classifier import classifier_of
 from advcli.networks.input_shape import find_fit, shape_of
 from advcli.numerics.arrays import Array
 from advcli.runtime.reporter import SILENT, Reporter
 from advcli.training.channels import numbers
-from advcli.training.usual_normalisation import usual
+from advcli.training.usual_normalisation import noted, usual
 from advcli.verbs import clean_check
 from advcli.workspace import inputs, outputs
 
@@ -96,14 +96,11 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
     source = _source(asked)
     shape, count, weights = find_fit(network, tensors, asked.input, source, file)
     names, tensors = _classes(asked, source, count, reporter), weights.tensors
-    stated = {} if weights.normalize else _usual(asked, network, shape, len(names), reporter)
+    stated = weights.normalize or _usual(asked, network, shape, len(names), reporter)
+    if weights.normalize:
+        _note_own(asked, weights.normalize, reporter)
     mean = numbers(asked.mean, shape[0], stated.get("mean", 0.0), "mean")
     std = numbers(asked.std, shape[0], stated.get("std", 1.0), "std")
-    if known := weights.normalize:
-        if asked.mean or asked.std:
-            raise CommandError(f"--mean, --std: {file} holds its own (mean {known['mean']}, std {known['std']}); leave them out")
-        mean, std = ([*one * shape[0]] if len(one) == 1 else one for one in (known["mean"], known["std"]))
-        reporter.note(f"{file}: normalises with mean {mean} and std {std}")
     if weights.unused:
         reporter.note(f"{file}: {len(weights.unused)} tensors have no place in {asked.arch}: {weights.unused[0]}, ...")
     metadata = _metadata({"name": asked.arch, "parameters": network.parameters}, shape, names, mean, std, source)
@@ -118,15 +115,25 @@ def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:
     return _publish(path, metadata, tensors, asked, reporter)
 
 
+def _note_own(asked: ImportRequest, own: dict[str, list[float]], reporter: Reporter) -> None:
+    """Say which normalisation the file holds, and whether the options replace it."""
+    told = f"normalises with mean {own['mean']} and std {own['std']}"
+    if given := [name for name in ("mean", "std") if getattr(asked, name) is not None]:
+        told = f"holds mean {own['mean']} and std {own['std']}; --{' and --'.join(given)} replaces its own"
+    (reporter.warn if given else reporter.note)(f"{asked.file}: {told}")
+
+
 def _usual(
     asked: ImportRequest, network: Bound, shape: tuple[int, int, int], classes: int, reporter: Reporter
 ) -> dict[str, list[float]]:
-    """The normalisation that timm states for its networks."""
+    """The normalisation that timm states for its networks, or that the published networks of an architecture have."""
+    given = (asked.mean, asked.std)
     if not timm_names.is_timm(str(asked.arch)):
-        return {}
+        found = weight_names.published_normalization(network, shape[0], classes)
+        return noted(str(asked.arch), f"its published networks' (of {classes} classes)", found, given, reporter)
     with torch.random.fork_rng(devices=[]):
         made = architecture.network(network, shape, classes)
-    return usual(str(asked.arch), made, shape[0], (asked.mean, asked.std), reporter)
+    return usual(str(asked.arch), made, shape[0], given, reporter)
 
 
 def _source(asked: ImportRequest) -> Dataset | None:
