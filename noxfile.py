@@ -72,6 +72,12 @@ def masked(session: nox.Session) -> None:
 
 
 @nox.session
+def published(session: nox.Session) -> None:
+    """Import a small MNIST network from PyPI, which pip downloads; measure, attack and audit it. ADVCLI_DATA must hold MNIST."""
+    python(session, "tests/published_digits.py", *session.posargs)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Two hundred random changes of one token in src/, of which the tests must find 95 %; `-- --count 50 --seed 2` for others."""
     python(session, "tests/mutants.py", *session.posargs)
