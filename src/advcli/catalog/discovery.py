@@ -97,6 +97,12 @@ def own_function(name: str) -> Callable[..., Any]:
     return function
 
 
+def names_function(text: str) -> bool:
+    """True for module:function, where there is no such file."""
+    module, _, attribute = text.partition(":")
+    return all(one.isidentifier() for one in (*module.split("."), attribute)) and not Path(text).exists()
+
+
 def from_file(role: str, name: str) -> Spec:
     """The method that a file names; code of a user's own only if the user has named it too."""
     refuse_unnamed(role, name)

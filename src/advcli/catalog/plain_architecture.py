@@ -42,6 +42,19 @@ def spec_of(name: str, module: str, attribute: str, made_by: Any) -> Spec:
     return Spec("architecture", name, doc, ArchitectureTraits(family="own"), options, module, attribute, fills=fills)
 
 
+def makes_network(function: Callable[..., Any]) -> bool:
+    """True for a class, an architecture, and a function that can be called without images: all of these return a network."""
+    if inspect.isclass(function) or hasattr(function, "__advcli__"):
+        return True
+    try:
+        named = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):
+        return False
+    return all(one.default is not one.empty or one.kind in MANY or one.name in FILLED for one in named) and not any(
+        one.kind in MANY for one in named
+    )
+
+
 def _signature(name: str, made_by: Callable[..., Any]) -> list[inspect.Parameter]:
     """The parameters, with annotations as types if these can be read."""
     try:

@@ -251,7 +251,7 @@ class ImportRequest(Destination, Source):
     file: Annotated[
         str,
         Param("A state_dict (.pt, .pth, .safetensors); images: a .npz or .pt file or a folder of class folders; or "
-              "module:function, which maps pictures to scores or labels.", form="FILE"),
+              "module:function, which maps pictures to scores or labels, or returns a network with its weights.", form="FILE"),
     ]  # fmt: skip
     arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None
     input: Annotated[

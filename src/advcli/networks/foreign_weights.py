@@ -56,9 +56,14 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     if not all(isinstance(name, str) for name in found):
         raise InputError(f"{path}: its tensors have no names; expected a state_dict")
     check_stored(path, found)
+    return plain(found, str(path))
+
+
+def plain(found: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Copies of the tensors in the types that models use; refused if a number is not finite."""
     for name, tensor in found.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"{path}: {name} holds numbers that are not finite; the model is broken")
+            raise InputError(f"{where}: {name} holds numbers that are not finite; the model is broken")
     return {name: _plain(tensor) for name, tensor in found.items()}
 
 
