@@ -63,7 +63,7 @@ def test_a_network_is_imported_with_the_weights_that_its_function_gives_it(own, 
         assert torch.allclose(model_file.read("model.safetensors").module()(x), wanted, atol=1e-5)
     again = run("import", "ownnet:trained", "--data", "digits", "--mean", "0.5", "--std", "0.25")
     assert again.code == 3
-    assert "model.safetensors: exists, and holds other weights than ownnet:trained returns now; --force" in again.err
+    assert "model.safetensors: exists, and holds another network than ownnet:trained gives now; --force" in again.err
     ran = run("attack", "--method", "fgsm", "--eps", "0.1", "--limit", "10", "--allow", "ownnet:trained", "--data", "digits")
     assert ran.code == 0, ran.err
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-from advcli.catalog import options, plain_architecture, registry, timm_names, torchvision_names
+from advcli.catalog import hugging_face_names, options, plain_architecture, registry, timm_names, torchvision_names
 from advcli.catalog.params import Option, Param, option
 from advcli.catalog.registry import Bound, Spec
 from advcli.catalog.traits import TRAITS
@@ -75,8 +75,9 @@ def allow(names: Iterable[str]) -> None:
 
 
 def is_own(role: str, name: str) -> bool:
-    """True for code of a user's own; timm's networks are those of a known library."""
-    return ":" in name and not (role == "architecture" and timm_names.is_timm(name))
+    """True for code of a user's own; the networks of timm and transformers are those of known libraries."""
+    library = timm_names.is_timm(name) or hugging_face_names.is_hugging_face(name)
+    return ":" in name and not (role == "architecture" and library)
 
 
 def refuse_unnamed(role: str, name: str) -> None:
@@ -117,6 +118,8 @@ def spec(role: str, name: str) -> Spec:
     """The method of that name, or the user's own `package.module:function`."""
     if role == "architecture" and timm_names.is_timm(name):
         return timm_names.spec(name)
+    if role == "architecture" and hugging_face_names.is_hugging_face(name):
+        return hugging_face_names.spec(name)
     if ":" in name:
         PERMITTED.add(name)
         return _own(role, name)

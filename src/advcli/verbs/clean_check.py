@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from advcli.catalog import torchvision_names
-from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import ImportRequest
 from advcli.errors import InputError
 from advcli.evaluation.clean_accuracy import CleanAccuracy
@@ -13,6 +12,7 @@ from advcli.evaluation.normalisations import Better, compare
 from advcli.images.dataset import Dataset
 from advcli.networks.model_file import ModelFile
 from advcli.runtime.reporter import Reporter
+from advcli.verbs.imported import where_of
 from advcli.workspace import inputs
 
 SMALL = 96  # pixels
@@ -56,7 +56,7 @@ def _images(model: ModelFile, asked: ImportRequest) -> Dataset:
     origin = model.metadata["data"] or {}
     text = name if tail == "train" else text
     split = origin.get("split") if origin.get("split") in ("val", "test") else inputs.default_split(text, None)
-    return inputs.data_of(model, text, split, Selection(data_dir=asked.data_dir, download=asked.download), can_choose=False)
+    return inputs.data_of(model, text, split, where_of(asked), can_choose=False)
 
 
 def _advice(better: Better, clean: CleanAccuracy, tensors: Mapping[str, Tensor]) -> str:

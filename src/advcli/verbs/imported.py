@@ -1,5 +1,6 @@
 """What every import does: the data of a model, the names of its classes, its metadata, and the writing of its file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -16,11 +17,16 @@ from advcli.runtime.reporter import Reporter
 from advcli.workspace import inputs, outputs
 
 
+def where_of(asked: ImportRequest) -> Selection:
+    """The place and the size of the images of --data."""
+    return Selection(data_dir=asked.data_dir, download=asked.download, image_size=asked.image_size, resize=asked.resize)
+
+
 def source_of(asked: ImportRequest) -> Dataset | None:
     """The data that the network was trained on: its training split, or what there is of it."""
     if asked.data is None:
         return None
-    (name, tail), where = inputs.split_suffix(asked.data), Selection(data_dir=asked.data_dir, download=asked.download)
+    (name, tail), where = inputs.split_suffix(asked.data), where_of(asked)
     try:
         return inputs.open_data(name, "train", where)
     except InputError:
@@ -30,10 +36,17 @@ def source_of(asked: ImportRequest) -> Dataset | None:
         raise
 
 
-def class_names(asked: ImportRequest, source: Dataset | None, count: int | None, reporter: Reporter) -> list[str]:
-    """The names of the classes: given, those of the data, or numbers; there must be as many as outputs."""
+def class_names(
+    asked: ImportRequest, source: Dataset | None, count: int | None, reporter: Reporter, stated: Sequence[str] = ()
+) -> list[str]:
+    """The names of the classes: given, those stated beside the weights, those of the data, or numbers; as many as outputs.
+
+    Stated names give way to those of data that has other ones.
+    """
     if asked.classes:
         names = [one.strip() for one in asked.classes.split(",")]
+    elif stated and (source is None or set(source.classes) <= set(stated)):
+        names = list(stated)
     elif source:
         names = list(source.classes)
     else:
@@ -75,6 +88,12 @@ def publish(path: Path, metadata: Header, tensors: dict[str, Tensor], asked: Imp
     with atomic.locked(path):
         if not outputs.is_finished(path, metadata["made"], default_name=default, force=asked.force, reporter=reporter):
             model_file.write(path, metadata, tensors)
-        elif model_file.peek(path).get("weights") != model_file.weights_digest(tensors):
-            raise InputError(f"{path}: exists, and holds other weights than {asked.file} returns now; --force replaces it")
+        elif _differs(model_file.peek(path), metadata, tensors):
+            raise InputError(f"{path}: exists, and holds another network than {asked.file} gives now; --force replaces it")
     return path
+
+
+def _differs(found: Header, metadata: Header, tensors: dict[str, Tensor]) -> bool:
+    """True if a file of the same command has other weights, or another architecture, classes or normalisation."""
+    other = any(found.get(key) != metadata[key] for key in ("arch", "classes", "normalize"))
+    return other or found.get("weights") != model_file.weights_digest(tensors)
