@@ -252,7 +252,7 @@ class ImportRequest(Destination, Source):
         str,
         Param("A state_dict (.pt, .pth, .safetensors), or the folder of a Hugging Face classifier; images: a .npz or .pt file or "
               "a folder of class folders; or module:function, which maps pictures to scores or labels, or returns a network with "
-              "its weights.", form="FILE"),
+              "its weights; or https://..., which is sent the pictures.", form="FILE"),
     ]  # fmt: skip
     arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None
     input: Annotated[
@@ -267,6 +267,9 @@ class ImportRequest(Destination, Source):
     batch_size: Annotated[
         int | None,
         Param("Largest number of pictures that a function gets in one call. [default: 64]", low=1, high=1_000_000, form="N"),
+    ] = None
+    max_rate: Annotated[
+        float | None, Param("Largest number of calls a second to an address.", low=0.001, high=1_000_000, form="N")
     ] = None
     split: Split = None
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from advcli.catalog import web_address
 from advcli.errors import InputError
 from advcli.files import check_results
 from advcli.files.header import Header, from_nothing
@@ -30,6 +31,7 @@ HEX = re.compile("[0-9a-f]{64}")
 NORMS = ("linf", "l2", "l1", "l0", "raw", "none")
 PARENTS = ("apply", "model", "member", "file", "weights", "teacher")
 LEAST, LARGEST = 1e-12, 1e6  # of a normalisation
+LEAST_RATE = 1e-3  # calls a second
 MOST_DEFENSES = 64  # around each other
 SIGNED = ("perturbation", "universal")  # kinds of sets whose values are differences
 VERBS = ("train", "attack", "defend", "stats", "import")
@@ -173,10 +175,15 @@ def budgets(found: Any, where: str) -> None:
 
 
 def function(found: Header, where: str) -> None:
-    """Check the name of a function of a user's own, what it gives, and how many pictures it takes."""
+    """Check the name or the address of a function of a user's own, what it gives, how many pictures it takes, and how often."""
     fields(found, {"answers": str, "at_once": int}, where, "arch")
     known = found["answers"] in ("scores", "labels") and 0 < found["at_once"] <= LARGEST
     need(known and ":" in found["name"] and not found["parameters"], where, "arch")
+    away, rate = web_address.is_address(found["name"]), found.get("rate")
+    plain = isinstance(rate, int | float) and not isinstance(rate, bool) and LEAST_RATE <= rate <= LARGEST
+    need(rate is None or (away and plain), where, "arch")
+    need(found.get("call") == ("http" if away else None), where, "arch")
+    need(not away or not web_address.fault(found["name"]), where, "arch")
 
 
 def model(metadata: Header, where: str) -> None:

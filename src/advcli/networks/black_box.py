@@ -1,4 +1,4 @@
-"""A function of the user's own as a network: asked about pictures, it gives scores or labels, and no gradient.
+"""A function of the user's own, or an address, as a network: asked about pictures, it gives scores or labels, and no gradient.
 
 It gets a float32 array (N, C, H, W) of pixels in [0, 1], at most so many pictures a call, and returns scores (N, K) or labels
 (N,). A label becomes one score of 1 among zeros. A failure, an answer of another form and numbers that are not finite end the
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog import discovery
+from advcli.catalog import discovery, web_address
 from advcli.errors import AdvcliError, InputError, described
 from advcli.files.header import Header
 from advcli.files.journal import Journal, key_of
 from advcli.files.parts import Parts
+from advcli.networks.endpoint import Endpoint
 from advcli.numerics.arrays import Array
 from advcli.numerics.rng import Purpose, SampleRNG
 
@@ -124,15 +125,23 @@ def _described(found: Array) -> str:
 def of_metadata(arch: Header, classes: int) -> BlackBox:
     """The function that checked metadata names; refused unless the user has named it too."""
     name = str(arch["name"])
-    return BlackBox(name, discovery.own_function(name), classes, arch["answers"], int(arch["at_once"]))
+    return BlackBox(name, function_of(name, arch.get("rate")), classes, arch["answers"], int(arch["at_once"]))
 
 
-def tried(name: str, shape: tuple[int, ...], at_once: int) -> tuple[Answers, int | None]:
+def function_of(name: str, rate: float | None = None) -> Callable[[Array], Any]:
+    """The function of a name that the user has named, or what asks an address that the user has named."""
+    if web_address.is_address(name):
+        discovery.refuse_unnamed("function", name)
+        return Endpoint(name, rate)
+    return discovery.own_function(name)
+
+
+def tried(name: str, shape: tuple[int, ...], at_once: int, rate: float | None = None) -> tuple[Answers, int | None]:
     """What a function gives for a few pictures of noise: scores of so many classes, or labels.
 
     Refused if it answers otherwise when the same pictures come again in another order.
     """
-    function = discovery.own_function(name)
+    function = function_of(name, rate)
     draws = SampleRNG(0, torch.arange(TRIED), (Purpose.TRIAL,))
     pictures = draws.uniform(*shape).numpy()[:at_once]
     found, again = call(name, function, pictures), call(name, function, pictures[::-1])

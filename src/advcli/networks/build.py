@@ -90,7 +90,7 @@ def import_architectures(metadata: Mapping[str, Any]) -> None:
         if role == "architecture":
             discovery.from_file(role, name).load()
         elif role == "function":
-            discovery.own_function(name)
+            black_box.function_of(name)
 
 
 MEMBER, DEFENSE = "member/", "defense/"

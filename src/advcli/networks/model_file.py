@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog import discovery
+from advcli.catalog import discovery, web_address
 from advcli.errors import AdvcliError, Damaged, InputError
 from advcli.files import atomic, header_schema, sandbox
 from advcli.files.header import Header, canonical, parse
@@ -163,8 +163,12 @@ def read(path: str | Path) -> ModelFile:
 
     A model that needs code of the user's own is not built until that code is allowed, but can be shown and exported.
     """
-    path = Path(path)
-    if discovery.names_function(str(path)):
+    name, path = str(path), Path(path)
+    if web_address.is_address(name):
+        raise InputError(
+            f"{name}: is an address, not a model file; import it first: advcli import {name} --data DATA -o FILE.safetensors"
+        )
+    if discovery.names_function(name):
         raise InputError(
             f"{path}: is code, not a model file; its normalisation, classes and size of images are stated once, at import:\n"
             f"    advcli import {path} --data DATA [--mean X --std X] -o FILE.safetensors"

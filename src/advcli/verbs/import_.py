@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from advcli.catalog import discovery, plain_architecture
+from advcli.catalog import discovery, plain_architecture, web_address
 from advcli.catalog.registry import Bound
 from advcli.catalog.requests import ImportRequest
 from advcli.datasets import pt
@@ -23,10 +23,19 @@ SIZES = ("image_size", "resize")
 def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Path:
     """Turn foreign weights or a function into a model file, or foreign images into an image set."""
     if discovery.names_function(asked.file):
+        if asked.max_rate is not None:
+            raise CommandError(f"--max-rate: is for an address, https://...; {asked.file} is a function")
         discovery.allow([asked.file])
         if plain_architecture.makes_network(discovery.own_function(asked.file)):
             return _network(asked, own, reporter)
         return import_function.black_box_model(asked, own, reporter)
+    if web_address.is_address(asked.file):
+        if words := web_address.fault(asked.file):
+            raise CommandError(f"{asked.file}: {words}")
+        discovery.allow([asked.file])
+        return import_function.black_box_model(asked, own, reporter)
+    if asked.max_rate is not None:
+        raise CommandError(f"--max-rate: is for an address, https://...; {asked.file} is a file")
     if asked.batch_size is not None:
         raise CommandError(f"--batch-size: is for a function, module:function; {asked.file} is a file")
     if _holds_images(asked):

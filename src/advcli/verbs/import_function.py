@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from advcli.catalog import web_address
 from advcli.catalog.registry import Bound
 from advcli.catalog.requests import ImportRequest
 from advcli.errors import CommandError, InputError
+from advcli.files.header import Header
 from advcli.images.dataset import Dataset
 from advcli.networks import architecture, black_box, foreign_weights
 from advcli.networks.black_box import AT_ONCE
@@ -24,15 +26,21 @@ def black_box_model(asked: ImportRequest, own: dict[str, object], reporter: Repo
         raise CommandError(f"--{idle[0].replace('_', '-')}: is for files; a function has no weights, and gets pixels in [0, 1]")
     path, source = outputs.output_path(asked.output, inputs.MODEL), source_of(asked)
     shape = _shape(asked, source)
-    answers, count = black_box.tried(name, shape, at_once)
+    away = web_address.is_address(name)
+    if away:
+        reporter.note(f"{name}: is asked over the network; the images leave this machine")
+    answers, count = black_box.tried(name, shape, at_once, asked.max_rate)
     if count is None and not asked.classes and source is None:
         raise CommandError(f"--classes: name the classes; {name} gives labels, which do not tell how many there are")
     names = class_names(asked, source, count, reporter)
     if len(names) < 2:
         raise CommandError(f"--classes {asked.classes}: names one class; a classifier has two or more")
-    arch = {"name": name, "parameters": {}, "answers": answers, "at_once": at_once}
+    arch: Header = {"name": name, "parameters": {}, "answers": answers, "at_once": at_once}
+    if away:
+        arch |= {"call": "http"} | ({} if asked.max_rate is None else {"rate": asked.max_rate})
     metadata = metadata_of(arch, shape, names, [0.0] * shape[0], [1.0] * shape[0], source)
-    options = {"function": name, "classes": asked.classes, "batch_size": asked.batch_size, "input": "x".join(map(str, shape))}
+    options: Header = {"function": name, "classes": asked.classes, "batch_size": asked.batch_size, "max_rate": asked.max_rate}
+    options["input"] = "x".join(map(str, shape))
     metadata["made"] = made_by({}, options, [], metadata["data"])
     reporter.note(f"{name}: gives {answers} of {len(names)} classes, for at most {at_once} pictures a call")
     return publish(path, metadata, {}, asked, reporter)

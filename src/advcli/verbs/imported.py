@@ -9,7 +9,7 @@ from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import ImportRequest
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic, header_schema
-from advcli.files.header import Header
+from advcli.files.header import Header, canonical
 from advcli.files.provenance import provenance_of
 from advcli.images.dataset import Dataset
 from advcli.networks import model_file
@@ -95,5 +95,5 @@ def publish(path: Path, metadata: Header, tensors: dict[str, Tensor], asked: Imp
 
 def _differs(found: Header, metadata: Header, tensors: dict[str, Tensor]) -> bool:
     """True if a file of the same command has other weights, or another architecture, classes or normalisation."""
-    other = any(found.get(key) != metadata[key] for key in ("arch", "classes", "normalize"))
+    other = any(canonical([found.get(key)]) != canonical([metadata[key]]) for key in ("arch", "classes", "normalize"))
     return other or found.get("weights") != model_file.weights_digest(tensors)
