@@ -201,6 +201,58 @@ def test_the_normalisation_is_that_of_pixels_from_0_to_1(name, folder):
     assert (found.shape, found.resize) == ((3, size, size), resize)
 
 
+ODD = (
+    None,
+    True,
+    0,
+    -1,
+    1e-9,
+    10**400,
+    float("nan"),
+    "",
+    "1",
+    [],
+    [[1]],
+    [1, None, 2],
+    {},
+    {"height": 8},
+    {"height": -1, "width": 8},
+)
+KEYS = (
+    "rescale_factor",
+    "image_mean",
+    "image_std",
+    "size",
+    "crop_size",
+    "crop_pct",
+    "do_rescale",
+    "do_normalize",
+    "do_center_crop",
+)
+
+
+def test_whatever_the_texts_hold_it_is_read_or_refused(folder):
+    write()
+    cases = [
+        ("config.json", {**CONFIG, key: one}) for key in ("model_type", "id2label", "num_labels", "num_channels") for one in ODD
+    ]
+    both = {**PREPROCESSOR, "do_center_crop": True, "crop_size": 4, "crop_pct": 0.9}
+    cases += [("preprocessor_config.json", {**both, key: one}) for key in KEYS for one in ODD]
+    read = 0
+    for name, content in cases:
+        kept = Path("net", name).read_text()
+        Path("net", name).write_text(json.dumps(content))
+        try:
+            found = hugging_face_folder.read(Path("net"))
+        except InputError as error:
+            assert str(error).startswith("net"), error
+        else:
+            read += 1
+            assert np.isfinite([*found.normalize["mean"], *found.normalize["std"]]).all()
+        Path("net", name).write_text(kept)
+    assert 20 < read < len(cases) - 60
+
+
 def test_without_transformers_one_line_says_what_to_install(folder, run, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "transformers" else find(name, *more))

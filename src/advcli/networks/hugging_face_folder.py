@@ -5,7 +5,6 @@ Weights are read from safetensors only. The preprocessor states what the network
 """
 
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,10 @@ def read(path: Path) -> Folder:
         raise InputError(f"{path}: a network of timm: advcli import {path / WEIGHTS} --arch timm:{name}")
     _check_weights(path)
     names = _labels(config, path)
-    shape, resize, normalize = _preprocessing(path, int(config.get("num_channels") or 3))
+    channels = config.get("num_channels", 3)
+    if not isinstance(channels, int) or not 0 < channels <= LARGEST:
+        raise InputError(f"{path / CONFIG}: its num_channels is no number of channels")
+    shape, resize, normalize = _preprocessing(path, channels)
     plain = hugging_face_models.plain(config, str(path / CONFIG))
     usable = [] if header_schema.wrong_classes(names) or all(one.startswith("LABEL_") for one in names) else names
     return Folder(path, kind, plain, usable, len(names), shape, resize, normalize)
@@ -135,7 +137,7 @@ def _channels(found: Any, channels: int, where: Path) -> list[float]:
 
 
 def _number(found: Any, where: Path, what: str) -> float:
-    if not isinstance(found, int | float) or isinstance(found, bool) or not isfinite(found):
+    if not isinstance(found, int | float) or isinstance(found, bool) or not -LARGEST < found < LARGEST:
         raise InputError(f"{where}: its {what} is no number")
     return float(found)
 
