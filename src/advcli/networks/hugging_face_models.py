@@ -90,7 +90,7 @@ def _built(kind: str, config: str, classes: int) -> tuple[nn.Module, Any]:
         made = library.AutoConfig.for_model(kind, **given, num_labels=classes)
         network = library.AutoModelForImageClassification.from_config(made, attn_implementation="eager", trust_remote_code=False)
     except Exception as error:  # a configuration is anybody's text
-        raise CommandError(f"{name}: cannot be built from its configuration ({described(error)})") from None
+        raise InputError(f"{name}: cannot be built from its configuration ({described(error)})") from None
     return cast(nn.Module, network), made
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from advcli.catalog import discovery, hugging_face_names
 from advcli.catalog.requests import ImportRequest
 from advcli.errors import CommandError
+from advcli.files import sandbox
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset
 from advcli.networks import foreign_weights, hugging_face_folder, hugging_face_models
@@ -29,6 +30,8 @@ def classifier(asked: ImportRequest, reporter: Reporter) -> Path:
     if not folder.normalize and asked.mean is None and asked.std is None:
         raise CommandError(f"--mean, --std: give both; {folder.path} has no {hugging_face_folder.PREPROCESSOR} to state them")
     shape = _shape(asked, folder, source)
+    made = network.spec.load()  # with the code that it takes, before the limits of a child count that
+    sandbox.first_in_child(folder.path, lambda: made(shape, folder.count, config=folder.config), folder.weights.stat().st_size)
     kept = hugging_face_models.with_weights(folder.kind, folder.config, folder.count, tensors, str(folder.weights))
     named = Named(foreign_weights.plain(kept, str(folder.weights)), folder.normalize)
     parents: list[Header] = [{"role": "file", "digest": digest}]
