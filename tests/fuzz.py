@@ -36,7 +36,7 @@ from advcli.datasets import npz, pt
 from advcli.errors import AdvcliError
 from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet
-from advcli.images import decoder
+from advcli.images import decoder, labels_csv
 from advcli.networks import foreign_weights, model_file
 from damage import mend_model, mend_png, mend_set, mend_zip, mutated
 
@@ -156,6 +156,21 @@ def picture_seeds(kind: str) -> Callable[[], list[bytes]]:
     return make
 
 
+def csv_seeds() -> list[bytes]:
+    rows = [f"{name}{k}.png" for name in "abc" for k in range(4)]
+    found = ["".join(f"{row}{mark}{row[0]}\n" for row in rows) for mark in ",;\t"]
+    found += ["file,label\n" + found[0], "file,label\n" + "".join(f'"./{row}","{row[0]}, {{""x""}}"\r\n' for row in rows)]
+    found += ["\ufeffFilename|split|class\n" + "".join(f"{row}|{'train' if row[1] < '3' else 'test'}|{row[0]}\n" for row in rows)]
+    return [one.encode() for one in found] + [found[3].encode("utf-16")]
+
+
+def as_labels(path: Path) -> list[str]:
+    for name in "abc":
+        for k in range(4):
+            Image.fromarray(np.full((8, 8), 20 * k, np.uint8)).save(f"{name}{k}.png")
+    return ["train", "--data", str(path), "--epochs", "1", *IMPORT]
+
+
 def read_npz(path: Path) -> None:
     npz._checked(str(path), "train", list(npz._listed(str(path))))
 
@@ -193,6 +208,7 @@ FORMATS = {one.name: one for one in (
            lambda path: npz.npz("train", path=str(path)), mend_zip),
     Format("images.pt", pt_seeds, lambda path: pt._checked(str(path), "train"),
            lambda path: ["train", "--data", str(path), "--epochs", "1", *IMPORT], lambda path: pt.pt("train", path=str(path)), mend_zip),
+    Format("labels.csv", csv_seeds, labels_csv.checked, as_labels, labels_csv.read),
     Format("picture.png", picture_seeds("PNG"), read_picture, as_picture, decoded, mend_png),
     Format("picture.jpg", picture_seeds("JPEG"), read_picture, as_picture, decoded),
 )}  # fmt: skip

@@ -37,12 +37,12 @@ def test_class_folders_called_like_splits_are_classes(folder, names):
 
 
 def test_the_share_of_a_folder_without_splits_is_said(run, folder):
-    pictures(folder / "test", "cat", "dog", count=50)
-    found = sizes("test")
+    pictures(folder / "photos", "cat", "dog", count=50)
+    found = sizes("photos")
     assert sum(found.values()) == 100
-    ran = run("train", "--data", "test", "--arch", "softmax", "--epochs", "1")
+    ran = run("train", "--data", "photos", "--arch", "softmax", "--epochs", "1")
     assert ran.code == 0, ran.err
-    assert f"test: holds no splits; by their names {found['train']} of its 100 pictures are its train split" in ran.err
+    assert f"photos: holds no splits; by their names {found['train']} of its 100 pictures are its train split" in ran.err
     assert f"by their names {found['test']} of its 100 pictures are its test split" in run("evaluate", "--json").err
 
 
@@ -63,6 +63,20 @@ def test_one_split_beside_others_is_not_split_again(run, folder):
     assert ran.code == 3
     assert "is the train split of photos/, and no test images are in it" in ran.err
     assert '"n": 50' in run("evaluate", "--data", "photos/train", "--split", "train", "--json").out
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_a_folder_that_is_called_like_a_split_is_that_split_even_alone(run, folder, monkeypatch, name):
+    pictures(folder / name, "cat", "dog")
+    assert len(class_folder(name, path=name)) == 80
+    assert len(inputs.open_data(f"{name}:{name}", None)) == 80
+    ran = run("train", "--data", name)
+    assert ran.code == 3
+    assert (
+        f"{name}: a folder that is called {name} is a {name} set, and no train images are in it; give --split {name}" in ran.err
+    )
+    monkeypatch.chdir(name)
+    assert len(class_folder(name, path=".")) == 80
 
 
 def test_a_train_folder_alone_has_its_val_carved_out(folder):

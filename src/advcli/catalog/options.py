@@ -21,8 +21,8 @@ Model = Annotated[
 ]
 Data = Annotated[
     str | None,
-    Param("A data set (digits, mnist, cifar10, ...), a folder of class folders, .npz, .pt, or an image-set file; NAME:SPLIT "
-          "picks the split.", form="DATA", needs="images"),
+    Param("A data set (digits, mnist, cifar10, ...), a folder of pictures, a .csv of their labels, .npz, .pt, or an image-set "
+          "file; NAME:SPLIT picks the split.", form="DATA", needs="images"),
 ]  # fmt: skip
 Split = Annotated[Literal["train", "val", "test"] | None, Param("Split of the data.", needs="images")]
 Limit = Annotated[

@@ -250,8 +250,8 @@ class ImportRequest(Destination, Source):
 
     file: Annotated[
         str,
-        Param("A state_dict (.pt, .pth, .safetensors), or the folder of a Hugging Face classifier; images: a .npz or .pt file or "
-              "a folder of class folders; or module:function, which maps pictures to scores or labels, or returns a network with "
+        Param("A state_dict (.pt, .pth, .safetensors), or the folder of a Hugging Face classifier; images: a .npz or .pt file, "
+              "a folder or a .csv; or module:function, which maps pictures to scores or labels, or returns a network with "
               "its weights; or https://..., which is sent the pictures.", form="FILE"),
     ]  # fmt: skip
     arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None

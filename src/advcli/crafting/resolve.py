@@ -45,6 +45,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
     """Resolve every default of the command: the job, and the header that describes it."""
     spec, stage = method.spec, first_stage_of(method.spec)
     refuse_what_no_function_gives(spec, victim)
+    asked = _by_predictions(asked, images, spec, reporter)
     acting = stage.acting(method, asked) if stage else method
     where = f"from {images.name}" if spec.traits.has("start") else f"on {images.name}:{images.split}"
     reporter.note(f"attack: {spec.name} {where}, {len(images)} images")
@@ -165,6 +166,14 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         about["static_proposals"] = True
     part_size = asked.part_size if victim.answers is None else 1  # what a function was asked is kept by the batch
     return Run(job, images, made, about, batch_size, part_size)
+
+
+def _by_predictions(asked: AttackRequest, images: Dataset, spec: Spec, reporter: Reporter) -> AttackRequest:
+    """The request with --label pred, if no image has a label to leave."""
+    if asked.label == "pred" or asked.target or spec.traits.has("start") or (images.labels >= 0).any():
+        return asked
+    reporter.note(f"{images.name}: no image has a label; each is attacked from the model's own prediction, as with --label pred")
+    return replace(asked, label="pred")
 
 
 def with_first_stage(run: Run, path: Path, victim: ModelFile, method: Bound, asked: AttackRequest, reporter: Reporter) -> Run:

@@ -1,48 +1,50 @@
-"""A folder of class folders, one image file for each image.
+"""A folder of class folders, one image file for each image; or of image files alone, which then have no labels.
 
 A folder with train/ and test/ (and val/) inside, which hold class folders, has those splits; a folder that is itself one
-split beside others is that split; otherwise the SHA-256 of its relative path puts every file into train, val or test,
-80/10/10. Grey images stay grey; if any image has colour, the set is colour. Image files that `export` made of an adversarial
-set are known by the note beside them, as long as the note is copied with them.
+split beside others, or that is called test or val, is that split; otherwise the SHA-256 of its relative path puts every file
+into train, val or test, 80/10/10. Grey images stay grey; if any image has colour, the set is colour. Image files that `export`
+made of an adversarial set are known by the note beside them, as long as the note is copied with them. Labels from a CSV:
+`datasets/csv.py`.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from advcli.catalog.registry import source
-from advcli.errors import Empty, InputError
+from advcli.errors import InputError
 from advcli.images.dataset import Dataset, carve
-from advcli.images.decoder import decode, mode_of
-from advcli.images.folder_digest import digests
-from advcli.images.picture_origin import kind_of
-from advcli.images.split_folders import folders_in, is_picture, splits_beside, splits_in
-from advcli.numerics.arrays import Array
+from advcli.images.picture_files import UNNAMED, PictureFiles
+from advcli.images.split_folders import (
+    called_like_a_split,
+    folders_in,
+    is_picture,
+    share,
+    splits_beside,
+    splits_in,
+)
 
 
 def pictures_in(root: Path) -> list[tuple[str, str]]:
     """(class, file) of every image file, ordered by class and name; only names, since there may be millions."""
     found = []
     for name in folders_in(root):
-        files = sorted(one for one in os.listdir(root / name) if is_picture(one))
+        files = _pictures(root / name)
         if not files:
             raise InputError(f"{root / name}: no image files in this class folder; remove it or fill it")
         found += [(name, file) for file in files]
     if not found:
-        raise InputError(f"{root}: no class folders with image files; expected {root}/CLASS/image.png")
+        raise InputError(
+            f"{root}: no class folders with image files; expected {root}/CLASS/image.png, or {root}/labels.csv with columns "
+            "file and label"
+        )
     return found
 
 
-def share(relative: str) -> str:
-    """train, val or test by the path alone, 80/10/10."""
-    tenth = int.from_bytes(hashlib.sha256(relative.encode()).digest()[:8], "big") % 10
-    return "test" if tenth == 9 else "val" if tenth == 8 else "train"
+def _pictures(root: Path) -> list[str]:
+    return sorted(one for one in os.listdir(root) if is_picture(one))
 
 
 def _where(root: Path, split: str, test: str) -> tuple[Path, str]:
@@ -51,7 +53,7 @@ def _where(root: Path, split: str, test: str) -> tuple[Path, str]:
     if not held:
         held, here = splits_beside(root), root.absolute().name
         if not held:
-            return root, "names"
+            return root, _alone(root, split)
     own_val = test != "val" and "val" in held
     part = {"test": test, "val": "val" if own_val else "train"}.get(split, split)
     if here and part != here:
@@ -61,14 +63,17 @@ def _where(root: Path, split: str, test: str) -> tuple[Path, str]:
     return root if here else root / part, "whole" if own_val or split == "test" else "carve"
 
 
-class _Files:
-    """Full paths of the image files, made on demand."""
-
-    def __init__(self, base: Path, found: list[tuple[str, str]]) -> None:
-        self.base, self.found = str(base), found
-
-    def __getitem__(self, k: int) -> str:
-        return os.path.join(self.base, *self.found[k])
+def _alone(root: Path, split: str) -> str:
+    """How a folder without splits is taken: by names, or whole if it is called test or val."""
+    own = called_like_a_split(root)
+    if own is None:
+        return "names"
+    if own != split:
+        raise InputError(
+            f"{root}: a folder that is called {own} is a {own} set, and no {split} images are in it; give --split {own}, or "
+            "rename it to have it split by the names of its files"
+        )
+    return "whole"
 
 
 @source(family="files", splits=("train", "val", "test"), where="path")
@@ -85,6 +90,8 @@ def folder(
     root = Path(path)
     if not root.is_dir():
         raise InputError(f"{path}: no such folder")
+    if not folders_in(root) and _pictures(root):
+        return _unlabelled(root, split, (resize, image_size))
     base, how = _where(root, split, test)
     found = pictures_in(base)
     names = tuple(dict.fromkeys(name for name, _ in found))
@@ -95,25 +102,19 @@ def folder(
         notes.append(f"{path}: holds no splits; by their names {len(places)} of its {len(found)} pictures are its {split} split")
     else:
         places = carve(labels, split, called) if how == "carve" else np.arange(len(found))
-    mode = mode_of(str(base / name / file) for name, file in found)
-    if not len(places):
-        raise Empty(f"{path}: no picture falls into the {split} split; it has {len(found)} in all")
-    files = _Files(base, [found[k] for k in places])
-    shape = decode([files[0]], mode, (resize, image_size), None)[0].shape
-
-    def read(wanted: Array) -> Tensor:
-        pictures = decode([files[k] for k in wanted], mode, (resize, image_size), shape)
-        for k, one in zip(wanted, pictures, strict=True):
-            if one.shape != shape:
-                raise InputError(
-                    f"{files[k]}: {one.shape[2]}x{one.shape[1]} pixels, others have {shape[2]}x{shape[1]}; give --image-size N"
-                )
-        stacked = np.stack(pictures) if pictures else np.zeros((0, *shape), np.uint8)
-        return torch.from_numpy(stacked).to(torch.float32) / 255
-
     classes = tuple((words or {}).get(name, name) for name in names)
-    origin: dict[str, Any] = {"name": called, "split": split, "image_size": image_size, "resize": resize}
-    if called == "folder":
-        origin["digest"], origin["listing"] = digests(root)
-    kind, labels = kind_of(root, base), labels[places]
-    return Dataset(root.name, split, classes, shape, labels, places, read, origin, eight_bit=True, kind=kind, notes=tuple(notes))
+    pictures = PictureFiles(root, base, [f"{name}/{file}" for name, file in found], labels, classes)
+    return pictures.dataset(split, places, (resize, image_size), {"name": called}, tuple(notes))
+
+
+def _unlabelled(root: Path, split: str, sizes: tuple[int | None, int | None]) -> Dataset:
+    """Pictures without labels, which can be attacked and not trained on."""
+    if split != "test":
+        raise InputError(
+            f"{root}: its pictures have no labels, and no {split} images are in it; put them into class folders, or their "
+            f"labels into {root}/labels.csv with columns file and label"
+        )
+    files = _pictures(root)
+    note = f"{root}: its {len(files)} pictures have no labels; accuracy cannot be measured on them"
+    pictures = PictureFiles(root, root, files, np.full(len(files), -1, np.int64), UNNAMED)
+    return pictures.dataset(split, np.arange(len(files)), sizes, {"name": "folder"}, (note,))

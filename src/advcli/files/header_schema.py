@@ -102,7 +102,7 @@ def source(found: Any, where: str, what: str) -> None:
     """Check the origin of images: a data set by its name, a file or a folder by its content."""
     fields(found, {"name": str, "split": str}, where, what)
     if found["name"] in ("file", "folder"):
-        fields(found, {"digest": str}, where, what)
+        fields(found, {"digest": str} | ({"labels": str} if "labels" in found else {}), where, what)
 
 
 def defenses(found: Any, where: str) -> None:

@@ -114,7 +114,9 @@ class Dataset:
         return ",".join(classes) if classes and plain and set(classes) < set(self.classes) else None
 
     def for_classes(self, classes: tuple[str, ...], whose: str, advice: str = "") -> "Dataset":
-        """The same images with labels that index the model's classes; classes are matched by name."""
+        """The same images with labels that index the model's classes; classes are matched by name, if there are any labels."""
+        if not (self.labels >= 0).any():
+            return replace(self, classes=classes)
         if strange := [one for one in self.classes if one not in classes]:
             raise InputError(
                 f"{self.name}: its classes {', '.join(strange[:5])} are none of {whose}'s: {', '.join(classes[:12])}{advice}"

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import platformdirs
@@ -25,21 +25,16 @@ MOST_CACHE = 1 << 28  # bytes of a note that is read
 Entry = list[int | str]  # number, size, times, and the digest of the bytes
 
 
-def listing_digest(root: Path) -> str:
-    """A digest of all relative paths and sizes in the folder: fast, but not enough to identify images."""
-    return hashlib.sha256(canonical([[name, state.st_size] for name, state in _files(root)])).hexdigest()
+def listing_digest(root: Path, names: Sequence[str] | None = None) -> str:
+    """A digest of all relative paths and sizes in the folder, or of these files: fast, but not enough to identify images."""
+    return hashlib.sha256(canonical([[name, state.st_size] for name, state in _files(root, names)])).hexdigest()
 
 
-def content_digest(root: Path) -> str:
-    """A digest of all relative paths in the folder and the bytes of every file."""
-    return digests(root)[0]
-
-
-def digests(root: Path) -> tuple[str, str]:
-    """The digest of the content and that of the listing, in one pass over the files."""
+def digests(root: Path, names: Sequence[str] | None = None) -> tuple[str, str]:
+    """The digest of the content and that of the listing, in one pass over the files of the folder, or over these."""
     note = cache_folder() / "folders" / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
     known, kept, found, listing = _read(note), dict[str, Entry](), hashlib.sha256(), []
-    for name, state in _files(root):
+    for name, state in _files(root, names):
         key: Entry = [state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
         begin, entry = time.time_ns(), known.get(name, [])
         content = str(entry[-1]) if entry[:-1] == key else sandbox.digest_of(os.path.join(root, name))
@@ -68,13 +63,17 @@ def _read(note: Path) -> dict[str, Entry]:
     return found if whole else {}
 
 
-def _files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """(relative path, state) of every file below a folder, in order."""
+def _files(root: Path, names: Sequence[str] | None) -> Iterator[tuple[str, os.stat_result]]:
+    """(relative path, state) of every file below a folder, or of these files, in order."""
+    for name in _below(root) if names is None else names:
+        path = os.path.join(root, name)
+        try:
+            yield name, os.stat(path)
+        except OSError as error:
+            raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def _below(root: Path) -> Iterator[str]:
     for folder, below, files in os.walk(root):
         below.sort()
-        for name in sorted(files):
-            path = os.path.join(folder, name)
-            try:
-                yield os.path.relpath(path, root), os.stat(path)
-            except OSError as error:
-                raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        yield from (os.path.relpath(os.path.join(folder, name), root) for name in sorted(files))

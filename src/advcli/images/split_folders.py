@@ -2,10 +2,12 @@
 
 A folder called train, val or test is a split if it contains class folders itself, and a class if it contains image files. A
 folder has either splits or classes; one with both is refused. A folder that is itself one split beside others, as
-photos/test beside photos/train, is that split and is not split again.
+photos/test beside photos/train, is that split and is not split again; and one that is called test or val is that split even if
+it is alone.
 """
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from advcli.errors import InputError
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 SPLITS = ("train", "val", "test")
+LABELS = "labels.csv"  # gives the pictures of its folder their labels
 
 
 def is_picture(name: str) -> bool:
@@ -47,6 +50,18 @@ def splits_beside(root: Path) -> tuple[str, ...]:
         with contextlib.suppress(InputError, OSError):
             beside = splits_in(whole.parent)
     return beside if len(beside) > 1 and {"train", whole.name} <= set(beside) else ()
+
+
+def called_like_a_split(root: Path) -> str | None:
+    """The split that a folder without splits is by its own name: test or val. Another is split by the names of its files."""
+    name = root.absolute().name
+    return name if name in ("val", "test") else None
+
+
+def share(relative: str) -> str:
+    """train, val or test by the path alone, 80/10/10."""
+    tenth = int.from_bytes(hashlib.sha256(relative.encode()).digest()[:8], "big") % 10
+    return "test" if tenth == 9 else "val" if tenth == 8 else "train"
 
 
 def _has_pictures(folder: Path) -> bool:

@@ -62,12 +62,12 @@ def _refuse_idle(asked: ImportRequest) -> None:
 
 
 def _holds_images(asked: ImportRequest) -> bool:
-    """True for a folder, a .npz, and a .pt of images."""
+    """True for a folder, a .csv of labels, a .npz, and a .pt of images."""
     path = Path(asked.file)
     saved = path.suffix in pt.SUFFIXES and asked.arch is None
     if hugging_face_folder.is_folder(path):
         return False
-    return path.is_dir() or path.suffix == ".npz" or (saved and pt.holds_images(asked.file))
+    return path.is_dir() or path.suffix in (".npz", ".csv") or (saved and pt.holds_images(asked.file))
 
 
 def _weights(asked: ImportRequest, network: Bound, reporter: Reporter) -> Path:

@@ -30,8 +30,8 @@ def source_of(asked: ImportRequest) -> Dataset | None:
     try:
         return inputs.open_data(name, "train", where)
     except InputError:
-        part = tail or Path(name).absolute().name
-        if Path(name).is_dir() and part in ("val", "test"):  # a folder of that split, or one without training images
+        part = tail or Path(name).absolute().stem
+        if Path(name).exists() and part in ("val", "test"):  # a folder of that split, or one without training images
             return inputs.open_data(name, part, where)
         raise
 

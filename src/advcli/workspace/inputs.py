@@ -5,6 +5,7 @@ from pathlib import Path
 
 from advcli.catalog import discovery
 from advcli.catalog.request_parts import Selection
+from advcli.datasets.csv import csv, labels_of
 from advcli.datasets.folder import folder
 from advcli.datasets.imageset import imageset as image_set
 from advcli.datasets.npz import npz
@@ -33,7 +34,7 @@ WHOLE = Selection()
 def open_data(
     text: str | None, split: str | None, chosen: Selection = WHOLE, *, known: tuple[str, ...] = (), reporter: Reporter = SILENT
 ) -> Dataset:
-    """A data set by what was typed: a name, NAME:SPLIT, a folder, a .npz, a .pt or an image-set file.
+    """A data set by what was typed: a name, NAME:SPLIT, a folder, a .csv, a .npz, a .pt or an image-set file.
 
     `known` are the classes of the model that it is for: a set that has them all and more gives these alone.
     """
@@ -45,6 +46,8 @@ def open_data(
     wanted, sizes = tail or split or "", {"image_size": chosen.image_size, "resize": chosen.resize}
     if name in known_sets() or is_own(name):
         found = _known(name, wanted or "train", sizes, library(chosen.data_dir, download=chosen.download))
+    elif labels := _labels_csv(name):
+        found = csv(wanted or "train", path=labels, image_size=chosen.image_size, resize=chosen.resize)
     elif Path(name).is_dir():
         found = folder(wanted or "train", path=name, image_size=chosen.image_size, resize=chosen.resize)
     elif Path(name).suffix == ".npz":
@@ -63,6 +66,13 @@ def open_data(
     found = found.selected(classes, chosen.limit, chosen.per_class)
     _tell(found, reporter)
     return found
+
+
+def _labels_csv(name: str) -> str | None:
+    """The CSV of labels that is named, or that lies in the folder that is named."""
+    path = Path(name)
+    found = path if path.suffix.lower() == ".csv" and path.is_file() else labels_of(path) if path.is_dir() else None
+    return str(found) if found else None
 
 
 def _tell(data: Dataset, reporter: Reporter) -> None:
@@ -125,7 +135,8 @@ def data_of(
 def default_split(text: str, split: str | None) -> str | None:
     """The split to use of a data set: test, unless one is given, or a file states its own."""
     name, tail = split_suffix(text)
-    return split or (None if tail or Path(name).is_file() else "test")
+    states = Path(name).is_file() and Path(name).suffix.lower() != ".csv"
+    return split or (None if tail or states else "test")
 
 
 def fitted_to(model: ModelFile, data: Dataset, advice: str, reporter: Reporter) -> Dataset:

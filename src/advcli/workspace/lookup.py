@@ -4,25 +4,33 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from advcli.datasets.csv import names_of
 from advcli.errors import InputError
 from advcli.files import imageset_reader, sandbox
 from advcli.files.header import Header
-from advcli.images.folder_digest import content_digest, listing_digest
+from advcli.images.folder_digest import digests, listing_digest
 from advcli.networks import model_file
 
 FOREIGN = (".pt", ".pth", ".safetensors", ".npz")
 
 
 def find_folder(origin: Header, where: Path = Path()) -> str | None:
-    """The folder in `where`, or in a folder of it, with the content that a header states; bytes are read last."""
+    """The folder in `where`, or in a folder of it, with the content that a header states; bytes are read last.
+
+    Of a folder whose labels are in a CSV, the path of the CSV.
+    """
     near = [p for p in sorted(where.iterdir()) if p.is_dir() and not p.name.startswith(".")]
     inner = [p for folder in near for p in sorted(folder.iterdir()) if p.is_dir()]
-    for one in [*near, *inner]:
+    labels = Path(str(origin["labels"])).name if "labels" in origin else None
+    for one in [*near, *inner] if labels is None else [where, *near, *inner]:
+        if labels and not (one / labels).is_file():
+            continue
         with contextlib.suppress(InputError):  # what cannot be read is not it
-            if listing_digest(one) != origin.get("listing", origin["digest"]):  # older headers know the listing alone
+            names = names_of(one / labels) if labels else None
+            if listing_digest(one, names) != origin.get("listing", origin["digest"]):  # older headers know the listing alone
                 continue
-            if "listing" not in origin or content_digest(one) == origin["digest"]:
-                return str(one)
+            if "listing" not in origin or digests(one, names)[0] == origin["digest"]:
+                return str(one / labels if labels else one)
     return None
 
 
