@@ -180,3 +180,13 @@ def test_show_prints_nothing_that_a_shell_would_run(run, model):
     command = json.loads(run("show", "forged.h5", "--json").out)[0]["command"]
     assert "'<(touch PWN)'" in command
     assert "'</dev/null;id>x'" in command
+
+
+def test_an_output_with_other_parameters_says_what_changed_and_what_a_makefile_needs(run, model):
+    words = ("attack", "--method", "fgsm", "--limit", "10", "-o", "x.h5")
+    assert run(*words).code == 0
+    ran = run(*words, "--eps", "0.2", "--seed", "3")
+    assert ran.code == 2
+    assert "made with eps 0.3, now 0.2; seed 0, now 3; use --force to overwrite it" in " ".join(ran.err.split())
+    assert "a Makefile" in ran.err
+    assert "made with other images; use --force" in run(*words[:-3], "11", "-o", "x.h5").err

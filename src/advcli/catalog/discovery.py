@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from advcli.catalog import hugging_face_names, options, plain_architecture, registry, timm_names, torchvision_names
+from advcli.catalog.nearest import nearest
 from advcli.catalog.params import Option, Param, option
 from advcli.catalog.registry import Bound, Spec
 from advcli.catalog.traits import TRAITS
@@ -126,7 +127,9 @@ def spec(role: str, name: str) -> Spec:
     if name not in names(role) and role == "architecture" and name in torchvision_names.names():
         return torchvision_names.spec(name)
     if name not in names(role):
-        raise CommandError(f"there is no {role} {name!r}; available: {', '.join(names(role))}, or package.module:function")
+        known = (*names(role), *torchvision_names.names()) if role == "architecture" else names(role)
+        meant, kind = nearest(name, known), "data set" if role == "source" else role
+        raise CommandError(f"there is no {kind} {name!r}{meant}; available: {', '.join(names(role))}, or package.module:function")
     stem = name.replace("-", "_")
     path = PACKAGE / FOLDERS[role] / f"{stem}.py"
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))

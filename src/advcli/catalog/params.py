@@ -23,6 +23,7 @@ class Param:
     needs: str | None = None  # the trait of a method without which the option would do nothing
     short: str | None = None  # a one-letter name
     chooses: str | None = None  # the role of the methods that it names
+    assumed: str | None = None  # the method whose options there are while none is named
 
 
 def flag_of(name: str) -> str:

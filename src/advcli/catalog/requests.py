@@ -54,10 +54,10 @@ class TrainRequest(DryRunning, Destination, Allowing, Running, TrainingLoop, Sel
         str, Param("The training recipe: one of the list, or package.module:function.", form="NAME", chooses="recipe")
     ] = "standard"
     arch: Annotated[
-        str,
-        Param("The architecture: one of the list, a classifier of torchvision, timm:NAME, or package.module:function.",
-              form="NAME", chooses="architecture"),
-    ] = "cnn"  # fmt: skip
+        str | None,
+        Param("The architecture: one of the list, a classifier of torchvision, timm:NAME, or package.module:function. "
+              "[default: that of the model of --weights, or cnn]", form="NAME", chooses="architecture", assumed="cnn"),
+    ] = None  # fmt: skip
     batch_size: Annotated[int | None, Param("Images in one training step. [default: 64, from 10,000 images on 128]", low=1)] = (
         None
     )

@@ -1,4 +1,4 @@
-"""List all methods.
+"""List the methods, all or some of them.
 
 Attacks, defenses, recipes, architectures, data sets, metrics, figures and checks, with their traits.
 """
@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from advcli.catalog import discovery
+from advcli.catalog import discovery, torchvision_names
+from advcli.catalog.nearest import nearest
 from advcli.catalog.requests import REQUESTS
 from advcli.cli.output import result
 from advcli.cli.text_tables import columns_of, definitions, table, widest, wrapped
+from advcli.errors import CommandError
 
 NARROW, WIDEST = 80, 100  # columns where there is no terminal; columns of a help screen
 TRAITS = ("family", "kind", "norms", "access", "targeted", "gradient", "paper")
@@ -31,16 +33,39 @@ LISTS = {
 
 
 def methods(
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KIND...", help=f"Only these: {', '.join(LISTS)}.", show_default=False),
+    ] = None,
+    find: Annotated[
+        str | None,
+        typer.Option("--find", metavar="WORD", help="Only methods with this word in their name, summary or traits."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Only warnings and errors on stderr.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
 ) -> None:
-    """Print every method, by kind."""
+    """Print the methods, by kind."""
+    for kind in kinds or ():
+        if kind not in LISTS:
+            raise CommandError(f"there is no kind {kind!r}{nearest(kind, LISTS)}; available: {', '.join(LISTS)}")
+    found = {title: _found(LISTS[title], find) for title in LISTS if title in (kinds or LISTS)}
+    if not any(found.values()):
+        raise CommandError(f"--find {find}: no method has this word; without it: advcli methods {' '.join(kinds or ())}".rstrip())
     if json:
-        result(document())
+        result(document(found))
     else:
         columns = columns_of(NARROW)
-        result("\n\n".join(f"{title}\n{_table(role, columns)}" for title, role in LISTS.items()))
+        result("\n\n".join(f"{title}\n{_table(LISTS[title], names, columns)}" for title, names in found.items() if names))
+
+
+def _found(role: str, word: str | None) -> list[str]:
+    """The names of the methods of a role that have a word; torchvision's architectures only where a word asks for them."""
+    names = list(discovery.names(role))
+    if word is None:
+        return names
+    more = torchvision_names.names() if role == "architecture" else ()
+    return [name for name in dict.fromkeys((*names, *more)) if word.lower() in " ".join(_row(entry(role, name)).values()).lower()]
 
 
 def entry(role: str, name: str) -> dict[str, Any]:
@@ -53,13 +78,13 @@ def entry(role: str, name: str) -> dict[str, Any]:
     return {"name": name, **asdict(spec.traits), "summary": spec.summary, "options": options}
 
 
-def document() -> str:
-    return json.dumps({title: [entry(role, name) for name in discovery.names(role)] for title, role in LISTS.items()})
+def document(found: dict[str, list[str]]) -> str:
+    return json.dumps({title: [entry(LISTS[title], name) for name in names] for title, names in found.items()})
 
 
-def _table(role: str, width: int) -> str:
-    """Every method of a role with its traits, as a table if that fits."""
-    rows = [_row(entry(role, name)) for name in discovery.names(role)]
+def _table(role: str, names: Sequence[str], width: int) -> str:
+    """Methods of a role with their traits, as a table if that fits."""
+    rows = [_row(entry(role, name)) for name in names]
     text = table([{"  name": f"  {row.pop('name')}", **row} for row in map(dict, rows)])
     if widest(text) <= width:
         return text

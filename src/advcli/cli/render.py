@@ -113,4 +113,14 @@ def estimate(one: Any) -> str:
     for larger in ("kB", "MB", "GB", "TB"):
         if size >= 1000:
             size, unit = size / 1000, larger
-    return f"{one.rows} rows, {size:.3g} {unit}, about {one.seconds:.2g} seconds"
+    return f"{one.rows} rows, {size:.3g} {unit}, {'at least' if one.at_least else 'about'} {spoken(one.seconds)}"
+
+
+def spoken(seconds: float) -> str:
+    """A time as people say it, to two digits."""
+    if seconds < 100:
+        return f"{seconds:.2g} seconds"
+    if seconds < 100 * 60:
+        return f"{round(seconds / 60)} minutes"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours < 10 else f"{round(seconds / 3600):,} hours"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from advcli.catalog import discovery
+from advcli.catalog.nearest import nearest
 from advcli.catalog.params import Option
 from advcli.catalog.registry import Spec
 from advcli.catalog.request import POSITIONAL
@@ -36,7 +37,7 @@ def chosen(verb: str, args: Sequence[str], *, half_typed: bool = False) -> list[
     """The methods that the arguments choose; in a line being completed, those with complete names."""
     options, found = REQUESTS[verb].options(), []
     for name, role in REQUESTS[verb].choices().items():
-        default = next(one.default for one in options if one.name == name) or ()
+        default = next(one.default or one.param.assumed for one in options if one.name == name) or ()
         names = list(dict.fromkeys(values_of(f"--{name}", args))) or ([default] if isinstance(default, str) else list(default))
         if len(names) > 1 and not next(one.many for one in options if one.name == name):
             raise CommandError(f"--{name} is given twice: {' and '.join(names)}")
@@ -148,13 +149,11 @@ def read_all(options: Sequence[tuple[Option, str]], typed: dict[str, Any]) -> di
 
 def refusal(option_name: str, verb: str, specs: Sequence[Spec], options: Sequence[tuple[Option, str]]) -> CommandError:
     """The error for an option that this command does not have; it lists those that it has."""
-    import difflib
-
     own = [one.flag for one, heading in options if heading.startswith(OWN)]
-    near = difflib.get_close_matches(option_name, [one.flag for one, _ in options], 1, 0.75)
+    meant = nearest(option_name, [one.flag for one, _ in options])
     who = " ".join(spec.name for spec in specs) or verb
     has = f"; {who} has {', '.join(own)}" if own else ""
     return CommandError(
-        f"{who} has no option {option_name}{f' (did you mean {near[0]}?)' if near else ''}{has}\n"
+        f"{who} has no option {option_name}{meant}{has}\n"
         f"see: advcli {verb}{''.join(f' --{c} {s.name}' for c, s in zip(REQUESTS[verb].choices(), specs, strict=False))} --help"
     )

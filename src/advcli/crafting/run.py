@@ -1,7 +1,6 @@
 """The run of one resolved attack command: parts, assembly, the perturbation file, the estimate of its cost."""
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from advcli.catalog.requests import AttackRequest
 from advcli.crafting import trust
 from advcli.crafting.first_stage import FirstStage
+from advcli.crafting.timing import seconds_each
 from advcli.errors import AdvcliError, InputError
 from advcli.files import atomic, imageset_reader, imageset_writer
 from advcli.files.header import Header, identity
@@ -28,7 +28,6 @@ from advcli.workspace import outputs
 from advcli.workspace.inputs import PERTURBATIONS
 from advcli.workspace.lookup import header_of
 
-PROBE = 16
 Column = Callable[[str], Iterable[Array]]  # the rows of a column, in pieces
 
 
@@ -225,7 +224,5 @@ def estimate(run: Run, perturbations: bool) -> Estimate:
     size = rows * pixels * (1 if run.job.store_bytes else 4) + len(run.data) * pixels * (1 if run.data.eight_bit else 4)
     size += rows * (8 * 7 + 4 + 1) + (rows * (pixels * 4 + 8 * 5 + 5) if perturbations else 0)
     job = run.first_stage.placeholder(run.job) if run.first_stage else run.job
-    craft(job, run.data, 0, 2)  # warms up what is only slow the first time
-    count, begin = min(PROBE, len(run.data)), time.perf_counter()
-    craft(job, run.data, 0, count)
-    return Estimate(rows, size, (time.perf_counter() - begin) * len(run.data) / count)
+    each, at_least = seconds_each(job, run.data)
+    return Estimate(rows, size, each * len(run.data), at_least)

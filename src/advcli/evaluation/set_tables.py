@@ -1,5 +1,6 @@
 """The tables of `stats`: outcomes, norms, values, and the cost of the attack, one row for every group."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -23,27 +24,27 @@ def counts(rows: SelectedRows) -> list[Row]:
         if rows.outcome is not None:
             each = np.bincount(of_row[rows.outcome == code], minlength=len(keys))
             found = [one | {name: int(each[k])} for k, one in enumerate(found)]
-    return found
+    return _with_rows(found)
 
 
 def norms(rows: SelectedRows) -> list[Row]:
     """The norms of the selected rows of every group."""
     each = {norm: summary(rows.group, rows.measured.norms[norm], len(rows.groups.keys)) for norm in NORMS}
-    return [
+    return _with_rows(
         rows.groups.key(k) | {"rows": rows.rows, "of": "norm", "norm": norm} | row(columns, k)
         for k in range(len(rows.groups.keys))
         for norm, columns in each.items()
-    ]
+    )
 
 
 def values(rows: SelectedRows) -> list[Row]:
     """The values of pixels of the selected rows of every group."""
     each = {kind: moments.columns() | grid.columns() for kind, (moments, grid) in rows.measured.values.items()}
-    return [
+    return _with_rows(
         rows.groups.key(k) | {"rows": rows.rows, "of": kind, "norm": None} | row(columns, k)
         for k in range(len(rows.groups.keys))
         for kind, columns in each.items()
-    ]
+    )
 
 
 def costs(rows: SelectedRows, asked: str | None) -> list[Row]:
@@ -63,11 +64,17 @@ def costs(rows: SelectedRows, asked: str | None) -> list[Row]:
     if len(np.unique(original)) < len(original):
         keys, of_row = _by_label(keys, of_row)
     found = {name: summary(of_row, _paid(original, file.column(name))[image], len(keys)) for name in COSTS}
-    return [
+    return _with_rows(
         keys[k] | {"rows": f"{which} images", "of": name, "norm": None} | row(columns, k)
         for k in range(len(keys))
         for name, columns in found.items()
-    ]
+    )
+
+
+def _with_rows(found: Iterable[Row]) -> list[Row]:
+    """The groups that have any rows; all of them if none has, so that no table is empty."""
+    every = list(found)
+    return [one for one in every if one["n"]] or every
 
 
 def _by_label(keys: list[dict[str, str]], of_row: Array) -> tuple[list[dict[str, str]], Array]:

@@ -28,9 +28,9 @@ def start_weights(network: nn.Module, asked: TrainRequest, reporter: Reporter) -
         adopt(network, foreign_weights.spelled_for(network, tensors), asked.weights, reporter)
         return known
     if asked.pretrained:
-        path = torchvision_models.pretrained(asked.arch, download=asked.download)
+        path = torchvision_models.pretrained(str(asked.arch), download=asked.download)
         adopt(network, foreign_weights.state_dict(path)[0], path.name, reporter)
-        return torchvision_models.normalize(asked.arch)
+        return torchvision_models.normalize(str(asked.arch))
     return {}
 
 

@@ -32,6 +32,7 @@ from advcli.training.plan import Plan
 
 LOOKS = 10  # how often in an epoch --stop-at looks at the validation images
 AUXILIARY = 0.3  # what side heads weigh against the main one (Szegedy et al. 2015)
+LONG = 5.0  # seconds after which the time of a step is known well enough
 CHECK = 50  # steps between two looks at the loss: each waits for the device
 
 
@@ -77,6 +78,8 @@ class Trainer:
                     self.publish(parts, state)
                 publish_log(state.log)
         self._finish(state)
+        if self.options.stop_at is not None and not state.done:
+            reporter.warn(f"--stop-at {self.options.stop_at:g}: not reached in {plan.options.epochs} epochs; --epochs gives more")
         monitor.report_figures(state.log, self.options.keep, reporter)
         return state.log
 
@@ -240,7 +243,10 @@ class Trainer:
         order, begin = self._order(0)[:6], time.perf_counter()
         for number, (x, label, places) in enumerate(self.batches.of(order)):
             self._step(number, 0, x, label, places)
+            taken, tried = time.perf_counter() - begin, max(1, number)
+            if taken > LONG:
+                break
             begin = begin if number or len(order) == 1 else time.perf_counter()
-        seconds = (time.perf_counter() - begin) / max(1, len(order) - 1) * self.steps * self.options.epochs
+        seconds = taken / tried * self.steps * self.options.epochs
         size = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
         return Estimate(len(self.plan.data), size, seconds)

@@ -199,10 +199,11 @@ def _document(
 def _estimate(subject: Subject, folder: Path, reporter: Reporter) -> Estimate:
     """The sum over the attacks; evaluation takes little beside them."""
     rows = size = 0
-    seconds = 0.0
+    seconds, at_least = 0.0, False
     for step in subject.steps(gradients=True):
         given = {**step.given, "output": str(_file(folder, step)), "dry_run": True}
         found = attack(*AttackRequest.read("attack", given), reporter)
         assert isinstance(found, Estimate)  # of a dry run
         rows, size, seconds = rows + found.rows, size + found.bytes, seconds + found.seconds
-    return Estimate(rows, size, seconds)
+        at_least |= found.at_least
+    return Estimate(rows, size, seconds, at_least)

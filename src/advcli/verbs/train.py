@@ -40,7 +40,9 @@ from advcli.workspace import inputs, outputs
 def train(asked: TrainRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Path | Estimate:
     """Train a classifier."""
     discovery.allow(asked.allow)
-    objective, network = split_options(asked.recipe, asked.arch, own)
+    arch, own = _architecture(asked, own, reporter)
+    asked = replace(asked, arch=arch)
+    objective, network = split_options(asked.recipe, arch, own)
     if network.spec.traits.fitted:
         refuse_loop_options(asked)
     asked.refuse_idle(objective.spec)
@@ -64,6 +66,18 @@ def train(asked: TrainRequest, own: dict[str, object], reporter: Reporter = SILE
     objective = monitor.resolved(objective, images.shape[0])
     with devices.threads(images.shape):
         return _train(images, objective, network, asked, options, reporter)
+
+
+def _architecture(asked: TrainRequest, own: dict[str, object], reporter: Reporter) -> tuple[str, dict[str, object]]:
+    """The architecture and the options: as given, those of the model of --weights, or the default."""
+    assumed = next(str(one.param.assumed) for one in TrainRequest.options() if one.name == "arch")
+    path = Path(asked.weights or "")
+    if asked.arch or path.suffix != ".safetensors" or not model_file.peek(path):
+        return asked.arch or assumed, own
+    found = model_file.read(path).metadata["arch"]
+    name = discovery.from_file("architecture", found["name"]).name
+    reporter.note(f"architecture: {name}, that of {asked.weights}")
+    return name, {**found["parameters"], **own}
 
 
 RECORDED = ("arch", "preprocess", "pretrained", "freeze_until", "mean", "std")
@@ -138,7 +152,7 @@ def _plan(
         torch.random.manual_seed(options.seed)  # inside the fork: the caller's random state stays as it is
         net = architecture.network(network, images.shape, len(images.classes))
     known = start_weights(net, asked, reporter)
-    known = known or usual(asked.arch, net, images.shape[0], (asked.mean, asked.std), reporter)
+    known = known or usual(str(asked.arch), net, images.shape[0], (asked.mean, asked.std), reporter)
     mean = numbers(asked.mean, images.shape[0], known.get("mean", 0.0), "mean")
     std = numbers(asked.std, images.shape[0], known.get("std", 1.0), "std")
     model: nn.Module = Classifier(net, mean, std, shape=images.shape, classes=len(images.classes))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from advcli.catalog import discovery
+from advcli.catalog.nearest import nearest
 from advcli.catalog.request_parts import Selection
 from advcli.datasets.csv import csv, labels_of
 from advcli.datasets.folder import folder
@@ -57,7 +58,10 @@ def open_data(
     elif Path(name).exists():
         found = image_set(wanted, path=name)
     else:
-        raise InputError(f"{name}: no such data set, folder or image-set file; available data sets: {', '.join(known_sets())}")
+        meant = nearest(name, known_sets())
+        raise InputError(
+            f"{name}: no such data set, folder or image-set file{meant}; available data sets: {', '.join(known_sets())}"
+        )
     if (chosen.image_size or chosen.resize) and "image_size" not in found.origin:
         raise CommandError("--image-size and --resize are for folders of images; this data set has its size")
     classes = chosen.classes

@@ -12,6 +12,9 @@ from advcli.workspace.replay import command, describe
 OVERWRITE = "use --force to overwrite it, or -o to choose another name"
 
 
+MADE_ANEW = f"{OVERWRITE} (a Makefile decides itself what is out of date: give --force there)"
+
+
 def taken(path: Path, what: str = "", advice: str = OVERWRITE) -> CommandError:
     """The error for an output that exists already: what is known about it, and what to do."""
     return CommandError(f"{path} already exists{what}; {advice}")
@@ -48,6 +51,21 @@ def is_finished(path: Path, how: Header, *, default_name: bool, force: bool, rep
         return True
     trained = header["made"]["verb"] in ("train", "import")
     if not default_name or trained:
-        raise taken(path, f" and holds {describe(header)}")
+        raise taken(path, f" and holds {describe(header)}{_changed(header['made'], how)}", MADE_ANEW)
     reporter.note(f"replacing {path}, {describe(header)}, which was made by: {command(header, path)}")
     return False
+
+
+def _changed(before: Header, now: Header) -> str:
+    """The first parameters of a command that differ from those that the file was made with, as text."""
+    told = ["other images"] if before["data"] != now["data"] else []
+    for part in ("parameters", "options"):
+        old, new = before[part], now[part]
+        told += [
+            f"{name.replace('_', '-')} {old.get(name)}, now {new.get(name)}"
+            for name in dict.fromkeys((*old, *new))
+            if old.get(name) != new.get(name)
+        ]
+    if before["method"] != now["method"] or not told:
+        return ""
+    return f", made with {'; '.join(told[:3])}{'; ...' * (len(told) > 3)}"

@@ -20,6 +20,7 @@ from advcli.workspace.lookup import find_file, find_folder, header_of
 BESIDE = (".universal.h5", ".perturbations.h5", ".substitute.safetensors")
 ROLES = {"train": "recipe", "attack": "attack", "defend": "defense"}  # verb -> role of its method
 BUILT = ("model", "member", "teacher")  # parents whose networks are built: code of the user's must be allowed
+ASSUMED = next(one.param.assumed for one in REQUESTS["train"].options() if one.name == "arch")
 SIZES = ("image_size", "resize")
 
 
@@ -48,6 +49,8 @@ def command(header: Header, path: Path, where: Path = Path()) -> str:
     files = [_called(found, digest) for role, found, digest in parents if role == "file"]
     named = {**how["options"], **how["parameters"]}
     files += [str(named.pop("function"))] if verb == "import" and "function" in named else []
+    if verb == "train" and not any(role == "weights" for role, _, _ in parents) and named.get("arch") == ASSUMED:
+        del named["arch"]
     words = ["advcli", verb]
     if verb in ROLES and how["method"]:
         words += _typed("--recipe" if verb == "train" else "--method", how["method"])
