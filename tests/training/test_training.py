@@ -75,23 +75,6 @@ def test_every_setting_changes_the_weights_and_is_recorded(run, folder):
     assert model_file.read("m4.safetensors").defenses == [{"name": "gaussian", "parameters": {"sigma": 1.0}}]
 
 
-def test_a_stop_that_was_not_reached_is_said(run, folder):
-    ran = run("train", "--arch", "softmax", "--stop-at", "1", "--epochs", "1", "--limit", "200")
-    assert "warning: --stop-at 1: not reached in 1 epochs; --epochs gives more" in ran.err
-
-
-def test_weights_of_a_model_bring_its_architecture(run, folder):
-    assert run("train", "--arch", "mlp", "--hidden", "16", "--epochs", "1", "--limit", "200").code == 0
-    ran = run("train", "--weights", "model.safetensors", "--epochs", "1", "--limit", "200", "-o", "second.safetensors")
-    assert ran.code == 0, ran.err
-    assert "architecture: mlp, that of model.safetensors" in ran.err
-    found = model_file.read("second.safetensors").metadata["arch"]
-    assert found == model_file.read("model.safetensors").metadata["arch"]
-    assert "--arch mlp" in run("show", "second.safetensors").out
-    ran = run("train", "--weights", "model.safetensors", "--arch", "cnn", "-o", "third.safetensors")
-    assert "the weights do not fit the architecture" in ran.err
-
-
 def test_stop_at_looks_at_validation_and_stops_within_the_epoch(run, folder):
     assert run("train", "--arch", "mlp", "--stop-at", "0.8", "--epochs", "30").code == 0
     lines = log()
