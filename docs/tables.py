@@ -1,9 +1,10 @@
 """Write the generated parts of the documentation, or check that they are up to date (the default).
 
-Between `<!-- NAME -->` and `<!-- end -->` stand: the tables of methods (from the registry) in README.md, and the
-walk's commands (from docs/walk.sh).
+Between `<!-- NAME -->` and `<!-- end -->` stand: the tables of methods (from the registry) in README.md and docs/methods.md,
+and the walk's commands (from docs/walk.sh).
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -20,24 +21,27 @@ TITLES = {
     "figure": "Figures",
     "check": "Trust checks",
 }
+FIRST = ("attack", "defense", "source")  # what the README lists; docs/methods.md lists the rest
+PAGES = ("README.md", "docs/methods.md")
 
 
-def paper(name: str) -> str:
+def paper(name: str, root: str) -> str:
     if name.startswith("arXiv:"):
         return f"[{name}](https://arxiv.org/abs/{name.removeprefix('arXiv:')})"
     if name.startswith("doi:"):
         return f"[{name}](https://doi.org/{name.removeprefix('doi:')})"
-    return f"[{name}](papers/README.md)" if name else ""
+    return f"[{name}]({root}papers/README.md)" if name else ""
 
 
-def methods() -> str:
+def methods(roles: tuple[str, ...], root: str = "") -> str:
+    """The tables of some roles, for a page from which the repository's root is `root`."""
     lines = []
-    for role, title in TITLES.items():
+    for role, title in ((role, TITLES[role]) for role in TITLES if role in roles):
         lines += [f"**{title}**", "", "| name | | norms | paper |" if role == "attack" else "| name | | paper |"]
         lines.append("|---|---|---|---|" if role == "attack" else "|---|---|---|")
         for spec in discovery.specs(role):
             norms = f" {', '.join(spec.traits.norms)} |" if role == "attack" else ""
-            lines.append(f"| `{spec.name}` | {spec.summary} |{norms} {paper(getattr(spec.traits, 'paper', ''))} |")
+            lines.append(f"| `{spec.name}` | {spec.summary} |{norms} {paper(getattr(spec.traits, 'paper', ''), root)} |")
         lines.append("")
     return "\n".join(lines).strip()
 
@@ -47,25 +51,32 @@ def walk() -> str:
     return "\n".join(["```console", *(f"$ {line}" for line in commands), "```"])
 
 
+MAKE = {
+    "methods": lambda: methods(FIRST),
+    "more methods": lambda: methods(tuple(role for role in TITLES if role not in FIRST), root="../"),
+    "walk": walk,
+}
+
+
 def generated(text: str) -> str:
-    for name, make in {"methods": methods, "walk": walk}.items():
-        head, start, rest = text.partition(f"<!-- {name} -->\n")
-        _, end, tail = rest.partition("<!-- end -->")
-        if not start or not end:
-            raise ValueError(f"README.md has no place for {name}")
-        text = f"{head}{start}{make()}\n{end}{tail}"
+    """The same page with its generated parts made anew."""
+    for name in re.findall(r"^<!-- (.+) -->$", text, re.MULTILINE):
+        if name in MAKE:
+            head, start, rest = text.partition(f"<!-- {name} -->\n")
+            _, end, tail = rest.partition("<!-- end -->")
+            text = f"{head}{start}{MAKE[name]()}\n{end}{tail}"
     return text
 
 
 def main() -> int:
-    path = ROOT / "README.md"
-    before = path.read_text()
-    after = generated(before)
-    if "--write" in sys.argv:
-        path.write_text(after)
-    elif after != before:
-        print(f"{path.name} is behind the registry; write it anew with: nox -s docs -- --write", file=sys.stderr)
-        return 1
+    for path in (ROOT / page for page in PAGES):
+        before = path.read_text()
+        after = generated(before)
+        if "--write" in sys.argv:
+            path.write_text(after)
+        elif after != before:
+            print(f"{path.name} is behind the registry; write it anew with: nox -s docs -- --write", file=sys.stderr)
+            return 1
     return 0
 
 
