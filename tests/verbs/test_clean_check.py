@@ -180,3 +180,43 @@ def test_a_permuted_model_is_named_by_attack_and_evaluate(run, folder):
     ran = run("attack", "--method", "fgsm", "--data", "own.npz")
     assert "and 100.0% in another order; import it again with --classes dark,red" in ran.err
     assert "import it again with --classes dark,red" in run("evaluate", "adversarial.h5").err
+
+
+@pytest.mark.parametrize("trained", TRAINED)
+def test_weights_without_data_are_told_that_nothing_was_measured(run, folder, trained):
+    weights(trained)
+    ran = run("import", "w.pt", "--arch", "softmax", "--input", "3x4x4", "--classes", "dark,red")
+    assert ran.code == 0, ran.err
+    assert "warning: w.pt: its accuracy was not measured, so that a wrong --mean or --std" in ran.err
+    assert "give --data" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("trained", "classes", "told"),
+    [
+        ("0..255", "dark,red", "no better than chance"),
+        ("bgr", "dark,red", "channels in BGR"),
+        ("plain", "red,dark", "import it again with --classes dark,red"),
+    ],
+)
+def test_the_first_attack_names_what_import_was_not_given_the_images_to_see(run, folder, trained, classes, told):
+    archive(200)
+    weights(trained)
+    assert run("import", "w.pt", "--arch", "softmax", "--input", "3x4x4", "--classes", classes).code == 0
+    ran = run("attack", "--method", "fgsm", "--data", "own.npz")
+    assert told in ran.err
+    assert told in run("evaluate", "adversarial.h5").err
+
+
+def test_another_number_of_classes_is_named_by_the_first_attack(run, folder):
+    archive(60)
+    torch.save({"1.weight": torch.zeros(3, 48), "1.bias": torch.zeros(3)}, "w.pt")
+    assert run("import", "w.pt", "--arch", "softmax", "--input", "3x4x4").code == 0
+    ran = run("attack", "--method", "fgsm", "--data", "own.npz")
+    assert ran.code == 3
+    assert "own.npz: its classes dark, red are none of model.safetensors's: 0, 1, 2" in ran.err
+    assert "model.safetensors has 3 classes, the data 2: give the data that it was made for" in ran.err
+    torch.save({"1.weight": torch.zeros(2, 48), "1.bias": torch.zeros(2)}, "w.pt")
+    assert run("import", "w.pt", "--arch", "softmax", "--input", "3x4x4", "--force").code == 0
+    ran = run("attack", "--method", "fgsm", "--data", "own.npz")
+    assert "if they are the same in this order, advcli import it again with --classes dark,red" in ran.err

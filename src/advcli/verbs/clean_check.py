@@ -16,12 +16,17 @@ from advcli.verbs.imported import where_of
 from advcli.workspace import inputs
 
 SMALL = 96  # pixels
+NOT_MEASURED = (
+    "its accuracy was not measured, so that a wrong --mean or --std, pixels in 0..255, BGR or another order of --classes stays "
+    "unseen; give --data, the images that it is for"
+)
 
 
 def check(model: ModelFile, asked: ImportRequest, reporter: Reporter) -> None:
     """State the accuracy on the test images of --data; warn if it is chance, or if another reading of the weights does better."""
     note_size(model, reporter)
     if asked.data is None:
+        reporter.warn(f"{asked.file}: {NOT_MEASURED}")
         return
     try:
         data = _images(model, asked)

@@ -21,6 +21,7 @@ from advcli.workspace.lookup import find_folder
 MODEL, DEFENDED = "model.safetensors", "defended.safetensors"
 ADVERSARIAL, PERTURBATIONS, IMAGES = "adversarial.h5", "perturbations.h5", "images.h5"
 SPLITS = ("train", "val", "test")
+LISTED = 20  # classes that a message spells out
 
 
 def split_suffix(text: str) -> tuple[str, str]:
@@ -179,5 +180,15 @@ def _advice(data: Dataset, model: ModelFile, *, can_choose: bool) -> str:
     """Advice on selecting the images of a set for a model of other classes."""
     shared = ",".join(one for one in model.classes if one in data.classes)
     if not shared:
-        return ""
+        return _other_classes(data, model)
     return f"\ngive --classes {shared}" if can_choose else f"\nexport it and import it again with --classes {shared}"
+
+
+def _other_classes(data: Dataset, model: ModelFile) -> str:
+    """Advice where a model has none of the classes of a set: other data, or other names for the same classes."""
+    have, want = len(data.classes), len(model.classes)
+    if have != want:
+        return f"\n{model.path} has {want} classes, the data {have}: give the data that it was made for"
+    if model.metadata["made"]["verb"] != "import" or want > LISTED:
+        return ""
+    return f"\nif they are the same in this order, advcli import it again with --classes {','.join(data.classes)}"
