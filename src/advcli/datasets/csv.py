@@ -82,13 +82,13 @@ def _base(root: Path, first: str) -> Path:
 
 def _refuse_missing(path: Path, base: Path, found: Labelled) -> None:
     """Refuse files that are not there, or that are no pictures by their names."""
-    for file, line in zip(found.files, found.lines, strict=True):
+    for file, line in found.lines.items():
         if not is_picture(os.path.basename(file)):
             raise InputError(f"{path}, line {line}: {file} has no ending of an image file, such as .jpg or .png")
-    absent = [k for k, file in enumerate(found.files) if not os.path.isfile(os.path.join(base, file))]
+    absent = [file for file in found.files if not os.path.isfile(os.path.join(base, file))]
     if absent:
         more = f"; {len(absent)} of its {len(found.files)} files are missing" * (len(absent) > 1)
-        raise InputError(f"{path}, line {found.lines[absent[0]]}: there is no {base / found.files[absent[0]]}{more}")
+        raise InputError(f"{path}, line {found.lines[absent[0]]}: there is no {base / absent[0]}{more}")
 
 
 def _not_named(base: Path, found: Labelled) -> int:

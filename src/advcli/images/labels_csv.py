@@ -6,9 +6,9 @@ quotes are understood. A file is named from the folder of the pictures, and neve
 """
 
 import csv
-import io
 import os
 import posixpath
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Labelled(NamedTuple):
     files: list[str]
     labels: list[str]
     splits: list[str]
-    lines: list[int]
+    lines: dict[str, int]  # of every file
 
     def classes(self) -> tuple[str, ...]:
         """The names of the classes in order; numbers by their value."""
@@ -57,26 +57,25 @@ def read(path: Path) -> Labelled:
     content, size = sandbox.digest_of(path), os.path.getsize(path)
     if size > MOST_BYTES:
         raise InputError(f"{path}: has {size} bytes, more than {MOST_BYTES}, the limit for a CSV of labels")
-    sandbox.first_in_child(path, lambda: checked(path), size, f"{content} csv")
+    sandbox.first_in_child(path, lambda: checked(path), 2 * size, f"{content} csv")  # names take more room in memory
     return checked(path)
 
 
 def checked(path: Path) -> Labelled:
     """The rows after all checks; InputError names the line that is wrong."""
     text = _text(path)
-    if any(len(line) > MOST_LINE for line in text.split("\n")):
-        raise InputError(f"{path}: has a line of more than {MOST_LINE} characters; expected a CSV of files and labels")
     columns = _columns(path, text)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=columns.delimiter, skipinitialspace=True, strict=True)
-    found, seen, first = Labelled([], [], [], []), dict[str, int](), columns.header
+    rows = csv.reader(_lines(path, text), delimiter=columns.delimiter, skipinitialspace=True, strict=True)
+    found, first, words = Labelled([], [], [], {}), columns.header, dict[str, str]()
     try:
         for row in rows:
-            if any(one.strip() for one in row):
+            if row and (len(row) > 1 or row[0].strip()):
                 if not first:
-                    _take(f"{path}, line {rows.line_num}", row, columns, found, seen, rows.line_num)
+                    _take(row, columns, found, words, rows.line_num)
                 first = False
-    except csv.Error as error:
-        raise InputError(f"{path}, line {rows.line_num}: no valid CSV ({error})") from None
+    except (csv.Error, ValueError) as error:
+        fault = f"no valid CSV ({error})" if isinstance(error, csv.Error) else error
+        raise InputError(f"{path}, line {rows.line_num}: {fault}") from None
     if not found.files:
         raise InputError(f"{path}: names no picture files")
     if wrong := wrong_classes(list(found.classes()) or ["none"]):
@@ -93,9 +92,20 @@ def _text(path: Path) -> str:
         raise InputError(f"{path}, line {line}: is not UTF-8 text; save it as CSV UTF-8") from None
 
 
+def _lines(path: Path, text: str) -> Iterator[str]:
+    """The lines of a text, one after the other; too long ones are refused."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        if end - start > MOST_LINE:
+            raise InputError(f"{path}: has a line of more than {MOST_LINE} characters; expected a CSV of files and labels")
+        yield text[start:end]
+        start = end
+
+
 def _columns(path: Path, text: str) -> Columns:
     """The columns by the first line that is not empty."""
-    first, number = next(((line, k) for k, line in enumerate(text.split("\n"), 1) if line.strip()), ("", 1))
+    first, number = next(((line, k) for k, line in enumerate(_lines(path, text), 1) if line.strip()), ("", 1))
     for delimiter in DELIMITERS:
         names = _fields(first, delimiter)
         words = [one.lower() for one in names]
@@ -115,23 +125,22 @@ def _fields(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def _take(where: str, row: list[str], columns: Columns, found: Labelled, seen: dict[str, int], line: int) -> None:
-    """Add one row, or refuse it by its line."""
+def _take(row: list[str], columns: Columns, found: Labelled, words: dict[str, str], line: int) -> None:
+    """Add one row, or say in a ValueError what is wrong; equal labels are one string, for there may be a million."""
     if len(row) != columns.width:
-        fault = f"has {len(row)} fields, expected {columns.width}; quote a name that holds the separator"
-        raise InputError(f"{where}: {fault}")
+        raise ValueError(f"has {len(row)} fields, expected {columns.width}; quote a name that holds the separator")
     file, label = row[columns.file].strip(), row[columns.label].strip()
     split = "" if columns.split is None else row[columns.split].strip().lower()
     if not file or "\0" in file or len(file) > MOST_NAME:
-        raise InputError(f"{where}: {'no valid name of a file' if file else 'names no file'}")
-    if os.path.isabs(file) or (file := posixpath.normpath(file)).split("/")[0] == "..":
-        raise InputError(f"{where}: {file} leads out of the folder; name files from the folder of the pictures")
-    if file in seen:
-        raise InputError(f"{where}: {file} is there twice, also in line {seen[file]}; leave one of the two rows")
+        raise ValueError("no valid name of a file" if file else "names no file")
+    file = posixpath.normpath(file)
+    if file[0] == "/" or file == ".." or file.startswith("../") or os.path.isabs(file):
+        raise ValueError(f"{file} leads out of the folder; name files from the folder of the pictures")
+    if file in found.lines:
+        raise ValueError(f"{file} is there twice, also in line {found.lines[file]}; leave one of the two rows")
     if columns.split is not None and split not in SPLITS:
-        raise InputError(f"{where}: no split {split or 'stated'}; expected train, val or test")
-    seen[file] = line
+        raise ValueError(f"no split {split or 'stated'}; expected train, val or test")
     found.files.append(file)
-    found.labels.append(label)
+    found.labels.append(words.setdefault(label, label))
     found.splits.append(SPLITS.get(split, ""))
-    found.lines.append(line)
+    found.lines[file] = line
