@@ -7,7 +7,7 @@ from typing import Any
 
 from advcli.catalog import web_address
 from advcli.errors import InputError
-from advcli.files import check_results
+from advcli.files import check_results, graph_schema
 from advcli.files.header import Header, from_nothing
 from advcli.numerics.quantities import as_float32, fraction
 
@@ -186,12 +186,20 @@ def function(found: Header, where: str) -> None:
     need(not away or not web_address.fault(found["name"]), where, "arch")
 
 
+def graph(found: Header, where: str) -> None:
+    """Check a network that is stored as a graph of operations."""
+    fault = graph_schema.fault(found["graph"])
+    need(not fault and not found["parameters"] and "answers" not in found, where, fault or "arch")
+
+
 def model(metadata: Header, where: str) -> None:
     """Check the metadata of a model file."""
     need(metadata.get("format") == "advcli/model/1", where, "format (advcli/model/1 is what this version reads)")
     fields(metadata.get("arch"), {"name": str, "parameters": dict}, where, "arch")
     if "answers" in metadata["arch"]:
         function(metadata["arch"], where)
+    if "graph" in metadata["arch"]:
+        graph(metadata["arch"], where)
     shape = metadata.get("input")
     whole = isinstance(shape, list) and len(shape) == 3 and all(isinstance(n, int) and 0 < n <= 65536 for n in shape)
     need(whole, where, "input")

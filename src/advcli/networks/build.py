@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
 from advcli.errors import CommandError, InputError
-from advcli.networks import architecture, black_box
+from advcli.networks import architecture, black_box, graph_network
 from advcli.networks.classifier import Classifier, classifier_of
+from advcli.networks.graph_network import GRAPH
 from advcli.networks.rejection import Rejecting
 from advcli.networks.scikit_learn import Fitted
 
@@ -36,9 +37,14 @@ def build(metadata: dict[str, Any], defenses: Sequence[dict[str, Any]]) -> nn.Mo
 
 
 def network(arch: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The network that checked metadata names, with new weights; a function of the user's own has none."""
+    """The network that checked metadata names, with new weights; a function of the user's own has none.
+
+    The weights of a graph have no memory until they are loaded.
+    """
     if ANSWERS in arch:
         return black_box.of_metadata(dict(arch), classes)
+    if GRAPH in arch:
+        return graph_network.of_metadata(dict(arch))
     return architecture.network(discovery.from_file("architecture", arch["name"]).bind(arch["parameters"]), shape, classes)
 
 
@@ -74,7 +80,7 @@ def learned_networks(model: nn.Module) -> dict[str, nn.Module]:
 
 def methods(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(role, name) of every architecture, function and defense that checked metadata names."""
-    kind = "function" if ANSWERS in metadata["arch"] else "architecture"
+    kind = "function" if ANSWERS in metadata["arch"] else GRAPH if GRAPH in metadata["arch"] else "architecture"
     found = [(kind, str(metadata["arch"]["name"]))] + [("defense", str(one["name"])) for one in metadata["defenses"]]
     return found + [one for member in metadata.get("members", []) for one in methods(member)]
 
@@ -133,6 +139,8 @@ def _load(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     own = {name: tensor.shape for name, tensor in network.state_dict().items()}
     if words := difference(own, {name: tensor.shape for name, tensor in tensors.items()}):
         raise InputError(f"{where}: the weights do not fit the architecture: {words}")
+    if any(one.is_meta for one in (*network.parameters(), *network.buffers())):
+        network.to_empty(device="cpu")
     network.load_state_dict(tensors)
 
 

@@ -91,8 +91,7 @@ def loaded(path: Path, what: str = "state_dict") -> Any:
     with sandbox.regular(path) as file:
         start = file.read(64)
         file.seek(0)
-        begins = start.lstrip().lower()
-        if told := next((NOT_WEIGHTS[text] for text in NOT_WEIGHTS if begins.startswith(text)), None):
+        if told := no_weights(start):
             raise InputError(f"{path}: {told}")
         if start[:4] == b"PK\x03\x04":
             _check_zip(path)
@@ -113,6 +112,12 @@ def loaded(path: Path, what: str = "state_dict") -> Any:
             long = type(error).__name__ == "UnpicklingError"  # torch adds a page of advice
             reason = "" if long else f": {' '.join(str(error).split())[:60]}"
             raise InputError(f"{path}: not a {what}, or a damaged one ({type(error).__name__}{reason})") from None
+
+
+def no_weights(data: bytes) -> str | None:
+    """What a file is that a download left in the place of weights, by how it begins; None for others."""
+    begins = data[:64].lstrip().lower()
+    return next((NOT_WEIGHTS[text] for text in NOT_WEIGHTS if begins.startswith(text)), None)
 
 
 def _check_zip(path: Path) -> None:

@@ -21,7 +21,8 @@ from advcli.errors import AdvcliError, Damaged, InputError
 from advcli.files import atomic, header_schema, sandbox
 from advcli.files.header import Header, canonical, parse
 from advcli.files.header import digest as sha256
-from advcli.networks import build
+from advcli.networks import build, graph_network
+from advcli.networks.classifier import Classifier
 
 KEY = "advcli"
 MOST_HEADER = 1 << 22
@@ -184,13 +185,23 @@ def read(path: str | Path) -> ModelFile:
     def look() -> None:
         found = checked(path, data)
         if not build.needs_permission(found.metadata):  # else it can be shown and exported, and nothing of it is run
-            found.module()
+            try_graphs(found.module(), str(path))
 
     digest = sha256(data)
     sandbox.first_in_child(path, look, len(data), digest)
     if build.needs_permission((found := checked(path, data)).metadata):
         sandbox.trusted_digests.discard(digest)
     return found
+
+
+def try_graphs(model: nn.Module, where: str) -> None:
+    """Run the graphs in a model on one image, where nothing that goes wrong does harm."""
+    for one in model.modules():
+        if isinstance(one, Classifier) and isinstance(one.network, graph_network.GraphNetwork):
+            try:
+                graph_network.try_out(one.network, one.shape, one.classes)
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from None
 
 
 def _head(data: bytes, where: str) -> Header:

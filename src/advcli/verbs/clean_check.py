@@ -29,7 +29,7 @@ def check(model: ModelFile, asked: ImportRequest, reporter: Reporter) -> None:
         reporter.warn(f"{asked.file}: {NOT_MEASURED}")
         return
     try:
-        data = _images(model, asked)
+        data = test_images(model, asked)
     except InputError as error:  # the weights can still be imported
         reporter.warn(f"{asked.file}: its accuracy was not measured: {str(error).splitlines()[0]}")
         return
@@ -54,7 +54,7 @@ def note_size(model: ModelFile, reporter: Reporter) -> None:
         )
 
 
-def _images(model: ModelFile, asked: ImportRequest) -> Dataset:
+def test_images(model: ModelFile, asked: ImportRequest) -> Dataset:
     """The test split of --data, or its only one; a split that is named stays."""
     text = str(asked.data)
     name, tail = inputs.split_suffix(text)

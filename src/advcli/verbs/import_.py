@@ -8,10 +8,10 @@ from advcli.catalog.registry import Bound
 from advcli.catalog.requests import ImportRequest
 from advcli.datasets import pt
 from advcli.errors import CommandError
-from advcli.networks import foreign_weights, hugging_face_folder
+from advcli.networks import foreign_weights, hugging_face_folder, onnx_file
 from advcli.networks.input_shape import find_fit
 from advcli.runtime.reporter import SILENT, Reporter
-from advcli.verbs import import_folder, import_function, import_pictures
+from advcli.verbs import import_folder, import_function, import_onnx, import_pictures
 from advcli.verbs.import_weights import Foreign, model_of
 from advcli.verbs.imported import source_of
 from advcli.workspace import inputs, outputs
@@ -43,6 +43,8 @@ def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = S
             raise CommandError(f"--{idle[0]}: is for weights; {asked.file} holds images")
         return import_pictures.image_set(asked, reporter)
     _refuse_idle(asked)
+    if Path(asked.file).suffix == onnx_file.SUFFIX:
+        return import_onnx.graph(asked, own, reporter)
     if hugging_face_folder.is_folder(Path(asked.file)) and asked.arch is None:
         return import_folder.classifier(asked, reporter)
     if asked.arch is None:
