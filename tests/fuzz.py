@@ -37,7 +37,7 @@ from advcli.errors import AdvcliError
 from advcli.files import imageset_writer
 from advcli.files.imageset_reader import ImageSet
 from advcli.images import decoder, labels_csv
-from advcli.networks import foreign_weights, model_file
+from advcli.networks import foreign_weights, model_file, onnx_file
 from damage import mend_model, mend_png, mend_set, mend_zip, mutated
 
 SECONDS, MEMORY, BATCH = 15, 1 << 30, 50
@@ -171,6 +171,53 @@ def as_labels(path: Path) -> list[str]:
     return ["train", "--data", str(path), "--epochs", "1", *IMPORT]
 
 
+def graphs() -> list[bytes]:
+    """Networks as ONNX: for any number of images with arithmetic on sizes, for one image, and a plain one."""
+    import onnx_graphs as net  # onnx is an extra
+
+    pooled = [
+        net.node("Conv", ["x", "k"], ["c"], pads=[1, 1, 1, 1], name="first"),
+        net.node("Clip", ["c", "zero"], ["r"]),
+        net.node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+    ]
+    sized = [
+        net.node("Shape", ["p"], ["s"]),
+        net.node("Slice", ["s", "start", "end"], ["n"]),
+        net.node("Concat", ["n", "rest"], ["t"], axis=0),
+        net.node("Reshape", ["p", "t"], ["rows"]),
+        net.node("Gemm", ["rows", "w"], ["l"]),
+        net.node("Softmax", ["l"], ["y"]),
+    ]
+    kernel = np.random.default_rng(0).normal(size=(2, 1, 3, 3)).astype("f4")
+    more = {"k": kernel, "zero": np.float32(0), "start": np.array([0]), "end": np.array([1]), "rest": np.array([-1])}
+    one = [net.node("Pad", ["x", "around"], ["z"]), net.node("Reshape", ["z", "t"], ["rows"]), net.LINEAR[1]]
+    around = np.array([0, 0, 0, 1, 0, 0, 0, 0])
+    found = [
+        net.graph([*pooled, *sized], **more, w=net.weights(8)),
+        net.graph(one, dims=(1, *net.SHAPE), around=around, t=np.array([1, 20]), w=net.weights(20)),
+        net.graph(),
+    ]
+    return [model.SerializeToString() for model in found]
+
+
+def stored_graphs() -> list[bytes]:
+    """The model files that these become."""
+    found = []
+    for number, data in enumerate(graphs()):
+        Path(f"{number}.onnx").write_bytes(data)
+        assert main(["import", f"{number}.onnx", "-o", f"{number}.safetensors", "--quiet"]) == 0
+        found.append(Path(f"{number}.safetensors").read_bytes())
+    return found
+
+
+def read_graph(path: Path) -> None:
+    onnx_file.understood(path, path.read_bytes(), None)
+
+
+def read_stored(path: Path) -> None:
+    model_file.try_graphs(model_file.checked(path, path.read_bytes()).module(), str(path))
+
+
 def read_npz(path: Path) -> None:
     npz._checked(str(path), "train", list(npz._listed(str(path))))
 
@@ -209,6 +256,9 @@ FORMATS = {one.name: one for one in (
     Format("images.pt", pt_seeds, lambda path: pt._checked(str(path), "train"),
            lambda path: ["train", "--data", str(path), "--epochs", "1", *IMPORT], lambda path: pt.pt("train", path=str(path)), mend_zip),
     Format("labels.csv", csv_seeds, labels_csv.checked, as_labels, labels_csv.read),
+    Format("graph.onnx", graphs, read_graph, lambda path: ["import", str(path), "--force"], lambda path: onnx_file.read(path, None)),
+    Format("graph.safetensors", stored_graphs, read_stored, lambda path: ["evaluate", "--model", str(path), "--data", "digits"],
+           model_file.read, mend_model),
     Format("picture.png", picture_seeds("PNG"), read_picture, as_picture, decoded, mend_png),
     Format("picture.jpg", picture_seeds("JPEG"), read_picture, as_picture, decoded),
 )}  # fmt: skip
@@ -260,6 +310,8 @@ def contained(form: Format, path: Path) -> bool:
 def fuzz(form: Format, count: int, seed: int, keep: Path | None = None) -> collections.Counter:
     """Mutate and read `count` files; how many came out how."""
     seeds, draw, found = form.seeds(), random.Random(f"{form.name} {seed}"), collections.Counter()
+    if form.name == "graph.onnx":
+        onnx_file.warm()
     best, folder = mmap.mmap(-1, BATCH + 1), Path(tempfile.mkdtemp(dir="."))
     while (done := sum(found.values())) < count:
         files = []

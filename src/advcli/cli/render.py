@@ -5,6 +5,7 @@ import math
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -84,9 +85,19 @@ def stories(found: Sequence[Any]) -> str:
     """The text of `show`."""
     return "\n\n".join(
         f"{on_one_line(str(one.path))}: {one.what}\n  digest   {one.digest}\n  command  {one.command}\n"
-        + json.dumps(one.header, indent=2, ensure_ascii=False)
+        + json.dumps(_brief(one.header), indent=2, ensure_ascii=False)
         for one in found
     )
+
+
+def _brief(header: dict[str, Any]) -> dict[str, Any]:
+    """A header whose graph of operations, which may have thousands, is counted; `--json` has all of them."""
+    graph = header.get("arch", {}).get("graph")
+    if graph is None:
+        return header
+    counts = Counter(step[0] for step in graph["steps"])
+    text = ", ".join(f"{count} {operation}" for operation, count in counts.most_common())
+    return {**header, "arch": {**header["arch"], "graph": f"{len(graph['steps'])} operations: {text}"}}
 
 
 def verification(found: Any) -> str:

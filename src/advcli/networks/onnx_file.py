@@ -54,15 +54,20 @@ def library() -> Any:
 
 def read(path: Path, shape: tuple[int, int, int] | None) -> OnnxFile:
     """The graph of a file, as it is stored, for images of this shape."""
-    library()
-    one = torch.empty(1, 1, 1, 1, device="meta")
-    torch.relu(torch.conv2d(one, one))  # imports what shapes are computed with, before the limits of the child count it
+    warm()
     data = sandbox.read(path)
     beside = _beside(path, data)
     digests = [hashlib.sha256(data).hexdigest(), *(sandbox.digest_of(one) for one in beside)]
     size = len(data) + sum(one.stat().st_size for one in beside)
     sandbox.first_in_child(path, lambda: understood(path, data, shape), size, " ".join([*digests, str(shape)]))
     return OnnxFile(*understood(path, data, shape), digests[0], digests[1:])
+
+
+def warm() -> None:
+    """Import onnx and what shapes are computed with, before the limits of a child count what that takes."""
+    library()
+    one = torch.empty(1, 1, 1, 1, device="meta")
+    torch.relu(torch.conv2d(one, one))
 
 
 def understood(path: Path, data: bytes, shape: tuple[int, int, int] | None) -> tuple[Converted, Any]:

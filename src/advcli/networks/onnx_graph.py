@@ -105,15 +105,21 @@ def _input(source: Source, given: tuple[int, int, int] | None) -> tuple[tuple[in
             said = _dimensions(source.dimensions)
             raise InputError(f"takes {said}, no pictures; say by --input or --data which channels, height and width these are")
         return given, ROWS
-    if sizes[0] not in CHANNELS and sizes[2] in CHANNELS:
-        sizes, layout = [sizes[2], *sizes[:2]], CHANNELS_LAST
+    turned = [sizes[2], *sizes[:2]]
+    if _fits(turned, given) and not _fits(sizes, given) if given else sizes[0] not in CHANNELS and sizes[2] in CHANNELS:
+        sizes, layout = turned, CHANNELS_LAST
     if given is None and None in sizes:
         raise InputError("takes images of any size; give --input (channels, height and width, such as 3x32x32) or --data")
     shape = given or tuple(int(one or 0) for one in sizes)
-    if any(one is not None and one != have for one, have in zip(sizes, shape, strict=True)):
+    if not _fits(sizes, shape):
         have = _dimensions(shape)
         raise InputError(f"takes images of {_dimensions(sizes)}, not {have}; give images of that size, or export it for these")
     return shape, layout  # type: ignore[return-value]  # three numbers
+
+
+def _fits(sizes: Sequence[int | None], shape: tuple[int, ...]) -> bool:
+    """True if images have the sizes that a graph states."""
+    return all(one is None or one == have for one, have in zip(sizes, shape, strict=True))
 
 
 def _dimensions(sizes: Sequence[int | None]) -> str:

@@ -16,9 +16,11 @@ AGREE = 1e-3  # outputs may differ by this share of the largest one
 AGREE_HALF = 5e-2  # where the file computes in 16 bits, and the network in 32
 TYPES = {1: "float32", 10: "float16", 11: "float64"}
 
+WRONG = ("LRN",)  # the evaluator takes the number of images for that of channels
+
 
 class NoReference(Exception):
-    """The evaluator cannot run this graph."""
+    """The evaluator cannot run this graph, or not rightly."""
 
 
 def compare(read: OnnxFile, model: nn.Module, x: Tensor, where: str) -> None:
@@ -48,6 +50,8 @@ def _evaluated(read: OnnxFile, x: Tensor) -> Array:
     """What onnx's reference evaluator returns, as many images at a time as the graph takes."""
     from onnx.reference import ReferenceEvaluator  # an extra
 
+    if wrong := [one.op_type for one in read.proto.graph.node if one.op_type in WRONG]:
+        raise NoReference(f"it computes {wrong[0]} in another way than ONNX says")
     stated = read.proto.graph.input
     constants = {one.name for one in read.proto.graph.initializer}
     one = next(one for one in stated if one.name not in constants)
@@ -62,7 +66,7 @@ def _evaluated(read: OnnxFile, x: Tensor) -> Array:
         evaluator: Any = ReferenceEvaluator(read.proto)
         parts = [_some(evaluator, one.name, pictures, start, at_once) for start in range(0, len(pictures), at_once)]
     except Exception as error:  # it lacks some operations, and fails on others
-        raise NoReference(described(error, 100)) from None
+        raise NoReference(f"it cannot run this graph ({described(error, 100)})") from None
     found: Array = np.concatenate(parts)[: len(pictures)].astype(np.float64)
     return found
 

@@ -10,6 +10,7 @@ from advcli.catalog.requests import TrainRequest
 from advcli.errors import CommandError, InputError
 from advcli.images.dataset import Dataset
 from advcli.networks import foreign_weights, model_file, torchvision_models
+from advcli.networks.graph_network import GRAPH
 from advcli.networks.model_file import ModelFile
 from advcli.runtime.reporter import Reporter
 
@@ -51,6 +52,11 @@ def _of_file(path: Path) -> tuple[dict[str, Tensor], Normalize]:
     """The tensors and the normalisation of a model file of ours, or the tensors of foreign weights."""
     if path.suffix == ".safetensors" and model_file.peek(path):
         model = model_file.read(path)
+        if GRAPH in model.metadata["arch"]:
+            raise CommandError(
+                f"--weights {path}: is a network from an ONNX file, whose weights fit no architecture;\n"
+                f"train another network on its answers: advcli train --recipe distill --teacher {path}"
+            )
         return model.tensors, dict(model.metadata["normalize"])
     return foreign_weights.state_dict(path)[0], {}
 

@@ -1,15 +1,12 @@
 """What `import` measures on --data: the clean accuracy, and whether normalisation and order of the classes look right."""
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
 from advcli.catalog import torchvision_names
 from advcli.catalog.requests import ImportRequest
 from advcli.errors import InputError
 from advcli.evaluation.clean_accuracy import CleanAccuracy
 from advcli.evaluation.normalisations import Better, compare
 from advcli.images.dataset import Dataset
+from advcli.networks.graph_network import GRAPH
 from advcli.networks.model_file import ModelFile
 from advcli.runtime.reporter import Reporter
 from advcli.verbs.imported import where_of
@@ -41,7 +38,7 @@ def check(model: ModelFile, asked: ImportRequest, reporter: Reporter) -> None:
     if doubt := clean.doubt(way_on=""):
         reporter.warn(f"{asked.file}: {doubt}")
     if found.better:
-        reporter.warn(f"{asked.file}: {_advice(found.better, clean, model.tensors)}")
+        reporter.warn(f"{asked.file}: {_advice(found.better, clean, model)}")
 
 
 def note_size(model: ModelFile, reporter: Reporter) -> None:
@@ -64,12 +61,14 @@ def test_images(model: ModelFile, asked: ImportRequest) -> Dataset:
     return inputs.data_of(model, text, split, where_of(asked), can_choose=False)
 
 
-def _advice(better: Better, clean: CleanAccuracy, tensors: Mapping[str, Tensor]) -> str:
+def _advice(better: Better, clean: CleanAccuracy, model: ModelFile) -> str:
     """A better normalisation, with both accuracies and what to do."""
     way, n = better.way, clean.n
     swap = ""
-    if way.bgr:
-        first = next((name for name, one in tensors.items() if one.ndim == 4 and one.shape[1] == 3), None)
+    if way.bgr and GRAPH in model.metadata["arch"]:
+        swap = "export it with x.flip(1) in front and "
+    elif way.bgr:
+        first = next((name for name, one in model.tensors.items() if one.ndim == 4 and one.shape[1] == 3), None)
         what = f"weights[{first!r}] = weights[{first!r}].flip(1)" if first else "those of its first layer"
         swap = f"swap the input channels of its weights ({what}) and "
     return (

@@ -28,7 +28,7 @@ def check(read: OnnxFile, model: ModelFile, asked: ImportRequest, reporter: Repo
     try:
         onnx_reference.compare(read, module, x, asked.file)
     except onnx_reference.NoReference as error:
-        reporter.warn(f"{asked.file}: was not compared with onnx's own evaluator, which cannot run it ({error})")
+        reporter.warn(f"{asked.file}: was not compared with onnx's own evaluator: {error}")
     else:
         reporter.note(f"{asked.file}: answers as onnx's own evaluator does on {len(x)} {what}")
     if read.converted.last:

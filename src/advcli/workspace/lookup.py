@@ -11,7 +11,7 @@ from advcli.files.header import Header
 from advcli.images.folder_digest import digests, listing_digest
 from advcli.networks import model_file
 
-FOREIGN = (".pt", ".pth", ".safetensors", ".npz")
+FOREIGN = (".pt", ".pth", ".safetensors", ".npz", ".onnx")
 
 
 def find_folder(origin: Header, where: Path = Path()) -> str | None:
