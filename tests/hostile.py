@@ -153,6 +153,14 @@ def npz_bomb() -> None:
             member.write(bytes(1_000_000))
 
 
+def onnx_graph(*nodes: list, **constants: list) -> None:
+    """A good network with other nodes before it."""
+    import onnx_graphs as net  # needs onnx, an extra
+
+    arrays = {name: np.array(one) for name, one in constants.items()}
+    net.saved(net.graph([*(net.node(*one) for one in nodes), *net.LINEAR], **arrays), "x.onnx")
+
+
 def picture(data: bytes, name: str = "bad.png") -> None:
     """A folder of class folders with one bad picture."""
     for split, kind in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")):
@@ -197,6 +205,7 @@ SET, MODEL, NPZ = (
     ("train", "--data", "x.npz:train", "--epochs", "1"),
 )
 WEIGHTS = ("import", "x.pt", "--arch", "cnn")
+ONNX = ("import", "x.onnx", "-o", "y.safetensors")
 PICTURES = ("train", "--data", "pictures", "--arch", "softmax", "--epochs", "1", "-o", "y.safetensors")
 IMAGES = columns()["images"]
 
@@ -226,6 +235,11 @@ BOMBS = {
     "weights: legacy": Case(legacy_flood, WEIGHTS, "memory|damaged"),
     "weights: deep lists": Case(lambda: weights({"state_dict": nested(400)}), WEIGHTS, "no state_dict|damaged"),
     "weights: holes": Case(lambda: sparse("x.pt", 10**10, b"PK\x03\x04"), WEIGHTS, "sparse file"),
+    "onnx: a constant of terabytes": Case(
+        lambda: onnx_graph(["ConstantOfShape", ["s"], ["c"]], s=[1 << 20, 1 << 20]), ONNX, "makes a constant of 1099511627776"),
+    "graph: a value of gigabytes": Case(
+        lambda: onnx_graph(["Tile", ["x", "s"], ["c"]], s=[1, 1, 20_000, 20_000]), ONNX, "Tile makes 70400000000 numbers"),
+    "graph: weights of holes": Case(lambda: sparse("x.onnx", 10**10, b"\x08\x0a"), ONNX, "sparse file"),
     "npz: deflated": Case(npz_bomb, NPZ, "declares"),
     "npz: a shape of terabytes": Case(
         lambda: npz_member("images.npy", b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 3, 1000, 1000), }".ljust(117) + b"\n"),

@@ -11,7 +11,7 @@ import pytest
 
 from advcli.cli.app import main
 from advcli.files import sandbox
-from hostile import BOMBS, BROKEN, Case, archive, columns, image_set, picture, png
+from hostile import BOMBS, BROKEN, Case, archive, columns, image_set, onnx_graph, picture, png
 
 pytestmark = pytest.mark.sweep
 
@@ -32,7 +32,7 @@ def test_a_hostile_file_is_refused_in_words(name, run, model):
     lines = [line for line in ran.err.splitlines() if line.startswith("advcli: ")]
     assert 1 <= len(lines) <= 3
     assert re.search(case.words, " ".join(lines)), lines
-    assert re.search(r"x\.(h5|safetensors|pt|npz)|pictures", lines[0]), lines
+    assert re.search(r"x\.(h5|safetensors|pt|npz|onnx)|pictures", lines[0]), lines
     assert "internal error" not in ran.err
     assert "Traceback" not in ran.err
     assert there() == before
@@ -83,6 +83,7 @@ GOOD = {
     "model": Case(lambda: shutil.copy("model.safetensors", "x.safetensors"), ("evaluate", "--model", "x.safetensors"), ""),
     "weights": Case(lambda: main(["export", "model.safetensors", "-o", "x.pt"]),
                     ("import", "x.pt", "--arch", "cnn", "-o", "y.safetensors"), ""),
+    "onnx": Case(onnx_graph, ("import", "x.onnx", "-o", "y.safetensors"), ""),
     "npz": Case(lambda: archive(x=columns(20)["images"], y=columns(20)["labels"]), ("train", "--data", "x.npz:train", "--epochs", "1", "-o", "y.safetensors"), ""),
     "picture": Case(lambda: picture(png(8, 8, bytes(72))),
                     ("train", "--data", "pictures", "--arch", "softmax", "--epochs", "1", "-o", "y.safetensors"), ""),

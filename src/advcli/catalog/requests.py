@@ -243,15 +243,15 @@ class VerifyRequest(Allowing):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest(Destination, Source):
-    """Turn foreign weights or a function of your own into a model file, or foreign images into an image set.
+    """Turn foreign weights, an ONNX file or a function of your own into a model file, or foreign images into an image set.
 
     The result is model.safetensors or images.h5. Nothing in a file is executed.
     """
 
     file: Annotated[
         str,
-        Param("A state_dict (.pt, .pth, .safetensors), or the folder of a Hugging Face classifier; images: a .npz or .pt file, "
-              "a folder or a .csv; or module:function, which maps pictures to scores or labels, or returns a network with "
+        Param("A state_dict (.pt, .pth, .safetensors), an ONNX file, or the folder of a Hugging Face classifier; images: a .npz or "
+              ".pt file, a folder or a .csv; or module:function, which maps pictures to scores or labels, or returns a network with "
               "its weights; or https://..., which is sent the pictures.", form="FILE"),
     ]  # fmt: skip
     arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None

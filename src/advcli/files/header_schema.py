@@ -189,7 +189,8 @@ def function(found: Header, where: str) -> None:
 def graph(found: Header, where: str) -> None:
     """Check a network that is stored as a graph of operations."""
     fault = graph_schema.fault(found["graph"])
-    need(not fault and not found["parameters"] and "answers" not in found, where, fault or "arch")
+    alone = found["name"] == "onnx" and not found["parameters"] and "answers" not in found
+    need(alone and not fault, where, fault or "arch")
 
 
 def model(metadata: Header, where: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from advcli.networks.graph_network import LARGEST, LAYERS, Step, layer
+from advcli.networks.graph_network import LARGEST, Step, layer
 from advcli.networks.graph_operations import OPERATIONS
 
 LARGEST_CONSTANT = 1 << 24  # numbers of a constant that is larger than what it is computed from
@@ -57,9 +57,10 @@ class Trace:
         """The result of a layer with these weights."""
         with torch.device("meta"):
             made = layer(operation, attributes)
+        own = made.state_dict()
         for name, tensor in weights.items():
-            if made.get_parameter(name).shape != tensor.shape if name in ("weight", "bias") else False:
-                raise Unsupported(f"its {name} has shape {tuple(tensor.shape)}, which does not fit")
+            if own[name].shape != tensor.shape:
+                raise Unsupported(f"has a {name} of shape {tuple(tensor.shape)}, which does not fit")
             self.weights[f"layers.{len(self.steps) + 1}.{name}"] = tensor
         return self._step(operation, [x], attributes, made(x.like))
 
@@ -102,7 +103,3 @@ def needed(steps: Sequence[Step], last: int) -> tuple[list[Step], dict[int, int]
     numbers = {0: 0} | {old: new for new, old in enumerate(sorted(used - {0}), 1)}
     kept = [steps[old - 1] for old in sorted(used - {0})]
     return [(name, [numbers[one] if isinstance(one, int) else one for one in inputs], how) for name, inputs, how in kept], numbers
-
-
-def is_layer(step: Step) -> bool:
-    return step[0] in LAYERS
