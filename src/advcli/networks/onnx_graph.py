@@ -106,7 +106,7 @@ def _input(source: Source, given: tuple[int, int, int] | None) -> tuple[tuple[in
             raise InputError(f"takes {said}, no pictures; say by --input or --data which channels, height and width these are")
         return given, ROWS
     turned = [sizes[2], *sizes[:2]]
-    if _fits(turned, given) and not _fits(sizes, given) if given else sizes[0] not in CHANNELS and sizes[2] in CHANNELS:
+    if (_fits(turned, given) and not _fits(sizes, given)) if given else _channels_last(sizes):
         sizes, layout = turned, CHANNELS_LAST
     if given is None and None in sizes:
         raise InputError("takes images of any size; give --input (channels, height and width, such as 3x32x32) or --data")
@@ -115,6 +115,12 @@ def _input(source: Source, given: tuple[int, int, int] | None) -> tuple[tuple[in
         have = _dimensions(shape)
         raise InputError(f"takes images of {_dimensions(sizes)}, not {have}; give images of that size, or export it for these")
     return shape, layout  # type: ignore[return-value]  # three numbers
+
+
+def _channels_last(sizes: Sequence[int | None]) -> bool:
+    """True if the last size is that of colours, and the first is not."""
+    first, _, last = sizes
+    return last in CHANNELS and (first is None or first > max(CHANNELS))
 
 
 def _fits(sizes: Sequence[int | None], shape: tuple[int, ...]) -> bool:
