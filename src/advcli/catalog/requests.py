@@ -250,9 +250,9 @@ class ImportRequest(Destination, Source):
 
     file: Annotated[
         str,
-        Param("A state_dict (.pt, .pth, .safetensors), an ONNX file, or the folder of a Hugging Face classifier; images: a .npz or "
-              ".pt file, a folder or a .csv; or module:function, which maps pictures to scores or labels, or returns a network with "
-              "its weights; or https://..., which is sent the pictures.", form="FILE"),
+        Param("A state_dict (.pt, .pth, .safetensors), an ONNX file, or the folder of a Hugging Face classifier; images: a .npz "
+              "or .pt file, a folder or a .csv; or module:function, which maps pictures to scores or labels, or returns "
+              "a network with its weights; or https://..., which is sent the pictures.", form="FILE"),
     ]  # fmt: skip
     arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None
     input: Annotated[
