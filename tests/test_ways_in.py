@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,25 @@ def test_weights_of_a_script_and_the_same_module_in_memory_get_the_same_attack(t
         np.testing.assert_array_equal(np.asarray(found.prediction), opened.column("prediction"))
     mine = {row.metric: row for row in advcli.evaluate(found, model=net, data="digits", mean=0.5, std=0.5).rows}
     assert (mine["success"].k, mine["success"].n) == (rows["success"]["k"], rows["success"]["n"])
+
+
+def test_the_onnx_export_of_that_network_gets_nearly_the_same_attack(typed, net):
+    pytest.importorskip("onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(net, (torch.rand(1, 1, 8, 8),), "net.onnx", dynamo=False)
+    imported, attacked, report = typed(
+        "import net.onnx --mean 0.5 --std 0.5 --data digits",
+        "attack --method pgd --eps 0.1 --limit 40",
+        "evaluate adversarial.h5 --json",
+    )
+    assert "answers as onnx's own evaluator does" in imported.err
+    assert "clean accuracy on digits:test" in imported.err
+    assert "warning" not in imported.err + attacked.err
+    assert json.loads(report.out)["rows"]
+    found = advcli.attack(net, data="digits", method="pgd", eps="0.1", limit=40, mean=0.5, std=0.5)
+    with ImageSet("adversarial.h5") as opened:
+        assert (np.asarray(found.success) == opened.column("success")).mean() > 0.95
 
 
 def test_a_timm_network_with_random_weights(typed, folder, monkeypatch):
