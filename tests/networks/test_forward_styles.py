@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from advcli.files.imageset_reader import ImageSet
-from advcli.verbs import import_
+from advcli.verbs import import_weights
 
 STYLES = [name for name, one in vars(forward_styles).items() if hasattr(one, "__advcli__")]
 QUICK = ["--epochs", "1", "--limit", "120"]
@@ -235,7 +235,7 @@ def test_a_file_whose_network_draws_is_refused_by_whoever_opens_it(run, folder, 
     allow, come = ["--allow", "later:noisy"], ["import", "weights.pt", "--arch", "later:noisy", "--input", "1x8x8"]
     assert "later:noisy: the network draws random numbers" in run(*come).err
     with monkeypatch.context() as patch:
-        patch.setattr(import_, "_try_out", lambda model, arch: None)
+        patch.setattr(import_weights, "_try_out", lambda model, arch: None)
         assert run(*come).code == 0
     for words in (["attack", "--data", "digits", "--limit", "3"], ["evaluate", "--data", "digits"]):
         ran = run(*words, "--model", "model.safetensors", *allow)

@@ -30,8 +30,11 @@ def conv(inside: int, outside: int, stride: int) -> nn.Conv2d:
 
 
 def padded(x: Tensor, stride: int) -> Tensor:
-    """With stride 2, zeros on the right and below, and none on the left and above."""
-    return x if stride == 1 else nn.functional.pad(x, (0, 1, 0, 1))
+    """With stride 2, zeros on the right and below; on the left and above only where the size is odd."""
+    if stride == 1:
+        return x
+    height, width = x.shape[2:]
+    return nn.functional.pad(x, (width % 2, 1, height % 2, 1))
 
 
 class Block(nn.Module):
