@@ -120,7 +120,7 @@ def test_the_onnx_export_of_that_network_gets_nearly_the_same_attack(typed, net)
         assert (np.asarray(found.success) == opened.column("success")).mean() > 0.95
 
 
-def test_a_timm_network_with_random_weights(typed):
+def test_a_timm_network_with_random_weights(typed, folder):
     timm = pytest.importorskip("timm")
     torch.save(timm.create_model("resnet10t", num_classes=10, in_chans=1).state_dict(), "timm.pth")
     imported, attacked, _ = typed(

@@ -265,7 +265,7 @@ def test_options_of_others_are_refused(folder, run):
 @pytest.mark.parametrize(
     ("change", "said"),
     [(("location", "../w.data"), "only a file in the same folder is read"), (("location", "/etc/passwd"), "only a file in the same folder"),
-     (("location", "none.data"), "which is not beside it: put both in one folder"), (("length", "9999"), "is shorter than"),
+     (("location", "link.data"), "which is a link"), (("location", "none.data"), "which is not beside it: put both in one folder"), (("length", "9999"), "is shorter than"),
      (("offset", "-5"), "no valid place"), (None, "")],
     ids=str,
 )  # fmt: skip
@@ -273,6 +273,7 @@ def test_numbers_in_another_file_are_read_from_beside_it_alone(change, said, fol
     (folder / "models").mkdir()
     path = folder / "models" / "net.onnx"
     onnx.save(graph(), path, save_as_external_data=True, location="w.data", size_threshold=0)
+    (folder / "models" / "link.data").symlink_to(folder / "models" / "w.data")
     if change is None:
         import_(run, file=path)
         x = torch.rand(5, *SHAPE)

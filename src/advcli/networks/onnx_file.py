@@ -180,6 +180,8 @@ def _place(tensor: Any, path: Path) -> tuple[str, int, int]:
     name = stated.get("location", "")
     if not name or name != Path(name).name or "\\" in name or "\0" in name or name in (".", ".."):
         raise InputError(f"{path}: its weights are in {name[:60]!r}; only a file in the same folder is read: put it there")
+    if (path.parent / name).is_symlink():
+        raise InputError(f"{path}: its weights are in {name!r}, which is a link; put the file itself beside it")
     if not (path.parent / name).exists():
         raise InputError(f"{path}: its weights are in the file {name!r}, which is not beside it: put both in one folder")
     numbers = [stated.get(one, "0") for one in ("offset", "length")]
