@@ -154,7 +154,11 @@ def test_class_folders_are_not_overruled_by_a_csv_beside_them(folder):
     draw("photos/a/1.png", "photos/b/1.png")
     written("file,label\na/1.png,x\n", "photos/labels.csv")
     assert labels_of(Path("photos")) is None
-    assert inputs.open_data("photos:train", None, Selection()).classes == ("a", "b")
+    found = inputs.open_data("photos:train", None, Selection())
+    assert found.classes == ("a", "b")
+    assert (
+        "photos: the names of its class folders are the labels; for those of labels.csv: --data photos/labels.csv" in found.notes
+    )
 
 
 def test_a_model_finds_its_pictures_and_their_labels_again(run, folder):

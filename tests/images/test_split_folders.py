@@ -130,3 +130,11 @@ def test_names_of_files_decide_nothing(folder):
     (folder / "photos" / "test").write_text("a file called test")
     assert splits_in(Path("photos")) == ()
     assert sum(sizes("photos").values()) == 80
+
+
+def test_what_was_perhaps_meant_otherwise_is_said(folder):
+    pictures(folder / "photos", "cat", "test")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("photos/alone.png")
+    notes = class_folder("train", path="photos").notes
+    assert "photos: 1 pictures lie beside its class folders; they are left out" in notes
+    assert "photos: takes test/ for a class, because it holds pictures; a split holds class folders" in notes

@@ -18,6 +18,8 @@ from advcli.errors import InputError
 from advcli.images.dataset import Dataset, carve
 from advcli.images.picture_files import UNNAMED, PictureFiles
 from advcli.images.split_folders import (
+    LABELS,
+    SPLITS,
     called_like_a_split,
     folders_in,
     is_picture,
@@ -76,6 +78,18 @@ def _alone(root: Path, split: str) -> str:
     return "whole"
 
 
+def _doubts(base: Path, names: tuple[str, ...]) -> list[str]:
+    """Notes of what was perhaps meant otherwise: pictures beside the class folders, and classes that are called like a split."""
+    found = []
+    if loose := len(_pictures(base)):
+        found.append(f"{base}: {loose} pictures lie beside its class folders; they are left out")
+    if (base / LABELS).is_file():
+        found.append(f"{base}: the names of its class folders are the labels; for those of {LABELS}: --data {base / LABELS}")
+    if like := [name for name in names if name in SPLITS]:
+        found.append(f"{base}: takes {like[0]}/ for a class, because it holds pictures; a split holds class folders")
+    return found
+
+
 @source(family="files", splits=("train", "val", "test"), where="path")
 def folder(
     split: str,
@@ -96,7 +110,7 @@ def folder(
     found = pictures_in(base)
     names = tuple(dict.fromkeys(name for name, _ in found))
     number = {name: k for k, name in enumerate(names)}
-    labels, notes = np.array([number[name] for name, _ in found], np.int64), list[str]()
+    labels, notes = np.array([number[name] for name, _ in found], np.int64), _doubts(base, names)
     if how == "names":
         places = np.flatnonzero([share(f"{name}/{file}") == split for name, file in found])
         notes.append(f"{path}: holds no splits; by their names {len(places)} of its {len(found)} pictures are its {split} split")

@@ -57,6 +57,8 @@ def _of_file(path: Path) -> tuple[dict[str, Tensor], Normalize]:
                 f"--weights {path}: is a network from an ONNX file, whose weights fit no architecture;\n"
                 f"train another network on its answers: advcli train --recipe distill --teacher {path}"
             )
+        if not model.tensors:
+            raise CommandError(f"--weights {path}: holds no weights; it asks {model.metadata['arch']['name']}")
         return model.tensors, dict(model.metadata["normalize"])
     return foreign_weights.state_dict(path)[0], {}
 

@@ -20,6 +20,7 @@ from advcli.files.provenance import provenance_of
 from advcli.images.dataset import Dataset, missing_classes
 from advcli.networks import architecture, model_file
 from advcli.networks.classifier import Classifier, classifier_of
+from advcli.networks.graph_network import GRAPH
 from advcli.runtime import devices
 from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import SILENT, Reporter
@@ -75,6 +76,8 @@ def _architecture(asked: TrainRequest, own: dict[str, object], reporter: Reporte
     if asked.arch or path.suffix != ".safetensors" or not model_file.peek(path):
         return asked.arch or assumed, own
     found = model_file.read(path).metadata["arch"]
+    if GRAPH in found or "answers" in found:  # its own error is better than that of an unknown architecture
+        return assumed, own
     name = discovery.from_file("architecture", found["name"]).name
     reporter.note(f"architecture: {name}, that of {asked.weights}")
     return name, {**found["parameters"], **own}
@@ -217,6 +220,8 @@ def validation(images: Dataset, asked: TrainRequest) -> Dataset | None:
         return None
     name, every = (asked.data or "digits").removesuffix(":train"), replace(asked, limit=None, per_class=None)
     try:
-        return inputs.open_data(name, "val", every).for_classes(images.classes, "the training set")
+        found = inputs.open_data(name, "val", every).for_classes(images.classes, "the training set")
+        labelled = np.flatnonzero(found.labels >= 0)
+        return found if len(labelled) == len(found) else found.rows(labelled) if len(labelled) else None
     except Empty:
         return None  # a small folder may have no validation images

@@ -73,6 +73,12 @@ def open_data(
     return found
 
 
+def is_photographs(text: str) -> bool:
+    """True for a folder of pictures, or a CSV of their labels, whose pictures are given a size."""
+    name = split_suffix(text)[0]
+    return Path(name).is_dir() or _labels_csv(name) is not None
+
+
 def _labels_csv(name: str) -> str | None:
     """The CSV of labels that is named, or that lies in the folder that is named."""
     path = Path(name)
