@@ -278,3 +278,38 @@ def test_such_a_network_is_not_trained_from_nothing(library, run):
     ran = run("train", "--arch", "hf:tiny")
     assert ran.code == 2
     assert "come from a folder: advcli import FOLDER" in ran.err
+
+
+def test_weights_that_have_no_place_are_refused(library, run):
+    write()
+    weights = {"body.weight": torch.zeros(3, 192), "body.bias": torch.zeros(3), "teacher.bias": torch.zeros(3)}
+    save_file(weights, "net/model.safetensors")
+    ran = run("import", "net")
+    assert (ran.code, ran.err.count("\n")) == (3, 1)
+    assert "has weights that Net does not take, first teacher.bias: it is another network" in ran.err
+
+
+@pytest.mark.parametrize("stated", [{"include_top": True}, {"image_processor_type": "EfficientNetImageProcessor"}], ids=str)
+def test_what_efficientnet_divides_by_twice_is_divided_by_twice(stated, folder):
+    write(preprocessor={**PREPROCESSOR, **stated})
+    found = hugging_face_folder.read(Path("net")).normalize
+    np.testing.assert_allclose(found["mean"], [0.4, 0.5, 0.6])
+    np.testing.assert_allclose(found["std"], [0.04, 0.16, 0.25])
+
+
+def test_classes_of_other_data_are_warned_of(library, run):
+    write()
+    for name in ("cats", "dogs", "cows"):
+        Path("photos", name).mkdir(parents=True)
+        for k in range(20):
+            Image.fromarray(np.full((8, 8, 3), 9 * k, np.uint8)).save(f"photos/{name}/{k}.png")
+    ran = run("import", "net", "--data", "photos")
+    assert ran.code == 0, ran.err
+    assert "net: names its classes cat, dog, hound, cow, the data cats, cows, dogs; these are taken in this order" in ran.err
+
+
+def test_mean_alone_is_not_enough_where_nothing_states_the_rest(library, run):
+    write(preprocessor=None)
+    ran = run("import", "net", "--input", "3x8x8", "--mean", "0.5")
+    assert ran.code == 2
+    assert "--mean, --std: give both" in ran.err

@@ -1,7 +1,7 @@
 """A local folder of a Hugging Face image classifier: config.json, model.safetensors and preprocessor_config.json.
 
 Weights are read from safetensors only. The preprocessor states what the network sees: x = (255 f p - mean) / std for pixels p in
-[0, 1] and its factor f, which here is (p - mean / 255 f) / (std / 255 f).
+[0, 1] and its factor f, which here is (p - mean / 255 f) / (std / 255 f). EfficientNet's divides by std twice (`include_top`).
 """
 
 from dataclasses import dataclass
@@ -114,12 +114,14 @@ def _preprocessing(path: Path, channels: int) -> tuple[tuple[int, int, int] | No
     mean, std = (_channels(found.get(f"image_{one}", plain) if own else plain, channels, where) for one, plain in PLAIN)
     if min(std) <= 0 or scale <= 0:
         raise InputError(f"{where}: its image_std and rescale_factor must be above 0")
-    normalize = {"mean": [one / scale for one in mean], "std": [one / scale for one in std]}
+    twice = found.get("include_top", str(found.get("image_processor_type")).startswith("EfficientNet"))
+    normalize = {"mean": [one / scale for one in mean], "std": [one * (one if twice else 1) / scale for one in std]}
     size, cut = _size(found.get("size"), where), _size(found.get("crop_size"), where) if found.get("do_center_crop") else None
     last = cut or size
     shape = None if last is None else (channels, *last)
     resize = min(size) if cut and size else None
-    if cut is None and size and (share := found.get("crop_pct")) and size[0] < 384:  # ConvNeXT
+    share = found.get("crop_pct")
+    if size and share and (cut or size[0] < 384):  # ConvNeXT resizes larger images without a crop
         resize = int(size[0] / _number(share, where, "crop_pct"))
     return shape, resize, normalize
 

@@ -19,7 +19,17 @@ from advcli.errors import CommandError, InputError, described
 from advcli.files.header import canonical
 
 REFUSED = ("auto_map", "backbone", "backbone_config", "use_timm_backbone", "quantization_config", "adapter", "custom_pipelines")
-LEFT_OUT = ("architectures", "dtype", "torch_dtype", "id2label", "label2id", "num_labels", "transformers_version", "problem_type")
+LEFT_OUT = (
+    "architectures",
+    "attn_implementation",
+    "dtype",
+    "torch_dtype",
+    "id2label",
+    "label2id",
+    "num_labels",
+    "transformers_version",
+    "problem_type",
+)
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
@@ -54,10 +64,15 @@ def with_weights(kind: str, config: str, classes: int, tensors: dict[str, Tensor
         )
     except Exception as error:  # it raises many kinds for weights of another network
         raise InputError(f"{where}: the weights do not fit {kind} ({described(error)})") from None
-    missing, strange = (sorted(map(str, told.get(key) or ())) for key in ("missing_keys", "mismatched_keys"))
+    keys = ("missing_keys", "mismatched_keys", "unexpected_keys")
+    missing, strange, more = (sorted(map(str, told.get(key) or ())) for key in keys)
     if missing or strange:
         word, name = ("lacks", missing[0]) if missing else ("has other shapes of", strange[0])
         raise InputError(f"{where}: {word} weights of {kind}, first {name}; is it a classifier, not a backbone alone?")
+    if more:
+        raise InputError(
+            f"{where}: has weights that {type(network).__name__} does not take, first {more[0]}: it is another network"
+        )
     found: dict[str, Tensor] = loaded.state_dict()
     return found
 

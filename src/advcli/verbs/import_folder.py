@@ -27,7 +27,7 @@ def classifier(asked: ImportRequest, reporter: Reporter) -> Path:
     tensors, digest = foreign_weights.state_dict(folder.weights)
     asked = _sized(asked, folder, reporter)
     source = source_of(asked)
-    if not folder.normalize and asked.mean is None and asked.std is None:
+    if not folder.normalize and None in (asked.mean, asked.std):
         raise CommandError(f"--mean, --std: give both; {folder.path} has no {hugging_face_folder.PREPROCESSOR} to state them")
     shape = _shape(asked, folder, source)
     made = network.spec.load()  # with the code that it takes, before the limits of a child count that
@@ -41,7 +41,7 @@ def classifier(asked: ImportRequest, reporter: Reporter) -> Path:
 
 def _sized(asked: ImportRequest, folder: Folder, reporter: Reporter) -> ImportRequest:
     """The request with the sizes that the folder states, for a folder of photographs in --data."""
-    photographs = asked.data is not None and Path(inputs.split_suffix(asked.data)[0]).is_dir()
+    photographs = asked.data is not None and inputs.is_photographs(asked.data)
     square = folder.shape is not None and folder.shape[1] == folder.shape[2]
     if not photographs or not square or asked.image_size or asked.resize:
         return asked

@@ -49,6 +49,9 @@ def class_names(
         names = list(stated)
     elif source:
         names = list(source.classes)
+        if stated and names != list(stated):
+            told = f"names its classes {_listed(stated)}, the data {_listed(names)}"
+            reporter.warn(f"{asked.file}: {told}; these are taken in this order: check it, and give --classes if it is another")
     else:
         reporter.warn(f"classes are named 0 to {(count or 0) - 1}, by position; name them with --classes or --data")
         names = [str(k) for k in range(count or 0)]
@@ -58,6 +61,10 @@ def class_names(
         given, what = "--classes" if asked.classes else f"--data {asked.data}", asked.arch or asked.file
         raise CommandError(f"{given}: has {len(names)} classes, and {what} has {count} outputs; name all of them with --classes")
     return names
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + ", ..." * (len(names) > 5)
 
 
 def metadata_of(
