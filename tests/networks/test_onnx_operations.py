@@ -8,9 +8,10 @@ pytest.importorskip("onnx")
 
 from onnx.reference import ReferenceEvaluator
 
+from advcli.errors import InputError
 from advcli.networks import graph_network, onnx_file
 from advcli.networks.onnx_arithmetic import NODES
-from onnx_graphs import graph, node, of_outputs
+from onnx_graphs import graph, node, of_outputs, saved
 
 DRAW = np.random.default_rng(1)
 KERNEL, MATRIX = DRAW.normal(size=(2, 1, 3, 3)).astype("f4"), DRAW.normal(size=(4, 4)).astype("f4")
@@ -145,3 +146,18 @@ def test_a_response_is_normalised_over_its_neighbours():
     answers = graph_network.of_metadata({"graph": found.graph})(x).reshape(3, 4, 4, 4)
     torch.testing.assert_close(answers[:, 1:2], x / (2 + 0.3 * x**2) ** 0.5)
     torch.testing.assert_close(answers[:, 3:], x / (2 + 0.2 * x**2) ** 0.5)
+
+
+def test_an_even_number_of_neighbours_is_refused():
+    model = of_outputs([FOUR, node("LRN", ["c"], ["v"], size=2)])
+    with pytest.raises(InputError, match="over an even number of channels"):
+        onnx_file.understood("net.onnx", model.SerializeToString(), None)
+
+
+def test_pads_of_minus_infinity_are_stored_as_the_lowest_number(folder, run):
+    pads = {"around": np.array([0, 0, 0, 0, 0, 0, 1, 1]), "low": np.float32(-np.inf)}
+    pooled = node("MaxPool", ["p"], ["v"], kernel_shape=[2, 2], strides=[1, 1])
+    saved(of_outputs([node("Pad", ["x", "around", "low"], ["p"]), pooled], **pads))
+    ran = run("import", "net.onnx")
+    assert ran.code == 0, ran.err
+    assert "answers as onnx's own evaluator does" in ran.err

@@ -169,6 +169,8 @@ def group_norm(node: Node) -> Value:
 def lrn(node: Node) -> Value:
     found, defaults = node.attributes, {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
     how: dict[str, Any] = {name: float(found.get(name, one)) for name, one in defaults.items()}
+    if int(found["size"]) % 2 == 0:
+        raise Unsupported("normalises over an even number of channels, of which torch takes others than onnx")
     return node.add("lrn", node.value(0), size=int(found["size"]), **how)
 
 

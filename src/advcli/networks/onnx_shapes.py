@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from advcli.networks.graph_operations import TYPES
+from advcli.networks.onnx_layers import LOWEST
 from advcli.networks.onnx_node import Node
 from advcli.networks.onnx_values import Ref, Unsupported, Value
 
@@ -145,7 +146,7 @@ def pad(node: Node) -> Value:
         return node.value(0)
     if mode != "constant":
         return node.add("pad", node.value(0), pads=order, mode={"edge": "replicate"}.get(mode, mode))
-    return node.add("pad", node.value(0), pads=order, value=node.number("value", 2, 0.0))
+    return node.add("pad", node.value(0), pads=order, value=min(max(node.number("value", 2, 0.0) or 0.0, LOWEST), -LOWEST))
 
 
 def expand(node: Node) -> Value:
