@@ -163,7 +163,9 @@ NONE = {
     "text": ((200, {}, b"<html>"), "the answer is not JSON"),
     "deep": ((200, {}, b"[" * 100_000), "the answer is not JSON"),
     "other": ((200, {}, b'{"classes": [1]}'), 'holds neither "scores" nor "labels"'),
-    "both": ((200, {}, b'{"scores": [[1, 2]], "labels": [1]}'), "or both"),
+    "both": ((200, {}, b'{"scores": [[1, 2]], "labels": [1]}'), 'holds both "scores" and "labels"'),
+    "texts": ((200, {}, b'{"scores": [["1", "2"]]}'), "no numbers in rows of one length"),
+    "large": ((200, {}, b'{"labels": [1000000000000000000000000000000]}'), "or too large"),
     "ragged": ((200, {}, b'{"scores": [[1, 2], [1]]}'), "no numbers in rows of one length"),
     "words": ((200, {}, b'{"scores": [["a", "b"]]}'), "no numbers in rows of one length"),
     "short": ((200, {"Content-Length": 90}, b'{"scores": [[1'), "IncompleteRead|not JSON"),
@@ -245,3 +247,18 @@ def test_metadata_that_says_nonsense_of_an_address_is_refused(change, service, r
     Path("forged.safetensors").write_bytes(model_file.packed(found.metadata, found.tensors))
     with pytest.raises(InputError, match="its header has no valid arch"):
         model_file.read("forged.safetensors")
+
+
+def test_what_goes_to_this_machine_goes_to_no_proxy(service, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    found = endpoint.Endpoint(service.address)(np.zeros((1, 1, 8, 8), np.float32))
+    assert found.shape == (1, 10)
+
+
+def test_labels_below_zero_and_other_schemes_are_called_so(service, run):
+    service.does = [(200, {}, b'{"labels": [-1, 0, 1]}')] * 2
+    ran = run("import", service.address, "--data", "digits")
+    assert "returned label -1; labels are whole numbers from 0 on" in ran.err
+    ran = run("import", "ftp://127.0.0.1/net", "--data", "digits")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "begins with http:// or https://" in ran.err

@@ -124,12 +124,12 @@ def estimate(one: Any) -> str:
     for larger in ("kB", "MB", "GB", "TB"):
         if size >= 1000:
             size, unit = size / 1000, larger
-    return f"{one.rows} rows, {size:.3g} {unit}, {'at least' if one.at_least else 'about'} {spoken(one.seconds)}"
+    return f"{one.rows} rows, {size:.3g} {unit}, {'at least' if one.at_least else 'about'} {duration(one.seconds)}"
 
 
-def spoken(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A time as people say it, to two digits."""
-    if seconds < 100:
+    if seconds < 99.5:
         return f"{seconds:.2g} seconds"
     if seconds < 100 * 60:
         return f"{round(seconds / 60)} minutes"

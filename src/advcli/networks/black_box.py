@@ -93,6 +93,8 @@ def failure(name: str, what: str) -> AdvcliError:
 def answers_of(found: Array, name: str, count: int) -> Answers:
     """Whether these are scores or labels."""
     if found.shape == (count,) and found.dtype.kind in "iu":
+        if bool((found < 0).any()):
+            raise failure(name, f"returned label {found.min()}; labels are whole numbers from 0 on")
         return "labels"
     if found.ndim == 2 and len(found) == count and found.shape[1] > 1 and found.dtype.kind in "iuf":
         return "scores"

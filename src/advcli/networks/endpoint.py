@@ -15,7 +15,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -50,7 +49,10 @@ class Endpoint:
 
     def __init__(self, address: str, rate: float | None = None) -> None:
         self.address, self.rate = address, rate
-        handlers = (urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler())
+        proxies: dict[str, str] | None = (
+            {} if urlsplit(address).hostname in LOOPBACK else None
+        )  # what goes to this machine goes to no proxy
+        handlers = (urllib.request.ProxyHandler(proxies), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler())
         self.opener = urllib.request.OpenerDirector()  # without handlers of redirects, files and others
         for one in (*handlers, urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPErrorProcessor()):
             self.opener.add_handler(one)
@@ -59,7 +61,7 @@ class Endpoint:
         data = base64.b64encode(np.ascontiguousarray(pictures, "<f4").tobytes()).decode()
         body = json.dumps({"format": FORMAT, "shape": list(pictures.shape), "pictures": data}).encode()
         waited = 0.0
-        for _ in range(TRIES):
+        for left in reversed(range(TRIES)):
             self._keep_rate()
             try:
                 return parsed(self._post(body))
@@ -68,7 +70,8 @@ class Endpoint:
                 if waited > LONGEST_WAIT:
                     told = f"asks to wait {put_off.seconds:.0f} seconds, in all more than {LONGEST_WAIT:.0f}"
                     raise NoAnswer(f"status {put_off.status}: the server {told}") from None
-                time.sleep(put_off.seconds)
+                if left:
+                    time.sleep(put_off.seconds)
         raise NoAnswer(f"the server put the call off {TRIES} times")
 
     def _keep_rate(self) -> None:
@@ -152,9 +155,11 @@ def parsed(data: bytes) -> Array:
         raise NoAnswer("the answer is not JSON") from None
     kinds = [key for key in ("scores", "labels") if isinstance(found, dict) and key in found]
     if len(kinds) != 1:
-        raise NoAnswer('the answer holds neither "scores" nor "labels", or both')
-    values: Any = found[kinds[0]]
+        raise NoAnswer(f'the answer holds {"both" if kinds else "neither"} "scores" {"and" if kinds else "nor"} "labels"')
     try:
-        return np.asarray(values, np.float64) if kinds == ["scores"] else np.asarray(values)
+        values = np.asarray(found[kinds[0]])
     except (ValueError, TypeError, OverflowError):
-        raise NoAnswer(f"its {kinds[0]} are no numbers in rows of one length") from None
+        values = np.asarray("ragged")
+    if values.dtype.kind not in "iuf":
+        raise NoAnswer(f"its {kinds[0]} are no numbers in rows of one length, or too large")
+    return values.astype(np.float64) if kinds == ["scores"] else values

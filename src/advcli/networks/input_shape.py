@@ -44,7 +44,7 @@ class Attempt:
                     return {name: tensor.shape for name, tensor in self._built(classes).state_dict().items()}
             except CommandError as error:
                 self.failure = str(error)
-            except Exception as error:  # an architecture is anybody's code
+            except (Exception, SystemExit) as error:  # an architecture is anybody's code
                 self.failure = described(error)
         return None
 
@@ -56,7 +56,7 @@ class Attempt:
             return found.numel() // IMAGES
         except InputError as error:
             self.failure = str(error)
-        except Exception as error:  # as is its forward
+        except (Exception, SystemExit) as error:  # as is its forward
             self.failure = described(error)
         return None
 

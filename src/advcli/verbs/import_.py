@@ -47,6 +47,8 @@ def import_(asked: ImportRequest, own: dict[str, object], reporter: Reporter = S
         return import_onnx.graph(asked, own, reporter)
     if hugging_face_folder.is_folder(Path(asked.file)) and asked.arch is None:
         return import_folder.classifier(asked, reporter)
+    if "://" in asked.file:
+        raise CommandError(f"{asked.file}: is no address of a classifier; one begins with http:// or https://")
     if asked.arch is None:
         raise CommandError(f"--arch: name the architecture; available: {', '.join(discovery.names('architecture'))}")
     return _weights(asked, discovery.spec("architecture", asked.arch).bind(own), reporter)

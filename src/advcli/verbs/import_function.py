@@ -16,7 +16,8 @@ from advcli.runtime.reporter import Reporter
 from advcli.verbs.imported import class_names, made_by, metadata_of, publish, source_of
 from advcli.workspace import inputs, outputs
 
-NOT_FOR_FUNCTIONS = ("arch", "mean", "std", "split", "image_size", "resize")
+NOT_FOR_FUNCTIONS = ("arch", "mean", "std", "split")
+SIZES = ("image_size", "resize")  # of photographs in --data
 
 
 def black_box_model(asked: ImportRequest, own: dict[str, object], reporter: Reporter) -> Path:
@@ -24,6 +25,8 @@ def black_box_model(asked: ImportRequest, own: dict[str, object], reporter: Repo
     name, at_once = asked.file, asked.batch_size or AT_ONCE
     if idle := [*own, *(one for one in NOT_FOR_FUNCTIONS if getattr(asked, one) is not None)]:
         raise CommandError(f"--{idle[0].replace('_', '-')}: is for files; a function has no weights, and gets pixels in [0, 1]")
+    if asked.data is None and (idle := [one for one in SIZES if getattr(asked, one) is not None]):
+        raise CommandError(f"--{idle[0].replace('_', '-')}: is for photographs; give --data FOLDER, too")
     path, source = outputs.output_path(asked.output, inputs.MODEL), source_of(asked)
     shape = _shape(asked, source)
     away = web_address.is_address(name)
@@ -43,6 +46,10 @@ def black_box_model(asked: ImportRequest, own: dict[str, object], reporter: Repo
     options["input"] = "x".join(map(str, shape))
     metadata["made"] = made_by({}, options, [], metadata["data"])
     reporter.note(f"{name}: gives {answers} of {len(names)} classes, for at most {at_once} pictures a call")
+    if source is not None:
+        reporter.note(
+            f"{name}: its accuracy is not measured here, since each picture is a call; evaluate --data {asked.data} does it"
+        )
     return publish(path, metadata, {}, asked, reporter)
 
 

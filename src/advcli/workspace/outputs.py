@@ -62,10 +62,14 @@ def _changed(before: Header, now: Header) -> str:
     for part in ("parameters", "options"):
         old, new = before[part], now[part]
         told += [
-            f"{name.replace('_', '-')} {old.get(name)}, now {new.get(name)}"
+            f"{name.replace('_', '-')} {_value(old.get(name))}, now {_value(new.get(name))}"
             for name in dict.fromkeys((*old, *new))
             if old.get(name) != new.get(name)
         ]
     if before["method"] != now["method"] or not told:
         return ""
     return f", made with {'; '.join(told[:3])}{'; ...' * (len(told) > 3)}"
+
+
+def _value(found: object) -> str:
+    return "not given" if found is None else str(found)
