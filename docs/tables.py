@@ -1,7 +1,7 @@
 """Write the generated parts of the documentation, or check that they are up to date (the default).
 
 Between `<!-- NAME -->` and `<!-- end -->` stand: the tables of methods (from the registry) in README.md and docs/methods.md,
-and the walk's commands (from docs/walk.sh).
+the walk's commands (from docs/walk.sh), and in docs/rows.md what shows every row of docs/rows.csv.
 """
 
 import re
@@ -11,6 +11,10 @@ from pathlib import Path
 from advcli.catalog import discovery
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+
+import row_table  # noqa: E402
+
 TITLES = {
     "attack": "Attacks",
     "defense": "Defenses",
@@ -22,7 +26,7 @@ TITLES = {
     "check": "Trust checks",
 }
 FIRST = ("attack", "defense", "source")  # what the README lists; docs/methods.md lists the rest
-PAGES = ("README.md", "docs/methods.md")
+PAGES = ("README.md", "docs/methods.md", "docs/rows.md")
 
 
 def paper(name: str, root: str) -> str:
@@ -55,6 +59,7 @@ MAKE = {
     "methods": lambda: methods(FIRST),
     "more methods": lambda: methods(tuple(role for role in TITLES if role not in FIRST), root="../"),
     "walk": walk,
+    "rows": row_table.table,
 }
 
 

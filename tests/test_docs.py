@@ -1,6 +1,8 @@
 """The documentation is under test: its code runs, its tables are up to date, its numbers are near."""
 
+import importlib
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -25,6 +27,19 @@ def test_generated_tables_are_up_to_date():
     listed = "".join(pages.values())
     assert all(f"| `{spec.name}` |" in listed for role in tables.TITLES for spec in tables.discovery.specs(role))
     assert "<!-- walk -->" in pages["README.md"]
+
+
+def test_every_row_that_a_test_or_a_measurement_names_is_in_the_list(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    table, measure = importlib.import_module("row_table"), importlib.import_module("benchmarks.rows.__main__")
+    listed = {one["row"] for one in table.rows()}
+    assert len(listed) == 91
+    assert set(table.tests()) <= listed
+    assert set(measure.measurements()) <= listed
+    assert all(measure.measurements()[row].__doc__ for row in measure.measurements())
+    kept = json.loads(table.MEASURED.read_text()) if table.MEASURED.exists() else {}
+    assert set(kept) <= set(measure.measurements())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""What a measurement of a row is given, and what it returns."""
+
+import contextlib
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from advcli.cli.app import main
+
+UNDEFENDED = Path(__file__).parent.parent / "models" / "mnist-cnn.safetensors"  # 98.6 % of MNIST, nothing against attacks
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A row's criterion, measured: whether it holds, and the figures that say so."""
+
+    holds: bool
+    figures: str
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder to work in, and the models of several rows, which are trained once."""
+
+    folder: Path  # emptied for every row
+    models: Path  # kept for all rows
+
+    def advcli(self, *words: str) -> str:
+        """What a command prints; it must succeed, and runs in the row's folder."""
+        printed, complaint, before = io.StringIO(), io.StringIO(), Path.cwd()
+        os.chdir(self.folder)
+        try:
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complaint):
+                code = main(list(words))
+        finally:
+            os.chdir(before)
+        if code:
+            raise RuntimeError(f"advcli {' '.join(words)}: exit {code}\n{complaint.getvalue()}")
+        return printed.getvalue()
+
+    def model(self, data: str, arch: str, *options: str) -> Path:
+        """The model of a data set and an architecture, trained with these options of `train`."""
+        made = self.models / ("-".join([data, arch, *(word.strip("-").replace("/", "_") for word in options)]) + ".safetensors")
+        if not made.exists():
+            self.advcli("train", "--data", data, "--arch", arch, *options, "-o", str(made))
+        return made
+
+
+Measurement = Callable[[Bench], Shown]
