@@ -292,10 +292,17 @@ def test_a_graph_that_is_read_in_another_way_than_onnx_does_is_refused(folder, r
 
     def wrong(one):
         assert isinstance(one.value(0), Ref)
-        return one.add("leaky_relu", one.value(0), slope=0.4)
+        return one.add("leaky_relu", one.value(0), slope=one.attributes["alpha"] * 0.8)
 
     monkeypatch.setitem(onnx_arithmetic.NODES, "LeakyRelu", wrong)
     assert "so an attack would be on another network; please report this" in import_(run, code=3)
+
+
+@pytest.mark.parametrize("attribute", [{"exclude_outside": 1}, {"cubic_coeff_a": -0.5}])
+def test_an_attribute_that_is_not_read_is_refused_by_name(folder, run, attribute):
+    resized = node("Resize", ["x", "", "scales"], ["r"], mode="cubic", **attribute)
+    saved(graph([resized, node("Flatten", ["r"], ["rows"]), LINEAR[1]], scales=np.float32([1, 1, 1, 1])))
+    assert f"its Resize has the attribute '{next(iter(attribute))}', which is not read" in import_(run, code=3)
 
 
 NONSENSE = {

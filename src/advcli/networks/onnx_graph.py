@@ -18,7 +18,7 @@ from advcli.files.graph_schema import MOST_STEPS
 from advcli.files.header import Header
 from advcli.networks.graph_network import Step
 from advcli.networks.onnx_arithmetic import NODES
-from advcli.networks.onnx_node import Node
+from advcli.networks.onnx_node import Attributes, Node
 from advcli.networks.onnx_values import Ref, Trace, Unsupported, Value, needed
 
 COUNTS = (11, 13)  # of images; no usual size
@@ -158,7 +158,7 @@ def _followed(source: Source, shape: tuple[int, int, int], layout: str, count: i
         given = [values[one] if one else None for one in inputs]
         while given and given[-1] is None:
             given.pop()
-        node = Node(operation, given, attributes, len([one for one in outputs if one]), source.version, trace)
+        node = Node(operation, given, Attributes(attributes), len([one for one in outputs if one]), source.version, trace)
         found = _run(node, name)
         if len(found) < len(outputs) and any(outputs[len(found) :]):
             raise Unsupported(f"its node {operation}{_called(name)} has {len(outputs)} outputs, of which {len(found)} are read")
@@ -182,6 +182,8 @@ def _run(node: Node, name: str) -> list[Value]:
         raise
     except Exception as error:  # a damaged graph may fail in any way
         raise Unsupported(f"its {node.operation}{_called(name)} cannot be computed ({described(error, 80)})") from None
+    if unread := node.attributes.unread():
+        raise Unsupported(f"its {node.operation}{_called(name)} has the attribute {unread[0][:60]!r}, which is not read")
     return found if isinstance(found, list) else [found]
 
 

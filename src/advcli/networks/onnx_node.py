@@ -12,13 +12,44 @@ from torch import Tensor
 from advcli.networks.onnx_values import Ref, Trace, Unsupported, Value
 
 
+# Attributes that change nothing that is computed here, and others at the value at which they change nothing.
+SILENT = {"consumed_inputs", "extrapolation_value", "is_test", "kernel_shape", "momentum", "num_outputs", "ratio", "round_mode", "saturate",
+          "seed", "spatial", "stash_type", "storage_order", "training_mode", "type"}  # fmt: skip
+USUAL = {"cubic_coeff_a": -0.75, "exclude_outside": 0, "keep_aspect_ratio_policy": "stretch", "reduction": "none"}
+
+
+class Attributes(dict[str, Any]):
+    """The attributes of a node, which know those that were never looked at."""
+
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        super().__init__(found)
+        self.seen: set[object] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.seen.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.seen.add(name)
+        return super().get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        self.seen.add(name)
+        return super().__contains__(name)
+
+    def unread(self) -> list[str]:
+        """Those that would change the result, had they been read."""
+        left = [name for name in self if name not in self.seen and name not in SILENT]
+        return [name for name in left if name not in USUAL or dict.__getitem__(self, name) not in (USUAL[name],)]
+
+
 @dataclass(frozen=True)
 class Node:
     """A node, what it takes, and the trace that it adds to."""
 
     operation: str
     inputs: Sequence[Value | None]
-    attributes: Mapping[str, Any]
+    attributes: Attributes
     outputs: int
     version: int
     trace: Trace
