@@ -11,10 +11,9 @@ from torch import Tensor
 
 from advcli.networks.onnx_values import Ref, Trace, Unsupported, Value
 
-
 # Attributes that change nothing that is computed here, and others at the value at which they change nothing.
-SILENT = {"consumed_inputs", "extrapolation_value", "is_test", "kernel_shape", "momentum", "num_outputs", "ratio", "round_mode", "saturate",
-          "seed", "spatial", "stash_type", "storage_order", "training_mode", "type"}  # fmt: skip
+SILENT = {"consumed_inputs", "extrapolation_value", "is_test", "kernel_shape", "momentum", "num_outputs", "ratio",
+          "round_mode", "saturate", "seed", "spatial", "stash_type", "storage_order", "training_mode", "type"}  # fmt: skip
 USUAL = {"cubic_coeff_a": -0.75, "exclude_outside": 0, "keep_aspect_ratio_policy": "stretch", "reduction": "none"}
 
 
