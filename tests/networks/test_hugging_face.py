@@ -189,7 +189,11 @@ SEEN = {  # a preprocessor -> the mean and deviation of pixels in [0, 1], the si
     "twice the factor": ({"rescale_factor": 2 / 255, "image_mean": 1, "image_std": 1, "size": 8}, 0.5, 0.5, 8, None),
     "not normalised": ({"do_normalize": False, "image_mean": 0.5, "size": {"height": 8, "width": 8}}, 0, 1, 8, None),
     "a share": ({"image_mean": 0.5, "image_std": 0.5, "size": {"shortest_edge": 224}, "crop_pct": 0.875}, 0.5, 0.5, 224, 256),
-}
+    "a border": ({"image_mean": 0.5, "image_std": 0.5, "size": {"shortest_edge": 224}, "do_center_crop": True, "crop_size": 224,
+                  "image_processor_type": "LevitImageProcessor"}, 0.5, 0.5, 224, 256),
+    "no resizing": ({"image_mean": 0.5, "image_std": 0.5, "size": 224, "do_resize": False, "do_center_crop": True,
+                     "crop_size": 96}, 0.5, 0.5, 96, None),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SEEN)

@@ -116,10 +116,13 @@ def _preprocessing(path: Path, channels: int) -> tuple[tuple[int, int, int] | No
         raise InputError(f"{where}: its image_std and rescale_factor must be above 0")
     twice = found.get("include_top", str(found.get("image_processor_type")).startswith("EfficientNet"))
     normalize = {"mean": [one / scale for one in mean], "std": [one * (one if twice else 1) / scale for one in std]}
-    size, cut = _size(found.get("size"), where), _size(found.get("crop_size"), where) if found.get("do_center_crop") else None
+    size = _size(found.get("size"), where) if found.get("do_resize", True) else None
+    cut = _size(found.get("crop_size"), where) if found.get("do_center_crop") else None
     last = cut or size
     shape = None if last is None else (channels, *last)
     resize = min(size) if cut and size else None
+    if resize and str(found.get("image_processor_type")).startswith("Levit"):  # it leaves the border of 256 pixels around 224
+        resize = int(256 / 224 * resize)
     share = found.get("crop_pct")
     if size and share and (cut or size[0] < 384):  # ConvNeXT resizes larger images without a crop
         resize = int(size[0] / _number(share, where, "crop_pct"))
