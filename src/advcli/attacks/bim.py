@@ -1,7 +1,7 @@
 """Basic iterative method: small signed gradient steps from the original image, clipped to the ball after each step.
 
 x_{n+1} = Clip_{x,eps}(x_n + a sign(grad J(x_n, y))), a = 1/255, and ceil(min(eps + 4, 1.25 eps)) steps with eps in
-grey levels. `--target least-likely` is the iterative least-likely-class method.
+grey levels: these are the defaults, and `--preset paper` holds them. `illc` is the method towards the least likely class.
 """
 
 import math
@@ -26,7 +26,14 @@ def automatic_steps(eps: float) -> int:
     return max(1, math.ceil(min(levels + 4, 1.25 * levels) - 1e-4))
 
 
-@attack(family="iterated", kind="budget", norms=("linf",), access="gradient", paper="arXiv:1607.02533")
+@attack(
+    family="iterated",
+    kind="budget",
+    norms=("linf",),
+    access="gradient",
+    presets={"paper": {"steps": None, "step_size": "1/255", "objective": "xent"}},
+    paper="arXiv:1607.02533",
+)
 def bim(
     victim: Victim,
     x: Tensor,

@@ -140,7 +140,8 @@ def spec(role: str, name: str) -> Spec:
                     traits = TRAITS[role](**{k.arg: _value(k.value) for k in mark.keywords if k.arg})
                     module = f"advcli.{FOLDERS[role]}.{stem}"
                     given = tuple(arg.arg for arg in node.args.kwonlyargs if arg.arg in INJECTED)
-                    return Spec(role, name, ast.get_docstring(tree) or "", traits, _options(node), module, node.name, given)
+                    own = (*_options(node), *registry.preset_options(traits))
+                    return Spec(role, name, ast.get_docstring(tree) or "", traits, own, module, node.name, given)
     raise TypeError(f"{path.name}: no function under @{role}(...)")
 
 
@@ -251,4 +252,5 @@ def from_function(role: str, name: str, function: Callable[..., Any]) -> Spec:
         raise CommandError(f"{name}: {error}") from None
     doc = inspect.getdoc(sys.modules[function.__module__]) or inspect.getdoc(function) or ""
     _, traits = function.__advcli__  # type: ignore[attr-defined]  # pinned by the decorator
+    options += registry.preset_options(traits)
     return Spec(role, name, doc, traits, options, function.__module__, function.__name__, given)

@@ -120,8 +120,13 @@ Target = Annotated[
 ]  # fmt: skip
 Label = Annotated[
     Literal["true", "pred"],
-    Param("Label to attack: the true class, or the model's own prediction (the same for correct images; "
-          "misclassified images are not attacked).", needs="untargeted"),
+    Param("Class to leave: the true one (misclassified images are then not attacked), or the model's own prediction, for "
+          "every image; success counts the correct ones.", needs="untargeted"),
+]  # fmt: skip
+SoftmaxTemperature = Annotated[
+    float | None,
+    Param("Divide the logits by this where --objective xent or prob takes their softmax; without it only logits that lie too "
+          "far apart or too close for a softmax are divided.", low=0.001, high=1e6, needs="gradient"),
 ]  # fmt: skip
 Restarts = Annotated[int, Param("Number of random starts; the best attempt is kept.", low=1, needs="random")]
 EarlyStop = Annotated[

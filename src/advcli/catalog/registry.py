@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from advcli.catalog.params import Option
+from advcli.catalog.params import Option, Param
 from advcli.catalog.traits import TRAITS, Access
 from advcli.errors import CommandError
 
 F = TypeVar("F", bound=Callable[..., Any])
+PRESET = "preset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,25 @@ class Spec:
         """Fix every parameter; a name that the method does not have is an error that lists those it has."""
         refuse_unknown(self.name, given, self.options)
         values = {o.name: o.read(given[o.name]) if o.name in given else o.default for o in self.options}
+        if self.presets:
+            values = self._preset(values, given)
         return Bound(self, values)
+
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, Any]]:
+        """The sets of values that the method declares, by name."""
+        found: Mapping[str, Mapping[str, Any]] = getattr(self.traits, "presets", {})
+        return found
+
+    def _preset(self, values: dict[str, Any], given: Mapping[str, object]) -> dict[str, Any]:
+        """The values with those of --preset; an option that says another one is an error."""
+        name = values.pop(PRESET)
+        if name is None:
+            return values
+        for key, value in self.presets[name].items():
+            if key in given and values[key] != value:
+                raise CommandError(f"--{PRESET} {name}: sets --{key.replace('_', '-')} itself; leave out one of them")
+        return {**values, **self.presets[name], PRESET: name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +89,15 @@ class Bound:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, *args: Any, **more: Any) -> Any:
-        return self.spec.load()(*args, **self.parameters, **more)
+        own = {name: value for name, value in self.parameters.items() if name != PRESET or not self.spec.presets}
+        return self.spec.load()(*args, **own, **more)
+
+
+def preset_options(traits: Any) -> tuple[Option, ...]:
+    """The option --preset of a method that declares presets."""
+    names = tuple(getattr(traits, "presets", {}))
+    help_ = "Values of a paper for the other options; the header names the preset."
+    return (Option(PRESET, str, None, Param(help_), names),) if names else ()
 
 
 def refuse_unknown(owner: str, given: Mapping[str, object], options: tuple[Option, ...]) -> None:
@@ -100,11 +127,13 @@ def attack(
     targeted: bool | Literal["only"] = True,
     random: bool = False,
     within: float | None = 1.02,
-    labels_suffice: bool = False,
-    paper: str = "",
+    **more: Any,
 ) -> Callable[[F], F]:
-    """Register the function below as an attack; its keyword-only parameters become options."""
-    more = {"targeted": targeted, "random": random, "within": within, "labels_suffice": labels_suffice, "paper": paper}
+    """Register the function below as an attack; its keyword-only parameters become options.
+
+    `more`: the other traits of `traits.AttackTraits`: labels_suffice, target, presets, paper.
+    """
+    more |= {"targeted": targeted, "random": random, "within": within}
     return _decorator("attack", family=family, kind=kind, norms=norms, access=access, **more)
 
 

@@ -34,6 +34,7 @@ from advcli.catalog.options import (
     Restarts,
     Rounding,
     Seed,
+    SoftmaxTemperature,
     Split,
     Static,
     Target,
@@ -171,6 +172,7 @@ class Strength(Request):
     eps: Eps = None
     target: Target = None
     label: Label = "true"
+    temperature: SoftmaxTemperature = None
     restarts: Restarts = 1
     early_stop: EarlyStop = True
     max_queries: MaxQueries = None

@@ -1,6 +1,7 @@
 """The traits of the methods of each role, as their decorators declare them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from advcli.catalog.kinds import KINDS
@@ -20,6 +21,8 @@ class AttackTraits:
     random: bool = False  # another start may give another result
     within: float | None = 1.02  # times the exact distance: what it needs on an affine model; None: nothing is promised
     labels_suffice: bool = False  # takes scores, and finds images by labels alone
+    target: str | None = None  # the rule of its targets, if no target is given
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)  # values of its options, by a name
     paper: str = ""
 
     def __post_init__(self) -> None:

@@ -27,6 +27,7 @@ from advcli.runtime import devices
 from advcli.runtime.reporter import Reporter
 from advcli.search.call import classes_needed
 from advcli.search.cascade import spelled, stages_of
+from advcli.search.goal import OF_SHARES
 from advcli.search.job import UNBOUNDED, Job
 from advcli.search.probe import probe_of
 from advcli.search.procedure import procedure_of
@@ -104,9 +105,11 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         for one in job.stages:
             if len(victim.classes) < classes_needed(one, targeted=target is not None):
                 reporter.note(f"{spelled(one)}: {len(victim.classes)} classes are too few for the DLR loss; it climbs the margin")
+    if asked.temperature is not None:
+        job = replace(job, scale=_temperature(asked.temperature, method))
     probe = probe_of(job, images, surrogate=victim.has_surrogate(static=asked.static))
     if spec.traits.access == "gradient":
-        if probe.scale != 1:
+        if probe.scale != 1 and asked.temperature is None:
             job = replace(job, scale=probe.scale)
             probe = replace(probe, job=job)
         refuse_without_gradient(probe, spec.name, str(victim.path), defended=bool(victim.defenses) and not asked.static)
@@ -123,6 +126,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
     }
     if spec.traits.has("start"):
         chosen |= {"init": asked.init, "count": asked.count}
+    if asked.temperature is not None:
+        chosen |= {"temperature": asked.temperature}
     if asked.check:
         chosen |= {"check": list(asked.check)}
     if spec.traits.has("fits"):
@@ -158,6 +163,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
             "static": asked.static,
         },
     }
+    if job.moves_wrong:
+        about["moves_wrong"] = True
     if job.scale != 1:
         about["scale"] = job.scale
     if job.stages:
@@ -166,6 +173,15 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         about["static_proposals"] = True
     part_size = asked.part_size if victim.answers is None else 1  # what a function was asked is kept by the batch
     return Run(job, images, made, about, batch_size, part_size)
+
+
+def _temperature(temperature: float, method: Bound) -> float:
+    """The divisor of the logits; refused if the method takes no softmax of them."""
+    objective = method.parameters.get("objective")
+    if objective not in OF_SHARES:
+        what = f"--objective {objective} takes" if objective else f"{method.spec.name} climbs"
+        raise CommandError(f"--temperature: {what} no softmax; it is for --objective {' and '.join(OF_SHARES)}")
+    return temperature
 
 
 def _by_predictions(asked: AttackRequest, images: Dataset, spec: Spec, reporter: Reporter) -> AttackRequest:
@@ -191,6 +207,9 @@ def default_target(spec: Spec, reporter: Reporter) -> str | None:
     """The target of methods that need one, if none is given."""
     if spec.traits.targeted != "only":
         return None
+    if spec.traits.target:
+        reporter.note(f"target: {spec.traits.target}, that of {spec.name}")
+        return str(spec.traits.target)
     rule = "all" if spec.traits.has("start") else "random"
     reporter.note(f"target: {rule}, the default of methods that {'generate images' if rule == 'all' else 'need a target'}")
     return rule

@@ -123,7 +123,7 @@ def write(path: Path, run: Run, reporter: Reporter) -> list[Header]:
 def finished_header(run: Run, names: Iterable[str], column: Column, reporter: Reporter) -> Header:
     """The header of a set whose rows are made; a column comes in pieces."""
     found: Header = {}
-    if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(column, reporter)):
+    if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(run.job, column, reporter)):
         found["unrepresentable"] = count
     return run.header(**found, checks=run.about["checks"] + _search_checks(run, names, column))
 
@@ -158,14 +158,14 @@ def _column(parts: Parts, name: str) -> imageset_writer.Pieces:
     return lambda: parts.column(name)
 
 
-def count_unrepresentable(column: Column, reporter: Reporter) -> int:
+def count_unrepresentable(job: Job, column: Column, reporter: Reporter) -> int:
     """Attacked rows that have no 8-bit image inside their budget."""
     count = total = 0
     columns = [column(name) for name in ("images", "labels", "clean_prediction", "target")]
     for pixels, labels, clean, target in zip(*columns, strict=True):
         levels = pixels.astype(np.float64) * 255
         off = (np.abs(levels - np.rint(levels)) > 1e-3).any((1, 2, 3))
-        attacked = ((clean == labels) | (labels < 0)) & (target != clean)
+        attacked = ((clean == labels) | (labels < 0) | job.moves_wrong) & (target != clean)
         count, total = count + int((off & attacked).sum()), total + int(attacked.sum())
     if count:
         reporter.warn(f"{count} of {total} attacked rows have no 8-bit image inside their budget; they hold the original")
@@ -197,6 +197,7 @@ def derive(path: Path, beside: Path) -> None:
     with imageset_reader.ImageSet(path) as made:
         header = {
             **{k: made.header[k] for k in ("classes", "split", "norm", "epsilon", "tolerance", "victim", "made")},
+            **{k: made.header[k] for k in ("moves_wrong",) if k in made.header},
             "kind": "perturbation",
             "range": [-1, 1],
             "of": made.digest,

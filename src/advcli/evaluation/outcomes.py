@@ -1,7 +1,8 @@
-"""The outcome of every row of an attacked set: not attacked, failed, or a success.
+"""The outcome of every row of an attacked set: not attacked, failed, a success, or moved though wrong from the start.
 
 A row is not attacked if its victim misclassifies or rejects the clean image, or if the target is the image's own class. Such
-a row holds its original: a mean over all rows says little about the attack.
+a row holds its original: a mean over all rows says little about the attack. With `--label pred` an image that the victim
+misclassifies is moved too, away from the victim's class; it is neither a success nor a failure.
 """
 
 import numpy as np
@@ -12,9 +13,9 @@ from advcli.files.imageset_reader import ImageSet
 from advcli.numerics.arrays import Array
 from advcli.numerics.balls import FREE
 
-NEVER, FAILURE, SUCCESS = 0, 1, 2
-WORDS = ("never attacked", "failures", "successes")
-KEPT = {"all": (NEVER, FAILURE, SUCCESS), "attacked": (FAILURE, SUCCESS), "successes": (SUCCESS,), "failures": (FAILURE,)}
+NEVER, FAILURE, SUCCESS, WRONG = 0, 1, 2, 3
+WORDS = ("never attacked", "failures", "successes", "wrong before")
+KEPT = {"all": (NEVER, FAILURE, SUCCESS, WRONG), "attacked": (FAILURE, SUCCESS), "successes": (SUCCESS,), "failures": (FAILURE,)}
 
 
 def outcomes(opened: ImageSet) -> Array | None:
@@ -28,7 +29,10 @@ def outcomes(opened: ImageSet) -> Array | None:
     labels, before, target = (opened.column(name) for name in ("labels", "clean_prediction", "target"))
     own = np.where(labels < 0, before, labels)
     attacked = (before == own) & (before >= 0) & ((target < 0) | (target != own))
-    return np.where(attacked, won, NEVER)
+    found: Array = np.where(attacked, won, NEVER)
+    if (attack_of(opened.header) or {}).get("moves_wrong"):
+        found[(before != own) & (before >= 0)] = WRONG
+    return found
 
 
 def attack_of(header: Header) -> Header | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from advcli.evaluation.outcomes import FAILURE, KEPT, NEVER, SUCCESS
+from advcli.evaluation.outcomes import FAILURE, KEPT, NEVER, SUCCESS, WRONG
 from advcli.evaluation.selected_rows import NORMS, SelectedRows
 from advcli.numerics.arrays import Array
 from advcli.numerics.moments import row, summary
@@ -20,7 +20,8 @@ def counts(rows: SelectedRows) -> list[Row]:
     keys, of_row = rows.groups.keys, rows.groups.of_row
     whole = np.bincount(of_row, minlength=len(keys))
     found = [rows.groups.key(k) | {"n": int(whole[k])} for k in range(len(keys))]
-    for name, code in (("never_attacked", NEVER), ("failures", FAILURE), ("successes", SUCCESS)):
+    wrong = (("wrong_before", WRONG),) if rows.outcome is not None and (rows.outcome == WRONG).any() else ()
+    for name, code in (("never_attacked", NEVER), ("failures", FAILURE), ("successes", SUCCESS), *wrong):
         if rows.outcome is not None:
             each = np.bincount(of_row[rows.outcome == code], minlength=len(keys))
             found = [one | {name: int(each[k])} for k, one in enumerate(found)]

@@ -14,6 +14,7 @@ from advcli.networks.model_file import ModelFile
 
 WORST = "worst of the sets"
 UNKNOWN = "unknown origin: imported images, which may be adversarial; their accuracy is not counted as clean"
+MOVED = "images that were wrong from the start were moved too (--label pred): those that this made right count as accurate"
 UNCHECKED = "no trust checks: made by a version without them, so nobody looked for a masked gradient"
 STARTS = {"file": "a file: distances are to its images", MEMORY: "images in memory: distances are to these"}
 STRONG = ("adaptive", "white-box")  # knowledge of the evaluated model itself
@@ -86,6 +87,8 @@ def threat_model(header: Header, model: ModelFile, epsilon: str | None, pixels: 
     stopped = bool(header["repeated"] and options["early_stop"] and knowledge != "none")
     if start := STARTS.get(str((how.get("data") or {}).get("name"))):
         notes.append(f"starts from {start}")
+    if header.get("moves_wrong"):
+        notes.append(MOVED)
     if missing := header.get("unrepresentable"):
         notes.append(f"{missing} rows have no 8-bit image in their budget and hold the original")
     if knowledge == "static":

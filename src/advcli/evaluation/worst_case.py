@@ -15,6 +15,7 @@ import numpy as np
 from advcli.errors import CommandError
 from advcli.evaluation.clean_accuracy import is_about_clean
 from advcli.evaluation.decisions import AttackedVerdicts, rate
+from advcli.evaluation.outcomes import attack_of
 from advcli.evaluation.rows import JudgedSet, Row, row
 from advcli.evaluation.sets import ROUNDED
 from advcli.evaluation.threat_model import STRONG, UNCHECKED, WORST, ThreatModel
@@ -82,6 +83,8 @@ def standing(seen: JudgedSet) -> Standing:
     first, start = seen.rounds[0], np.ones(len(images), bool)
     if isinstance(first, AttackedVerdicts):
         np.logical_and.at(start, place, (first.clean == first.labels)[known])
+        if (attack_of(seen.subject.header) or {}).get("moves_wrong"):
+            right &= start  # an attack that moves every image makes some right that were wrong
     header = seen.subject.header
     data = header["made"]["data"] if "made" in header else header["data"]
     source = str({k: v for k, v in (data or {}).items() if k in ("name", "split", "digest")})

@@ -17,7 +17,8 @@ KINDS = {"clean": (), "unknown": (), "perturbation": ("of", "norm", "epsilon"), 
          "universal": ("norm", "epsilon", "tolerance", "access", "victim", "fitted")}  # fmt: skip
 EVERYWHERE = ("kind", "classes", "split", "range", "made")
 SOMETIMES = {  # older sets lack some of them
-    "adversarial": ("source", "fitted", "unrepresentable", "scale", "checks", "stages", "static_proposals")
+    "adversarial": ("source", "fitted", "unrepresentable", "scale", "checks", "stages", "static_proposals", "moves_wrong"),
+    "perturbation": ("moves_wrong",),
 }
 MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}
 FITTED: Fields = {"images": int, "queries": int, "gradients": int}
@@ -142,6 +143,7 @@ def image_set(header: Header, where: str) -> None:
         need(header["access"] in ACCESS, where, "access")
     if "fitted" in header and kind in ("adversarial", "universal"):
         fields(header["fitted"], FITTED, where, "fitted")
+    need(isinstance(header.get("moves_wrong", True), bool), where, "moves_wrong")
     if kind == "adversarial":
         if "source" in header:
             victim(header["source"], where, "source")

@@ -63,6 +63,8 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
     right = free | ((decided == truth) | (truth < 0)) & (decided >= 0)
     # what a model draws for one verdict may have an image wrong that it has right the next time
     open_ = right | (truth >= 0) if job.random_model and job.label == "true" else right
+    if job.moves_wrong:
+        open_ = decided >= 0
     label = label.clamp_min(0)
     tally = Tally(len(x))
     wanted = targets(job, label, scores, ids)
@@ -91,7 +93,7 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
     if job.stages:
         columns["stage"] = interleaved([one.stage for one in found])
     if job.observed:
-        stands = [one.busy & ~won for one, won in zip(found, success, strict=True)]
+        stands = [one.busy & ~one.success for one in found]
         seen = {"stands": stands, "on_the_way": [one.on_the_way for one in found], "rising": [one.rising for one in found]}
         for name, rows in seen.items():
             columns[name] = interleaved([a & b for a, b in zip(rows, stands, strict=True)]).astype(np.uint8)

@@ -70,6 +70,11 @@ class Job:
         return bool(self.method.spec.traits.has("images"))
 
     @property
+    def moves_wrong(self) -> bool:
+        """True if an image that the model has wrong is attacked too: it has to leave the model's own decision."""
+        return self.label == "pred" and self.target is None and self.from_images
+
+    @property
     def retries(self) -> bool:
         """True if an image whose success the verdict refused is attacked again; for a substitute there is no verdict."""
         return self.early_stop and self.substitute is None and self.procedure.retries
