@@ -16,7 +16,9 @@ CHOICES = [
     for one in spec.options
     for value in one.choices or ()
 ]
-OBJECTIVES = [case for case in CHOICES if case.values[1] == "objective"]
+OBJECTIVES = [  # without a distance a random start may do by itself
+    case for case in CHOICES if case.values[1] == "objective" and case.values[0].traits.norms != ("none",)
+]
 # What a method is given so that the half-space is within its reach.
 BESIDE = {
     "jsma": {"gamma": 1.0},  # all pixels of a small picture

@@ -171,3 +171,19 @@ def test_spatial_refuses_what_means_nothing(run, model, words, complaint):
     ran = run("attack", "--method", "spatial", *words.split())
     assert ran.code == 2
     assert complaint in ran.err
+
+
+def test_the_first_order_form_climbs_the_loss_in_shift_and_rotation():
+    """S4-A1 (a): its slope is that of the loss in the three numbers, and steps along it find more than their random start."""
+    x = ndimage.gaussian_filter(pictures(4, (1, 20, 20)).numpy(), (0, 0, 2, 2))
+    x, weight = torch.from_numpy(x).double(), torch.randn(1, 20, 20, dtype=torch.float64)
+    place = torch.tensor([[0.4, -0.3, 7.2]] * 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda p: (moved(x, p) * weight).sum((1, 2, 3)), place, eps=1e-6, atol=1e-5)
+    model, some = Bent(), pictures(24)
+    label = model(some).argmax(1)
+    found = {
+        steps: attacked("spatial-gradient", model, some, label, options={"steps": steps, "max_shift": 2.0, "max_rot": 60.0})
+        for steps in (1, 20)
+    }
+    assert found[20]["success"].sum() > found[1]["success"].sum()
+    assert (found[20]["gradients"] <= 20).all()

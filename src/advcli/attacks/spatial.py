@@ -75,10 +75,7 @@ def spatial(
     ] = None,
 ) -> Tensor:
     usual, side = PRESETS[preset], min(x.shape[2:])
-    most = (
-        said(max_shift, usual.shift, max(1, round(3 * side / 28))),
-        said(max_rot, usual.turn, 30 if side >= SMALL else 15),
-    )
+    most = limits(x, usual.shift if max_shift is None else max_shift, usual.turn if max_rot is None else max_rot)
     border, ink = said(border, usual.border, 0), said(ink_tolerance, usual.ink, math.inf)
     if 2 * border >= side:
         raise CommandError(f"--border {border}: nothing would be left of images of {side} pixels")
@@ -89,6 +86,12 @@ def spatial(
     else:
         moves = drawn(rng, samples or SAMPLES, *most)
     return worst(victim, x, goal, moves, border, ink, early_stop=early_stop)
+
+
+def limits(x: Tensor, shift: float | None, turn: float | None) -> tuple[float, float]:
+    """The largest shift and rotation: as given, or by the size of the images."""
+    side = min(x.shape[2:])
+    return said(shift, max(1, round(3 * side / 28))), said(turn, 30 if side >= SMALL else 15)
 
 
 def said(*values: Value | None) -> Value:
