@@ -252,6 +252,30 @@ def test_bim_takes_kurakins_number_of_steps():
     assert [automatic_steps(eps) for eps in as_stored] == [3, 5, 10, 20, 36]
 
 
+def test_one_step_raises_the_loss_as_its_gradient_says():
+    """S2-A1: for a small eps the loss rises by eps ||grad||_1 along the sign, and by eps ||grad||_2 along the gradient."""
+    model, x = Small((1, 6, 6), 4), 0.3 + 0.4 * pictures((1, 6, 6), 20)
+    label, eps = model(x).argmax(1), 1e-3
+    point = x.clone().requires_grad_()
+    before = nn.functional.cross_entropy(model(point), label, reduction="none")
+    (slope,) = torch.autograd.grad(before.sum(), point)
+    for method, norm, length in (("fgsm", "linf", slope.flatten(1).abs().sum(1)), ("fgm", "l2", slope.flatten(1).norm(dim=1))):
+        made = attacked(method, model, x, label, str(eps), options={} if method == "fgsm" else {"norm": norm})
+        with torch.no_grad():
+            rise = nn.functional.cross_entropy(model(torch.from_numpy(made["images"])), label, reduction="none") - before
+        torch.testing.assert_close(rise.detach(), eps * length, rtol=0.1, atol=2e-6)
+
+
+def test_accuracy_falls_with_every_budget_of_a_sweep_on_a_shallow_network():
+    """S3-A1: accuracy against eps is monotone on a network whose classes are half-spaces."""
+    model, x = Halfspace(), near_the_plane(60)
+    made = attacked("fgsm", model, x, model(x).argmax(1), "0:0.3:0.05")
+    left = 1 - made["success"].reshape(60, 7).mean(0)
+    assert (np.diff(left) <= 0).all()
+    assert left[0] == 1
+    assert left[-1] < 0.5
+
+
 def test_a_sweep_in_one_step_costs_one_gradient_for_every_image():
     model, x = Small((1, 4, 4), 3), pictures((1, 4, 4), 7)
     label = model(x).argmax(1)

@@ -151,6 +151,22 @@ def test_at_most_two_backward_passes_a_step():
         assert (made["queries"] == 1).all()
 
 
+@pytest.mark.parametrize(("gamma", "pairs"), [(0.145, 56), (0.1, 39)])
+def test_pairs_use_an_even_number_of_pixels_up_to_their_share(gamma, pairs):
+    """S3-A2, S4-A2: of 784 pixels gamma 0.145 allows 56 pairs and 0.1 allows 39, each pixel raised to white."""
+    model, x = Small((1, 28, 28), 3), 0.5 * pictures((1, 28, 28), 4)
+    label = model(x).argmax(1)
+    made = attacked("jsma", model, x, label, target="next", options={"gamma": gamma, "theta": 1.0})
+    won = made["success"].astype(bool)
+    assert won.any()
+    moved = made["images"] != x.numpy()
+    count = moved.reshape(len(x), -1).sum(1)
+    assert (count % 2 == 0).all()
+    assert (count <= 2 * pairs).all()
+    assert (made["images"][moved] == 1).all()
+    assert (made["gradients"] <= pairs).all()
+
+
 def test_the_raw_gradient_is_followed_as_it_is():
     """S0-A2: the first perturbation is proportional to the gradient, and takes many values."""
     model, x = Small((1, 16, 16), 4), 0.5 + 0.1 * (pictures((1, 16, 16), 10) - 0.5)

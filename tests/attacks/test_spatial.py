@@ -125,6 +125,7 @@ def test_movements_that_lose_ink_are_not_even_tried():
 
 
 def test_the_preset_of_paper_4_is_what_its_words_say():
+    """S4-A1: wang-zhang is 10 pixels, 10 degrees, 5 x 5 x 11 points, a border of 4, ink 0.1."""
     model, x = Bent(784), pictures(4, (1, 28, 28))
     label = model(x).argmax(1)
     spelled = {"max_shift": 10, "max_rot": 10, "grid": "5,5,11", "border": 4, "ink_tolerance": 0.1}

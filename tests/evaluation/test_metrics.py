@@ -70,6 +70,7 @@ def test_figures_equal_scikit_learns_on_a_thousand_random_vectors():
 
 
 def test_one_positive_class_can_be_chosen():
+    """S4-X1: --positive 7."""
     found = figures("per-class", verdicts(np.array([0, 1, 1]), np.array([1, 1, 0]), 2), positive="1")
     assert {(f.metric, f.value) for f in found} == {("precision", 0.5), ("recall", 0.5), ("f1", 0.5)}
     with pytest.raises(CommandError, match="--positive 7"):

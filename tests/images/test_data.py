@@ -83,6 +83,7 @@ def test_the_digits_are_scikit_learns():
     (lambda data: data[:4] + struct.pack(">I", 201) + data[8:], "201x28x28"),
 ])  # fmt: skip
 def test_a_broken_idx_file_is_named(run, folder, monkeypatch, change, words):
+    """S0-X1: exit 3, with the name of the file."""
     small_mnist(folder, mnist, "MNIST/raw", monkeypatch)
     path = Path("MNIST/raw/train-images-idx3-ubyte")
     path.write_bytes(change(path.read_bytes()))
@@ -228,6 +229,7 @@ def test_accuracy_on_training_images_is_measured_only_when_asked_and_says_so(run
     ("mnist", None, (60_000, 10_000)), ("mnist", "6,7", (12_183, 1_986)), ("cifar10", None, (50_000, 10_000)),
 ])  # fmt: skip
 def test_published_counts(name, classes, counts):
+    """S0-X1, S4-X1: every image of every class, and of 6 and 7 alone."""
     found = {
         split: inputs.open_data(name, split, Selection(classes=classes, data_dir=os.environ["ADVCLI_TEST_SHARED"]))
         for split in ("train", "val", "test")

@@ -127,13 +127,14 @@ def attack(
     targeted: bool | Literal["only"] = True,
     random: bool = False,
     within: float | None = 1.02,
-    **more: Any,
+    labels_suffice: bool = False,
+    target: str | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    paper: str = "",
 ) -> Callable[[F], F]:
-    """Register the function below as an attack; its keyword-only parameters become options.
-
-    `more`: the other traits of `traits.AttackTraits`: labels_suffice, target, presets, paper.
-    """
-    more |= {"targeted": targeted, "random": random, "within": within}
+    """Register the function below as an attack; its keyword-only parameters become options."""
+    more = {"targeted": targeted, "random": random, "within": within, "labels_suffice": labels_suffice, "paper": paper}
+    more |= {"target": target, "presets": presets or {}}
     return _decorator("attack", family=family, kind=kind, norms=norms, access=access, **more)
 
 
