@@ -133,9 +133,8 @@ def attack(
     paper: str = "",
 ) -> Callable[[F], F]:
     """Register the function below as an attack; its keyword-only parameters become options."""
-    more = {"targeted": targeted, "random": random, "within": within, "labels_suffice": labels_suffice, "paper": paper}
-    more |= {"target": target, "presets": presets or {}}
-    return _decorator("attack", family=family, kind=kind, norms=norms, access=access, **more)
+    more = {"targeted": targeted, "random": random, "within": within, "labels_suffice": labels_suffice, "target": target}
+    return _decorator("attack", family=family, kind=kind, norms=norms, access=access, presets=presets or {}, paper=paper, **more)
 
 
 def defense(
