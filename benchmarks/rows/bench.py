@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,9 +41,21 @@ class Bench:
             raise RuntimeError(f"advcli {' '.join(words)}: exit {code}\n{complaint.getvalue()}")
         return printed.getvalue()
 
+    def figures(self, *words: str) -> dict[str, float]:
+        """What `evaluate` measures, by metric; of several budgets or sets the last."""
+        found = json.loads(self.advcli("evaluate", *words, "--json"))["rows"]
+        return {row["metric"]: row["value"] for row in found}
+
+    def accuracy(self, model: object, *words: str) -> float:
+        """Accuracy of a model on a set, or on data."""
+        return self.figures("--model", str(model), *words, "--metric", "accuracy")["accuracy"]
+
+    def success(self, model: object, *words: str) -> float:
+        return self.figures("--model", str(model), *words, "--metric", "success")["success"]
+
     def model(self, data: str, arch: str, *options: str) -> Path:
         """The model of a data set and an architecture, trained with these options of `train`."""
-        made = self.models / ("-".join([data, arch, *(word.strip("-").replace("/", "_") for word in options)]) + ".safetensors")
+        made = self.models / ("-".join([data, arch, *(Path(word).name.strip("-") for word in options)]) + ".safetensors")
         if not made.exists():
             self.advcli("train", "--data", data, "--arch", arch, *options, "-o", str(made))
         return made
