@@ -54,7 +54,7 @@ CW = {"searches": 5, "steps": 200, "lr": 0.01, "const": 0.01}
 
 def cells() -> list[Cell]:
     """All cells: one step, many steps, as near as possible, by scores, by decisions, by moving the picture."""
-    return [*_gradient(), *_nearest(), *_blind(), *_ensembles()]
+    return [*_gradient(), *_nearest(), *_blind(), *_by_scores(), *_ensembles()]
 
 
 def _gradient() -> Iterator[Cell]:
@@ -97,6 +97,22 @@ def _blind() -> Iterator[Cell]:
             yield Cell(model, "spatial", VERDICT, 200 if model == MNIST else 32, grid)
 
 
+def _by_scores() -> Iterator[Cell]:
+    """At equal queries: a pair is two, a step of SimBA two, a round of local search as many as advertorch's largest."""
+    for model, eps, few in ((MNIST, "0.3", 64), (CIFAR, "8/255", 32)):
+        length = {MNIST: {"eps": "4", "step": 0.2}, CIFAR: {"eps": "2", "step": 0.1}}[model]
+        yield Cell(model, "simba", VERDICT, few, {"norm": "l2", **length, "steps": 400})
+        rate = {MNIST: 0.03, CIFAR: 0.005}[model]
+        yield Cell(model, "spsa", VERDICT, few, {"eps": eps, "steps": 30, "pairs": 32, "delta": 0.01, "lr": rate})
+        length = {MNIST: "0.03", CIFAR: "2/255"}[model]
+        yield Cell(model, "nes", VERDICT, few, {"eps": eps, "steps": 20, "pairs": 25, "sigma": 0.001, "step_size": length})
+        change = {"p": 1, "r": 1.5, "d": 5, "t": 5, "rounds": 30, "probes": 128}
+        yield Cell(model, "local_search", VERDICT, 16, change, compared="l0", minimal=True)
+        yield Cell(
+            model, "one_pixel", VERDICT, 16, {"pixels": 3, "generations": 5, "population": 400}, compared="l0", minimal=True
+        )
+
+
 def _ensembles() -> Iterator[Cell]:
     for model, norms in ENSEMBLE.items():
         for norm, budgets in norms.items():
@@ -133,6 +149,7 @@ TARGETS = [
     *_both(f"square.{VERDICT}", 2, 2),
     *_both(f"hopskipjump.{VERDICT}", 2, 2),
     *_both(f"spatial.{VERDICT}", 6, 6),
+    *(one for method in ("simba", "spsa", "local_search", "one_pixel") for one in _both(f"{method}.{VERDICT}", 2, 2)),
     *(
         Target(f"{cell.model}.{cell.method}-{cell.variant}.{VERDICT}", 2 if cell.model == TRAINED else 50)
         for cell in _ensembles()

@@ -84,6 +84,27 @@ def spatial(*, shift: int, shifts: int, angle: int, angles: int) -> Command:
     return Command("spatial", {"max_shift": shift, "max_rot": angle, "grid": f"{shifts},{shifts},{angles}"})
 
 
+def simba(*, norm: str, eps: str, step: float, steps: int) -> Command:
+    return Command("simba", {"steps": 2 * steps + 1, "step_size": str(step)}, {"eps": eps})
+
+
+def spsa(*, eps: str, steps: int, pairs: int, delta: float, lr: float) -> Command:
+    return Command("spsa", {"steps": steps, "samples": pairs, "delta": delta, "lr": lr}, {"eps": eps})
+
+
+def nes(*, eps: str, steps: int, pairs: int, sigma: float, step_size: str) -> Command:
+    return Command("nes", {"steps": steps, "samples": pairs, "sigma": sigma, "step_size": step_size}, {"eps": eps})
+
+
+def local_search(*, p: float, r: float, d: int, t: int, rounds: int, probes: int) -> Command:
+    """More rounds where they have fewer probes: the queries are the same."""
+    return Command("local-search", {"p": p, "r": r, "d": d, "t": t}, {"max_queries": rounds * (probes + 1)})
+
+
+def one_pixel(*, pixels: int, generations: int, population: int) -> Command:
+    return Command("one-pixel", {"pixels": pixels, "steps": generations, "population": population})
+
+
 def command(cell: Cell) -> Command | None:
     """The command line of a cell; None where the method is not there."""
     words = globals().get(cell.method)

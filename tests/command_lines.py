@@ -28,6 +28,10 @@ BIG = {
     "hopskipjump": {"steps": "2"},
     "boundary": {"steps": "30"},
     "rays": {"queries": "60"},
+    "simba": {"steps": "80"},
+    "one-pixel": {"steps": "2", "population": "20"},
+    "spsa": {"steps": "3", "samples": "8"},
+    "nes": {"steps": "3", "samples": "8"},
     "fool-gradient": {"steps": "30"},
 }
 SMALL = {"steps": "5", "evaluations": "20", "rounds": "2", "epochs": "2", "certify_samples": "50"}  # where a method has them
@@ -36,10 +40,15 @@ KINDS = {"generate": "--count 1", "substitute": "--limit 16 --fit-limit 60", "un
 VALUES = """
     step_size=0.05 attack=pgd:steps=3 arch=mlp:hidden=16 hidden=32,16 squeezers=bits:2,median:3 network=mlp:hidden=16 bits=2
     against=fgsm:eps=0.1 radii=0,0.1 positive=3 coverage=0.5,1 top=1,3 median=2x2 rate=0.4 depth=4 leaf=3 max_shift=1 max_rot=10
-    grid=3,3,5 border=1 ink_tolerance=0.5 cut=1 eps=0.1 inverse_penalty=0.05 wrn.depth=10 samples=5
+    grid=3,3,5 border=1 ink_tolerance=0.5 cut=1 eps=0.1 inverse_penalty=0.05 wrn.depth=10 samples=5 freq_dims=3
 """
 # What must stand beside an option.
-BESIDE = {"spatial.samples": "--mode random", "spatial.preset": "--border 1 --max-shift 1"}
+BESIDE = {
+    "spatial.samples": "--mode random",
+    "spatial.preset": "--border 1 --max-shift 1",
+    "simba.freq_dims": "--basis dct",
+    "simba.order": "--basis dct",
+}
 ATTACK = """
     --eps 0.1:0.3:0.1 | --target 3 | --target next | --target all | --target least-likely | --target random
     --label pred | --restarts 2 --seed 5 | --no-early-stop | --max-queries 30 | --quantize | --quantize --rounding trunc

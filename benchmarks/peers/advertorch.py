@@ -37,3 +37,13 @@ def cw(model: nn.Module, *, searches: int, steps: int, lr: float, const: float) 
 def jsma(model: nn.Module, *, theta: float, gamma: float) -> Attack:
     attack = attacks.JacobianSaliencyMapAttack(model, 10, theta=theta, gamma=gamma)
     return lambda x, y: attack.perturb(x, (y + 1) % 10)
+
+
+def spsa(model: nn.Module, *, eps: float, steps: int, pairs: int, delta: float, lr: float) -> Attack:
+    given = {"eps": eps, "delta": delta, "lr": lr, "nb_iter": steps, "nb_sample": pairs}
+    return attacks.LinfSPSAAttack(model, **given).perturb
+
+
+def local_search(model: nn.Module, *, p: float, r: float, d: int, t: int, rounds: int, probes: int) -> Attack:
+    given = {"p": p, "r": r, "d": d, "t": t, "round_ub": rounds, "max_nb_seeds": probes}
+    return attacks.LocalSearchAttack(model, **given).perturb

@@ -86,3 +86,11 @@ def jsma(model: nn.Module, *, theta: float, gamma: float) -> Attack:
 
 def square(model: nn.Module, *, eps: float, queries: int) -> Attack:
     return torchattacks.Square(model, norm="Linf", eps=eps, n_queries=queries, n_restarts=1)
+
+
+def spsa(model: nn.Module, *, eps: float, steps: int, pairs: int, delta: float, lr: float) -> Attack:
+    return torchattacks.SPSA(model, eps=eps, delta=delta, lr=lr, nb_iter=steps, nb_sample=pairs)
+
+
+def one_pixel(model: nn.Module, *, pixels: int, generations: int, population: int) -> Attack:
+    return torchattacks.OnePixel(model, pixels=pixels, steps=generations, popsize=population)

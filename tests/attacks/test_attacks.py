@@ -35,7 +35,9 @@ def options(spec, norm):
 
 
 def quick(spec):
-    return {"steps": 5} if spec.option("steps") else {}
+    few = {"steps": 5, "rounds": 3, "population": 20}
+    pairs = {"samples": 8} if spec.option("steps") and spec.option("samples") else {}
+    return {name: count for name, count in few.items() if spec.option(name)} | pairs
 
 
 def limited(spec):
