@@ -16,12 +16,16 @@ CHOICES = [
     for one in spec.options
     for value in one.choices or ()
 ]
-OBJECTIVES = [  # without a distance a random start may do by itself
-    case for case in CHOICES if case.values[1] == "objective" and case.values[0].traits.norms != ("none",)
+LUCKY = ("spsa", "nes")  # a random point of a pair may cross the plane by itself, whatever they climb
+OBJECTIVES = [  # nor has a transform a distance: its random start may do by itself
+    case
+    for case in CHOICES
+    if case.values[1] == "objective" and case.values[0].traits.norms != ("none",) and case.values[0].name not in LUCKY
 ]
 # What a method is given so that the half-space is within its reach.
 BESIDE = {
     "jsma": {"gamma": 1.0},  # all pixels of a small picture
+    "simba": {"basis": "dct"},  # pixels have no order of frequencies
     "spatial": {"border": 0, "max_shift": 1, "ink_tolerance": 10.0},
     "substitute": {"arch": "mlp:hidden=8", "rounds": 2, "epochs": 1},
     "universal": {"epochs": 5},
