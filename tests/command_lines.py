@@ -33,9 +33,15 @@ BIG = {
     "spsa": {"steps": "3", "samples": "8"},
     "nes": {"steps": "3", "samples": "8"},
     "fool-gradient": {"steps": "30"},
+    "fool-evolve": {"population": "20", "generations": "10"},
 }
 SMALL = {"steps": "5", "evaluations": "20", "rounds": "2", "epochs": "2", "certify_samples": "50"}  # where a method has them
-KINDS = {"generate": "--count 1", "substitute": "--limit 16 --fit-limit 60", "universal": "--limit 16 --fit-limit 60"}
+KINDS = {
+    "generate": "--count 1",
+    "evolve": "--count 1",
+    "substitute": "--limit 16 --fit-limit 60",
+    "universal": "--limit 16 --fit-limit 60",
+}
 # Another value than the default, where the default suggests none; that of one method alone stands after a dot.
 VALUES = """
     step_size=0.05 attack=pgd:steps=3 arch=mlp:hidden=16 hidden=32,16 squeezers=bits:2,median:3 network=mlp:hidden=16 bits=2

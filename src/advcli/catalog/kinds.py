@@ -16,6 +16,7 @@ class Kind:
     procedure: str  # a `search.procedure.Procedure`: how attempts are made, and what makes one better than another
     takes_budget: bool = False  # the user says how far an image may be moved
     from_images: bool = True  # starts from the user's images; otherwise from blank ones, one for every class
+    joint: bool = False  # makes an image of every class by one search: a batch holds all of them
     stages: bool = False  # names other attacks, which run one after the other
     first_stage: str | None = None  # a `crafting.first_stage.FirstStage`: what is fitted before the first image
 
@@ -33,6 +34,8 @@ KINDS = {
     "transform": Kind("advcli.search.kinds:FREE"),
     # makes images of target classes from noise or a plain colour; all of them come as one batch
     "generate": Kind("advcli.search.kinds:FREE", from_images=False),
+    # the same by evolution of one population for all classes
+    "evolve": Kind("advcli.search.kinds:FREE", from_images=False, joint=True),
     # trains a substitute on the model's answers, and runs another attack on it
     "substitute": Kind("advcli.search.kinds:BUDGET", takes_budget=True, first_stage="advcli.crafting.substitute:STAGE"),
     # fits one perturbation for all images

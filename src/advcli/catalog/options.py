@@ -86,6 +86,10 @@ Opponents = Annotated[
 FitDir = Annotated[
     str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR", needs="fits")
 ]
+FitOn = Annotated[
+    str | None,
+    Param("Data to fit the method on. [default: the train split of what the model was trained on]", form="DATA", needs="fits"),
+]
 FitSome = Annotated[
     int | None,
     Param(
@@ -108,6 +112,10 @@ StandInArch = Annotated[
 ]
 Init = Annotated[Literal["noise", "grey", "black", "white"], Param("Start images: noise, or a plain colour.", needs="start")]
 Count = Annotated[int, Param("Number of images for each target class.", low=1, form="N", needs="start")]
+DrawnSize = Annotated[
+    int | None,
+    Param("Draw the networks of fool-evolve --encoding cppn again, N pixels on the longer side.", low=1, high=4096, form="N"),
+]
 Eps = Annotated[
     str | None,
     Param("Budgets: 0.3, 8/255, a list, or a sweep 0:0.3:0.025. [default grey / colour: linf 0.3 / 8/255, "

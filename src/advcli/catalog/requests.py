@@ -13,8 +13,10 @@ from advcli.catalog.options import (
     Count,
     DataDir,
     Device,
+    DrawnSize,
     FailUnder,
     Files,
+    FitOn,
     FitSome,
     Init,
     Members,
@@ -85,12 +87,7 @@ class AttackRequest(DryRunning, Destination, Allowing, Running, Strength, SplitS
     method: Annotated[
         str, Param("The method: one of those listed, or package.module:function of your own.", form="NAME", chooses="attack")
     ] = "pgd"
-    fit_data: Annotated[
-        str | None,
-        Param(
-            "Data to fit the method on. [default: the train split of what the model was trained on]", form="DATA", needs="fits"
-        ),
-    ] = None
+    fit_data: FitOn = None
     fit_limit: FitSome = None
     apply: Applied = None
     init: Init = "noise"
@@ -283,6 +280,7 @@ class ExportRequest(Destination):
     """
 
     file: Annotated[str, Param("A model file or an image set.", form="FILE")]
+    size: DrawnSize = None
 
 
 REQUESTS: dict[str, type[Request]] = {

@@ -23,7 +23,7 @@ def _column(name: str, what: str) -> Any:
             raise AttributeError(f"this set has no {name}")
         return torch.from_numpy(self.rows.column(name))
 
-    return property(read, doc=f"(N,) {what}")
+    return property(read, doc=what if what.startswith("(") else f"(N,) {what}")
 
 
 class AdversarialImages:
@@ -46,6 +46,10 @@ class AdversarialImages:
     queries = _column("queries", "forward passes of the search, on the first row of each image.")
     gradients = _column("gradients", "gradients of the search, on the first row of each image.")
     stage = _column("stage", "the stage of a cascade that made the row.")
+
+    confidence = _column(
+        "confidence", "(N, generations) the confidence in the row's class after each generation, of an evolved image."
+    )
 
     def __init__(self, rows: ImageSetInMemory, path: Path | None = None) -> None:
         self.rows, self.path = rows, path  # the file that it was written to

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from advcli.catalog.kinds import KINDS
 from advcli.catalog.registry import Bound, Spec
 from advcli.catalog.requests import AttackRequest
 from advcli.crafting.first_stage import first_stage_of, fitting_images
@@ -73,6 +74,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
     eot = asked.eot or (EOT if averages else 1)
     device = devices.find_device(asked.device)
     batch_size = devices.default_batch(asked.batch_size, device)
+    if KINDS[spec.traits.kind].joint:
+        batch_size = -(-batch_size // len(victim.classes)) * len(victim.classes)
     target = _target(asked.target, victim.classes)
     model = optimize_for(victim.module(static=asked.static), device).requires_grad_(False)
     search = search_model(model, images, acting, asked, device)

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import weakref
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -188,6 +189,24 @@ class ImageSet:
         if "success" in self and (self.column("success") > 1).any():
             raise InputError(f"{self.path}: /success holds values that are neither 0 nor 1")
 
+    def genomes(self) -> list[bytes]:
+        """The text of every row's genome; empty if the set has none."""
+        if "genome" not in self:
+            return []
+        ends, whole = self.column("genome").cumsum(), bytes(self.column("genomes"))
+        return [whole[start:stop] for start, stop in pairwise([0, *ends.tolist()])]
+
+    def _check_evolution(self) -> None:
+        """Check that confidences are shares, and that every row has its part of the genomes."""
+        if "confidence" in self:
+            values = self.column("confidence")
+            if not ((values >= 0) & (values <= 1)).all():
+                raise InputError(f"{self.path}: /confidence holds values outside 0 and 1")
+        if "genome" in self:
+            sizes, there = self.column("genome"), self._file["genomes"].shape[0]
+            if ((sizes < 0) | (sizes > there)).any() or sizes.sum() != there:
+                raise InputError(f"{self.path}: /genome does not divide /genomes among the rows")
+
     def _check_header(self) -> None:
         header, where = self.header, self.path
         header_schema.image_set(header, str(where))
@@ -203,6 +222,7 @@ class ImageSet:
                         f"({len(classes)} classes){hint}"
                     )
         self._check_budgets()
+        self._check_evolution()
         stages = len(header["of"].get("stages", ()) if self.kind == "filtered" else header.get("stages", ()))
         if ("stage" in self) != bool(stages) and self.kind in ("adversarial", "filtered"):
             raise InputError(f"{where}: /stage and the header's list of stages are there only together")

@@ -24,6 +24,11 @@ COLUMNS = {
     "gradients": np.dtype("<i8"),
     "stage": np.dtype("<i8"),
 }
+EVOLVED = {  # with the number of their dimensions
+    "confidence": (np.dtype("<f4"), 2),
+    "genome": (np.dtype("<i8"), 1),
+    "genomes": (np.dtype("u1"), 1),
+}
 NEEDED = ("header", "images", "labels", "index")
 DERIVED = ("target", "epsilon", "success", "prediction", "clean_prediction")
 ATTACKED = ("originals", "original", *DERIVED, "queries", "gradients")
@@ -43,7 +48,7 @@ def check(file: h5py.File, where: Path, size: int) -> None:
     declared = 0
     for name in file:
         link = file.get(name, getlink=True)
-        if name not in COLUMNS and name not in (*IMAGES, "header"):
+        if name not in COLUMNS and name not in (*IMAGES, *EVOLVED, "header"):
             raise InputError(f"{where}: /{name[:80]} is not a dataset of an image set")
         if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
             raise InputError(f"{where}: /{name} is not stored in the file itself")
@@ -62,6 +67,11 @@ def check(file: h5py.File, where: Path, size: int) -> None:
     for name in COLUMNS.keys() & file.keys():
         if file[name].shape != (rows,):
             raise InputError(f"{where}: /{name} has shape {file[name].shape}, expected ({rows},)")
+    for name in {"confidence", "genome"} & file.keys():
+        if file[name].shape[0] != rows:
+            raise InputError(f"{where}: /{name} has {file[name].shape[0]} rows, expected {rows}")
+    if ("genome" in file) != ("genomes" in file):
+        raise InputError(f"{where}: /genome and /genomes are there only together")
 
 
 def _mark(file: h5py.File) -> object:
@@ -87,6 +97,8 @@ def _dataset(name: str, data: h5py.Dataset, where: Path, size: int) -> int:
         fits = data.dtype == np.uint8 and data.ndim == 1
     elif name in IMAGES:
         fits = data.dtype in (np.uint8, np.dtype("<f4")) and data.ndim == 4
+    elif name in EVOLVED:
+        fits = (data.dtype, data.ndim) == EVOLVED[name]
     else:
         fits = data.dtype == COLUMNS[name]
     if not fits:

@@ -14,8 +14,10 @@ from advcli.numerics.balls import Ball, per_sample
 from advcli.search.goal import CLOSE, Goal
 from advcli.search.job import Job
 from advcli.search.observer import Observer
-from advcli.search.procedure import Attempt
+from advcli.search.procedure import Attempt, Recorded
 from advcli.search.victim import Victim
+
+Record = tuple[Tensor, bytes]  # how a point evolved: its confidence by generation, and its genome
 
 
 class BestAttempts:
@@ -32,6 +34,8 @@ class BestAttempts:
         self.close = torch.zeros(shape, dtype=torch.bool, device=x.device)  # to the boundary, on either side
         self.stage = torch.full(shape, -1, dtype=torch.int64, device=x.device)  # of a cascade, which one made the point
         self.spent = torch.zeros(shape, dtype=torch.int64)  # queries
+        self.offered: dict[int, Record] = {}  # of the last attempt at each image
+        self.records: dict[int, Record] = {}  # of the points that are kept
         self.on_the_way, self.rising = torch.zeros_like(self.success), torch.zeros_like(self.success)
 
     def search_goal(self, victim: Victim) -> Goal:
@@ -68,7 +72,11 @@ class BestAttempts:
         if not bool(todo.any()):
             return
         ball = self.ball(budget, todo)
-        point = self.job.settle(ball, attempt.point(ball))
+        found = attempt.point(ball)
+        if isinstance(found, Recorded):
+            self.offered.update(zip(todo.nonzero()[:, 0].tolist(), zip(found.curves, found.genomes, strict=True), strict=True))
+            found = found.points
+        point = self.job.settle(ball, found)
         self._judge(budget, todo, ball, point, stage)
         for share in self.job.outwards(attempt.outwards):
             left = ~self.done[budget, todo] & (point != ball.center).flatten(1).any(1)
@@ -90,6 +98,7 @@ class BestAttempts:
         better = (share > before) | ((share == before) & (worth > self.score[budget, rows]))
         kept = rows[better]
         self.points[budget, kept], self.score[budget, kept] = point[better], worth[better]
+        self.records.update((row, self.offered[row]) for row in kept.tolist() if row in self.offered)
         self.decision[budget, kept] = self.job.decide(logits)[better]
         self.success[budget, kept], self.share[budget, kept] = reached[0, better], share[better]
         self.stage[budget, kept] = stage

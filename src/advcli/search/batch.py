@@ -17,7 +17,7 @@ from advcli.networks.rejection import split
 from advcli.numerics.arrays import Array
 from advcli.numerics.pixels import as_bytes
 from advcli.numerics.rng import Purpose, SampleRNG
-from advcli.search.attempts import BestAttempts
+from advcli.search.attempts import BestAttempts, Record
 from advcli.search.call import target_classes
 from advcli.search.goal import Goal
 from advcli.search.job import Job
@@ -35,6 +35,7 @@ class Rows(NamedTuple):
     stage: Tensor  # which one broke it
     on_the_way: Tensor  # whether the search saw it reach the goal
     rising: Tensor  # whether its margin still grew fast enough
+    records: list[Record]  # how each image evolved, if it did
 
 
 def targets(job: Job, label: Tensor, logits: Tensor, ids: Tensor) -> list[Tensor | None]:
@@ -90,6 +91,8 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
         "queries": charged(tally.queries, each),
         "gradients": charged(tally.gradients, each),
     }
+    if found[0].records:
+        columns |= evolved(found[0].records)
     if job.stages:
         columns["stage"] = interleaved([one.stage for one in found])
     if job.observed:
@@ -102,6 +105,16 @@ def craft(job: Job, data: Dataset, start: int, stop: int) -> dict[str, Array]:
     if job.store_bytes:
         columns["images"] = as_bytes(columns["images"])
     return {name: np.ascontiguousarray(values) for name, values in columns.items()}
+
+
+def evolved(records: list[Record]) -> dict[str, Array]:
+    """The confidence of every row by generation, and the texts of their genomes, one after the other."""
+    columns = {"confidence": torch.stack([curve for curve, _ in records]).numpy()}
+    texts = [text for _, text in records]
+    if any(texts):
+        columns["genome"] = np.array([len(text) for text in texts], np.int64)
+        columns["genomes"] = np.frombuffer(b"".join(texts), np.uint8)
+    return columns
 
 
 def _budgets(job: Job) -> Array:
@@ -159,4 +172,5 @@ def _rows(job: Job, x: Tensor, goal: Goal, busy: Tensor, decided: Tensor, ids: T
         stage=among_all(best.stage.where(best.success, -1), torch.full_like(decided, -1)),
         on_the_way=among_all(best.on_the_way, no),
         rising=among_all(best.rising, no),
+        records=[best.records[row] for row in sorted(best.records)],
     )

@@ -18,7 +18,7 @@ from advcli.search.call import checked_points
 from advcli.search.goal import Goal
 from advcli.search.job import Job
 from advcli.search.observer import Observer
-from advcli.search.procedure import Attempt, Procedure, procedure_of
+from advcli.search.procedure import Attempt, Procedure, Recorded, procedure_of
 from advcli.search.victim import Victim
 
 OUTWARDS = (1.002, 1.01, 1.03, 1.1)
@@ -44,10 +44,12 @@ def one_step(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleR
     return ball.step(direction_of(method, victim, ball.center, goal, rng))
 
 
-def searched(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
+def searched(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor | Recorded:
     """The points of a search without a budget; as a stage of a cascade it can ask within which distance a point suffices."""
     more = {"within": ball.radius.clone()} if "within" in method.spec.given else {}
     found = method(victim, ball.center.clone(), goal, rng=rng, **_stops(method, early_stop=early_stop), **more)
+    if isinstance(found, Recorded):
+        return found._replace(points=checked_points(method, found.points, ball.center))
     return checked_points(method, found, ball.center)
 
 
@@ -87,16 +89,16 @@ def each_budget(
 
 def searched_at(
     method: Bound, best: BestAttempts, victim: Victim, rng: SampleRNG, budget: int, todo: Tensor, *, early_stop: bool
-) -> Callable[[Ball], Tensor]:
+) -> Callable[[Ball], Tensor | Recorded]:
     """The search of a method for some images at one budget, as the ball's function that an attempt needs."""
     point = procedure_of(method).point
 
-    def run(ball: Ball) -> Tensor:
+    def run(ball: Ball) -> Tensor | Recorded:
         asked, goal = _within(best, victim[todo], budget, todo), best.search_goal(victim)[todo]
         if best.job.observed and victim.model is best.job.searched:
             asked = replace(asked, observer=Observer(goal, ball, asked.rows, method.parameters.get("confidence", 0.0)))
         before = victim.tally.queries[asked.rows]
-        found: Tensor = point(method, asked, ball, goal, rng[todo], early_stop=early_stop)
+        found: Tensor | Recorded = point(method, asked, ball, goal, rng[todo], early_stop=early_stop)
         best.spent[budget, todo.cpu()] += victim.tally.queries[asked.rows] - before
         if asked.observer is not None:
             best.note(budget, todo, asked.observer)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -12,12 +12,20 @@ from advcli.numerics.balls import Ball
 from advcli.search.goal import Goal
 
 
+class Recorded(NamedTuple):
+    """Points, and how a population came to them."""
+
+    points: Tensor
+    curves: Tensor  # (N, generations) the confidence after each
+    genomes: list[bytes]  # what draws each again; empty if that is the picture itself
+
+
 class Attempt(NamedTuple):
     """One proposal for some images at one budget."""
 
     budget: int
     todo: Tensor  # (images) mask
-    point: Callable[[Ball], Tensor]  # the point in the images' ball
+    point: Callable[[Ball], Tensor | Recorded]  # the point in the images' ball
     stage: int = 0  # which stage of a cascade makes it
     outwards: tuple[float, ...] | None = None  # how far it is pushed on, where that is not what its procedure says
 
@@ -26,7 +34,7 @@ class Attempt(NamedTuple):
 class Procedure:
     """The functions that run a kind of attack."""
 
-    point: Callable[..., Tensor]  # (method, victim, ball, goal, rng, early_stop=) -> the point of one call of the method
+    point: Callable[..., Any]  # (method, victim, ball, goal, rng, early_stop=) -> the point of one call of the method
     attempts: Callable[..., Iterator[Attempt]]  # (job, attempts so far, victim, rng, early_stop=, refused=) over all budgets
     worth: Callable[[Goal, Tensor, Ball, Tensor], Tensor]  # (goal, logits, ball, point) -> (N,) larger is better
     outwards: tuple[float, ...] = ()  # how far a point is pushed on where rounding took its success away

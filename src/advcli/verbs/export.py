@@ -17,7 +17,9 @@ from advcli.files import atomic, npz_writer, sandbox
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.imageset_schema import IMAGES
 from advcli.images import picture_origin
+from advcli.images.evolved import drawing_of
 from advcli.networks import model_file
+from advcli.numerics.arrays import Array
 from advcli.numerics.pixels import as_bytes
 from advcli.runtime.reporter import SILENT, Reporter
 from advcli.workspace import outputs
@@ -29,6 +31,8 @@ Make = Callable[[Path], None]  # write the export under a name
 def export(asked: ExportRequest, reporter: Reporter = SILENT) -> Path:
     """Write files for other tools."""
     source = Path(asked.file)
+    if asked.size is not None and (source.suffix == ".safetensors" or Path(asked.output or source.stem).suffix):
+        raise CommandError("--size: draws PNG files of an image set again; name its .h5 file, and a folder with -o")
     if source.suffix == ".safetensors":
         path = Path(asked.output or source.with_suffix(".pt"))
         if path.suffix not in (".pt", ".pth"):
@@ -38,14 +42,15 @@ def export(asked: ExportRequest, reporter: Reporter = SILENT) -> Path:
             raise InputError(f"{source}: has no weights to export: it asks a function of your own")
         _publish(path, partial(_save, tensors), force=asked.force, reporter=reporter)
         return path
-    path = Path(asked.output or source.with_suffix(".npz"))
+    path = Path(asked.output or source.with_suffix(".npz" if asked.size is None else ""))
     if path.suffix not in ("", ".npz", ".pt"):
         raise CommandError(f"-o {path}: an image set is written to NAME.npz, to NAME.pt or to a folder of PNG files")
     if not path.suffix:
         _check_pictures(path)
     with ImageSet(source) as opened:
         make = {".npz": partial(_npz, opened), ".pt": partial(_tensors, opened)}.get(path.suffix)
-        _publish(path, make or partial(_pictures, opened, reporter), force=asked.force, reporter=reporter)
+        drawn = None if asked.size is None else drawing_of(opened, asked.size)
+        _publish(path, make or partial(_pictures, opened, drawn, reporter), force=asked.force, reporter=reporter)
     return path
 
 
@@ -111,15 +116,15 @@ def _npz(opened: ImageSet, path: Path) -> None:
     npz_writer.write(path, {**arrays, **stored})
 
 
-def _pictures(opened: ImageSet, reporter: Reporter, folder: Path) -> None:
-    """CLASS/000017-003.png: index and row. The files have 8 bits; rounding is reported."""
+def _pictures(opened: ImageSet, drawn: Callable[[int], Array] | None, reporter: Reporter, folder: Path) -> None:
+    """CLASS/000017-003.png: index and row. The files have 8 bits; rounding of stored images is reported."""
     if opened.signed:
         raise CommandError(
             f"{opened.path}: perturbations have negative values and cannot be PNG files; use .npz, or: advcli stats"
         )
     labels, index, lost = opened.column("labels"), opened.column("index"), 0
     for row in range(len(opened)):
-        x = opened.rows("images", row, row + 1)[0].numpy()
+        x = drawn(row) if drawn else opened.rows("images", row, row + 1)[0].numpy()
         byte = as_bytes(x)
         lost += bool((np.abs(byte / np.float32(255) - x) > 1e-6).any())
         name = opened.classes[labels[row]] if labels[row] >= 0 else "unlabelled"
@@ -127,5 +132,5 @@ def _pictures(opened: ImageSet, reporter: Reporter, folder: Path) -> None:
         Image.fromarray(byte[0] if len(byte) == 1 else byte.transpose(1, 2, 0)).save(data, "PNG")
         atomic.write(folder / name / f"{index[row]:06d}-{row:06d}.png", [data.getvalue()])
     atomic.write(folder / picture_origin.NOTE, [picture_origin.note(opened.kind, opened.digest)])
-    if lost:
+    if lost and not drawn:
         reporter.warn(f"{lost} of {len(opened)} images were rounded to 8 bits; attack with --quantize to keep them adversarial")
