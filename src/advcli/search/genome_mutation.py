@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from advcli.numerics.cppn import FUNCTIONS, INPUTS, MOST_NODES, MOST_SOURCES, Genome, Node
 
-RANGE = 2.0  # weights lie between minus this and this
+RANGE = 1.0  # weights lie between minus this and this: larger ones draw finer patterns
 DIGITS = 4  # of a weight: shorter JSON, and the same number when it is read
-SPLIT, CONNECT, CUT, CHANGE = 0.03, 0.05, 0.05, 0.1  # the probabilities of the changes of topology; the first two are NEAT's
+SPLIT, CONNECT, CUT, CHANGE = 0.1, 0.1, 0.05, 0.1  # the probabilities of the changes of topology
 NAMES = tuple(FUNCTIONS)
 FIRST = 0.5  # the probability that an input leads to an output node at first
 FIRST_DRAWS = 1 + 2 * INPUTS  # for an output node
