@@ -105,7 +105,6 @@ def _by_scores() -> Iterator[Cell]:
         rate = {MNIST: 0.03, CIFAR: 0.005}[model]
         yield Cell(model, "spsa", VERDICT, few, {"eps": eps, "steps": 30, "pairs": 32, "delta": 0.01, "lr": rate})
         length = {MNIST: "0.03", CIFAR: "2/255"}[model]
-        yield Cell(model, "nes", VERDICT, few, {"eps": eps, "steps": 20, "pairs": 25, "sigma": 0.001, "step_size": length})
         change = {"p": 1, "r": 1.5, "d": 5, "t": 5, "rounds": 30, "probes": 128}
         yield Cell(model, "local_search", VERDICT, 16, change, compared="l0", minimal=True)
         yield Cell(

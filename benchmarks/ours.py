@@ -92,10 +92,6 @@ def spsa(*, eps: str, steps: int, pairs: int, delta: float, lr: float) -> Comman
     return Command("spsa", {"steps": steps, "samples": pairs, "delta": delta, "lr": lr}, {"eps": eps})
 
 
-def nes(*, eps: str, steps: int, pairs: int, sigma: float, step_size: str) -> Command:
-    return Command("nes", {"steps": steps, "samples": pairs, "sigma": sigma, "step_size": step_size}, {"eps": eps})
-
-
 def local_search(*, p: float, r: float, d: int, t: int, rounds: int, probes: int) -> Command:
     """More rounds where they have fewer probes: the queries are the same."""
     return Command("local-search", {"p": p, "r": r, "d": d, "t": t}, {"max_queries": rounds * (probes + 1)})

@@ -6,15 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from art.attacks import evasion
-from art.estimators.classification import PyTorchClassifier, QueryEfficientGradientEstimationClassifier
+from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
 PACKAGE = "adversarial-robustness-toolbox"
 PATCHES = ("hopskipjump and boundary turn images into float64 under NumPy 2: predict casts them back for the float32 model",)
-NOTES = (
-    "spatial looks for one movement of the whole set, and takes the largest vertical shift from the number of channels",
-    "nes is its gradient estimate under its PGD; it climbs the cross-entropy, which is constant where the model is sure",
-)
+NOTES = ("spatial looks for one movement of the whole set, and takes the largest vertical shift from the number of channels",)
 BATCH = {
     "hopskipjump": 1,
     "boundary": 1,
@@ -91,16 +88,6 @@ def simba(model: nn.Module, *, norm: str, eps: float, step: float, steps: int) -
     given = {"attack": "px", "max_iter": steps, "epsilon": step, "freq_dim": 1}
     run = _run(sure, lambda net: evasion.SimBA(net, **given, verbose=False))
     return lambda x, y: run(x, nn.functional.one_hot(y, 10))
-
-
-def nes(model: nn.Module, *, eps: float, steps: int, pairs: int, sigma: float, step_size: float) -> Attack:
-    """Its estimate of the gradient under its PGD."""
-    given = {"norm": np.inf, "eps": eps, "eps_step": step_size, "max_iter": steps, "batch_size": SIZE, "verbose": False}
-
-    def attack(net: Any) -> Any:
-        return evasion.ProjectedGradientDescentNumpy(QueryEfficientGradientEstimationClassifier(net, pairs, sigma), **given)
-
-    return _run(model, attack)
 
 
 def one_pixel(model: nn.Module, *, pixels: int, generations: int, population: int) -> Attack:
