@@ -60,6 +60,9 @@ DryRun = Annotated[bool, Param("Only print how many rows, bytes and seconds it w
 
 # Options of defenses.
 Fpr = Annotated[float, Param("False-positive rate: share of clean images that it may reject.", low=0.0001, high=0.9)]
+FeatureLayers = Annotated[
+    int, Param("Last layers with weights whose inputs are measured; fewer where the network has fewer.", low=1, high=1000)
+]
 Passes = Annotated[int, Param("Number of passes that vote.", low=1, high=10000)]
 DropRate = Annotated[
     float | None, Param("Dropout rate of every dropout layer. [default: each layer's own]", low=0.001, high=0.99)

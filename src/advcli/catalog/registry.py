@@ -144,6 +144,7 @@ def defense(
     random: bool = False,
     members: bool = False,
     learns: bool = False,
+    features: bool = False,
     rejects: bool = False,
     filters: bool = True,
     votes: bool = False,
@@ -151,15 +152,17 @@ def defense(
 ) -> Callable[[F], F]:
     """Register the function below, `model -> model`, as a defense.
 
-    One with members takes them second; one that learns takes the input's shape and the number of classes last.
+    One with members takes them second; one that learns, or keeps statistics of features, takes the input's shape and the number
+    of classes last.
     """
     more = {"random": random, "members": members, "learns": learns, "rejects": rejects, "filters": filters, "votes": votes}
+    more["features"] = features
     return _decorator("defense", family=family, gradient=gradient, paper=paper, **more)
 
 
-def recipe(*, family: str, paper: str = "") -> Callable[[F], F]:
+def recipe(*, family: str, behind: str | None = None, paper: str = "") -> Callable[[F], F]:
     """Register the function below, a per-sample training loss, as a recipe of `train`."""
-    return _decorator("recipe", family=family, paper=paper)
+    return _decorator("recipe", family=family, behind=behind, paper=paper)
 
 
 def architecture(*, family: str, fitted: bool = False, differentiable: bool = True, paper: str = "") -> Callable[[F], F]:

@@ -140,7 +140,14 @@ class TrainingLoop(Request):
     ] = "last"
     patience: Annotated[int | None, Param("Stop after this many epochs without improvement on validation images.", low=1)] = None
     stop_at: Annotated[float | None, Param("Stop when validation accuracy reaches this value.", low=0, high=1)] = None
-    teacher: Annotated[str | None, Param("The teacher model of distillation.", form="FILE", needs="teacher")] = None
+    teacher: Annotated[
+        str | None,
+        Param(
+            "The model to learn from: the teacher of distill, a model behind kde for kde-confidence.",
+            form="FILE",
+            needs="teacher",
+        ),
+    ] = None
     weights: Annotated[str | None, Param("Start from a model file or from foreign weights.", form="FILE")] = None
     pretrained: Annotated[bool, Param("Start from the weights that torchvision publishes.")] = False
     freeze_until: Annotated[str | None, Param("Freeze the layers before this one.", form="LAYER")] = None

@@ -66,6 +66,7 @@ class DefenseTraits:
     random: bool = False
     members: bool = False  # takes other models, which are stored with it
     learns: bool = False  # has a network of its own, which is fitted on training images
+    features: bool = False  # keeps statistics of the network's features, which are computed on training images
     rejects: bool = False  # has a threshold, which is set on validation images
     filters: bool = True  # can also filter images, without a model
     votes: bool = False  # decides by several answers of the model, instead of changing what it sees
@@ -86,6 +87,7 @@ class RecipeTraits:
     """The properties that a training recipe declares."""
 
     family: str
+    behind: str | None = None  # the defense that its teacher has to be behind
     paper: str = ""
 
 

@@ -1,4 +1,4 @@
-"""The fitting of a defense: NetworkFit trains its network, in the one training loop; Calibration sets its threshold."""
+"""The fitting of a defense: NetworkFit trains its network, FeatureFit computes its statistics, Calibration sets its threshold."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from advcli.catalog.registry import Bound
 from advcli.catalog.request_parts import Selection
 from advcli.catalog.requests import DefendRequest
+from advcli.defending.feature_fit import MOST_IMAGES, FeatureFit
 from advcli.defending.threshold import Calibration
 from advcli.errors import InputError
 from advcli.files.header import Header
@@ -59,15 +60,16 @@ class NetworkFit:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """NetworkFit, a threshold, or both."""
+    """A network, statistics of features, a threshold, or several of them."""
 
     network_fit: NetworkFit | None
+    feature_fit: FeatureFit | None
     calibration: Calibration | None
 
     @property
     def origin(self) -> Header:
         """The images that it is fitted on, as the header names them."""
-        return (self.network_fit or self._threshold).data.origin
+        return (self.network_fit or self.feature_fit or self._threshold).data.origin
 
     @property
     def _threshold(self) -> Calibration:
@@ -92,21 +94,21 @@ class Fit:
         if self.network_fit:
             parts.begin(made, self.network_fit.reporter)
             self.network_fit.fit(model, parts)
-        return self.calibration.fit(model) if self.calibration else {}
+        measured = self.feature_fit.fit(model) if self.feature_fit else {}
+        if not self.calibration:
+            return {}
+        found = self.calibration.fit(model)
+        return {"found": {**found["found"], **measured}}
 
 
 def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, reporter: Reporter) -> Fit | None:
     """The fit that a defense needs before it is put around the model; None if it needs none."""
-    traits, network_fit, calibration = bound.spec.traits, None, None
+    traits, network_fit, feature_fit, calibration = bound.spec.traits, None, None, None
     if not traits.has("fits"):
         return None
     device = devices.find_device(asked.device)
     if traits.learns:
-        data = fit_data(base, "train", asked, reporter)
-        if data.kind not in ("clean", "unknown") or data.split != "train":
-            raise InputError(
-                f"{data.name}:{data.split}: holds {data.kind} images; a defense is trained on clean images of the train split"
-            )
+        data = training_images(base, asked, reporter)
         options = TrainingOptions(
             epochs=find_epochs(asked.epochs, len(data)),
             lr=asked.lr or RATES["adam"],
@@ -114,14 +116,28 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, reporter: Repo
             batch_size=batch_size(asked),
         )
         network_fit = NetworkFit(data, [inner_attack(one, base.shape[0]) for one in asked.against], options, device, reporter)
+    if traits.features:
+        data = training_images(base, replace(asked, limit=asked.limit or MOST_IMAGES), reporter)
+        feature_fit = FeatureFit(data, asked.seed, device, batch_size(asked), reporter)
     if traits.rejects:
-        named = replace(asked, data=named_set(asked.data), limit=None) if traits.learns else asked
+        own = traits.learns or traits.features
+        named = replace(asked, data=named_set(asked.data), limit=None) if own else asked
         data = fit_data(base, "val", named, reporter)
         if data.kind not in ("clean", "unknown") or data.split == "test":
             what = f"the {data.split} split" if data.kind in ("clean", "unknown") else f"{data.kind} images"
             raise InputError(f"{data.name}: holds {what}; a threshold is set on clean images of the train or val split")
         calibration = Calibration(data, bound.parameters["fpr"], asked.seed, device, batch_size(asked), reporter)
-    return Fit(network_fit, calibration)
+    return Fit(network_fit, feature_fit, calibration)
+
+
+def training_images(base: ModelFile, asked: DefendRequest, reporter: Reporter) -> Dataset:
+    """The images that a defense learns from."""
+    data = fit_data(base, "train", asked, reporter)
+    if data.kind not in ("clean", "unknown") or data.split != "train":
+        raise InputError(
+            f"{data.name}:{data.split}: holds {data.kind} images; a defense is trained on clean images of the train split"
+        )
+    return data
 
 
 def batch_size(asked: DefendRequest) -> int:

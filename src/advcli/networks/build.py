@@ -10,6 +10,7 @@ from advcli.catalog.registry import Bound
 from advcli.errors import CommandError, InputError
 from advcli.networks import architecture, black_box, graph_network
 from advcli.networks.classifier import Classifier, classifier_of
+from advcli.networks.feature_detector import Statistics
 from advcli.networks.graph_network import GRAPH
 from advcli.networks.rejection import Rejecting
 from advcli.networks.scikit_learn import Fitted
@@ -51,7 +52,7 @@ def network(arch: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> nn
 def wrap(bound: Bound, model: nn.Module, members: Sequence[nn.Module], shape: tuple[int, ...], classes: int) -> nn.Module:
     """A defense around a model, with its members and draws; refused if one image would need too many forward passes."""
     traits = bound.spec.traits
-    beside = [*([members] if traits.members else []), *([shape, classes] if traits.learns else [])]
+    beside = [*([members] if traits.members else []), *([shape, classes] if traits.learns or traits.features else [])]
     found: nn.Module = bound(model, *beside)
     if (count := forwards(found)) > MOST_FORWARDS:
         raise CommandError(
@@ -117,7 +118,10 @@ def load_all(model: nn.Module, tensors: dict[str, Tensor], where: str, *, static
     members: Iterable[nn.Module] = next((one for one in found if one is not None), ())
     beside = {f"{MEMBER}{k}/": one for k, one in enumerate(members)}
     for start, network in learned_networks(model).items():
-        _load(network, with_prefix(tensors, start), where)
+        if isinstance(network, Statistics):
+            network.adopt(with_prefix(tensors, start), where)
+        else:
+            _load(network, with_prefix(tensors, start), where)
     for start, member in beside.items():
         load_all(member, with_prefix(tensors, start), where)
     known = (*learned_networks(model), *beside)

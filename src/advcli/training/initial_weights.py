@@ -35,14 +35,21 @@ def start_weights(network: nn.Module, asked: TrainRequest, reporter: Reporter) -
     return {}
 
 
-def open_teacher(path: str, images: Dataset) -> ModelFile:
-    """The model of --teacher, which must have the same classes, in the same order, and take images of the same size."""
+def open_teacher(path: str, images: Dataset, behind: str | None) -> ModelFile:
+    """The model of --teacher, which must have the same classes, in the same order, and take images of the same size.
+
+    Some recipes learn from a certain defense; to others, a model that rejects is no teacher.
+    """
     found = model_file.read(path)
     if found.classes != images.classes:
         raise InputError(f"{path}: knows the classes {', '.join(found.classes)}; {images.name} has {', '.join(images.classes)}")
     if found.shape != images.shape:
         have, want = ("x".join(map(str, shape)) for shape in (images.shape, found.shape))
         raise InputError(f"{images.name}: images are {have} (channels, height, width), {path} takes {want}")
+    if behind is not None:
+        if [one["name"] for one in found.defenses[-1:]] != [behind]:
+            raise InputError(f"{path}: is not a model behind {behind}; make one with: advcli defend --method {behind}")
+        return found
     if any(discovery.from_file("defense", one["name"]).traits.rejects for one in found.defenses):
         raise InputError(f"{path}: rejects some images and cannot be a teacher; use the model without its detector")
     return found

@@ -95,7 +95,7 @@ def _train(
     if options.optimizer != "sgd":
         del recorded["momentum"]
     parents = [{"role": "weights", "digest": sandbox.digest_of(asked.weights)}] if asked.weights else []
-    teacher = open_teacher(asked.teacher, images) if asked.teacher else None
+    teacher = open_teacher(asked.teacher, images, objective.spec.traits.behind) if asked.teacher else None
     parents += [{"role": "teacher", "digest": teacher.digest}] if teacher else []
     made = provenance_of(
         "train",
