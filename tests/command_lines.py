@@ -191,6 +191,8 @@ def cases(methods: Document) -> Iterator[str]:
     for one in methods["recipes"]:
         start = f"train --recipe {one['name']} --limit 120 --epochs 2 {small(one)}"
         start += " --teacher model.safetensors" * (one["name"] == "distill")
+        if one["name"] == "kde-confidence":
+            start = f"defend --method kde --limit 60 -o kde.safetensors ; {start} --teacher kde.safetensors"
         yield f"train --recipe {one['name']} --help"
         yield from (f"{start} {more} -o x.safetensors ; evaluate --limit 40 --model x.safetensors" for more in variants(one))
     for one in methods["architectures"]:

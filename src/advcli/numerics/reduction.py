@@ -98,7 +98,7 @@ def autoencoder(f: Tensor, centre: Tensor, size: int, share: float | None, seed:
 
     adam, kept = torch.optim.Adam([one for layer in layers for one in layer.parameters()], RATE), 0.0
     for step in count():
-        if step % 5 == 0 or step == STEPS:
+        if share is not None or step == STEPS:
             with torch.no_grad():
                 kept = 1 - float((again(x / scale) * scale - x).square().sum() / whole)
             if step == STEPS or (share is not None and kept >= share):
