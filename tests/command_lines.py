@@ -79,6 +79,7 @@ TRAIN = """
     --weights model.safetensors | --weights ../given/weights.pt --arch mlp | --weights model.safetensors --freeze-until 3
     --mean 0.3 --std 0.5 | --precision bfloat16 | --batch-size 20 | --dry-run | --json | --per-class 5 | --classes 6,7
     --recipe adversarial --against fgsm --keep best | --recipe adversarial --against universal
+    --recipe free --eps 0.1 --replays 2 | --recipe mart --against fgsm | --recipe trades --steps 2 --awp 0.01 | --augment-adv pgd.h5
     --data ../given/pictures | --data ../given/split | --data ../given/images.npz:train | --data pictures.h5 | --data pgd.h5
     --data ../given/large --arch cleverhans-basic | --data ../given/large --arch lenet
 """

@@ -15,7 +15,7 @@ QUICK = ["train", "--arch", "mlp", "--hidden", "16", "--limit", "200", "--epochs
 def loss_of(name, model, x, label, **given):
     spec = discovery.spec("recipe", name)
     options = {key: value for key, value in given.items() if key not in discovery.INJECTED}
-    asked = {"rng": DRAWS, "epoch": 0.0, **given}
+    asked = {"rng": DRAWS, "epoch": 0.0, "carried": {}, **given}
     return spec.bind(options)(model, x, label, **{key: asked[key] for key in spec.given})
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from scipy import stats
 
 from advcli.catalog import discovery
 from advcli.defenses.stack import Stacked
@@ -14,6 +15,7 @@ from advcli.files.imageset_reader import ImageSet
 from advcli.networks import model_file
 from advcli.networks.fitting_batch import FittingBatch, new_network
 from advcli.numerics.rng import SampleRNG
+from advcli.training.loop import Trainer
 
 SHORT = ["--epochs", "3", "--limit", "300", "--against", "fgsm:eps=0.1"]
 METHODS = ["autoencoder", "detector", "stack"]
@@ -138,6 +140,37 @@ def test_a_stack_learns_from_clean_images_and_in_the_mean_from_those_against_eac
         return torch.nn.functional.cross_entropy(stacked(images), label, reduction="none")
 
     torch.testing.assert_close(stacked.fitting_loss(x, batch), loss(x) + (loss(x + 1) + loss(x + 2) + loss(x + 3)) / 3)
+
+
+def test_the_papers_stack_is_linear_drawn_from_a_normal_and_fitted_in_the_order_of_the_images(run, model, monkeypatch):
+    """S4-D3: no activations, weights and biases N(0, 1), Adam 1e-3, 15 epochs, batches of 128 that are not shuffled."""
+    words = ["defend", "--method", "stack", "--member", "model.safetensors", "--recipe", "paper4", "--limit", "130"]
+    orders: list[list[int]] = []
+    plain = Trainer._order
+
+    def noted(self, epoch):
+        found = plain(self, epoch)
+        orders.append([int(one) for batch in found for one in batch])
+        return found
+
+    monkeypatch.setattr(Trainer, "_order", noted)
+    assert run(*words).code == 0
+    assert orders == [list(range(130))] * 15
+    made = model_file.read("defended.safetensors").metadata["made"]
+    assert (made["options"]["epochs"], made["options"]["lr"], made["environment"]["batch_size"]) == (15, 0.001, 128)
+    whole = model_file.read("defended.safetensors").module()
+    z = torch.randn(3, 20)
+    with torch.no_grad():
+        ends = [whole.learned(one) for one in (z[:1], z[1:2], 0.25 * z[:1] + 0.75 * z[1:2])]
+    torch.testing.assert_close(ends[2], 0.25 * ends[0] + 0.75 * ends[1], rtol=1e-3, atol=1e-1)
+    torch.manual_seed(0)
+    fresh = discovery.spec("defense", "stack").bind({"recipe": "paper4"})(Plain(None), [Plain(None)], (1, 8, 8), 10).learned
+    drawn = torch.cat([one.detach().flatten() for one in fresh.parameters()])
+    assert stats.kstest(drawn.numpy(), "norm").pvalue > 1e-3
+    assert [len(one) for one in fresh.parameters()][1::2] == [256, 256, 10]
+    first = Path("defended.safetensors").read_bytes()
+    assert run(*words, "--seed", "1").code == 0
+    assert Path("defended.safetensors").read_bytes() != first
 
 
 class Plain(torch.nn.Module):

@@ -41,6 +41,7 @@ INJECTED = (
     "within",
     "teacher",
     "epoch",
+    "carried",
     "classes",
     "random",
 )  # the program hands them to a method: no options

@@ -130,6 +130,11 @@ class TrainingLoop(Request):
     augment: Annotated[
         str | None, Param("Random augmentation: crop, flip, noise:SIGMA, or several of them.", form="WORD,...")
     ] = None
+    augment_adv: Annotated[
+        tuple[str, ...],
+        Param("Train on the images of this adversarial set too, which was made from the training split; may be repeated.",
+              form="FILE"),
+    ] = ()  # fmt: skip
     preprocess: Annotated[
         str | None,
         Param("Train with a filter in front of the network; it becomes part of the model: gaussian:sigma=2.", form="DEFENSE"),

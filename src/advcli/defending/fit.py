@@ -30,6 +30,19 @@ from advcli.workspace import inputs
 
 
 @dataclass(frozen=True, slots=True)
+class FitRecipe:
+    """The settings of a fit where the command gives none."""
+
+    epochs: int | None = None  # by the number of images
+    lr: float = RATES["adam"]
+    batch_size: int = BATCHES[0]
+    shuffled: bool = True
+
+
+RECIPES = {"usual": FitRecipe(), "paper4": FitRecipe(epochs=15, lr=0.001, batch_size=128, shuffled=False)}
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkFit:
     """Training images, and the attacks that a defense is trained against."""
 
@@ -38,6 +51,7 @@ class NetworkFit:
     options: TrainingOptions
     device: torch.device
     reporter: Reporter
+    shuffled: bool = True
 
     def fit(self, model: nn.Module, parts: Parts) -> None:
         """Train the defense's own network; the model behind it does not change."""
@@ -52,7 +66,7 @@ class NetworkFit:
             taught: Callable[[Tensor, FittingBatch], Tensor] = whole.fitting_loss  # type: ignore[assignment]  # its traits say that it learns
             return taught(x, FittingBatch(x, label, rng, against))
 
-        plan = Plan(self.data, None, loss, ("rng",), model, asleep, self.options, self.device)
+        plan = Plan(self.data, None, loss, ("rng",), model, asleep, self.options, self.device, shuffled=self.shuffled)
         with devices.threads(self.data.shape):
             Trainer(plan).fit(parts, lambda log: None, self.reporter)
         model.eval().requires_grad_(False)
@@ -108,17 +122,18 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, reporter: Repo
         return None
     device = devices.find_device(asked.device)
     if traits.learns:
-        data = training_images(base, asked, reporter)
+        data, recipe = training_images(base, asked, reporter), recipe_of(bound)
         options = TrainingOptions(
-            epochs=find_epochs(asked.epochs, len(data)),
-            lr=asked.lr or RATES["adam"],
+            epochs=find_epochs(asked.epochs or recipe.epochs, len(data)),
+            lr=asked.lr or recipe.lr,
             seed=asked.seed,
-            batch_size=batch_size(asked),
+            batch_size=batch_size(asked, bound),
         )
-        network_fit = NetworkFit(data, [inner_attack(one, base.shape[0]) for one in asked.against], options, device, reporter)
+        attacks = [inner_attack(one, base.shape[0]) for one in asked.against]
+        network_fit = NetworkFit(data, attacks, options, device, reporter, recipe.shuffled)
     if traits.features:
         data = training_images(base, replace(asked, limit=asked.limit or MOST_IMAGES), reporter)
-        feature_fit = FeatureFit(data, asked.seed, device, batch_size(asked), reporter)
+        feature_fit = FeatureFit(data, asked.seed, device, batch_size(asked, bound), reporter)
     if traits.rejects:
         own = traits.learns or traits.features
         named = replace(asked, data=named_set(asked.data), limit=None) if own else asked
@@ -126,7 +141,7 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, reporter: Repo
         if data.kind not in ("clean", "unknown") or data.split == "test":
             what = f"the {data.split} split" if data.kind in ("clean", "unknown") else f"{data.kind} images"
             raise InputError(f"{data.name}: holds {what}; a threshold is set on clean images of the train or val split")
-        calibration = Calibration(data, bound.parameters["fpr"], asked.seed, device, batch_size(asked), reporter)
+        calibration = Calibration(data, bound.parameters["fpr"], asked.seed, device, batch_size(asked, bound), reporter)
     return Fit(network_fit, feature_fit, calibration)
 
 
@@ -140,9 +155,14 @@ def training_images(base: ModelFile, asked: DefendRequest, reporter: Reporter) -
     return data
 
 
-def batch_size(asked: DefendRequest) -> int:
+def recipe_of(bound: Bound) -> FitRecipe:
+    """The settings that the defense's own option `recipe` names, if it has one."""
+    return RECIPES[bound.parameters.get("recipe", "usual")]
+
+
+def batch_size(asked: DefendRequest, bound: Bound) -> int:
     """Images in a batch, in training and calibration: the same on every device, since weights and thresholds depend on it."""
-    return asked.batch_size or BATCHES[0]
+    return asked.batch_size or recipe_of(bound).batch_size
 
 
 def named_set(text: str | None) -> str | None:

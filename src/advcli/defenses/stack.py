@@ -1,8 +1,9 @@
 """A small network decides by the logits of several models, each behind its own filters.
 
 h(z_1(x), ..., z_M(x)) with an MLP h, trained on the labels of clean images and of adversarial images made against each of
-the models (--against). The integrated model of Wang and Zhang has six models and `--hidden 256,256`; their code has no
-activation between the layers, `--activation none`.
+the models (--against). The integrated model of Wang and Zhang has six models and `--hidden 256,256`. `--recipe paper4` is what
+their code does: no activation between the layers, so that the network is a linear map, weights and biases drawn from N(0, 1), and
+a fit of 15 epochs at 0.001 in batches of 128 that are not shuffled. Its result depends on the draw: give several --seed.
 """
 
 from collections.abc import Sequence
@@ -58,9 +59,17 @@ def stack(
     *,
     hidden: Annotated[str, Param("Sizes of the hidden layers.", form="N,...")] = "256,256",
     activation: Annotated[Literal["relu", "none"], Param("Activation function of the hidden layers.")] = "relu",
+    recipe: Annotated[
+        Literal["usual", "paper4"], Param("Usual weights and fit, or those of the paper's code: linear, N(0, 1), not shuffled.")
+    ] = "usual",
 ) -> nn.Module:
     sizes = [classes * (1 + len(members)), *widths(hidden), classes]
     layers: list[nn.Module] = []
+    curved = activation == "relu" and recipe == "usual"
     for before, after in pairwise(sizes):
-        layers += [nn.Linear(before, after), *([nn.ReLU()] if activation == "relu" else [])]
-    return Stacked(model, members, nn.Sequential(*layers[: -1 if activation == "relu" else None]))
+        layers += [nn.Linear(before, after), nn.ReLU()] if curved else [nn.Linear(before, after)]
+    learned = nn.Sequential(*layers[:-1] if curved else layers)
+    if recipe == "paper4":
+        for one in learned.parameters():
+            nn.init.normal_(one)
+    return Stacked(model, members, learned)

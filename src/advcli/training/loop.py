@@ -7,7 +7,7 @@ the weights of an uninterrupted run: order and draws are functions of seed and e
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from advcli.runtime.estimate import Estimate
 from advcli.runtime.reporter import Reporter
 from advcli.training import augmentation, monitor, optimizer
 from advcli.training.averaging import MovingAverage
-from advcli.training.loader import Batches
+from advcli.training.loader import Batch, Batches
 from advcli.training.monitor import Log
 from advcli.training.plan import Plan
 
@@ -58,7 +58,9 @@ class Trainer:
         self.batches = Batches(plan.data, plan.device, self.options.batch_size)
         self.ids = torch.from_numpy(plan.data.index).to(plan.device)
         self.draws = Table(self.ids, {})
-        self.steps = -(-len(plan.data) // self.options.batch_size)
+        self.carried: dict[str, Tensor] = {}  # what a recipe keeps from step to step of an epoch
+        self.shown = len(plan.data) * plan.replays  # in an epoch
+        self.steps = -(-len(plan.data) // self.options.batch_size) * plan.replays
 
     def fit(self, parts: Parts | None, publish_log: Callable[[Log], None], reporter: Reporter) -> Log:
         """Train all epochs; the log has a line for each. Without parts, an interrupted training starts from the beginning."""
@@ -66,10 +68,10 @@ class Trainer:
         if parts and state.log:
             reporter.note(f"resuming after epoch {len(state.log)} of {plan.options.epochs}, from {parts.folder}")
         with (
-            reporter.progress("training", plan.options.epochs * len(plan.data), "images") as tick,
+            reporter.progress("training", plan.options.epochs * self.shown, "images") as tick,
             interrupts.finish_batch_first() as asked,
         ):
-            tick(len(state.log) * len(plan.data), "")
+            tick(len(state.log) * self.shown, "")
             for epoch in range(len(state.log), plan.options.epochs):
                 if state.done:
                     break
@@ -89,7 +91,8 @@ class Trainer:
         where = word = f"epoch {epoch + 1}/{self.options.epochs}"
         self._train_mode()
         self.draws = Table(self.ids, {})
-        for number, (x, label, places) in enumerate(self.batches.of(self._order(epoch))):
+        self.carried.clear()
+        for number, (x, label, places) in enumerate(self._replayed(self._order(epoch))):
             loss = self._step(epoch * self.steps + number, epoch, x, label, places)
             total += loss * len(x)
             seen += len(x)
@@ -155,12 +158,18 @@ class Trainer:
         )
 
     def _order(self, epoch: int) -> list[Array]:
-        """The batches of one epoch, shuffled by seed and epoch alone."""
+        """The batches of one epoch, shuffled by seed and epoch alone, or as they lie."""
         ids = torch.arange(len(self.plan.data))
         drawn = SampleRNG(self.seed, ids, (Purpose.ORDER, str(epoch))).bits(1)[:, 0]
-        order = drawn.argsort(stable=True).numpy()
+        order = (drawn.argsort(stable=True) if self.plan.shuffled else ids).numpy()
         size = self.options.batch_size
         return [order[i : i + size] for i in range(0, len(order), size)]
+
+    def _replayed(self, order: list[Array]) -> Iterator[Batch]:
+        """Each batch as often as the recipe trains on it."""
+        for batch in self.batches.of(order):
+            for _ in range(self.plan.replays):
+                yield batch
 
     def _step(self, number: int, epoch: int, x: Tensor, label: Tensor, places: Tensor) -> Tensor:
         """Forward, backward, update; returns the mean loss, which stays on the device."""
@@ -171,7 +180,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         with self._arithmetic(), torch_draws(f"{self.seed}/step/{number}", self.plan.device):
             x = augmentation.augmented(x, self.words, rng)
-            beside = {"rng": rng, "teacher": self.teacher, "epoch": number / self.steps}
+            beside = {"rng": rng, "teacher": self.teacher, "epoch": number / self.steps, "carried": self.carried}
             asked = {name: beside[name] for name in self.plan.asks}
             loss = self.plan.objective(self.model, x, label, **asked).mean()
             for side in self.classifier.auxiliary:
@@ -241,12 +250,12 @@ class Trainer:
         """Measure the time of a few steps, the first of which warms up."""
         self._train_mode()
         order, begin = self._order(0)[:6], time.perf_counter()
-        for number, (x, label, places) in enumerate(self.batches.of(order)):
+        for number, (x, label, places) in enumerate(self._replayed(order)):
             self._step(number, 0, x, label, places)
             taken, tried = time.perf_counter() - begin, max(1, number)
             if taken > LONG:
                 break
-            begin = begin if number or len(order) == 1 else time.perf_counter()
+            begin = begin if number or self.steps == 1 else time.perf_counter()
         seconds = taken / tried * self.steps * self.options.epochs
         size = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
         return Estimate(len(self.plan.data), size, seconds)

@@ -21,7 +21,7 @@ class Plan:
     data: Dataset
     val: Dataset | None
     objective: Callable[..., Tensor]  # model, images, labels, and what it asks for -> the loss of every image
-    asks: tuple[str, ...]  # draws, a teacher, the epoch
+    asks: tuple[str, ...]  # draws, a teacher, the epoch, what it carries from step to step
     model: nn.Module  # the classifier, behind the filters that it is trained with
     frozen: list[nn.Module]
     options: TrainingOptions
@@ -29,6 +29,8 @@ class Plan:
     teacher: nn.Module | None = None
     threat: TrainingBudget | None = None  # what the recipe trains against
     draws: bool = False  # whether its filters are random
+    replays: int = 1  # steps on each batch before the next
+    shuffled: bool = True
 
 
 def filters(text: str | None) -> list[Bound]:

@@ -81,7 +81,7 @@ def _wrap(bound: Bound, asked: DefendRequest, reporter: Reporter) -> list[Path] 
         options=fitted.options if fitted else {},
         parents=[{"role": role, "digest": one.digest} for role, one in [("model", base), *(("member", one) for one in members)]],
         data=fitted.origin if fitted else None,
-        environment=devices.environment(devices.find_device(asked.device), fit.batch_size(asked)) if fitted else {},
+        environment=devices.environment(devices.find_device(asked.device), fit.batch_size(asked, bound)) if fitted else {},
     )
     with atomic.locked(path):
         default = asked.output is None

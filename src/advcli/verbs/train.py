@@ -15,6 +15,7 @@ from advcli.catalog.registry import Bound, refuse_unknown
 from advcli.catalog.requests import TrainRequest
 from advcli.errors import CommandError, Empty, InputError
 from advcli.files import atomic, sandbox
+from advcli.files.imageset_reader import content_digest
 from advcli.files.parts import Parts, log_lines
 from advcli.files.provenance import provenance_of
 from advcli.images.dataset import Dataset, missing_classes
@@ -35,6 +36,7 @@ from advcli.training.plan import Plan, filters
 from advcli.training.scikit_fit import fit, is_fitted, refuse_loop_options
 from advcli.training.training_options import TrainingOptions
 from advcli.training.usual_normalisation import usual
+from advcli.verbs.adversarial_data import with_adversarial
 from advcli.workspace import inputs, outputs
 
 
@@ -63,6 +65,7 @@ def train(asked: TrainRequest, own: dict[str, object], reporter: Reporter = SILE
         reporter.warn(few)
     if images.origin["name"] == "file":
         refuse_repeats(images)
+    images = with_adversarial(images, asked, reporter)
     options = TrainingOptions.resolved(asked, len(images))
     objective = monitor.resolved(objective, images.shape[0])
     with devices.threads(images.shape):
@@ -95,6 +98,7 @@ def _train(
     if options.optimizer != "sgd":
         del recorded["momentum"]
     parents = [{"role": "weights", "digest": sandbox.digest_of(asked.weights)}] if asked.weights else []
+    parents += [{"role": "augment-adv", "digest": content_digest(Path(path))} for path in asked.augment_adv]
     teacher = open_teacher(asked.teacher, images, objective.spec.traits.behind) if asked.teacher else None
     parents += [{"role": "teacher", "digest": teacher.digest}] if teacher else []
     made = provenance_of(
@@ -107,7 +111,7 @@ def _train(
         environment=devices.environment(where, options.batch_size),
     )
     path = outputs.output_path(asked.output, inputs.MODEL)
-    outputs.keep_inputs([path], [asked.weights, asked.teacher, asked.data])
+    outputs.keep_inputs([path], [asked.weights, asked.teacher, asked.data, *asked.augment_adv])
     journal = path.with_suffix(".log.jsonl")
     if journal.exists() and not path.exists() and not asked.force:
         with sandbox.regular(journal) as file:
@@ -167,7 +171,8 @@ def _plan(
         reporter.warn(f"{images.name} has no validation images: nothing tells whether the network overfits the attack")
     draws = any(one.spec.traits.random for one in before)
     loss = partial(objective.spec.load(), **objective.parameters)
-    return Plan(images, val, loss, objective.spec.given, model, still, options, where, teacher, threat, draws)
+    replays = int(objective.parameters.get("replays", 1))
+    return Plan(images, val, loss, objective.spec.given, model, still, options, where, teacher, threat, draws, replays)
 
 
 def _metadata(plan: Plan, network: Bound, before: list[Bound]) -> dict[str, Any]:
