@@ -167,6 +167,7 @@ Against = Annotated[
     str,
     Param("The attack used in training, with its options: pgd:eps=0.3,steps=10,step_size=0.05.", form="ATTACK:NAME=VALUE,..."),
 ]
+Warmup = Annotated[float, Param("Epochs over which the budget grows from 0 to its full size.", low=0)]
 Awp = Annotated[float, Param("Train at weights moved uphill by this share of their length, such as 0.005.", low=0, high=1)]
 Steps = Annotated[int, Param("Number of gradient steps.", low=1)]
 StepSize = Annotated[str, Param("Length of a step: 0.01, 2/255, eps/10, 2.5*eps/steps.", form="LENGTH")]

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from advcli.catalog.options import Against, Awp
+from advcli.catalog.options import Against, Awp, Warmup
 from advcli.catalog.params import Param
 from advcli.catalog.registry import recipe
 from advcli.numerics.losses import cross_entropy
@@ -34,7 +34,7 @@ def adversarial(
     alpha: Annotated[
         float, Param("Weight of the clean images; 1 - alpha is that of the adversarial images.", low=0, high=1)
     ] = 0.5,
-    warmup: Annotated[float, Param("Epochs over which the budget grows from 0 to its full size.", low=0)] = 0.0,
+    warmup: Warmup = 0.0,
     awp: Awp = 0.0,
 ) -> Tensor:
     share = min(1.0, epoch / warmup) if warmup else 1.0

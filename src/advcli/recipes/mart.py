@@ -10,7 +10,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from advcli.catalog.options import Against
+from advcli.catalog.options import Against, Warmup
 from advcli.catalog.params import Param
 from advcli.catalog.registry import recipe
 from advcli.numerics.losses import cross_entropy, divergence
@@ -25,10 +25,13 @@ def mart(
     label: Tensor,
     *,
     rng: SampleRNG,
+    epoch: float,
     against: Against = "pgd:steps=10",
     beta: Annotated[float, Param("Weight of the divergence.", low=0)] = 5.0,
+    warmup: Warmup = 0.0,
 ) -> Tensor:
-    attacked = inner_attack(against, x.shape[1]).attacked(model, x, label, rng.fork("opponent"))
+    share = min(1.0, epoch / warmup) if warmup else 1.0
+    attacked = inner_attack(against, x.shape[1]).attacked(model, x, label, rng.fork("opponent"), share=share)
     calm, moved = model(x, rng), model(attacked, rng)
     unsure: Tensor = 1 - calm.softmax(1).gather(1, label[:, None])[:, 0]
     return boosted_cross_entropy(moved, label) + beta * divergence(calm, moved) * unsure
