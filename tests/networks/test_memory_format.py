@@ -95,6 +95,8 @@ def test_a_network_that_cannot_be_copied_is_left_as_it_was_written():
 
 
 def test_a_network_that_draws_in_evaluation_is_refused():
+    """S1-T0: evaluation draws nothing."""
+
     class Noisy(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -49,6 +49,7 @@ def state(net: nn.Module) -> list[object]:
 
 
 def test_a_module_in_training_is_attacked_in_evaluation_and_left_as_it_was():
+    """S1-T0: batch norm and dropout of training never leak."""
     net = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.5), nn.Flatten(), nn.Linear(36, 3)
     )

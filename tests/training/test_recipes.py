@@ -36,6 +36,7 @@ def test_the_mixed_loss_is_that_of_the_exact_worst_case_on_a_half_space(against,
 
 
 def test_no_gradient_flows_through_the_attack():
+    """S2-T1: not through the sign either; with alpha 0 on adversarial images alone."""
     model, x = Halfspace(), near_the_plane()
     attacked = inner_attack("fgm:eps=0.5", 1).attacked(model, x, LABEL, DRAWS)
     assert not attacked.requires_grad
@@ -61,6 +62,7 @@ def slow(model, x, label, *, rng, epoch, half_life: float = 1.0):
 
 
 def test_with_alpha_one_training_is_ordinary_to_the_bit_and_makes_no_attack(run, folder):
+    """S2-T1: alpha 1."""
     Path("mine.py").write_text(OWN)
     words = [*QUICK, "--dropout", "0.2", "--augment", "crop"]
     assert run(*words, "-o", "plain.safetensors").code == 0
@@ -119,6 +121,7 @@ def test_the_shown_command_makes_the_same_bytes_again(way, run, folder):
 
 
 def test_the_log_watches_a_training_against_an_attack(run, folder):
+    """S1-T2: clean, FGSM and PGD-10 validation accuracy after every epoch."""
     ran = run("train", "--arch", "mlp", "--recipe", "adversarial", "--against", "pgd:eps=0.1,steps=3", "--epochs", "5")
     lines = [json.loads(line) for line in Path("model.log.jsonl").read_text().splitlines()]
     assert len(lines) == 5
@@ -174,6 +177,7 @@ def test_without_validation_images_a_training_against_an_attack_says_that_nothin
 
 
 def test_training_on_one_step_is_caught_overfitting_by_its_own_log(run, folder):
+    """S1-T2 and S4-T3: one step is held and PGD is not, and the user is told."""
     against = ["--recipe", "adversarial", "--against", "fgsm:eps=0.3", "--alpha", "0"]
     ran = run("train", "--arch", "mlp", *against, "--epochs", "40", "--keep", "best")
     lines = [json.loads(line) for line in Path("model.log.jsonl").read_text().splitlines()]
@@ -224,6 +228,7 @@ def test_the_gradient_of_trades_flows_through_both_answers():
 
 
 def test_a_student_learns_the_teachers_answers_at_the_temperature():
+    """S3-D3: the loss at a temperature."""
     student, teacher, x = Halfspace(), Halfspace(), near_the_plane()
     with torch.no_grad():
         teacher.w.mul_(-3)

@@ -76,6 +76,7 @@ def test_every_setting_changes_the_weights_and_is_recorded(run, folder):
 
 
 def test_stop_at_looks_at_validation_and_stops_within_the_epoch(run, folder):
+    """S3-T1: it stops by validation images, never by test images."""
     assert run("train", "--arch", "mlp", "--stop-at", "0.8", "--epochs", "30").code == 0
     lines = log()
     assert len(lines) < 30
@@ -141,6 +142,7 @@ def test_the_filter_of_training_is_part_of_the_model(run, folder):
 
 
 def test_augmented_pictures_are_cuts_and_mirrors_of_their_own():
+    """S2-M2: crops and mirrors."""
     x = torch.rand(40, 2, 8, 6) + 0.5
     rng = SampleRNG(0, torch.arange(40), ("a",))
     mirrored = augmented(x, ("flip",), rng)
@@ -170,6 +172,7 @@ NETWORKS = ["wide_resnet50_2", "googlenet", "inception_v3"]
 
 @pytest.mark.parametrize("arch", NETWORKS)
 def test_large_classifiers_build_train_save_load_and_evaluate(arch, run, folder):
+    """S1-T1: frozen layers stay to the bit, and auxiliary heads are trained."""
     size = "299" if arch == "inception_v3" else "224"
     photographs(Path("photos"), count=4)
     command = [
