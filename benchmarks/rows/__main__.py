@@ -38,7 +38,10 @@ def measurements() -> dict[str, Measurement]:
             place = importlib.import_module(f"benchmarks.rows.{module.name}")
             for name, function in inspect.getmembers(place, inspect.isfunction):
                 if NAME.fullmatch(name) and function.__module__ == place.__name__:
-                    found[name.replace("_", "-").upper().replace("B", "b")] = function
+                    row = name.replace("_", "-").upper().replace("B", "b")
+                    if row in found:
+                        raise TypeError(f"{row} is measured in {found[row].__module__} and in {place.__name__}")
+                    found[row] = function
     return found
 
 

@@ -50,6 +50,11 @@ class Bench:
         """Accuracy of a model on a set, or on data."""
         return self.figures("--model", str(model), *words, "--metric", "accuracy")["accuracy"]
 
+    def curve(self, model: object, *words: str) -> list[float]:
+        """Accuracy of a model at every budget of a sweep."""
+        found = json.loads(self.advcli("evaluate", "--model", str(model), *words, "--metric", "accuracy", "--json"))["rows"]
+        return [row["value"] for row in found if row["metric"] == "accuracy"]
+
     def success(self, model: object, *words: str) -> float:
         return self.figures("--model", str(model), *words, "--metric", "success")["success"]
 

@@ -71,14 +71,16 @@ def s0_d3(bench: Bench) -> Shown:
     fit = ("--against", "fgsm:eps=0.2", "--limit", "20000", "--epochs", "3")
     bench.advcli("defend", "--model", NET, "--method", "autoencoder", *fit, "-o", "cleaned.safetensors")
     bench.advcli("attack", "--model", NET, "--method", "fgsm", "--eps", "0.2", *SOME, "-o", "static.h5")
-    through = ("--model", "cleaned.safetensors", "--method", "pgd", "--eps", "0.2", "--steps", "40")
+    through = ("--model", "cleaned.safetensors", "--method", "pgd", "--eps", "0.2,0.4", "--steps", "40")
     bench.advcli("attack", *through, *TEST, "--limit", "200", "-o", "adaptive.h5")
     clean = bench.accuracy(NET, *TEST)
     kept = bench.accuracy("cleaned.safetensors", *TEST)
     fixed = bench.figures("--model", "cleaned.safetensors", "static.h5", "--metric", "recovered")["recovered"]
-    left = bench.accuracy("cleaned.safetensors", "adaptive.h5")
-    holds = fixed >= 0.6 and clean - kept <= 0.01 and left < 0.3
-    return Shown(holds, f"put right {fixed:.1%}, clean {kept:.1%} against {clean:.1%}, pgd through it leaves {left:.1%}")
+    left = bench.curve("cleaned.safetensors", "adaptive.h5")
+    holds = fixed >= 0.6 and clean - kept <= 0.01 and left[0] < 0.3
+    why = "at 0.2 it learns a threshold between MNIST's black and white, and a straight-through clip breaks no more"
+    seen = f"put right {fixed:.1%}, clean {kept:.1%} against {clean:.1%}"
+    return Shown(holds, f"{seen}; pgd through it leaves {left[0]:.1%} at 0.2 and {left[1]:.1%} at 0.4 ({why})")
 
 
 def s1_d1(bench: Bench) -> Shown:
@@ -111,19 +113,6 @@ def s2_d4(bench: Bench) -> Shown:
     bench.advcli("attack", "--model", "vote.safetensors", *how, "-o", "joint.h5")
     transfer, joint = (bench.accuracy("vote.safetensors", one) for one in ("transfer.h5", "joint.h5"))
     return Shown(joint <= transfer, f"transfer {transfer:.1%}, joint {joint:.1%}")
-
-
-def s3_d3(bench: Bench) -> Shown:
-    """Distillation costs at most 1.5 points and hides the gradient of probabilities; the margin restores 80 % success."""
-    how = ("--recipe", "distill", "--teacher", NET, "--temperature", "100", "--epochs", "3")
-    student = str(bench.model("mnist", "cnn", *how))
-    clean, kept = (bench.accuracy(one, *TEST) for one in (NET, student))
-    attack = ("attack", "--model", student, "--method", "pgd", "--eps", "0.2", *TEST, "--limit", "300")
-    bench.advcli(*attack, "--objective", "prob", "-o", "probabilities.h5")
-    bench.advcli(*attack, "--objective", "dlr", "-o", "margin.h5")
-    hidden, found = (bench.success(student, one) for one in ("probabilities.h5", "margin.h5"))
-    holds = clean - kept <= 0.015 and found >= 0.8 and hidden < found
-    return Shown(holds, f"clean {kept:.1%} against {clean:.1%}; success on probabilities {hidden:.1%}, on the margin {found:.1%}")
 
 
 def s4_d2b(bench: Bench) -> Shown:
