@@ -173,6 +173,7 @@ def test_photographs_are_scaled_by_their_shorter_side_and_cut_in_the_middle(fold
 
 
 def test_imagenette_is_called_by_its_words(folder):
+    """S1-X1: a folder of photographs by the numbers of ImageNet, resized and cropped at the centre."""
     photographs(Path("imagenette2-160"), names=("n01440764", "n03888257"), splits=("train", "val"))
     found = inputs.open_data("imagenette", "test", Selection(image_size=16, resize=20, data_dir="."))
     assert found.classes == ("tench", "parachute")
@@ -229,7 +230,7 @@ def test_accuracy_on_training_images_is_measured_only_when_asked_and_says_so(run
     ("mnist", None, (60_000, 10_000)), ("mnist", "6,7", (12_183, 1_986)), ("cifar10", None, (50_000, 10_000)),
 ])  # fmt: skip
 def test_published_counts(name, classes, counts):
-    """S0-X1, S4-X1: every image of every class, and of 6 and 7 alone."""
+    """S0-X1, S3-X1, S4-X1: every image of every class, and of 6 and 7 alone."""
     found = {
         split: inputs.open_data(name, split, Selection(classes=classes, data_dir=os.environ["ADVCLI_TEST_SHARED"]))
         for split in ("train", "val", "test")
