@@ -11,11 +11,12 @@ from functools import cache
 from typing import Annotated, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.errors import CommandError
+from advcli.numerics.resampling import sampled
 from advcli.numerics.rng import SampleRNG
 from advcli.search.best import take
 from advcli.search.goal import Goal
@@ -163,14 +164,3 @@ def moved(x: Tensor, moves: Tensor, border: int = 0) -> Tensor:
     column = (cos * across - sin * along) * (width / (width - 2 * border)) + (width - 1) / 2
     row = (sin * across + cos * along) * (height / (height - 2 * border)) + (height - 1) / 2
     return sampled(x, row.clamp(-1, height).flatten(1), column.clamp(-1, width).flatten(1)).view(-1, channels, height, width)
-
-
-def sampled(x: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """(N, C, P) bilinear values at P places, with a border of one black pixel."""
-    height, width = x.shape[2:]
-    top, left = row.floor().clamp_max(height - 1), column.floor().clamp_max(width - 1)
-    low, far = (row - top).to(x.dtype)[:, None], (column - left).to(x.dtype)[:, None]
-    place = ((top + 1) * (width + 2) + left + 1).long()[:, None].expand(-1, x.shape[1], -1)
-    framed = nn.functional.pad(x, (1, 1, 1, 1)).flatten(2)
-    here, right, below, across = (framed.gather(2, place + step) for step in (0, 1, width + 2, width + 3))
-    return (1 - low) * ((1 - far) * here + far * right) + low * ((1 - far) * below + far * across)

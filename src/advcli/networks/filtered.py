@@ -27,3 +27,19 @@ class Filtered(nn.Module):
     def filter(self, x: Tensor, draws: SampleRNG) -> Tensor:
         """The filtered image, clamped to the pixel range."""
         return self.keep(x).clamp(0, 1)
+
+
+class RandomlyFiltered(nn.Module):
+    """A model behind a filter that draws, for every image by itself."""
+
+    def __init__(self, model: nn.Module, keep: Callable[[Tensor, SampleRNG], Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self.keep = keep
+
+    def forward(self, x: Tensor, draws: SampleRNG) -> Tensor:
+        return cast(Tensor, self.model(self.keep(x, draws.fork("filter")), draws.fork("inside")))
+
+    def filter(self, x: Tensor, draws: SampleRNG) -> Tensor:
+        """The filtered image, clamped to the pixel range."""
+        return self.keep(x, draws.fork("filter")).clamp(0, 1)
