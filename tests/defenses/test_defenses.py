@@ -77,18 +77,21 @@ def test_draws_do_not_depend_on_the_batch(spec):
 @pytest.mark.parametrize("sigma", [0.3, 0.5, 0.75, 1.0, 2.0, 5.0])
 @pytest.mark.parametrize("shape", [(8, 8), (28, 28), (5, 13)])
 def test_gaussian_smoothing_is_scipys(sigma, shape):
+    """S3-D1, S4-D1: scipy.ndimage.gaussian_filter with reflected borders, to 1e-5."""
     x = np.random.default_rng(0).random((3, 2, *shape)).astype(np.float32)
     wanted = ndimage.gaussian_filter(x.astype(np.float64), (0, 0, sigma, sigma), mode="reflect", truncate=4)
     np.testing.assert_allclose(smooth(torch.from_numpy(x), sigma).numpy(), wanted, atol=1e-5)
 
 
 def test_sigma_zero_is_the_identity():
+    """S3-D1."""
     x = pictures((1, 8, 8))
     assert torch.equal(discovery.spec("defense", "gaussian").bind({"sigma": 0})(nn.Identity()).filter(x, DRAWS), x)
 
 
 @pytest.mark.parametrize("window", [(1, 1), (3, 3), (2, 2), (1, 2), (2, 3), (4, 4), (5, 1), (9, 9)])
 def test_the_median_is_scipys_also_for_even_windows(window):
+    """S4-D2: of each channel over height and width."""
     x = np.random.default_rng(0).random((3, 2, 6, 7)).astype(np.float32)
     wanted = ndimage.median_filter(x, (1, 1, *window), mode="reflect")
     np.testing.assert_array_equal(median(torch.from_numpy(x), *window).numpy(), wanted)
@@ -102,6 +105,7 @@ def test_a_window_of_less_than_a_hundred_pixels_a_side_is_one(text):
 
 
 def test_a_median_of_one_by_two_is_paper_fours_dilation():
+    """S4-D2: the larger of a pixel and its left neighbour."""
     x = pictures((1, 6, 6))
     left = torch.cat([x[..., :1], x[..., :-1]], 3)
     assert torch.equal(median(x, 1, 2), torch.maximum(x, left))
@@ -109,6 +113,7 @@ def test_a_median_of_one_by_two_is_paper_fours_dilation():
 
 @pytest.mark.parametrize("bits", range(1, 9))
 def test_bit_depth_rounds_to_its_grid_and_lets_the_gradient_through(bits):
+    """S4-D2: r(x) = rint(x (2^b - 1)) / (2^b - 1)."""
     x = pictures((1, 6, 6)).requires_grad_()
     found = reduce_depth(x, bits)
     levels = 2**bits - 1

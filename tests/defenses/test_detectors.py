@@ -134,7 +134,7 @@ def test_a_detector_is_fitted_kept_and_measured(run, model):
         (["--data", "digits:test"], 3, "clean images of the train or val split"),
         (["--fpr", "0.001"], 3, "130 images are too few"),
         (["--fpr", "0"], 2, "outside"),
-        (["--squeezers", "bits:9"], 2, "neither bits:N"),
+        (["--squeezers", "bits:9"], 2, "none of bits:N"),
         (["--squeezers", "median:0"], 2, "not a window"),
         (["--epochs", "3"], 2, "has no option --epochs"),
         (["--member", "model.safetensors"], 2, "has no option --member"),

@@ -136,6 +136,7 @@ def test_filters_are_numpys(mask, shape):
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("radius", [-1.0, 0.0, 0.7, 1.0, 4.0, 100.0])
 def test_low_and_high_together_are_the_picture(mask, radius):
+    """S3-D2: to 1e-5; a radius below zero is the identity."""
     x = torch.rand(3, 3, 12, 20, generator=torch.Generator().manual_seed(0))
     both = low(x, radius, mask) + high(x, radius, mask, keep_dc=False)
     torch.testing.assert_close(both, x, atol=1e-5, rtol=0)
@@ -154,11 +155,14 @@ def test_the_gradient_of_a_mask_is_exact(name):
     assert torch.autograd.gradcheck(rule, x)
 
 
-@pytest.mark.parametrize("name", ["jpeg", "lowpass", "highpass"])
+SPECS = {
+    "jpeg": "jpeg:quality=50", "lowpass": "lowpass:radius=3", "highpass": "highpass:radius=1,shape=gaussian,keep-dc",
+    "tv": "tv:weight=0.1,steps=5", "resize-pad": "resize-pad:smallest=0.8", "transform": "transform:noise=0.05,contrast=0.8",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPECS)
 def test_a_filter_trains_is_attacked_and_filters_files_where_it_leaves_pictures(run, model, name):
-    spec = {"jpeg": "jpeg:quality=50", "lowpass": "lowpass:radius=3", "highpass": "highpass:radius=1,shape=gaussian,keep-dc"}[
-        name
-    ]
     assert run("attack", "--method", "fgsm", "--eps", "0.2", "--limit", "20").code == 0
     ran = run("defend", "--method", name, "adversarial.h5")
     if name == "highpass":
@@ -167,7 +171,7 @@ def test_a_filter_trains_is_attacked_and_filters_files_where_it_leaves_pictures(
     else:
         assert ran.code == 0, ran.err
         assert run("evaluate", "adversarial.filtered.h5").code == 0
-    assert run("train", "--preprocess", spec, "--epochs", "2", "--limit", "300", "-o", "trained.safetensors").code == 0
+    assert run("train", "--preprocess", SPECS[name], "--epochs", "2", "--limit", "300", "-o", "trained.safetensors").code == 0
     assert run("evaluate", "--model", "trained.safetensors", "--data", "digits", "--limit", "9").code == 0
     ran = run("attack", "--model", "trained.safetensors", "--method", "pgd", "--steps", "2", "--limit", "9", "-o", "through.h5")
     assert ran.code == 0, ran.err
@@ -182,7 +186,14 @@ def test_garbage_is_refused(run, model, words):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("jpeg", {"quality": 20}), ("lowpass", {"radius": 3}), ("highpass", {"radius": 1})]
+    ("name", "options"),
+    [
+        ("jpeg", {"quality": 20}),
+        ("lowpass", {"radius": 3}),
+        ("highpass", {"radius": 1}),
+        ("tv", {"weight": 0.1}),
+        ("squeeze", {"nlm": "5-3-60"}),
+    ],
 )
 def test_an_attack_through_the_filter_is_stronger_than_one_past_it(name, options):
     base = Small((1, 16, 16), 5).eval().requires_grad_(False)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from advcli.catalog.params import Param
 from advcli.catalog.registry import defense
 from advcli.networks.filtered import Filtered
+from advcli.numerics.resampling import reflected
 
 TRUNCATE = 4.0
 
@@ -24,8 +25,7 @@ def smoothing_matrix(size: int, sigma: float) -> Tensor:
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float64)
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2) if reach else torch.ones(1, dtype=torch.float64)
     weights = weights / weights.sum()
-    place = (torch.arange(size)[:, None] + torch.arange(-reach, reach + 1)) % (2 * size)
-    place = torch.where(place < size, place, 2 * size - 1 - place)
+    place = reflected(torch.arange(size)[:, None] + torch.arange(-reach, reach + 1), size)
     return torch.zeros(size, size, dtype=torch.float64).scatter_add(1, place, weights.expand(size, -1)).float()
 
 

@@ -1,7 +1,13 @@
-"""Bilinear resampling of images at places that differ from image to image: the same bits for any batch and order."""
+"""Bilinear resampling of images at places that differ from image to image, and reflection at their borders."""
 
 import torch
 from torch import Tensor, nn
+
+
+def reflected(place: Tensor, size: int) -> Tensor:
+    """The pixel that a place beyond the borders reads: d c b a | a b c d | d c b a."""
+    place = place % (2 * size)
+    return torch.where(place < size, place, 2 * size - 1 - place)
 
 
 def sampled(x: Tensor, row: Tensor, column: Tensor) -> Tensor:
