@@ -48,6 +48,7 @@ GIVEN: dict[str, list[str]] = {
     "detector": ["--against", "fgsm:eps=0.1", "--limit", "20000", "--epochs", "3"],
     "dropout-detector": ["--passes", "10"],
     "dropout-vote": ["--passes", "10"],
+    "magnet": ["--limit", "10000", "--epochs", "5", "--fpr", "0.01"],
     "smoothing": ["--samples", "10"],
     "stack": ["--member", "gaussian.safetensors", "--member", "squeeze.safetensors", "--against", "fgsm:eps=0.1",
               "--limit", "20000", "--epochs", "3"],

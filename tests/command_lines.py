@@ -48,6 +48,8 @@ VALUES = """
     against=fgsm:eps=0.1 radii=0,0.1 positive=3 coverage=0.5,1 top=1,3 median=2x2 rate=0.4 depth=4 leaf=3 max_shift=1 max_rot=10
     grid=3,3,5 border=1 ink_tolerance=0.5 cut=1 eps=0.1 inverse_penalty=0.05 wrn.depth=10 samples=5 freq_dims=3
     nlm=5-3-9
+    detectors=l1,jsd:10 transform.brightness=0.1 transform.contrast=0.8 transform.blur=1 transform.noise=0.1 transform.resize=0.8
+    transform.photo=0.5 transform.quality=60
 """
 # What must stand beside an option.
 BESIDE = {

@@ -84,7 +84,7 @@ FitEpochs = Annotated[int | None, Param("Epochs. [default: 3 to 40 by their numb
 FitRate = Annotated[float | None, Param("Learning rate. [default: 0.002]", low=0, high=1000, needs="learns")]
 Opponents = Annotated[
     tuple[str, ...],
-    Param("An attack to train against, such as fgsm:eps=0.2; may be repeated. [default: fgsm]", form="ATTACK", needs="learns"),
+    Param("An attack to train against, such as fgsm:eps=0.2; may be repeated. [default: fgsm]", form="ATTACK", needs="opponents"),
 ]
 FitDir = Annotated[
     str | None, Param("Folder of downloaded data sets. [default: ADVCLI_DATA, else the user's cache]", form="DIR", needs="fits")

@@ -145,6 +145,7 @@ def defense(
     members: bool = False,
     learns: bool = False,
     features: bool = False,
+    opponents: bool = True,
     rejects: bool = False,
     filters: bool = True,
     votes: bool = False,
@@ -157,6 +158,7 @@ def defense(
     """
     more = {"random": random, "members": members, "learns": learns, "rejects": rejects, "filters": filters, "votes": votes}
     more["features"] = features
+    more["opponents"] = opponents
     return _decorator("defense", family=family, gradient=gradient, paper=paper, **more)
 
 

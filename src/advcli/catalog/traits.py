@@ -66,6 +66,7 @@ class DefenseTraits:
     random: bool = False
     members: bool = False  # takes other models, which are stored with it
     learns: bool = False  # has a network of its own, which is fitted on training images
+    opponents: bool = True  # if it learns, it learns from attacked images too
     features: bool = False  # keeps statistics of the network's features, which are computed on training images
     rejects: bool = False  # has a threshold, which is set on validation images
     filters: bool = True  # can also filter images, without a model
@@ -79,7 +80,13 @@ class DefenseTraits:
 
     def has(self, need: str | None) -> bool:
         """True if an option that needs this trait has an effect here."""
-        return {None: True, "members": self.members, "learns": self.learns, "fits": self.learns or self.rejects}[need]
+        return {
+            None: True,
+            "members": self.members,
+            "learns": self.learns,
+            "opponents": self.learns and self.opponents,
+            "fits": self.learns or self.rejects,
+        }[need]
 
 
 @dataclass(frozen=True, slots=True)

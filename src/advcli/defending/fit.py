@@ -129,7 +129,7 @@ def prepared(bound: Bound, base: ModelFile, asked: DefendRequest, reporter: Repo
             seed=asked.seed,
             batch_size=batch_size(asked, bound),
         )
-        attacks = [inner_attack(one, base.shape[0]) for one in asked.against]
+        attacks = [inner_attack(one, base.shape[0]) for one in asked.against] if traits.opponents else []
         network_fit = NetworkFit(data, attacks, options, device, reporter, recipe.shuffled)
     if traits.features:
         data = training_images(base, replace(asked, limit=asked.limit or MOST_IMAGES), reporter)
