@@ -347,6 +347,16 @@ def test_dgsm_is_exact_on_a_linear_model():
     assert (made["gradients"].reshape(30, 3)[:, 0] == 120).all()
 
 
+def test_dgsm_without_the_clip_is_exact_beyond_black_and_white():
+    """S1-A2: with `--no-clip`, d = -eps sign(W_true - W_desired) in every pixel, also in those that are black or white."""
+    model, x = Linear().requires_grad_(False), pictures(10)
+    label = model(x).argmax(1)
+    made = attacked("dgsm", model, x, label, "0.05", target="next", early_stop=False, clip=False)
+    move = 0.05 * (model.w[label] - model.w[(label + 1) % 4]).sign().view(-1, 3, 4, 4)
+    torch.testing.assert_close(torch.from_numpy(made["images"]), x - move, atol=1e-7, rtol=0)
+    assert made["images"].min() < 0 < 1 < made["images"].max()
+
+
 def test_dgsm_climbs_the_difference_of_two_cross_entropies():
     """J(y_desired) - J(y_true) = z_true - z_desired, and dgsm goes where that falls."""
     model, x = Curved().requires_grad_(False), pictures(6)

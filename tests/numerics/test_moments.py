@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from advcli.numerics.moments import COARSE, FINE, QUANTILES, Grid, Moments, row, summary
+from advcli.numerics.moments import COARSE, FINE, MOST_CELLS, QUANTILES, Grid, Moments, row, summary
 
 SHARES = np.array(list(QUANTILES.values()))
 
@@ -79,3 +79,15 @@ def test_bytes_lie_on_the_grid(groups):
     values, found = (np.random.default_rng(0).integers(0, 256, (20, 30)) / np.float32(255)).astype(np.float32), Grid(groups, 0, 1)
     found.add(np.zeros(20, np.int64), values)
     assert [found.columns()[name][0] for name in QUANTILES] == pytest.approx(list(np.quantile(values, SHARES)), abs=1e-6)
+
+
+def test_a_grid_of_any_width_is_small_and_says_how_coarse_it_is():
+    """Values of images that were not clipped have no usual range."""
+    values = np.linspace(-40_000, 60_000, 5_001)[None]
+    grid = Grid(1, -40_000, 60_000)
+    grid.add(np.zeros(1, np.int64), values)
+    assert grid.counts.nbytes <= 8 * (MOST_CELLS + 1)
+    found = grid.columns()
+    for name, share in QUANTILES.items():
+        assert abs(found[name][0] - np.quantile(values, share)) <= found["quantiles_within"][0] + 1e-6
+    assert 0 < found["quantiles_within"][0] < 0.02

@@ -1,7 +1,8 @@
 """Directed gradient sign method: signed gradient steps on loss(target) minus loss(true class).
 
 L = J(x + d, y_desired) - J(x + d, y_true) = z_true - z_desired: the log-sum-exp terms cancel, so its gradient does not
-vanish. d_0 = 0, d_{n+1} = clip(d_n - a sign(grad L), -eps, eps), and x + d stays within [0, 1].
+vanish. d_0 = 0, d_{n+1} = clip(d_n - a sign(grad L), -eps, eps), and x + d stays within [0, 1], which the
+paper does not mention: `--no-clip` leaves it out.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,13 @@ def difference(goal: Goal) -> Callable[[Tensor], Tensor]:
 
 
 @attack(
-    family="iterated", kind="budget", norms=("linf",), access="gradient", targeted="only", paper="Donoghue, Lines and Pereira"
+    family="iterated",
+    kind="budget",
+    norms=("linf",),
+    access="gradient",
+    targeted="only",
+    unclipped=True,
+    paper="Donoghue, Lines and Pereira",
 )
 def dgsm(
     victim: Victim,
@@ -34,10 +41,11 @@ def dgsm(
     *,
     rng: SampleRNG,
     early_stop: bool,
+    unclipped: bool = False,
     steps: Steps = 40,
     step_size: StepSize = "eps/10",
 ) -> Tensor:
-    ball, step, best = Ball(x, eps, "linf"), lengths(step_size, eps, steps), Best(x, goal, early_stop)
+    ball, step, best = Ball(x, eps, "linf", clip=not unclipped), lengths(step_size, eps, steps), Best(x, goal, early_stop)
     for _ in range(steps):
         gradient, logits = victim.gradient(x, difference(goal), best.done(goal))
         live = best.offer(x, logits, goal)

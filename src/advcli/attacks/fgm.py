@@ -1,7 +1,7 @@
 """Fast gradient method: one step along the gradient, normalised in l2 or l1, or raw.
 
 l2: x + eps g / ||g||_2. l1: the budget is spent on the pixels with the largest |g|, each until it is black or white.
-raw: x + eps g; here eps scales the gradient and is no bound.
+raw: x + eps g; here eps scales the gradient and is no bound. `--no-clip` leaves out the clip to [0, 1] of l2 and raw.
 """
 
 from typing import Annotated, Literal
@@ -17,7 +17,9 @@ from advcli.search.goal import Goal
 from advcli.search.victim import Victim
 
 
-@attack(family="one step", kind="direction", norms=("l2", "l1", "raw"), access="gradient", paper="arXiv:1412.6572")
+@attack(
+    family="one step", kind="direction", norms=("l2", "l1", "raw"), access="gradient", unclipped=True, paper="arXiv:1412.6572"
+)
 def fgm(
     victim: Victim,
     x: Tensor,

@@ -2,7 +2,8 @@
 
 x' = x + eps sign(grad_x J(x, y)); for a target, minus the loss of the target. With `--objective logit` and a target it is
 the form of Wang, Kunin and Pyron, x + eps sign(grad_x F_t(x)). A pixel whose gradient is exactly zero is not changed, or with
-`--sign-zero random` goes up or down by chance.
+`--sign-zero random` goes up or down by chance. x' is clipped to [0, 1], which the paper does not do: `--no-clip` leaves it as
+it is.
 """
 
 from typing import Annotated, Literal
@@ -19,7 +20,7 @@ from advcli.search.goal import Goal
 from advcli.search.victim import Victim
 
 
-@attack(family="one step", kind="direction", norms=("linf",), access="gradient", paper="arXiv:1412.6572")
+@attack(family="one step", kind="direction", norms=("linf",), access="gradient", unclipped=True, paper="arXiv:1412.6572")
 def fgsm(
     victim: Victim,
     x: Tensor,

@@ -2,7 +2,7 @@
 
 x_{n+1} = clip(x_n + a grad F_t(x_n)), from the image until it is classified as the target. F_t is the target's logit
 (`--objective prob` or xent for the others); `--normalize l2` scales each step to length a. With `--no-early-stop` all steps
-are taken, and the point with the largest margin is kept.
+are taken, and the point with the largest margin is kept. The paper does not mention the clip; `--no-clip` leaves it out.
 """
 
 from typing import Annotated, Literal
@@ -26,6 +26,7 @@ from advcli.search.victim import Victim
     access="gradient",
     targeted="only",
     within=None,
+    unclipped=True,
     paper="Wang, Kunin and Pyron",
 )
 def grad(
@@ -35,6 +36,7 @@ def grad(
     *,
     rng: SampleRNG,
     early_stop: bool,
+    unclipped: bool = False,
     steps: Steps = 100,
     rate: Annotated[float, Param("Factor of the gradient in each step.", low=0)] = 0.05,
     objective: Objective = "logit",
@@ -47,6 +49,7 @@ def grad(
         victim, goal, x, gradient = take(live, victim, goal, x, gradient)
         if not len(x):
             return best.x
-        x = (x + rate * unit(gradient, "l2" if normalize == "l2" else "raw")).clamp(0, 1)
+        x = x + rate * unit(gradient, "l2" if normalize == "l2" else "raw")
+        x = x if unclipped else x.clamp(0, 1)
     best.offer(x, victim(x), goal)
     return best.x

@@ -38,6 +38,7 @@ FOLDERS = {
 INJECTED = (
     "rng",
     "early_stop",
+    "unclipped",
     "within",
     "teacher",
     "epoch",

@@ -143,6 +143,10 @@ Restarts = Annotated[int, Param("Number of random starts; the best attempt is ke
 EarlyStop = Annotated[
     bool, Param("Stop working on an image once it is adversarial, or always use the full strength.", needs="stops")
 ]
+Clip = Annotated[
+    bool,
+    Param("Keep the images in [0, 1], or clip nothing, as the paper does: such pixels are in no image file.", needs="unclipped"),
+]
 MaxQueries = Annotated[
     int | None,
     Param("Largest number of queries for each image, budget and target, trust checks aside.", low=1, form="N", needs="queries"),

@@ -128,13 +128,15 @@ def attack(
     random: bool = False,
     within: float | None = 1.02,
     labels_suffice: bool = False,
+    unclipped: bool = False,
     target: str | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     paper: str = "",
 ) -> Callable[[F], F]:
     """Register the function below as an attack; its keyword-only parameters become options."""
     more = {"targeted": targeted, "random": random, "within": within, "labels_suffice": labels_suffice, "target": target}
-    return _decorator("attack", family=family, kind=kind, norms=norms, access=access, presets=presets or {}, paper=paper, **more)
+    more |= {"unclipped": unclipped, "paper": paper}
+    return _decorator("attack", family=family, kind=kind, norms=norms, access=access, presets=presets or {}, **more)
 
 
 def defense(

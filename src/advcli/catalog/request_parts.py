@@ -7,6 +7,7 @@ from advcli.catalog.options import (
     Allow,
     BatchSize,
     Classes,
+    Clip,
     Data,
     DataDir,
     Device,
@@ -187,6 +188,7 @@ class Strength(Request):
     temperature: SoftmaxTemperature = None
     restarts: Restarts = 1
     early_stop: EarlyStop = True
+    clip: Clip = True
     max_queries: MaxQueries = None
     static: Static = False
     eot: Eot = None

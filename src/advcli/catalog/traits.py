@@ -21,6 +21,7 @@ class AttackTraits:
     random: bool = False  # another start may give another result
     within: float | None = 1.02  # times the exact distance: what it needs on an affine model; None: nothing is promised
     labels_suffice: bool = False  # takes scores, and finds images by labels alone
+    unclipped: bool = False  # its paper clips nothing: its images may leave [0, 1]
     target: str | None = None  # the rule of its targets, if no target is given
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)  # values of its options, by a name
     paper: str = ""
@@ -54,6 +55,7 @@ class AttackTraits:
             "stages": KINDS[self.kind].stages,
             "queries": self.access in ("scores", "labels") and not fits,
             "random": self.random,
+            "unclipped": self.unclipped,
         }[need]
 
 

@@ -70,6 +70,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         raise CommandError("--label names the class to leave and --target the class to reach; give only one of them")
     if asked.rounding != "nearest" and not asked.quantize:
         raise CommandError("--rounding has an effect only with --quantize")
+    if not asked.clip:
+        _check_unclipped(norm, asked)
     averages = random_model and spec.traits.access != "none" and not spec.traits.has("fits")
     eot = asked.eot or (EOT if averages else 1)
     device = devices.find_device(asked.device)
@@ -91,6 +93,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         device=device,
         restarts=asked.restarts,
         early_stop=asked.early_stop and not spec.traits.has("fits"),
+        clip=asked.clip,
         eot=eot,
         random_model=random_model,
         max_queries=asked.max_queries,
@@ -127,6 +130,8 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
         "seed": asked.seed,
         "precision": asked.precision,
     }
+    if not asked.clip:
+        chosen |= {"clip": False}
     if spec.traits.has("start"):
         chosen |= {"init": asked.init, "count": asked.count}
     if asked.temperature is not None:
@@ -185,6 +190,14 @@ def _temperature(temperature: float, method: Bound) -> float:
         what = f"--objective {objective} takes" if objective else f"{method.spec.name} climbs"
         raise CommandError(f"--temperature: {what} no softmax; it is for --objective {' and '.join(OF_SHARES)}")
     return temperature
+
+
+def _check_unclipped(norm: str, asked: AttackRequest) -> None:
+    """Refuse --no-clip with what is defined by the range of pixels."""
+    if asked.quantize:
+        raise CommandError("--no-clip: pixels outside [0, 1] have no 8-bit form; leave out --no-clip or --quantize")
+    if norm == "l1":
+        raise CommandError("--no-clip: an l1 step moves each pixel until it is black or white; leave it out, or use another norm")
 
 
 def _by_predictions(asked: AttackRequest, images: Dataset, spec: Spec, reporter: Reporter) -> AttackRequest:

@@ -125,7 +125,15 @@ def finished_header(run: Run, names: Iterable[str], column: Column, reporter: Re
     found: Header = {}
     if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(run.job, column, reporter)):
         found["unrepresentable"] = count
+    if not run.job.clip:
+        found["range"] = _range(column)
     return run.header(**found, checks=run.about["checks"] + _search_checks(run, names, column))
+
+
+def _range(column: Column) -> list[float]:
+    """The lowest and the highest pixel of a set that was not clipped; [0, 1] where none lies outside."""
+    ends = [(float(one.min()), float(one.max())) for one in column("images") if one.size]
+    return [min(0.0, *(low for low, _ in ends)), max(1.0, *(high for _, high in ends))] if ends else [0, 1]
 
 
 def _search_checks(run: Run, names: Iterable[str], column: Column) -> list[Header]:
@@ -195,11 +203,12 @@ def _is_view(header: Header, path: Path) -> bool:
 def derive(path: Path, beside: Path) -> None:
     """The perturbation file, rebuilt if it is missing or belongs to another set."""
     with imageset_reader.ImageSet(path) as made:
+        low, high = made.header["range"]
         header = {
             **{k: made.header[k] for k in ("classes", "split", "norm", "epsilon", "tolerance", "victim", "made")},
             **{k: made.header[k] for k in ("moves_wrong",) if k in made.header},
             "kind": "perturbation",
-            "range": [-1, 1],
+            "range": [min(-1, low - 1), max(1, high)],
             "of": made.digest,
         }
         with contextlib.suppress(InputError), imageset_reader.ImageSet(beside) as old:

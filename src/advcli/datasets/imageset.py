@@ -22,6 +22,10 @@ def of_set(opened: ImageSet, split: str) -> Dataset:
         others = f"add them to some with: advcli attack --apply {path}"
         what = others if opened.kind == "universal" else "take the set that they were made with"
         raise InputError(f"{path}: holds perturbations, not images; {what}")
+    if opened.unclipped:
+        raise InputError(
+            f"{path}: holds pixels outside [0, 1] (attack --no-clip): no images to work on, only to evaluate or look at"
+        )
     if split and split != own:
         raise InputError(f"{path}: holds images of the {own} split, not of {split}")
 

@@ -32,6 +32,8 @@ def filtered(source: Path, bound: Bound, asked: DefendRequest, reporter: Reporte
     with ImageSet(source) as opened:
         if opened.signed:
             raise CommandError(f"{source}: holds perturbations; filter the image set that they belong to")
+        if opened.unclipped:
+            raise CommandError(f"{source}: holds pixels outside [0, 1] (attack --no-clip), which no filter of images takes")
         batch = devices.default_batch(asked.batch_size, device)
         made = provenance_of(
             "defend",

@@ -13,7 +13,8 @@ def check(opened: ImageSet, finding: Finding) -> None:
     """Check everything that a set states about its own rows."""
     for start in range(0, len(opened), BATCH):
         opened.rows("images", start, start + BATCH)  # refuses what is out of range
-    finding.checked.append("pixels in range")
+    outside = f" of its header, {opened.header['range'][0]:.3g} to {opened.header['range'][1]:.3g}: no image file can hold them"
+    finding.checked.append("pixels in range" + outside * opened.unclipped)
     if opened.kind != "universal":
         finding.wrong += distinct.faults(opened)
         whole = ", none missing" if "original" in opened else ""

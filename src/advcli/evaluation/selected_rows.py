@@ -4,6 +4,7 @@ Columns are in memory, one number for each row; of the images only one batch is 
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,6 +114,13 @@ class SelectedRows:
             part = slice(start, min(start + step, len(places)))
             yield part, self._pictures(places[part], kinds)
 
+    def _limits(self, kind: str) -> tuple[int, int]:
+        """Whole numbers between which all values of a kind lie."""
+        low, high = (0, 1) if kind == "originals" else self.opened.header["range"]
+        if kind == "perturbations" and not self.opened.signed:
+            low, high = low - 1, high  # originals lie in [0, 1]
+        return math.floor(low), math.ceil(high)
+
     def _pictures(self, places: Array, kinds: tuple[str, ...]) -> dict[str, Array]:
         images = self.opened.pick("images", places).numpy()
         if self.opened.signed:
@@ -128,9 +136,8 @@ class SelectedRows:
         """Norms and values of the selected rows, in one pass; norms are of perturbations where there are any."""
         far = "perturbations" if "perturbations" in available(self.opened) else "images"
         norms = {norm: np.zeros(len(self)) for norm in NORMS}
-        lows = {kind: -1 if kind == "perturbations" else 0 for kind in self.kinds}
         groups = len(self.groups.keys)
-        values = {kind: (Moments(groups), Grid(groups, low, 1)) for kind, low in lows.items()}
+        values = {kind: (Moments(groups), Grid(groups, *self._limits(kind))) for kind in self.kinds}
         for part, pictures in self.batches(far, *self.kinds):
             size = torch.from_numpy(pictures[far])
             for norm, found in norms.items():

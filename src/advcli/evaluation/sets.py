@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from advcli.errors import InputError
+from advcli.errors import CommandError, InputError
 from advcli.evaluation import distinct
 from advcli.evaluation.against_model import contradictions
 from advcli.files.header import Header
@@ -20,6 +20,7 @@ from advcli.numerics.quantize import snap_to_byte
 from advcli.runtime.reporter import Reporter
 
 ROUNDED = "8-bit (rounded)"
+UNCLIPPED = "float, not clipped"
 STEP = 1024
 
 
@@ -38,16 +39,25 @@ class Subject:
     rounded: bool = False
 
     @property
+    def unclipped(self) -> bool:
+        """True if it holds pixels that no image file can hold."""
+        return self.file is not None and self.file.unclipped
+
+    @property
     def pixels(self) -> str:
         """The storage of its pixels."""
         if self.rounded:
             return ROUNDED
+        if self.unclipped:
+            return UNCLIPPED
         how = self.header["made"]["options"] if self.header["kind"] == "adversarial" else {}
         quantized = how.get("quantize", False) and not self.header.get("unrepresentable")
         return "8-bit" if self.eight_bit or quantized else "float"
 
     def in_8_bit(self) -> "Subject":
         """Every pixel at the nearest k/255, half to even, as a PNG would hold it."""
+        if self.unclipped:
+            raise CommandError(f"--pixels: {self.name} holds pixels outside [0, 1] (attack --no-clip), which have no 8-bit form")
         if self.pixels != "float":
             return self
         return replace(self, pictures=lambda start, stop: snap_to_byte(self.pictures(start, stop)), rounded=True)

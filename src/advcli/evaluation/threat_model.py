@@ -8,6 +8,7 @@ from typing import Any
 from advcli.catalog import discovery
 from advcli.errors import AdvcliError
 from advcli.evaluation.decisions import Certificate, Proof
+from advcli.evaluation.sets import UNCLIPPED
 from advcli.files.header import MEMORY, Header
 from advcli.networks.content import is_network
 from advcli.networks.model_file import ModelFile
@@ -16,6 +17,7 @@ WORST = "worst of the sets"
 UNKNOWN = "unknown origin: imported images, which may be adversarial; their accuracy is not counted as clean"
 MOVED = "images that were wrong from the start were moved too (--label pred): those that this made right count as accurate"
 UNCHECKED = "no trust checks: made by a version without them, so nobody looked for a masked gradient"
+OUTSIDE = "pixels outside [0, 1] ({:.3g} to {:.3g}): no image file can hold them, so they say nothing about robust accuracy"
 STARTS = {"file": "a file: distances are to its images", MEMORY: "images in memory: distances are to these"}
 STRONG = ("adaptive", "white-box")  # knowledge of the evaluated model itself
 OF_CLEAN = ("attack", "knowledge", "pixels", "notes")
@@ -89,6 +91,8 @@ def threat_model(header: Header, model: ModelFile, epsilon: str | None, pixels: 
         notes.append(f"starts from {start}")
     if header.get("moves_wrong"):
         notes.append(MOVED)
+    if pixels == UNCLIPPED:
+        notes.append(OUTSIDE.format(*header["range"]))
     if missing := header.get("unrepresentable"):
         notes.append(f"{missing} rows have no 8-bit image in their budget and hold the original")
     if knowledge == "static":

@@ -21,9 +21,10 @@ NOTE = "by the distances of a minimal-norm attack: an upper bound on robust accu
 
 
 def is_minimal(subject: Subject) -> bool:
-    """True if a set was made without a budget, as close to its originals as the attack could."""
+    """True if a set of images was made without a budget, as close to its originals as the attack could."""
     header = subject.header
-    return header["kind"] == "adversarial" and not header["epsilon"] and header["norm"] not in FREE
+    bounded = header["kind"] == "adversarial" and header["norm"] not in FREE
+    return bounded and not header["epsilon"] and not subject.unclipped
 
 
 def budgets_at(subject: Subject, others: Iterable[Subject], eps: str | None) -> tuple[Budget, ...]:

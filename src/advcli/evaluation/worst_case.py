@@ -17,7 +17,7 @@ from advcli.evaluation.clean_accuracy import is_about_clean
 from advcli.evaluation.decisions import AttackedVerdicts, rate
 from advcli.evaluation.outcomes import attack_of
 from advcli.evaluation.rows import JudgedSet, Row, row
-from advcli.evaluation.sets import ROUNDED
+from advcli.evaluation.sets import ROUNDED, UNCLIPPED
 from advcli.evaluation.threat_model import STRONG, UNCHECKED, WORST, ThreatModel
 from advcli.numerics.arrays import Array
 from advcli.numerics.paired_tests import mcnemar
@@ -51,6 +51,11 @@ class Standing:
         """(images,) whether the attack made the model misclassify an image that was right; for the first draw."""
         found: Array = self.start & ~self.right[0]
         return found
+
+    @property
+    def of_images(self) -> bool:
+        """True if its pixels lie in [0, 1], so that what broke the model can be the pixels of an image."""
+        return self.threat.pixels != UNCLIPPED
 
     @property
     def closest(self) -> bool:

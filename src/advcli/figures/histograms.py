@@ -53,8 +53,9 @@ def _of_norms(rows: SelectedRows, norm: str, bins: int) -> tuple[Array, Array]:
 def _of_values(rows: SelectedRows, kind: str, bins: int) -> tuple[Array, Array, Array]:
     """(budgets, bins) counts, the edges, and the number of exact zeros of every budget, which are left out."""
     texts, numbers = rows.budgets
-    signed, most = kind == "perturbations", max(map(abs, rows.measured.extremes(kind)))
-    edges = _edges(-most, most, bins) if signed else np.linspace(0, 1, bins + 1)
+    signed, (low, high) = kind == "perturbations", rows.measured.extremes(kind)
+    most = max(abs(low), abs(high))
+    edges = _edges(-most, most, bins) if signed else np.linspace(min(0.0, low), max(1.0, high), bins + 1)
     counts, zeros = np.zeros((len(texts), bins), np.int64), np.zeros(len(texts), np.int64)
     for part, pictures in rows.batches(kind):
         for k in np.unique(numbers[part]):

@@ -15,6 +15,7 @@ from advcli.images.dataset import stratified
 from advcli.numerics.arrays import Array
 
 ACROSS = 10
+OUTSIDE = "\n(pixels outside [0, 1] are drawn as black and white)"
 WIDEST = 14  # characters over one image
 
 
@@ -54,6 +55,7 @@ def _drawn(pictures: Array, table: list[dict[str, Any]], rows: SelectedRows, kin
     scale, tall = float(np.abs(pictures).max(initial=0)) or 1.0, 1.06 + 0.16 * max(one.count("\n") + 1 for one in [*captions, ""])
     whole = Figure(figsize=(ACROSS * 0.9, down * tall * 0.9 + 0.5))
     told = f"\n{_scale(scale, colour=pictures.shape[1] == 3)}" if signed else ""
+    told += OUTSIDE if kind == "images" and rows.opened.unclipped else ""
     whole.suptitle(f"{rows.title}: {len(pictures)} {kind} of {len(rows)} ({rows.rows}){told}\n{_reading(table, rows, kind)}")
     axes = whole.subplots()
     axes.axis("off")

@@ -32,6 +32,7 @@ HEX = re.compile("[0-9a-f]{64}")
 NORMS = ("linf", "l2", "l1", "l0", "raw", "none")
 PARENTS = ("apply", "model", "member", "file", "weights", "teacher", "augment-adv")
 LEAST, LARGEST = 1e-12, 1e6  # of a normalisation
+LARGEST_PIXEL = 3.5e38  # float32 ends below
 LEAST_RATE = 1e-3  # calls a second
 MOST_DEFENSES = 64  # around each other
 SIGNED = ("perturbation", "universal")  # kinds of sets whose values are differences
@@ -128,8 +129,8 @@ def image_set(header: Header, where: str) -> None:
     need(isinstance(kind, str) and kind in KINDS, where, "kind")
     classes(header.get("classes"), where)
     need(isinstance(header.get("split"), str) and header["split"] in ("train", "val", "test"), where, "split")
-    need(header.get("range") == ([-1, 1] if kind in SIGNED else [0, 1]), where, "range")
     provenance(header.get("made"), where)
+    pixel_range(header, where)
     for name in KINDS[str(kind)]:
         need(name in header, where, name)
     if kind in ("adversarial", *SIGNED):
@@ -159,6 +160,18 @@ def image_set(header: Header, where: str) -> None:
         for name in ("norm", "epsilon"):
             need(header.get(name) == header["of"].get(name), where, name)
         image_set(header["of"], where)
+
+
+def pixel_range(header: Header, where: str) -> None:
+    """Check the range of pixels: only images that were not clipped, and their perturbations, may go beyond the usual one."""
+    found, usual = header.get("range"), [-1, 1] if header["kind"] in SIGNED else [0, 1]
+    if header["kind"] in ("adversarial", "perturbation") and header["made"]["options"].get("clip") is False:
+        pair = found if isinstance(found, list) and len(found) == 2 else [None, None]
+        numbers = [one for one in pair if isinstance(one, int | float)]
+        need(len(numbers) == 2 and -LARGEST_PIXEL <= numbers[0] <= usual[0], where, "range")
+        need(usual[1] <= numbers[1] <= LARGEST_PIXEL, where, "range")
+    else:
+        need(found == usual, where, "range")
 
 
 def stages(found: Any, where: str) -> None:

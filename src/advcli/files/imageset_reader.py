@@ -101,6 +101,11 @@ class ImageSet:
         return self.kind in header_schema.SIGNED
 
     @property
+    def unclipped(self) -> bool:
+        """True if some of its pixels lie outside [0, 1], so that no image file can hold them."""
+        return self.kind == "adversarial" and self.header["range"] != [0, 1]
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.header["classes"])
 

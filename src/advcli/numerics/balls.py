@@ -1,8 +1,8 @@
 """Balls: where a perturbation may go. The norm is a value, so that no attack is written twice.
 
-A ball is the set of images in [0, 1] within a radius of a centre. `along` is the step that raises a linear function
-most: the sign for linf, the normalised gradient for l2, and for l1 the budget spent pixel by pixel in the order of
-the gradient's size, each pixel until it is black or white.
+A ball is the set of images in [0, 1] within a radius of a centre; one that clips nothing goes beyond [0, 1]. `along` is the
+step that raises a linear function most: the sign for linf, the normalised gradient for l2, and for l1 the budget spent pixel
+by pixel in the order of the gradient's size, each pixel until it is black or white.
 """
 
 from collections.abc import Callable
@@ -139,19 +139,24 @@ GEOMETRY = {
 
 @dataclass(frozen=True, slots=True)
 class Ball:
-    """The images in [0, 1] within `radius` (N,) of `center` (N, C, H, W)."""
+    """The images in [0, 1] within `radius` (N,) of `center` (N, C, H, W); without `clip` also those beyond [0, 1]."""
 
     center: Tensor
     radius: Tensor
     norm: str
+    clip: bool = True
 
     def __getitem__(self, mask: Tensor) -> "Ball":
-        return Ball(self.center[mask], self.radius[mask], self.norm)
+        return Ball(self.center[mask], self.radius[mask], self.norm, self.clip)
+
+    def in_range(self, x: Tensor) -> Tensor:
+        """x clipped to the range of pixels, unless this ball clips nothing."""
+        return x.clamp(0, 1) if self.clip else x
 
     def project(self, x: Tensor) -> Tensor:
         """The point of the ball for x; x itself where it is in the ball already."""
         u = GEOMETRY[self.norm].project(x - self.center, self.center, per_sample(self.radius, x))
-        return (self.center + u).clamp(0, 1)
+        return self.in_range(self.center + u)
 
     def along(self, x: Tensor, gradient: Tensor, length: Tensor) -> Tensor:
         """One step from x of the given length (N,) in this norm, along the gradient, back inside the ball."""
@@ -162,12 +167,12 @@ class Ball:
         if self.norm == "l1":
             return self.along(self.center, direction, self.radius)
         point = self.center + per_sample(self.radius, direction) * direction
-        return point.clamp(0, 1) if self.norm == "raw" else self.project(point)
+        return self.in_range(point) if self.norm == "raw" else self.project(point)
 
     def random_point(self, rng: SampleRNG) -> Tensor:
-        """A uniform point of the ball, clipped to the image's range."""
+        """A uniform point of the ball, clipped to the range of pixels."""
         u = GEOMETRY[self.norm].random(rng, tuple(self.center.shape[1:]))
-        return (self.center + per_sample(self.radius, u) * u).clamp(0, 1)
+        return self.in_range(self.center + per_sample(self.radius, u) * u)
 
     def holds(self, x: Tensor) -> Tensor:
         """(N,) whether x lies in the ball, within float32's tolerance."""

@@ -5,6 +5,7 @@ cancellation. Quantiles interpolate linearly between the two nearest values, at 
 memory, otherwise counted on a grid and accurate to half a grid step.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,10 @@ class Grid:
 
     def __init__(self, groups: int, low: int, high: int) -> None:
         self.low = low
-        self.steps = FINE if groups * FINE * (high - low) <= MOST_CELLS else COARSE
-        self.counts = np.zeros((groups, self.steps * (high - low) + 1), np.int64)
+        self.steps: float = FINE if groups * FINE * (high - low) <= MOST_CELLS else COARSE
+        if high - low > 2:  # values that are no pixels of images, and may be of any size
+            self.steps = min(self.steps, MOST_CELLS / (groups * (high - low)))
+        self.counts = np.zeros((groups, math.ceil(self.steps * (high - low)) + 1), np.int64)
 
     def add(self, group: Array, values: Array) -> None:
         """Count some rows of values, (B, ...), each for one group."""

@@ -59,7 +59,8 @@ class BestAttempts:
     def ball(self, budget: int, todo: Tensor) -> Ball:
         """The ball of a budget around some images."""
         center = self.x[todo]
-        return Ball(center, torch.full((len(center),), self.job.budgets[budget].value, device=center.device), self.job.norm)
+        radius = torch.full((len(center),), self.job.budgets[budget].value, device=center.device)
+        return Ball(center, radius, self.job.norm, self.job.clip)
 
     def note(self, budget: int, todo: Tensor, seen: Observer) -> None:
         """Keep what was seen of some images in one call of an attack."""

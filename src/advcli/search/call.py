@@ -50,7 +50,7 @@ def checked_points(method: Bound, found: Any, like: Tensor) -> Tensor:
 def into_ball(ball: Ball, point: Tensor) -> Tensor:
     """A proposal made finite and projected into the ball."""
     bad = ~torch.isfinite(point).flatten(1).all(1).view(-1, *[1] * (point.ndim - 1))
-    point = torch.where(bad, ball.center, point).clamp(0, 1)
+    point = ball.in_range(torch.where(bad, ball.center, point))
     if ball.norm in FREE or not bool(ball.radius.isfinite().all()):
         return point
     inside = ball.holds(point)

@@ -34,6 +34,7 @@ class Job:
     device: torch.device
     restarts: int = 1
     early_stop: bool = True
+    clip: bool = True  # to [0, 1]
     eot: int = 1
     random_model: bool = False
     rejects: bool = False

@@ -47,7 +47,7 @@ def one_step(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleR
 def searched(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor | Recorded:
     """The points of a search without a budget; as a stage of a cascade it can ask within which distance a point suffices."""
     more = {"within": ball.radius.clone()} if "within" in method.spec.given else {}
-    found = method(victim, ball.center.clone(), goal, rng=rng, **_stops(method, early_stop=early_stop), **more)
+    found = method(victim, ball.center.clone(), goal, rng=rng, **_given(method, ball, early_stop=early_stop), **more)
     if isinstance(found, Recorded):
         return found._replace(points=checked_points(method, found.points, ball.center))
     return checked_points(method, found, ball.center)
@@ -55,13 +55,15 @@ def searched(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleR
 
 def searched_within(method: Bound, victim: Victim, ball: Ball, goal: Goal, rng: SampleRNG, *, early_stop: bool) -> Tensor:
     """The points of a search that is given the budget of each image."""
-    stops = _stops(method, early_stop=early_stop)
-    found = method(victim, ball.center.clone(), goal, ball.radius.clone(), rng=rng, **stops)
+    given = _given(method, ball, early_stop=early_stop)
+    found = method(victim, ball.center.clone(), goal, ball.radius.clone(), rng=rng, **given)
     return checked_points(method, found, ball.center)
 
 
-def _stops(method: Bound, *, early_stop: bool) -> dict[str, bool]:
-    return {"early_stop": early_stop} if "early_stop" in method.spec.given else {}
+def _given(method: Bound, ball: Ball, *, early_stop: bool) -> dict[str, bool]:
+    """What the method asks to be told: whether to stop early, and whether its images may leave [0, 1]."""
+    told = {"early_stop": early_stop, "unclipped": not ball.clip}
+    return {name: value for name, value in told.items() if name in method.spec.given}
 
 
 def along(

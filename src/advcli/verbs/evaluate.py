@@ -128,6 +128,9 @@ def _measured(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter
                         for near in within(seen, budgets_at(subject, sets, asked.eps), facts.sizes(subject)):
                             rows += near.rows([bound for bound in metrics if bound.spec.traits.default])
                             standings.append(standing(near))
+    for name in dict.fromkeys(one.set for one in standings if not one.of_images):
+        reporter.warn(f"{name}: pixels outside [0, 1]: not in the worst case, the checks over sets, --compare and --fail-under")
+    standings = [one for one in standings if one.of_images]
     checks += compared(standings, asked.check)
     rows, standings = marked(rows, checks), marked(standings, checks)
     worst = Worst(standings, both=asked.pixels == "both")

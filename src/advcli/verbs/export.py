@@ -48,6 +48,8 @@ def export(asked: ExportRequest, reporter: Reporter = SILENT) -> Path:
     if not path.suffix:
         _check_pictures(path)
     with ImageSet(source) as opened:
+        if opened.unclipped and path.suffix:
+            reporter.warn(f"{source}: holds pixels outside [0, 1] (attack --no-clip); {path} holds them too")
         make = {".npz": partial(_npz, opened), ".pt": partial(_tensors, opened)}.get(path.suffix)
         drawn = None if asked.size is None else drawing_of(opened, asked.size)
         _publish(path, make or partial(_pictures, opened, drawn, reporter), force=asked.force, reporter=reporter)
@@ -96,7 +98,7 @@ def _check_pictures(folder: Path) -> None:
 
 
 def _tensors(opened: ImageSet, path: Path) -> None:
-    """A dictionary that torch.load reads with weights_only=True: images as float32 in [0, 1], every column, and words."""
+    """A dictionary that torch.load reads with weights_only=True: images as float32, every column, and words."""
     columns = {name: torch.from_numpy(opened.column(name)) for name in opened.names() if name not in ("header", *IMAGES)}
     pixels = {name: opened.rows(name, 0, opened.kept(name)[1][0]) for name in opened.names() if name in IMAGES}
     words = {"classes": list(opened.classes), "split": str(opened.header["split"]), "kind": opened.kind}
@@ -121,6 +123,10 @@ def _pictures(opened: ImageSet, drawn: Callable[[int], Array] | None, reporter: 
     if opened.signed:
         raise CommandError(
             f"{opened.path}: perturbations have negative values and cannot be PNG files; use .npz, or: advcli stats"
+        )
+    if opened.unclipped:
+        raise CommandError(
+            f"{opened.path}: holds pixels outside [0, 1] (attack --no-clip), which no PNG file has; use .npz or .pt"
         )
     labels, index, lost = opened.column("labels"), opened.column("index"), 0
     for row in range(len(opened)):
