@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import advcli
 from advcli.catalog import discovery
 from advcli.errors import InputError
 from advcli.files import header_schema, imageset_writer, parts
@@ -71,6 +72,24 @@ def test_grad_walks_on_beyond_black_and_white():
     won = made["success"].astype(bool)
     assert won.any()
     torch.testing.assert_close(torch.from_numpy(made["images"])[won], wanted[won], atol=1e-6, rtol=0)
+
+
+def test_the_attack_says_so_too(run, model):
+    ran = run("attack", *SMALL, "--no-clip")
+    assert ran.err.count("no image file can hold them") == 1
+    none = run("attack", "--method", "fgsm", "--eps", "0", "--limit", "20", "--no-clip", "-o", "none.h5")
+    assert "no image file" not in none.err
+    with ImageSet("none.h5") as opened:
+        assert not opened.unclipped, "no pixel left [0, 1]: these are images"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_in_a_notebook_the_result_says_so(model):
+    pictures, labels = torch.rand(6, 1, 8, 8).round(), torch.arange(6)
+    found, usual = (advcli.attack(str(model), (pictures, labels), method="fgsm", clip=clip) for clip in (False, True))
+    assert "linf 0.3, not clipped" in repr(found)
+    assert "not clipped" not in repr(usual)
+    assert found.images.max() > 1.2
 
 
 def test_a_set_tells_its_range_and_every_reader_takes_it(run, unclipped):

@@ -103,6 +103,7 @@ class AdversarialImages:
     def __repr__(self) -> str:
         how, eps = self.header["made"], ", ".join(self.header["epsilon"])
         norm = "" if self.header["norm"] == "none" else f", {self.header['norm']} {eps}".rstrip()
+        norm += ", not clipped" * self.rows.unclipped
         labels = self.rows.column("labels")
         attacked = int(((self.rows.column("clean_prediction") == labels) | (labels < 0)).sum())
         won = int(np.count_nonzero(self.rows.column("success")))

@@ -126,7 +126,9 @@ def finished_header(run: Run, names: Iterable[str], column: Column, reporter: Re
     if run.job.quantize and not run.job.store_bytes and (count := count_unrepresentable(run.job, column, reporter)):
         found["unrepresentable"] = count
     if not run.job.clip:
-        found["range"] = _range(column)
+        low, high = found["range"] = _range(column)
+        if (low, high) != (0, 1):
+            reporter.warn(f"pixels from {low:.3g} to {high:.3g}: no image file can hold them, and no claim counts them")
     return run.header(**found, checks=run.about["checks"] + _search_checks(run, names, column))
 
 
