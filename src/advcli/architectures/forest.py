@@ -28,6 +28,5 @@ def forest(
         found = RandomForestClassifier(count, max_depth=depth, min_samples_leaf=leaf, random_state=seed, n_jobs=-1).fit(x, label)
         return scikit_trees.arrays_of(found.estimators_, found.classes_, classes)
 
-    return Fitted(
-        scikit_trees.KINDS, fit, partial(scikit_trees.check, size=prod(shape), classes=classes), scikit_trees.run, classes
-    )
+    check = partial(scikit_trees.check, size=prod(shape), classes=classes)
+    return Fitted(scikit_trees.KINDS, fit, check, scikit_trees.run, classes, scikit_trees.leaves)

@@ -15,6 +15,7 @@ from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture
 from advcli.images.dataset import stratified
 from advcli.networks.scikit_learn import Arrays, Fitted, from_table
+from advcli.networks.structure import References
 from advcli.numerics.arrays import Array
 
 KINDS = {"images": (torch.float32, 2), "labels": (torch.int64, 1)}
@@ -48,4 +49,8 @@ def knn(
         votes = nn.functional.one_hot(arrays["labels"][nearest], classes).sum(1)
         return from_table(votes / neighbours, x)
 
-    return Fitted(KINDS, fit, check, run, classes)
+    def parts(arrays: Mapping[str, Tensor]) -> References:
+        images = arrays["images"]
+        return References(images, arrays["labels"], neighbours, torch.ones_like(images[0]))
+
+    return Fitted(KINDS, fit, check, run, classes, parts)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from advcli.catalog.params import Option, Param
-from advcli.catalog.traits import TRAITS, Access
+from advcli.catalog.traits import TRAITS, Access, Needed
 from advcli.errors import CommandError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -131,11 +131,12 @@ def attack(
     unclipped: bool = False,
     target: str | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    structure: Needed = "",
     paper: str = "",
 ) -> Callable[[F], F]:
     """Register the function below as an attack; its keyword-only parameters become options."""
     more = {"targeted": targeted, "random": random, "within": within, "labels_suffice": labels_suffice, "target": target}
-    more |= {"unclipped": unclipped, "paper": paper}
+    more |= {"unclipped": unclipped, "structure": structure, "paper": paper}
     return _decorator("attack", family=family, kind=kind, norms=norms, access=access, presets=presets or {}, **more)
 
 

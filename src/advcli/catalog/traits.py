@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from advcli.catalog.kinds import KINDS
 
-Access = Literal["gradient", "scores", "labels", "none"]
+Access = Literal["structure", "gradient", "scores", "labels", "none"]
+Needed = Literal["", "leaves", "references", "planes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class AttackTraits:
     unclipped: bool = False  # its paper clips nothing: its images may leave [0, 1]
     target: str | None = None  # the rule of its targets, if no target is given
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)  # values of its options, by a name
+    structure: Needed = ""  # the only models that it is made for: trees, nearest neighbours, linear ones; empty: all
     paper: str = ""
 
     def __post_init__(self) -> None:
@@ -37,8 +39,8 @@ class AttackTraits:
 
     @property
     def nestable(self) -> bool:
-        """True if it can run inside another method: it stays within a budget, and nothing is fitted before it."""
-        return self.budgeted and not self.has("fits")
+        """True if it can run inside another method: it keeps a budget, fits nothing before it, and takes any model."""
+        return self.budgeted and not self.structure and not self.has("fits")
 
     def has(self, need: str | None) -> bool:
         """True if an option that needs this trait has an effect here."""

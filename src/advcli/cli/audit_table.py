@@ -11,7 +11,7 @@ from advcli.cli.text_tables import Line, fitted
 
 WORD = re.compile(r"(?:\$'(?:\\.|[^'\\])*'|'[^']*'|\S)+")  # of a command line, as it was quoted
 WIDE = 80  # columns, also where the terminal has more: a page is read, not scanned
-SEEN = {"none": "nothing", "labels": "decisions", "scores": "scores", "gradient": "gradients"}
+SEEN = {"none": "nothing", "labels": "decisions", "scores": "scores", "gradient": "gradients", "structure": "its structure"}
 
 
 def audit_table(folder: Any, found: dict[str, Any], width: int) -> str:

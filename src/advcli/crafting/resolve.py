@@ -12,7 +12,12 @@ from advcli.catalog.registry import Bound, Spec
 from advcli.catalog.requests import AttackRequest
 from advcli.crafting.first_stage import first_stage_of, fitting_images
 from advcli.crafting.run import Run
-from advcli.crafting.trust import model_checks, refuse_what_no_function_gives, refuse_without_gradient
+from advcli.crafting.trust import (
+    model_checks,
+    refuse_other_structure,
+    refuse_what_no_function_gives,
+    refuse_without_gradient,
+)
 from advcli.errors import CommandError
 from advcli.files.header import Header
 from advcli.files.provenance import provenance_of
@@ -114,6 +119,7 @@ def resolve(victim: ModelFile, images: Dataset, method: Bound, asked: AttackRequ
     if asked.temperature is not None:
         job = replace(job, scale=_temperature(asked.temperature, method))
     probe = probe_of(job, images, surrogate=victim.has_surrogate(static=asked.static))
+    refuse_other_structure(probe, spec, str(victim.path), defended=bool(victim.defenses) and not asked.static)
     if spec.traits.access == "gradient":
         if probe.scale != 1 and asked.temperature is None:
             job = replace(job, scale=probe.scale)

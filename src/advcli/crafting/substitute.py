@@ -41,7 +41,9 @@ def inner_attack(method: Bound, asked: AttackRequest) -> Bound:
     text = str(method.parameters["attack"])
     spec, typed = discovery.parse_method("attack", text)
     if not spec.traits.nestable or spec.traits.access == "none":
-        raise CommandError(f"--attack {text}: expected an attack that queries a model and has a budget; {spec.name} does not")
+        raise CommandError(
+            f"--attack {text}: expected an attack that queries a model and has a budget, for any model; {spec.name} does not"
+        )
     if bool(asked.target) > bool(spec.traits.targeted) or (not asked.target and spec.traits.targeted == "only"):
         raise CommandError(f"--attack {text}: {spec.name} {'does not support' if asked.target else 'needs a'} --target")
     return spec.bind(typed)

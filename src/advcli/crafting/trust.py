@@ -17,12 +17,15 @@ from advcli.files.header import Header
 from advcli.images.dataset import Dataset
 from advcli.networks import build
 from advcli.networks.model_file import ModelFile
+from advcli.networks.structure import OFFERS, structure_of
 from advcli.numerics.arrays import Array
 from advcli.runtime.reporter import Reporter
 from advcli.search.observer import Search
 from advcli.search.probe import Probe
 from advcli.workspace.lookup import header_of
 
+MADE_FOR = {"leaves": "a decision tree or a forest", "references": "a vote of nearest neighbours", "planes": "a linear model"}
+MADE_BY = {"leaves": "tree", "references": "knn"}
 OF_CLEAN = ("original", "labels", "clean_prediction")  # the columns that a set's clean accuracy needs
 
 
@@ -66,13 +69,24 @@ def refuse_what_no_function_gives(method: Spec, victim: ModelFile) -> None:
         )
 
 
+def refuse_other_structure(probe: Probe, method: Spec, model: str, *, defended: bool) -> None:
+    """Refuse an attack that is made for models of one kind on any other."""
+    needed = method.traits.structure
+    if not needed or (probe.affine if needed == "planes" else isinstance(structure_of(probe.job.model), OFFERS[needed])):
+        return
+    around = "; its defenses are in the way: --static attacks it without them" * defended
+    raise InputError(f"{method.name}: {model} is not {MADE_FOR[needed]}, which this attack is made for{around}")
+
+
 def refuse_without_gradient(probe: Probe, method: str, model: str, *, defended: bool) -> None:
     """Refuse a gradient attack on a model without gradients: no image would change, and the model would look robust."""
     if why := probe.no_gradient:
         around = "; --static attacks the model without its defenses" * defended
+        own = type(structure_of(probe.job.model))
+        inside = next((f"its {name} with --method {MADE_BY[name]}, " for name in OFFERS if OFFERS[name] is own), "")
         raise NoGradient(
             f"{method}: {model} gives no gradient: {why};\n"
-            "attack its scores with --method square, its decisions with --method rays or hopskipjump, or a model\n"
+            f"attack {inside}its scores with --method square, its decisions with --method rays or hopskipjump, or a model\n"
             f"trained on its labels with --method substitute{around}"
         )
 

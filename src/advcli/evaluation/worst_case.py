@@ -25,7 +25,7 @@ from advcli.numerics.quantities import as_float32, fraction
 
 CHANCE = 0.05
 KNOWLEDGE = ("none", "transfer", "static", "adaptive", "white-box")  # from the weakest claim to the strongest
-ACCESS = ("none", "labels", "scores", "gradient")  # from the least that is seen to the most
+ACCESS = ("none", "labels", "scores", "gradient", "structure")  # from the least that is seen to the most
 Key = tuple[str, str, bytes, str]  # model, norm, budget, view
 STORED, IN_8_BIT = "stored", "8-bit"
 
@@ -64,12 +64,12 @@ class Standing:
 
     @property
     def by_gradient(self) -> bool:
-        """True if the set was made with gradients of this very model."""
-        return self.threat.knowledge in STRONG and self.threat.access == "gradient"
+        """True if the set was made with gradients of this very model, or with its structure."""
+        return self.threat.knowledge in STRONG and self.threat.access in ("gradient", "structure")
 
     @property
     def iterated(self) -> bool:
-        """True if the set was made in many steps with gradients of this very model."""
+        """True if the set was made in many steps with gradients or the structure of this very model."""
         return self.by_gradient and self.threat.steps not in (None, 1)
 
     def of(self, images: Array) -> tuple[Array, Array]:

@@ -22,7 +22,7 @@ SOMETIMES = {  # older sets lack some of them
 }
 MADE: Fields = {"verb": str, "parameters": dict, "options": dict, "parents": list, "environment": dict}
 FITTED: Fields = {"images": int, "queries": int, "gradients": int}
-ACCESS = ("gradient", "scores", "labels", "none")
+ACCESS = ("structure", "gradient", "scores", "labels", "none")
 VICTIM: Fields = {"digest": str, "defenses": list, "static": bool}
 OPTIONS: Fields = {"early_stop": bool, "restarts": int, "label": str, "quantize": bool, "seed": int}
 FOUND: Fields = {"threshold": float, "unit": float, "n": int, "rejected": int}

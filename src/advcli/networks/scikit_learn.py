@@ -1,7 +1,8 @@
 """Classifiers fitted by scikit-learn: stored as arrays like any weights, and run as a module. No estimator is ever stored.
 
 A family is three functions: `fit` turns images and labels into arrays, `check` checks the arrays of a file, `run` applies them
-to a batch. If the output is a table lookup, the gradient is exactly zero, and attacks report that.
+to a batch. If the output is a table lookup, the gradient is exactly zero, and attacks report that; such a family can offer
+attacks its parts by a fourth function.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,21 +12,32 @@ import torch
 from torch import Tensor, nn
 
 from advcli.errors import AdvcliError, InputError
+from advcli.networks.structure import Structure
 from advcli.numerics.arrays import Array
 
 Arrays = dict[str, Array]
 Fit = Callable[[Array, Array, int], Arrays]  # (N, D) images, (N,) labels, seed
 Check = Callable[[Mapping[str, Tensor]], bool]
 Run = Callable[[Mapping[str, Tensor], Tensor], Tensor]  # (B, D) images -> (B, K) logits
+Parts = Callable[[Mapping[str, Tensor]], Structure]
 LEAST = 1e-6  # probability that is taken for none
 
 
 class Fitted(nn.Module):
     """A family and its arrays, after fitting."""
 
-    def __init__(self, kinds: Mapping[str, tuple[torch.dtype, int]], fit: Fit, check: Check, run: Run, classes: int) -> None:
+    def __init__(
+        self,
+        kinds: Mapping[str, tuple[torch.dtype, int]],
+        fit: Fit,
+        check: Check,
+        run: Run,
+        classes: int,
+        parts: Parts | None = None,
+    ) -> None:
         super().__init__()
         self.kinds, self._fit, self._check, self._run, self.classes = kinds, fit, check, run, classes
+        self._parts = parts
 
     def fit(self, x: Array, label: Array, seed: int) -> None:
         """Fit (N, D) images with scikit-learn."""
@@ -47,10 +59,20 @@ class Fitted(nn.Module):
         arrays = dict(self.named_buffers())
         return self._run(arrays, x.flatten(1)) if arrays else x.new_zeros(len(x), self.classes)  # not fitted yet
 
+    def structure(self) -> Structure | None:
+        """The parts that attacks can read: leaves or references; None if the family offers none."""
+        arrays = dict(self.named_buffers())
+        return self._parts(arrays) if self._parts and arrays else None
+
 
 def from_table(probability: Tensor, x: Tensor) -> Tensor:
     """Logits of looked-up probabilities, connected to the image by a gradient of zero."""
-    return probability.clamp_min(LEAST).log().to(x.dtype) + 0 * x.sum(1, keepdim=True)
+    return log_of(probability).to(x.dtype) + 0 * x.sum(1, keepdim=True)
+
+
+def log_of(probability: Tensor) -> Tensor:
+    """The logarithm of probabilities, which is finite for none as well."""
+    return probability.clamp_min(LEAST).log()
 
 
 def linear_run(arrays: Mapping[str, Tensor], x: Tensor) -> Tensor:

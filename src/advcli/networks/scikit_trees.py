@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advcli.networks.scikit_learn import Arrays, from_table
+from advcli.networks.scikit_learn import Arrays, from_table, log_of
+from advcli.networks.structure import Leaves
 from advcli.numerics.arrays import Array
 
 KINDS = {
@@ -81,3 +82,45 @@ def run(arrays: Mapping[str, Tensor], x: Tensor) -> Tensor:
         goes_left = x.detach().gather(1, arrays["feature"][node]) <= arrays["threshold"][node]
         node = torch.where(left == LEAF, node, torch.where(goes_left, left, arrays["right"][node]))
     return from_table(arrays["share"][node].mean(1), x)
+
+
+def leaves(arrays: Mapping[str, Tensor]) -> Leaves:
+    """The leaves of all trees, each with the bounds that its path sets."""
+    left, right, root = arrays["left"], arrays["right"], arrays["root"]
+    parent, number = torch.full_like(left, LEAF), torch.full_like(left, LEAF)
+    inner = (left != LEAF).nonzero()[:, 0]
+    parent[left[inner]] = parent[right[inner]] = inner
+    number[root] = torch.arange(len(root), device=root.device)
+    node = leaf = (left == LEAF).nonzero()[:, 0]
+    path = [(torch.full_like(leaf, LEAF), *_bounds(leaf, -torch.inf, torch.inf))]  # a tree may be a single leaf
+    while bool((up := (parent[node] != LEAF) & (number[node] == LEAF)).any()):
+        above = torch.where(up, parent[node], node)
+        split, goes_left = arrays["threshold"][above], left[above] == node
+        low, high = split.where(up & ~goes_left, -torch.inf), split.where(up & goes_left, torch.inf)
+        path.append((arrays["feature"][above].where(up, LEAF), low, high))
+        node = above
+    feature, low, high = (torch.stack(each, 1) for each in zip(*path, strict=True))
+    known = number[node] != LEAF  # no image comes to a leaf under no root
+    share = arrays["share"][leaf[known]]
+    return Leaves(*_merged(feature[known], low[known], high[known]), share, log_of(share), number[node[known]])
+
+
+def _bounds(leaf: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+    return torch.full(leaf.shape, low, device=leaf.device), torch.full(leaf.shape, high, device=leaf.device)
+
+
+def _merged(feature: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Each feature of a path once, with the tightest of its bounds, and which entries are used; LEAF stands for none."""
+    order = feature.argsort(dim=1, descending=True, stable=True)
+    feature, low, high = (one.gather(1, order) for one in (feature, low, high))
+    fresh = torch.ones_like(feature)
+    fresh[:, 1:] = (feature[:, 1:] != feature[:, :-1]).long()
+    place = fresh.cumsum(1) - 1
+    feature = torch.full_like(feature, LEAF).scatter(1, place, feature)
+    low = torch.full_like(low, -torch.inf).scatter_reduce(1, place, low, "amax")
+    high = torch.full_like(high, torch.inf).scatter_reduce(1, place, high, "amin")
+    used = feature != LEAF
+    width = max(1, int(used.sum(1).max()))
+    used = used[:, :width]
+    feature, low, high = (torch.where(used, one[:, :width], one[:, :1]) for one in (feature, low, high))
+    return feature.clamp_min(0), low, high, used

@@ -24,6 +24,7 @@ SEEN, FAR = 8.0, 30.0  # a gap at which a cross-entropy has gradients, and one f
 NEAR = 1.0  # and one below which it lowers the label's logit and hardly looks for a rival
 FEW, CALLS = 3, 4  # the part of the images that is asked about again, and how often: two draws may be the same
 TINY = 1e-12
+AFFINE = 1e-3  # of the largest logit: what rounding may take from a linear model
 COUNT = 24  # images: enough to tell a share of a tenth from none
 COUNT_ONE_STEP = 8  # before an attack that asks hardly more itself
 
@@ -112,6 +113,14 @@ class Probe:
         names = ("xent", "margin")
         found, logits = self.victim.gradients(self.x, lambda logits: [self.goal.loss(name)(logits) for name in names])
         return dict(zip(names, found, strict=True)), logits
+
+    @cached_property
+    def affine(self) -> bool:
+        """True if the logits are linear in the pixels: half-way between an image and noise they are half-way between theirs."""
+        noise = SampleRNG(self.job.seed, self.ids, (Purpose.CHECK, "noise")).uniform(*self.x.shape[1:]).to(self.x)
+        middle = self.job.verdict((self.x + noise) / 2, self.ids)
+        between = (self.logits + self.job.verdict(noise, self.ids)) / 2
+        return bool((relative_change(between, middle) < AFFINE).all())
 
     def slope(self, length: float) -> tuple[Tensor, Tensor]:
         """(N,) the change of the margin for each unit of a short step along the signs of its gradient, and the predicted change.

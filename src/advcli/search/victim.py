@@ -12,17 +12,20 @@ can be indexed by a mask.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, InputError
 from advcli.networks.logits import gradient_of
 from advcli.networks.rejection import decision, split
+from advcli.networks.structure import Structure, structure_of
 from advcli.numerics.rng import SampleRNG
 from advcli.search.observer import Observer
 
 PLENTY = 2**62  # queries, where nobody limits them
+Part = TypeVar("Part", bound=Structure)
 
 
 class Tally:
@@ -114,6 +117,13 @@ class Victim:
         if self.eot > 1:
             slope, scores = slope / self.eot, scores / self.eot
         return slope, self._seen(x, scores, step=True)
+
+    def parts(self, kind: type[Part]) -> Part:
+        """The parts of the model, `Leaves` or `References`; reading them costs no query."""
+        found = structure_of(self.model)
+        if not isinstance(found, kind):
+            raise InputError(f"the model offers no {kind.__name__.lower()}, and the attack is made for models that do")
+        return found
 
     def gradients(self, x: Tensor, losses: Callable[[Tensor], Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
         """(M, N, ...) the gradients of M per-sample losses, by one forward pass and M backward passes, and the logits."""

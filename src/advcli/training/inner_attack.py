@@ -107,6 +107,8 @@ def extra_options(spec: Spec) -> tuple[Option, ...]:
 def inner_attack(text: str, channels: int) -> InnerAttack:
     """The attack of a text such as pgd:eps=0.3,steps=10; the default budget depends on grey or colour images."""
     spec, typed = discovery.parse_method("attack", text)
+    if spec.traits.budgeted and spec.traits.structure:
+        raise CommandError(f"{text}: {spec.name} is made for models of one kind, which no loop trains")
     if not spec.traits.nestable:
         raise CommandError(f"{text}: {spec.name} has no budget; training needs a budgeted or one-step attack")
     refuse_unknown(f"--against {spec.name}", typed, (*extra_options(spec), *spec.options))
