@@ -64,7 +64,21 @@ SETS = ("digits", "digits:val", "digits:test", "digits:train", "pictures", "pict
         "images.npz", "both.npz", "both.npz:train", "pictures.h5", "pgd.h5", "-dashed.h5", "./mnist")  # fmt: skip
 METHODS = {"attack": ("own:shift",), "defense": ("own:blur",), "architecture": ("own:net",)}
 LEFT_OUT = ("force", "dry_run", "download", "data_dir", "device", "pretrained", "freeze_until")  # no byte, or not here
-BY_HAND = ("files", "file", "allow", "check", "output", "teacher", "image_size", "resize", "method", "recipe", "arch", "input")
+BY_HAND = (
+    "files",
+    "file",
+    "allow",
+    "check",
+    "output",
+    "teacher",
+    "image_size",
+    "resize",
+    "method",
+    "recipe",
+    "arch",
+    "input",
+    "augment_adv",
+)
 BIG = (
     "dm-preact-resnet",
     "dm-wrn",
@@ -93,7 +107,7 @@ TEXTS = {
     "classes": ("6,7", "7,6"), "mean": ("0.3",), "std": ("0.5", "1/2"), "augment": ("crop", "noise:0.1", "crop,flip"),
     "preprocess": ("gaussian:sigma=1", "squeeze:bits=2"), "step_size": ("eps/4", "0.03", "2/255", "eps/steps"),
     "attack": ("pgd:steps=2", "mim:steps=2,decay=0.5"), "arch": ("mlp:hidden=8", "softmax"), "hidden": ("8,4",),
-    "squeezers": ("bits:2", "bits:1,median:3x3"), "nlm": ("5-3-9",), "detectors": ("l1,jsd:10", "l2"),
+    "squeezers": ("bits:2", "bits:1,median:3x3"), "reduce": ("pca:0.7", "none"), "nlm": ("5-3-9",), "detectors": ("l1,jsd:10", "l2"),
     "network": ("mlp:hidden=8",), "median": ("2x2", "3x1"), "grid": ("3,3,3",),
     "against": ("fgsm:eps=0.1", "pgd:steps=2"),
     "model": tuple(f"{one}.safetensors" for one in MODELS), "member": ("mlp.safetensors", "squeezed.safetensors"),

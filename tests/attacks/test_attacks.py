@@ -31,7 +31,7 @@ IN_SHAPES = [  # of a cascade, each stage is an attack of this list: the small s
 def options(spec, norm):
     small = {"arch": "mlp:hidden=8", "rounds": 2, "epochs": 1} if spec.option("arch") else {}  # a stand-in for any picture
     few = {"queries": 40} if spec.option("queries") else {}  # of a cascade's last stage, which asks on where nothing falls
-    few |= {"population": 12, "generations": 6} if spec.option("population") else {}
+    few |= {"population": 12} | ({"generations": 6} if spec.option("generations") else {}) if spec.option("population") else {}
     return ({"norm": norm} if spec.option("norm") else {}) | small | few
 
 

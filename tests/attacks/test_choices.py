@@ -15,6 +15,7 @@ CHOICES = [
     for spec in SPECS
     for one in spec.options
     for value in one.choices or ()
+    if not spec.traits.has("start")  # nor is what has no original near any plane
 ]
 LUCKY = ("spsa", "nes")  # a random point of a pair may cross the plane by itself, whatever they climb
 OBJECTIVES = [  # nor has a transform a distance: its random start may do by itself

@@ -52,7 +52,7 @@ def test_decisions_are_all_that_is_seen(spec):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 50, 300])
-@pytest.mark.parametrize("spec", BLIND)
+@pytest.mark.parametrize("spec", [one for one in BLIND if not one.values[0].traits.has("start")])
 def test_no_image_asks_more_often_than_it_may(spec, limit):
     model, x = Small((1, 6, 6), 4), pictures((1, 6, 6), 20)
     label = model(x).argmax(1)

@@ -21,6 +21,8 @@ MAKE = (
     "attack --method substitute --rounds 1 --epochs 1 --limit 4 --fit-limit 20 -o sub.h5",
     "attack --method universal --limit 4 --fit-limit 20 --eps 0.1 -o uni.h5",
     "attack --method fgsm --model saturated.safetensors --limit 4 --eps 0.1 -o saturated.h5",
+    "attack --method fgsm --label pred --limit 4 --eps 0.1 -o pred.h5",
+    "attack --method fool-evolve --encoding cppn --population 4 --generations 2 --count 1 --target 0 -o evolved.h5",
     "attack --method autoattack --queries 0 --limit 3 --eps 0.1 -o cascade.h5",
     "defend uni.h5 --method gaussian -o filtered.h5",
     "defend cascade.h5 --method gaussian -o filtered-cascade.h5",
@@ -66,10 +68,13 @@ def test_the_columns_of_the_page_are_those_of_the_schema():
     rows = table("byte 512")
     found = {name: (shape, kind, kinds(sets)) for cell, shape, kind, sets, _ in rows for name, _ in names(cell)}
     optional = {name for cell, *_ in rows for name, always in names(cell) if not always}
-    assert found.keys() == {"header", *imageset_schema.IMAGES, *imageset_schema.COLUMNS}
+    assert found.keys() == {"header", *imageset_schema.IMAGES, *imageset_schema.COLUMNS, *imageset_schema.EVOLVED}
     for name, (shape, kind, sets) in found.items():
         if name in imageset_schema.COLUMNS:
             assert (shape, np.dtype(kind)) == ("(N,)", imageset_schema.COLUMNS[name]), name
+        elif name in imageset_schema.EVOLVED:
+            kinds_, count = imageset_schema.EVOLVED[name]
+            assert (shape.count(",") + (not shape.endswith(",)")), np.dtype(kind)) == (count, kinds_), name
         else:
             assert (shape, kind) == {"header": ("(bytes,)", "uint8")}.get(name, (shape, "float32 or uint8"))
         needed = {one for one in KINDS if name in (*imageset_schema.NEEDED, *imageset_schema.BESIDE.get(one, ()))}

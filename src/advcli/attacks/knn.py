@@ -4,7 +4,7 @@ The vote of k neighbours goes over to another class when its m-th nearest refere
 class's (k + 1 - m)-th. The hard rank is softened by a softmax over distances: d_c(x) = sum over the references i of class c of
 w_i |x - r_i|^2 with w_i ~ exp(-| |x - r_i|^2 - q_c | / T), where q_c is the squared distance at that rank. The attack climbs
 d_own - d_other for the nearest other class; with w held its gradient is 2 (sum w_j r_j - sum w_i r_i), other minus own. T is
---temperature times the mean squared distance of the k neighbours. With --steps 1 --step-size eps it is one step, as in the
+--softness times the mean squared distance of the k neighbours. With --steps 1 --step-size eps it is one step, as in the
 paper.
 """
 
@@ -44,8 +44,11 @@ def knn(
     norm: Norm = "linf",
     steps: Steps = 40,
     step_size: StepSize = "2.5*eps/steps",
-    temperature: Annotated[
-        float, Param("Temperature of the softmax, relative to the squared distance of the neighbours.", low=1e-4, high=1e4)
+    softness: Annotated[
+        float,
+        Param(
+            "Temperature of the softmax over distances, relative to the squared distance of the neighbours.", low=1e-4, high=1e4
+        ),
     ] = 0.05,
 ) -> Tensor:
     references = victim.parts(References)
@@ -55,16 +58,16 @@ def knn(
         victim, goal, ball, x, step = take(live, victim, goal, ball, x, step)
         if not len(x):
             return best.x
-        x = ball.along(x, ascent(references, x, goal, temperature), step)
+        x = ball.along(x, ascent(references, x, goal, softness), step)
     best.offer(x, victim(x), goal)
     return best.x
 
 
-def ascent(references: References, x: Tensor, goal: Goal, temperature: float) -> Tensor:
+def ascent(references: References, x: Tensor, goal: Goal, softness: float) -> Tensor:
     """Half the gradient of the distance of the class to leave, minus that of the class to reach."""
     own = references.labels == goal.label[:, None]
     apart = squared_distances(references, x)
-    width = temperature * apart.topk(references.neighbours, largest=False).values.mean(1, keepdim=True).clamp_min(TINY)
+    width = softness * apart.topk(references.neighbours, largest=False).values.mean(1, keepdim=True).clamp_min(TINY)
     most = references.neighbours // 2 + 1
     least = references.neighbours + 1 - most
     ranks = (least, most) if goal.targeted else (most, least)  # of the other class, and of the goal's

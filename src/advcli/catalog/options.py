@@ -136,7 +136,7 @@ Label = Annotated[
 ]  # fmt: skip
 SoftmaxTemperature = Annotated[
     float | None,
-    Param("Divide the logits by this where --objective xent or prob takes their softmax; without it only logits that lie too "
+    Param("Divide the logits by this where the objective (xent, prob) takes their softmax; without it only logits that lie too "
           "far apart or too close for a softmax are divided.", low=0.001, high=1e6, needs="gradient"),
 ]  # fmt: skip
 Restarts = Annotated[int, Param("Number of random starts; the best attempt is kept.", low=1, needs="random")]
