@@ -19,7 +19,7 @@ def dropout_net(bench: Bench) -> str:
     return str(bench.model("mnist", "cnn", "--dropout", "0.5", "--epochs", "3"))
 
 
-GRADIENT = ("--method", "grad", "--target", "random", "--step", "0.05", "--limit", "300", *TEST)
+GRADIENT = ("--method", "grad", "--target", "random", "--rate", "0.05", "--limit", "300", *TEST)
 
 
 def minimal_and_confident(bench: Bench) -> tuple[str, str]:
