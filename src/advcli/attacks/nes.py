@@ -7,6 +7,7 @@ which is asked too: a step costs 2K + 1 queries. The paper climbs a log-probabil
 where the model is sure; the default here is the margin.
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -17,13 +18,26 @@ from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.search.best import lengths, take
-from advcli.search.differences import Differences, gaussian
+from advcli.search.best import lengths
+from advcli.search.differences import Differences, climbed, gaussian
 from advcli.search.goal import Goal
-from advcli.search.scores import Deepest
 from advcli.search.victim import Victim
 
-FEWEST = 3  # queries of a step with one pair
+
+@dataclass(frozen=True, slots=True)
+class Momentum:
+    """A running mean of the gradients, and the length of a step."""
+
+    mean: Tensor
+    length: Tensor
+    decay: float
+
+    def __getitem__(self, mask: Tensor) -> "Momentum":
+        return Momentum(self.mean[mask], self.length[mask], self.decay)
+
+    def moved(self, ball: Ball, here: Tensor, slope: Tensor, step: int) -> tuple["Momentum", Tensor]:
+        mean = self.decay * self.mean + (1 - self.decay) * slope
+        return Momentum(mean, self.length, self.decay), ball.along(here, mean, self.length)
 
 
 @attack(family="black box", kind="budget", norms=("linf",), access="scores", random=True, paper="arXiv:1804.08598")
@@ -42,21 +56,6 @@ def nes(
     decay: Annotated[float, Param("Weight of past gradients.", low=0, high=0.999)] = 0.9,
     objective: Objective = "margin",
 ) -> Tensor:
-    ball, best, rows = Ball(x, eps, "linf"), Deepest(x, early_stop), torch.arange(len(x), device=x.device)
-    here, mean, length = x.clone(), torch.zeros_like(x), lengths(step_size, eps, steps)
-    estimate, live = Differences(gaussian, sigma, samples, objective), torch.ones_like(rows, dtype=torch.bool)
-    for step in range(steps):
-        live = live & (victim.left() >= FEWEST).to(x.device)
-        state = take(live, victim, goal, ball, rng, rows, here, mean, length)
-        victim, goal, ball, rng, rows, here, mean, length = state
-        if not len(rows):
-            break
-        slope, done = estimate.slope(victim, goal, ball, here, rng.fork("step", step), best, rows)
-        state = take(~done, victim, goal, ball, rng, rows, here, mean, length, slope)
-        victim, goal, ball, rng, rows, here, mean, length, slope = state
-        if not len(rows):
-            break
-        mean = decay * mean + (1 - decay) * slope
-        here = ball.along(here, mean, length)
-        live = ~best.offer(rows, here[:, None], victim(here)[:, None], goal)
-    return best.x
+    still = Momentum(torch.zeros_like(x), lengths(step_size, eps, steps), decay)
+    estimate = Differences(gaussian, sigma, samples, objective)
+    return climbed(victim, goal, Ball(x, eps, "linf"), estimate, still, rng=rng, steps=steps, early_stop=early_stop)

@@ -6,6 +6,7 @@ first that reaches the goal ends the search of its image; so does the image afte
 costs 2K + 1 queries.
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -16,14 +17,28 @@ from advcli.catalog.params import Param
 from advcli.catalog.registry import attack
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
-from advcli.search.best import take
-from advcli.search.differences import Differences, rademacher
+from advcli.search.differences import Differences, climbed, rademacher
 from advcli.search.goal import Goal
-from advcli.search.scores import Deepest
 from advcli.search.victim import Victim
 
-FEWEST = 3  # queries of a step with one pair
 FIRST, SECOND, TINY = 0.9, 0.999, 1e-8  # Adam's decay rates, and what its divisor is never below
+
+
+@dataclass(frozen=True, slots=True)
+class Adam:
+    """Adam's running means of the gradients and of their squares."""
+
+    mean: Tensor
+    square: Tensor
+    lr: float
+
+    def __getitem__(self, mask: Tensor) -> "Adam":
+        return Adam(self.mean[mask], self.square[mask], self.lr)
+
+    def moved(self, ball: Ball, here: Tensor, slope: Tensor, step: int) -> tuple["Adam", Tensor]:
+        mean, square = FIRST * self.mean + (1 - FIRST) * slope, SECOND * self.square + (1 - SECOND) * slope.square()
+        move = mean / (1 - FIRST**step) / ((square / (1 - SECOND**step)).sqrt() + TINY)
+        return Adam(mean, square, self.lr), ball.project(here + self.lr * move)
 
 
 @attack(family="black box", kind="budget", norms=("linf",), access="scores", random=True, paper="arXiv:1802.05666")
@@ -41,22 +56,6 @@ def spsa(
     lr: Annotated[float, Param("Learning rate of Adam: the length of its first step in every pixel.", low=1e-6, high=1)] = 0.01,
     objective: Objective = "margin",
 ) -> Tensor:
-    ball, best, rows = Ball(x, eps, "linf"), Deepest(x, early_stop), torch.arange(len(x), device=x.device)
-    here, mean, square = x.clone(), torch.zeros_like(x), torch.zeros_like(x)
-    estimate, live = Differences(rademacher, delta, samples, objective), torch.ones_like(rows, dtype=torch.bool)
-    for step in range(1, steps + 1):
-        live = live & (victim.left() >= FEWEST).to(x.device)
-        state = take(live, victim, goal, ball, rng, rows, here, mean, square)
-        victim, goal, ball, rng, rows, here, mean, square = state
-        if not len(rows):
-            break
-        slope, done = estimate.slope(victim, goal, ball, here, rng.fork("step", step), best, rows)
-        state = take(~done, victim, goal, ball, rng, rows, here, mean, square, slope)
-        victim, goal, ball, rng, rows, here, mean, square, slope = state
-        if not len(rows):
-            break
-        mean, square = FIRST * mean + (1 - FIRST) * slope, SECOND * square + (1 - SECOND) * slope.square()
-        move = mean / (1 - FIRST**step) / ((square / (1 - SECOND**step)).sqrt() + TINY)
-        here = ball.project(here + lr * move)
-        live = ~best.offer(rows, here[:, None], victim(here)[:, None], goal)
-    return best.x
+    ball, still = Ball(x, eps, "linf"), Adam(torch.zeros_like(x), torch.zeros_like(x), lr)
+    estimate = Differences(rademacher, delta, samples, objective)
+    return climbed(victim, goal, ball, estimate, still, rng=rng, steps=steps, early_stop=early_stop)

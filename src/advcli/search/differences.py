@@ -7,16 +7,19 @@ difference becomes one-sided, which scales a pixel's share and keeps its sign.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from advcli.numerics.balls import Ball
 from advcli.numerics.rng import SampleRNG
+from advcli.search.best import take
 from advcli.search.goal import Goal
 from advcli.search.scores import Deepest, groups, logits_of
 from advcli.search.victim import Victim
 
+FEWEST = 3  # queries of a step with one pair
 Draw = Callable[[SampleRNG, tuple[int, ...]], Tensor]  # (N, *shape) directions
 
 
@@ -65,6 +68,37 @@ class Differences:
             difference = torch.where(asked[:, ::2], loss[:, :, 0] - loss[:, :, 1], 0.0)
             total += torch.einsum("nk,nkd->nd", difference, way.flatten(2)).view_as(x)
         return total / (2 * self.radius * pairs.clamp_min(1).view(-1, 1, 1, 1)), done
+
+
+class Mover(Protocol):
+    """How an image moves along an estimated gradient, with what it remembers of earlier ones; can be indexed by a mask."""
+
+    def __getitem__(self, mask: Tensor) -> "Mover": ...
+
+    def moved(self, ball: Ball, here: Tensor, slope: Tensor, step: int) -> tuple["Mover", Tensor]:
+        """The mover after this step, counted from 1, and the images."""
+        ...
+
+
+def climbed(
+    victim: Victim, goal: Goal, ball: Ball, estimate: Differences, mover: Mover, *, rng: SampleRNG, steps: int, early_stop: bool
+) -> Tensor:
+    """The deepest points found in some steps from the centres of the ball; the image after each step is asked too."""
+    here, rows = ball.center.clone(), torch.arange(len(ball.center), device=ball.center.device)
+    best, live = Deepest(ball.center, early_stop), torch.ones_like(rows, dtype=torch.bool)
+    for step in range(1, steps + 1):
+        live = live & (victim.left() >= FEWEST).to(here.device)
+        victim, goal, ball, rng, rows, here, mover = take(live, victim, goal, ball, rng, rows, here, mover)
+        if not len(rows):
+            break
+        slope, done = estimate.slope(victim, goal, ball, here, rng.fork("step", step), best, rows)
+        state = take(~done, victim, goal, ball, rng, rows, here, mover, slope)
+        victim, goal, ball, rng, rows, here, mover, slope = state
+        if not len(rows):
+            break
+        mover, here = mover.moved(ball, here, slope, step)
+        live = ~best.offer(rows, here[:, None], victim(here)[:, None], goal)
+    return best.x
 
 
 def around(ball: Ball, x: Tensor, moves: Tensor) -> Tensor:
