@@ -46,7 +46,7 @@ def test_every_command_of_the_page_runs(copy, folder, small_model):
 
 def test_an_option_of_a_verb_is_two_files(copy, folder, small_model):
     (field,) = re.findall(r"```python\n(    \w+: Annotated.*?)```", TEXT, flags=re.DOTALL)
-    requests, show = copy / "advcli/catalog/requests.py", copy / "advcli/verbs/show.py"
+    requests, show = copy / "advcli/catalog/file_requests.py", copy / "advcli/verbs/show.py"
     head, _, rest = requests.read_text().partition("    in_: Annotated")
     requests.write_text(head + field + "    in_: Annotated" + rest)
     body = show.read_text()

@@ -10,6 +10,8 @@ from advcli.catalog.params import Param
 from advcli.catalog.registry import architecture, attack, check, defense, figure, metric, recipe, source
 from advcli.evaluation.decisions import AttackedVerdicts, Certificate, Figure, Figures, Verdicts, rate
 from advcli.evaluation.drawing import Drawing
+from advcli.evaluation.judge import Judge
+from advcli.evaluation.rows import JudgedSet
 from advcli.evaluation.selected_rows import SelectedRows
 from advcli.evaluation.worst_case import Standing, apart
 from advcli.files.check_results import Result, judged
@@ -48,6 +50,8 @@ __all__ = [
     "Fitted",
     "FittingBatch",
     "Goal",
+    "Judge",
+    "JudgedSet",
     "Kind",
     "Library",
     "Param",

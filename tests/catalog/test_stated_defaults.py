@@ -46,6 +46,8 @@ USED = {
     "audit batch_size": f"{AT_A_TIME} up to {'x'.join(map(str, SMALL))}, larger ones {CPU}, on a GPU {GPU}",
     "audit eps": "{} and {} in linf, {} and {} in l2".format(*BUDGETS["linf"], *BUDGETS["l2"]),
     "import batch_size": f"{AT_ONCE}",
+    "stats batch_size": f"{CPU}, on a GPU {GPU}",
+    "stats model": MODEL,
     "evaluate batch_size": f"{CPU}, on a GPU {GPU}",
     "evaluate model": f"{MODEL} and {DEFENDED}",
     "evaluate metric": f"{PLAIN}; {STAGED} of a cascade; {REJECTING} where models can reject",

@@ -17,12 +17,12 @@ Points = list[tuple[str, Row]]
 
 def curve_files(points: Points, norm: str, clean: Row | None, proofs: list[Row]) -> dict[str, bytes]:
     """curve.png and curve.csv."""
-    picture, rows = drawn(partial(_drawing, points, norm, clean, proofs), "curve")
+    pictures, rows = drawn(partial(_drawing, points, norm, clean, proofs), "curve")
     text = io.StringIO()
     writer = csv.DictWriter(text, ["figure", "epsilon", "value", "k", "n", "low", "high", "sets"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return {"curve.png": picture, "curve.csv": text.getvalue().encode()}
+    return {"curve.png": pictures["png"], "curve.csv": text.getvalue().encode()}
 
 
 def _drawing(points: Points, norm: str, clean: Row | None, proofs: list[Row]) -> Drawing:

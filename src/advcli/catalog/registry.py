@@ -192,9 +192,17 @@ def metric(*, of: Literal["any", "adversarial", "clean"], default: bool = False,
     return _decorator("metric", of=of, default=default, needs=needs)
 
 
-def figure(*, sets: Literal["each", "all"] = "each", needs: tuple[str, ...] = ()) -> Callable[[F], F]:
-    """Register the function below, `selected rows -> drawing`, as a figure of `stats`; of all sets, it takes a list of them."""
-    return _decorator("figure", sets=sets, needs=needs)
+def figure(
+    *,
+    sets: Literal["each", "all", "none"] = "each",
+    model: Literal["", "one", "verdicts"] = "",
+    needs: tuple[str, ...] = (),
+) -> Callable[[F], F]:
+    """Register the function below, `selected rows -> drawing`, as a figure of `stats`; of all sets, it takes a list of them.
+
+    One of a model takes that model after the rows, or instead of them; one of verdicts takes a list of them alone.
+    """
+    return _decorator("figure", sets=sets, model=model, needs=needs)
 
 
 def check(

@@ -1,19 +1,17 @@
 """The options of every verb: one dataclass for each verb, with the verb's help as its docstring and its options as fields.
 
-A new option of a verb is one field here, and its use in the verb.
+A new option of a verb is one field here, and its use in the verb. The verbs that read, check and convert files are in
+`file_requests.py`.
 """
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from advcli.catalog.file_requests import ExportRequest, ImportRequest, ShowRequest, VerifyRequest
 from advcli.catalog.options import (
-    AnyFiles,
     Applied,
     Bar,
     Count,
-    DataDir,
-    Device,
-    DrawnSize,
     FailUnder,
     Files,
     FitOn,
@@ -26,7 +24,6 @@ from advcli.catalog.options import (
     PartSize,
     Perturbations,
     Seed,
-    Split,
     Strict,
 )
 from advcli.catalog.params import Param
@@ -38,7 +35,6 @@ from advcli.catalog.request_parts import (
     Fitting,
     Running,
     Selection,
-    Source,
     SplitSelection,
     Strength,
     TrainingLoop,
@@ -177,7 +173,7 @@ class AuditRequest(DryRunning, Destination, Allowing, Running, SplitSelection):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatsRequest(Destination):
+class StatsRequest(Destination, Allowing, Running):
     """Compute statistics of images and perturbations.
 
     Writes tables of outcomes, norms, values and costs, and figures, to the folder F.stats beside F.h5; with -o table.csv, .md
@@ -185,11 +181,16 @@ class StatsRequest(Destination):
     """
 
     files: Files = ()
+    model: Annotated[
+        tuple[str, ...],
+        Param("A model file, for figures of decisions and of models; may be repeated. [default: model.safetensors]", form="FILE"),
+    ] = ()
     figure: Annotated[
         tuple[str, ...],
         Param("A figure: one of those listed, or package.module:function of your own; may be repeated.", form="NAME",
               chooses="figure"),
     ] = ("histograms", "sheet")  # fmt: skip
+    format: Annotated[tuple[Literal["png", "svg", "pdf"], ...], Param("Format of the figures; may be repeated.")] = ("png",)
     of: Annotated[
         str | None, Param("Values to summarise: images, originals or perturbations. [default: all there are]", form="WHAT")
     ] = None
@@ -204,83 +205,8 @@ class StatsRequest(Destination):
         Param("Rows to use for norms, values and figures. [default: attacked; of a minimal-norm method successes; of a set "
               "that no attack made all]"),
     ] = None  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShowRequest(Request):
-    """Show how files were made.
-
-    Prints for each file its header and the command line that makes it again.
-    """
-
-    files: AnyFiles = ()
-    in_: Annotated[str, Param("Folder to search for the files that each was made from.", form="DIR")] = "."
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerifyRequest(Allowing):
-    """Check files against themselves, their model and their data.
-
-    Reports what was checked and what could not be checked. Exits with 1 if anything differs.
-    """
-
-    files: AnyFiles = ()
-    model: Annotated[
-        str | None,
-        Param("The model that was attacked. [default: the file with its digest, here or beside the set]",
-              form="FILE"),
-    ] = None  # fmt: skip
-    data: Annotated[
-        str | None,
-        Param("The data that the images were made from. [default: by the name in the header, where it is at hand]", form="DATA"),
-    ] = None
-    data_dir: DataDir = None
-    device: Device = "auto"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportRequest(Destination, Source):
-    """Turn foreign weights, an ONNX file or a function of your own into a model file, or foreign images into an image set.
-
-    The result is model.safetensors or images.h5. Nothing in a file is executed.
-    """
-
-    file: Annotated[
-        str,
-        Param("A state_dict (.pt, .pth, .safetensors), an ONNX file, or the folder of a Hugging Face classifier; images: a .npz "
-              "or .pt file, a folder or a .csv; or module:function, which maps pictures to scores or labels, or returns "
-              "a network with its weights; or https://..., which is sent the pictures.", form="FILE"),
-    ]  # fmt: skip
-    arch: Annotated[str | None, Param("The architecture that the weights belong to.", form="NAME", chooses="architecture")] = None
-    input: Annotated[
-        str | None, Param("Channels, height and width of the images. [default: guessed from the weights]", form="CxHxW")
-    ] = None
-    classes: Annotated[str | None, Param("Names of the classes, in the order of the outputs.", form="NAME,...")] = None
-    mean: Annotated[str | None, Param("Mean of each channel that the network was trained with.", form="X,...")] = None
-    std: Annotated[str | None, Param("Standard deviation of each channel.", form="X,...")] = None
-    data: Annotated[
-        str | None, Param("The data set that it was trained on: names the classes, and its test images measure it.", form="DATA")
-    ] = None
-    batch_size: Annotated[
-        int | None,
-        Param("Largest number of pictures that a function gets in one call. [default: 64]", low=1, high=1_000_000, form="N"),
-    ] = None
-    max_rate: Annotated[
-        float | None, Param("Largest number of calls a second to an address.", low=0.001, high=1_000_000, form="N")
-    ] = None
-    split: Split = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportRequest(Destination):
-    """Write files for other tools.
-
-    A model becomes a .pt file; an image set becomes a .npz file, with -o NAME.pt tensors for torch.load, or with
-    -o FOLDER PNG files in class folders.
-    """
-
-    file: Annotated[str, Param("A model file or an image set.", form="FILE")]
-    size: DrawnSize = None
+    draws: Annotated[int, Param("Number of draws of a random defense, for figures of decisions.", low=1)] = 3
+    seed: Seed = 1
 
 
 REQUESTS: dict[str, type[Request]] = {

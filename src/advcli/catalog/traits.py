@@ -143,10 +143,19 @@ class MetricTraits:
 
 @dataclass(frozen=True, slots=True)
 class FigureTraits:
-    """Whether a figure shows each set by itself or all sets in one figure, and which datasets their files must have."""
+    """What a figure is drawn from: each set by itself, all of them or none, and of models `one`, or the `verdicts` of all.
 
-    sets: Literal["each", "all"] = "each"
+    `needs` are datasets that the files must have; for a figure of verdicts they are those of a metric.
+    """
+
+    sets: Literal["each", "all", "none"] = "each"
+    model: Literal["", "one", "verdicts"] = ""
     needs: tuple[str, ...] = ()
+
+    @property
+    def together(self) -> bool:
+        """True if it joins all sets in one figure."""
+        return self.sets == "all" or self.model == "verdicts"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ MANY = 60  # lines that one still reads
 
 def statistics_table(found: Any, width: int) -> str:
     """Everything except the other quantiles, which are in the folders and in --json; for many groups, only the means of norms."""
+    if not found.counts and not found.rows:  # only figures that join several sets, or of a model
+        return "\n".join(map(str, found.folders))
     counts = [row for row in found.counts if "successes" in row]
     if len(counts) + len(found.rows) > MANY and len(found.rows) > len(found.counts):
         told = f"shown: means; every table is in {_some(found.folders)}--json"

@@ -1,6 +1,6 @@
 """One model evaluated on one set: its decisions, and everything else that metrics need."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -50,14 +50,40 @@ class Judge:
 
     def decide(self, pictures: Callable[[int, int], Tensor], ids: Array, labels: Array, turn: int = 0) -> Decisions:
         """The model's decisions on some images."""
-        pieces = []
+        classes = len(self.file.classes)
+        return joined(
+            [said(logits, torch.from_numpy(labels[places]), classes) for places, logits in self._logits(pictures, ids, turn)]
+        )
+
+    def logits(self, x: Tensor, ids: Array, turn: int = 0) -> Tensor:
+        """The model's logits for some images in memory; of a random model in this draw."""
+        found = [logits for _, logits in self._logits(lambda start, stop: x[start:stop], ids, turn)]
+        return torch.cat(found) if found else torch.zeros(0, len(self.file.classes))
+
+    def gradient(self, x: Tensor, ids: Array, loss: Callable[[Tensor], Tensor]) -> Tensor:
+        """The gradient, for each image in memory, of `loss` of its logits: (images, classes) -> (images,)."""
+        found = []
+        with devices.threads(self.file.shape), frozen(self.module):
+            for part in passes(
+                lambda start, stop: x[start:stop], ids, self.batch, self.device, self.seed, (Purpose.EVALUATE, "0")
+            ):
+                seen = part.x.detach().requires_grad_()
+                (slope,) = torch.autograd.grad(loss(self.module(seen, part.draws).float()).sum(), seen)
+                found.append(slope.cpu())
+        return torch.cat(found) if found else torch.zeros_like(x)
+
+    def numbers(self, classes: Sequence[str]) -> Array:
+        """The number in this model of every class of a set, and -1 at the end for no class."""
+        return np.array([*(self.file.classes.index(name) for name in classes), -1], np.int64)
+
+    def _logits(self, pictures: Callable[[int, int], Tensor], ids: Array, turn: int) -> Iterator[tuple[slice, Tensor]]:
+        """(places, logits) of the images, batch by batch."""
         with devices.threads(self.file.shape), frozen(self.module), torch.no_grad():
             for part in passes(pictures, ids, self.batch, self.device, self.seed, (Purpose.EVALUATE, str(turn))):
                 logits = self.module(part.x, part.draws).float().cpu()
                 if not bool(torch.isfinite(logits).all()):
                     raise AdvcliError(f"{self.file.path}: its logits are not finite; it cannot be evaluated")
-                pieces.append(said(logits, torch.from_numpy(labels[part.places]), len(self.file.classes)))
-        return joined(pieces)
+                yield part.places, logits
 
     def see(self, subject: Subject, needs: set[str], facts: "Facts", reporter: Reporter) -> Iterator[JudgedSet]:
         """The verdicts on a set, budget by budget."""
@@ -101,7 +127,7 @@ class Judge:
         victim = header["victim"]
         if victim["digest"] != self.file.digest or (victim["static"] and self.file.defenses):
             return None
-        table = np.array([*(self.file.classes.index(name) for name in header["classes"]), -1], np.int64)
+        table = self.numbers(header["classes"])
         other = int((table[opened.column("prediction")] != seen.predictions).sum())
         if other <= max(1, OTHER * len(seen.labels)):
             return None
@@ -119,7 +145,7 @@ class Judge:
         return CleanAccuracy.of(seen.labels[once], answers[once], self.file.classes).doubt()
 
     def _verdicts(self, subject: Subject, turn: int, needs: set[str], facts: "Facts") -> Verdicts:
-        table = np.array([*(self.file.classes.index(name) for name in subject.header["classes"]), -1], np.int64)
+        table = self.numbers(subject.header["classes"])
         labels = table[subject.labels]
         found = self.decide(subject.pictures, subject.ids, labels, turn)
         opened = subject.file

@@ -1,7 +1,7 @@
 """What `import` measures on --data: the clean accuracy, and whether normalisation and order of the classes look right."""
 
 from advcli.catalog import torchvision_names
-from advcli.catalog.requests import ImportRequest
+from advcli.catalog.file_requests import ImportRequest
 from advcli.errors import InputError
 from advcli.evaluation.clean_accuracy import CleanAccuracy
 from advcli.evaluation.normalisations import Better, compare

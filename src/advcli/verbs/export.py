@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advcli.catalog.requests import ExportRequest
+from advcli.catalog.file_requests import ExportRequest
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic, npz_writer, sandbox
 from advcli.files.imageset_reader import ImageSet

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from advcli.catalog import discovery, plain_architecture, web_address
+from advcli.catalog.file_requests import ImportRequest
 from advcli.catalog.registry import Bound
-from advcli.catalog.requests import ImportRequest
 from advcli.datasets import pt
 from advcli.errors import CommandError
 from advcli.networks import foreign_weights, hugging_face_folder, onnx_file

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from advcli.catalog import discovery, hugging_face_names
-from advcli.catalog.requests import ImportRequest
+from advcli.catalog.file_requests import ImportRequest
 from advcli.errors import CommandError
 from advcli.files import sandbox
 from advcli.files.header import Header

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from advcli.catalog import web_address
+from advcli.catalog.file_requests import ImportRequest
 from advcli.catalog.registry import Bound
-from advcli.catalog.requests import ImportRequest
 from advcli.errors import CommandError, InputError
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset

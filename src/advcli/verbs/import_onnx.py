@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from advcli.catalog.requests import ImportRequest
+from advcli.catalog.file_requests import ImportRequest
 from advcli.errors import CommandError
 from advcli.networks import model_file, onnx_file
 from advcli.networks.graph_network import GRAPH

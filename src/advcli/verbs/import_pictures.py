@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from advcli.catalog.file_requests import ImportRequest
 from advcli.catalog.request_parts import Selection
-from advcli.catalog.requests import ImportRequest
 from advcli.files import atomic, header_schema, imageset_writer
 from advcli.files.provenance import provenance_of
 from advcli.numerics.arrays import Array

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from advcli.catalog import timm_names
+from advcli.catalog.file_requests import ImportRequest
 from advcli.catalog.registry import Bound
-from advcli.catalog.requests import ImportRequest
 from advcli.errors import AdvcliError, InputError, described
 from advcli.files.header import Header
 from advcli.images.dataset import Dataset

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from advcli.catalog.file_requests import ImportRequest
 from advcli.catalog.request_parts import Selection
-from advcli.catalog.requests import ImportRequest
 from advcli.errors import CommandError, InputError
 from advcli.files import atomic, header_schema
 from advcli.files.header import Header, canonical

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from advcli.catalog.requests import ImportRequest
+from advcli.catalog.file_requests import ImportRequest
 from advcli.errors import AdvcliError, InputError, described
 from advcli.files import sandbox
 from advcli.networks import onnx_reference, trial_run

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advcli.catalog.requests import ShowRequest
+from advcli.catalog.file_requests import ShowRequest
 from advcli.errors import InputError
 from advcli.files import header_schema, sandbox
 from advcli.files.header import Header, parse

@@ -9,14 +9,18 @@ from typing import Any
 
 from advcli.catalog import discovery
 from advcli.catalog.registry import Bound
-from advcli.catalog.requests import StatsRequest
+from advcli.catalog.requests import EvaluateRequest, StatsRequest
 from advcli.errors import CommandError
 from advcli.evaluation import set_tables
 from advcli.evaluation.drawing import drawn
+from advcli.evaluation.judge import Judge
+from advcli.evaluation.judged_sets import judged
 from advcli.evaluation.selected_rows import SelectedRows, select
+from advcli.evaluation.sets import check_fit, from_file
 from advcli.evaluation.statistics_cells import printed
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.table_formats import as_csv
+from advcli.networks.model_file import ModelFile, read
 from advcli.runtime.reporter import SILENT, Reporter
 from advcli.workspace import inputs, stats_folder, table_file
 
@@ -38,30 +42,58 @@ class Statistics:
 
 def stats(asked: StatsRequest, own: dict[str, object], reporter: Reporter = SILENT) -> Statistics:
     """Look at images and perturbations."""
+    discovery.allow(asked.allow)
     figures = discovery.chosen("stats", "figure", asked.figure, own)
-    names = asked.files or (inputs.PERTURBATIONS,)
-    if not asked.files:
-        reporter.note(f"set: {inputs.PERTURBATIONS}")
+    names = _sets(asked, figures, reporter)
     if table_file.is_table(asked.output):
         return _one_table(asked, names, own, reporter)
+    models = _models(asked, figures, reporter)
     each, together = figures, list[Bound]()
-    if len(names) > 1:
-        each = [one for one in figures if one.spec.traits.sets == "each"]
+    if len(names) != 1:
+        each = [one for one in figures if not one.spec.traits.together and names]
         together = [one for one in figures if one not in each]
     if asked.output and len(names) > 1 and not together:
         raise CommandError("-o names one folder; without -o every set's folder is beside the set")
     found = Statistics()
     with contextlib.ExitStack() as open_files:
         sets = [_selected(open_files.enter_context(ImageSet(name)), asked, figures, reporter) for name in names]
-        for rows in sets:
+        for rows in sets if each else ():
             own_name = asked.output if len(sets) == 1 else None
             folder = Path(own_name) if own_name else stats_folder.beside(rows.opened.path, asked, figures)
-            _write(folder, asked, each, [rows], partial(_tables, found, rows, asked), reporter)
+            page = _Page(asked, each, [rows], models, reporter)
+            page.write(folder, partial(_tables, found, rows, asked))
             found.folders.append(folder)
         if together:
-            folder = Path(asked.output or TOGETHER)
-            _write(folder, asked, together, sets, dict, reporter)
+            folder = Path(asked.output or (TOGETHER if sets else models[0].path.with_suffix(".stats")))
+            _Page(asked, together, sets, models, reporter).write(folder, dict)
             found.folders.append(folder)
+    return found
+
+
+def _sets(asked: StatsRequest, figures: Sequence[Bound], reporter: Reporter) -> tuple[str, ...]:
+    """The named files; none if every figure is of a model alone."""
+    alone = [one.spec.name for one in figures if one.spec.traits.sets == "none"]
+    if alone and (asked.files or len(alone) < len(figures)):
+        raise CommandError(f"--figure {alone[0]}: is of a model alone; give it without files and without other figures")
+    if asked.files or alone:
+        return asked.files
+    reporter.note(f"set: {inputs.PERTURBATIONS}")
+    return (inputs.PERTURBATIONS,)
+
+
+def _models(asked: StatsRequest, figures: Sequence[Bound], reporter: Reporter) -> list[ModelFile]:
+    """The models that figures ask for; a model that none of them uses is refused."""
+    asking = [one.spec for one in figures if one.spec.traits.model]
+    if not asking:
+        if asked.model:
+            known = ", ".join(one.name for one in discovery.specs("figure") if one.traits.model)
+            raise CommandError(f"--model {asked.model[0]}: none of these figures uses a model; those that do: {known}")
+        return []
+    if not asked.model:
+        reporter.note(f"model: {inputs.MODEL}")
+    found = [read(name) for name in dict.fromkeys(asked.model or (inputs.MODEL,))]
+    if len(found) > 1 and (one := next((spec for spec in asking if spec.traits.model == "one"), None)):
+        raise CommandError(f"--figure {one.name}: is of one model; give --model once")
     return found
 
 
@@ -79,24 +111,58 @@ def _one_table(asked: StatsRequest, names: Sequence[str], own: dict[str, object]
     return found
 
 
-def _write(
-    folder: Path,
-    asked: StatsRequest,
-    figures: Sequence[Bound],
-    sets: list[SelectedRows],
-    tables: Callable[[], dict[str, bytes]],
-    reporter: Reporter,
-) -> None:
-    """Write tables and figures to their folder; an obstacle is found before anything slow is done."""
-    made = stats_folder.how(asked, figures, [rows.opened for rows in sets])
-    stats_folder.check_free(folder, made, force=asked.force)
-    stats_folder.publish(folder, tables() | _figures(figures, sets), made, force=asked.force, reporter=reporter)
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The figures of one folder, and what they are drawn from."""
+
+    asked: StatsRequest
+    figures: Sequence[Bound]
+    sets: list[SelectedRows]
+    models: list[ModelFile]
+    reporter: Reporter
+
+    def write(self, folder: Path, tables: Callable[[], dict[str, bytes]]) -> None:
+        """Write tables and figures to their folder; an obstacle is found before anything slow is done."""
+        force, models = self.asked.force, self.models if any(one.spec.traits.model for one in self.figures) else []
+        made = stats_folder.how(self.asked, self.figures, [rows.opened for rows in self.sets], models)
+        stats_folder.check_free(folder, made, force=force)
+        stats_folder.publish(folder, tables() | self._drawn(), made, force=force, reporter=self.reporter)
+
+    def _drawn(self) -> dict[str, bytes]:
+        """The files of figures: NAME.png, and NAME.csv with the numbers."""
+        found: dict[str, bytes] = {}
+        for bound in self.figures:
+            pictures, table = drawn(partial(bound, *self._inputs(bound)), bound.spec.name, [*dict.fromkeys(self.asked.format)])
+            name = bound.spec.name.replace(":", ".")
+            found |= {f"{name}.{form}": picture for form, picture in pictures.items()} | {f"{name}.csv": as_csv(table).encode()}
+        return found
+
+    def _inputs(self, bound: Bound) -> list[Any]:
+        """What a figure is a function of, by its traits."""
+        traits = bound.spec.traits
+        if traits.model == "verdicts":
+            opened = [rows.opened for rows in self.sets]
+            return [judged(self.models, opened, {*traits.needs}, self._evaluation(), self.reporter)]
+        found: list[Any] = [] if traits.sets == "none" else [self.sets if traits.sets == "all" else self.sets[0]]
+        return [*found, self._judge()] if traits.model else found
+
+    def _judge(self) -> Judge:
+        (model,) = self.models
+        for rows in self.sets:
+            check_fit(from_file(rows.opened, str(rows.opened.path)), model)
+        return Judge(model, self._evaluation())
+
+    def _evaluation(self) -> EvaluateRequest:
+        """The same options as those of `evaluate`, so that figures show its numbers."""
+        asked = self.asked
+        return EvaluateRequest(draws=asked.draws, seed=asked.seed, batch_size=asked.batch_size, device=asked.device)
 
 
 def _selected(opened: ImageSet, asked: StatsRequest, figures: Sequence[Bound], reporter: Reporter) -> SelectedRows:
     """The rows of one file; a note tells what was left out."""
     for one in figures:
-        if lacking := [name for name in one.spec.traits.needs if name not in opened]:
+        traits = one.spec.traits
+        if traits.model != "verdicts" and (lacking := [name for name in traits.needs if name not in opened]):
             raise CommandError(f"--figure {one.spec.name}: {opened.path} has no {', '.join(lacking)}")
     rows = select(opened, of=asked.of, by=asked.by, where=asked.where, rows=asked.rows)
     if len(rows) < len(rows.considered):
@@ -112,14 +178,3 @@ def _tables(found: Statistics, rows: SelectedRows, asked: StatsRequest) -> dict[
     found.counts.extend(name | one for one in tables["counts"])
     found.rows.extend(name | one for table in ("norms", "values", "costs") for one in tables[table])
     return {f"{name}.csv": as_csv(table).encode() for name, table in tables.items() if table}
-
-
-def _figures(figures: Sequence[Bound], sets: list[SelectedRows]) -> dict[str, bytes]:
-    """The files of figures: NAME.png, and NAME.csv with the numbers."""
-    found: dict[str, bytes] = {}
-    for bound in figures:
-        what = sets if bound.spec.traits.sets == "all" else sets[0]
-        picture, table = drawn(partial(bound, what), bound.spec.name)
-        name = bound.spec.name.replace(":", ".")
-        found |= {f"{name}.png": picture, f"{name}.csv": as_csv(table).encode()}
-    return found

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from advcli.catalog import discovery
+from advcli.catalog.file_requests import VerifyRequest
 from advcli.catalog.request_parts import Selection
-from advcli.catalog.requests import VerifyRequest
 from advcli.errors import AdvcliError, Damaged, InputError
 from advcli.evaluation import against_itself, against_model, against_source
 from advcli.evaluation.finding import BATCH, Finding

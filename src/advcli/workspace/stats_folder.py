@@ -12,6 +12,7 @@ from advcli.files import atomic, header_schema, sandbox
 from advcli.files.header import Header, canonical, identity, parse
 from advcli.files.imageset_reader import ImageSet
 from advcli.files.provenance import provenance_of
+from advcli.networks.model_file import ModelFile
 from advcli.runtime.reporter import Reporter
 from advcli.workspace.outputs import taken
 from advcli.workspace.replay import command
@@ -20,23 +21,26 @@ NOTE = "stats.json"
 MOST_NOTE = 1 << 20
 MOST_NAME = 60  # characters that tell the options
 ADVICE = "use --force to overwrite all that is in it, or -o to choose another name"
-OPTIONS = ("figure", "of", "by", "where", "rows")
+OPTIONS = ("figure", "format", "of", "by", "where", "rows")
+OF_MODELS = ("draws", "seed")
 
 
-def how(asked: StatsRequest, figures: Sequence[Bound], sets: Sequence[ImageSet]) -> Header:
+def how(asked: StatsRequest, figures: Sequence[Bound], sets: Sequence[ImageSet], models: Sequence[ModelFile]) -> Header:
     """The provenance of a folder's content."""
-    options = {name: getattr(asked, name) for name in OPTIONS} | {"figure": [one.spec.name for one in figures]}
+    options = {name: getattr(asked, name) for name in (*OPTIONS, *(OF_MODELS if models else ()))}
+    options["figure"] = [one.spec.name for one in figures]
     parameters = {name: value for one in figures for name, value in one.parameters.items()}
     parents = [{"role": "file", "digest": one.digest} for one in sets]
+    parents += [{"role": "model", "digest": one.digest} for one in models]
     return provenance_of("stats", method=None, parameters=parameters, options=options, parents=parents, data=None, environment={})
 
 
 def beside(path: Path, asked: StatsRequest, figures: Sequence[Bound]) -> Path:
     """F.stats; options other than the default ones are part of the name, so that commands do not replace each other's tables."""
-    words = []
+    words = [Path(name).stem for name in asked.model]
     for one in asked.options():
         value = getattr(asked, one.name)
-        if one.name in OPTIONS and value != one.default:
+        if one.name in (*OPTIONS, *OF_MODELS) and value != one.default:
             words.append(",".join(value) if one.many else str(value))
     for bound in figures:
         words += [f"{o.name}={bound.parameters[o.name]}" for o in bound.spec.options if bound.parameters[o.name] != o.default]
