@@ -54,6 +54,20 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def papers(session: nox.Session) -> None:
+    """The tables and figures of the five papers on the embedded digits; `-- --full` runs them on MNIST and CIFAR-10."""
+    size = "--full" if "--full" in session.posargs else "--quick"
+    more = [one for one in session.posargs if one != size]
+    env = {**os.environ, "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]}
+    with tempfile.TemporaryDirectory() as folder:
+        if size == "--quick":
+            env["PAPERS_WORK"] = folder
+        subprocess.run([str(ROOT / "papers" / "run"), size, "--jobs", "2", *more], env=env, check=True)
+        if size == "--quick" and not more:
+            python(session, "-m", "papers.index", "--check", str(Path(folder) / "quick"))
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Mutated files against the readers: 500 a format and 50 as true commands; `-- --count 20000` for a sweep."""
     python(session, "tests/fuzz.py", *session.posargs)

@@ -1,7 +1,8 @@
 """Write the generated parts of the documentation, or check that they are up to date (the default).
 
 Between `<!-- NAME -->` and `<!-- end -->` stand: the tables of methods (from the registry) in README.md and docs/methods.md,
-the walk's commands (from docs/walk.sh), and in docs/rows.md what shows every row of docs/rows.csv.
+the walk's commands (from docs/walk.sh), in docs/rows.md what shows every row of docs/rows.csv, and in papers/INDEX.md what
+came out of the papers.
 """
 
 import re
@@ -13,7 +14,11 @@ from advcli.catalog import discovery
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 
+sys.path.insert(0, str(ROOT))
+
 import row_table  # noqa: E402
+
+from papers import index  # noqa: E402
 
 TITLES = {
     "attack": "Attacks",
@@ -26,7 +31,7 @@ TITLES = {
     "check": "Trust checks",
 }
 FIRST = ("attack", "defense", "source")  # what the README lists; docs/methods.md lists the rest
-PAGES = ("README.md", "docs/methods.md", "docs/rows.md")
+PAGES = ("README.md", "docs/methods.md", "docs/rows.md", "papers/INDEX.md")
 
 
 def paper(name: str, root: str) -> str:
@@ -60,6 +65,7 @@ MAKE = {
     "more methods": lambda: methods(tuple(role for role in TITLES if role not in FIRST), root="../"),
     "walk": walk,
     "rows": row_table.table,
+    "index": index.table,
 }
 
 
