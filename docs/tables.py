@@ -17,7 +17,6 @@ sys.path.insert(0, str(ROOT / "docs"))
 sys.path.insert(0, str(ROOT))
 
 import row_table  # noqa: E402
-
 from papers import index  # noqa: E402
 
 TITLES = {
