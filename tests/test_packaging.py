@@ -13,7 +13,7 @@ pytestmark = pytest.mark.sweep
 
 ROOT = Path(__file__).parent.parent
 TREES = ("src", "tests", "docs", "benchmarks", "data", "papers")
-LEFT = ("__pycache__", "*.egg-info", "*.parts", "*.pyc")
+LEFT = ("__pycache__", "*.egg-info", "*.parts", "*.pyc", "work")  # papers/work holds models and sets of a run
 BUILD = "import sys\nfrom setuptools import build_meta\nto = sys.argv[1]\nbuild_meta.build_sdist(to)\nbuild_meta.build_wheel(to)"
 
 
