@@ -82,7 +82,8 @@ def test_a_sheet_shows_every_class_and_what_was_asked_for(folder, of):
     places = [row["row"] for row in found.rows]
     originals = given["originals"][given["original"]]
     wanted = {None: given["images"], "originals": originals, "perturbations": given["images"] - originals}[of][places, 0]
-    (axes,) = found.figure.axes
+    axes, *bar = found.figure.axes
+    assert len(bar) == (of == "perturbations"), "the scale of signed values"
     shown = [np.asarray(image.get_array()) for image in axes.images]
     np.testing.assert_allclose(shown, wanted, atol=1e-7)
     for place, image in enumerate(axes.images):
@@ -91,10 +92,11 @@ def test_a_sheet_shows_every_class_and_what_was_asked_for(folder, of):
         assert axes.get_ylim()[0] <= bottom < top <= axes.get_ylim()[1], "upright, and inside"
         low, high = (-np.abs(shown).max(), np.abs(shown).max()) if of == "perturbations" else (0, 1)
         assert image.get_clim() == pytest.approx((low, high))
-        assert top - bottom == pytest.approx((right - left) * image.get_array().shape[0] / image.get_array().shape[1])
+        corners = axes.transData.transform([(left, bottom), (right, top)])
+        assert np.ptp(corners[:, 1]) == pytest.approx(np.ptp(corners[:, 0])), "the pictures are square"
     captions = [text.get_text() for text in axes.texts]
     assert captions[0].startswith("a → b") == (of != "originals")
-    assert captions[0].endswith(found.rows[0]["epsilon"])
+    assert captions[0].endswith(f"({found.rows[0]['epsilon']})")
 
 
 def test_values_are_counted_over_the_range_that_they_can_have(folder, monkeypatch):
@@ -226,7 +228,9 @@ def test_names_of_classes_are_text_whatever_they_say(run, folder):
     assert {row["label"] for row in table("sweep.stats/sheet.csv")} == {*names}
     with ImageSet("sweep.h5") as opened:
         captions = [text.get_text() for text in sheet(chosen(opened)).figure.axes[0].texts]
-    assert max(len(line) for caption in captions for line in caption.split("\n")) == 14
+    lines = {line for caption in captions for line in caption.split("\n")}
+    assert {"$x^{$", "日本語日本…", "xxxxxxxxxx…"} <= lines
+    assert max(caption.count("\n") for caption in captions) == 2, "two classes and a budget"
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,11 @@ def step_length(text: str) -> StepLength:
     if not 0 < found.factor <= LARGEST:
         raise ValueError(f"{text!r}: a step is longer than zero and no longer than {LARGEST:g}")
     return found
+
+
+def whole_numbers(text: str, flag: str) -> tuple[int, ...]:
+    """A list such as 3,17,40, each number once; CommandError names the option."""
+    pieces = [piece.strip() for piece in text.split(",")]
+    if bad := [piece for piece in pieces if not (piece.isascii() and piece.isdecimal() and len(piece) < 19)]:
+        raise CommandError(f"{flag} {text}: {bad[0]!r} is not a whole number; write 3,17,40")
+    return tuple(dict.fromkeys(map(int, pieces)))
