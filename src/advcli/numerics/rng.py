@@ -68,6 +68,7 @@ class Purpose(StrEnum):
     PROBE = "probe"  # a faster copy of a model against the model itself
     TRIAL = "trial"  # whether a model answers at all
     CHECK = "check"  # what the trust checks ask a model
+    STATISTICS = "statistics"  # the rows and the permutations of a test
 
 
 @dataclass(frozen=True, slots=True)
