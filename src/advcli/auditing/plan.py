@@ -17,7 +17,7 @@ FEW = 100  # images under budgets so large that everything must fall
 MANY = 500  # images, beyond which proofs at every budget of the curve take too long
 LONGER = 5  # times as many queries, where gradients are of no use
 RUNNING = ("seed", "batch_size", "device", "data_dir", "download", "allow")
-CHOSEN = ("split", "limit", "per_class", "classes", "image_size", "resize")
+CHOSEN = ("split", "limit", "per_class", "part", "classes", "image_size", "resize")
 
 
 @dataclass(frozen=True, slots=True)

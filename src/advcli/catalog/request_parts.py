@@ -28,6 +28,7 @@ from advcli.catalog.options import (
     MaxQueries,
     Opponents,
     Output,
+    Part,
     PerClass,
     Precision,
     Quantize,
@@ -65,6 +66,7 @@ class Selection(Source):
     data: Data = None
     limit: Limit = None
     per_class: PerClass = None
+    part: Part = None
     classes: Classes = None
 
 

@@ -223,7 +223,7 @@ def validation(images: Dataset, asked: TrainRequest) -> Dataset | None:
     """The validation split of the same source; an image-set file has none."""
     if images.origin["name"] == "file":
         return None
-    name, every = (asked.data or "digits").removesuffix(":train"), replace(asked, limit=None, per_class=None)
+    name, every = (asked.data or "digits").removesuffix(":train"), replace(asked, limit=None, per_class=None, part=None)
     try:
         found = inputs.open_data(name, "val", every).for_classes(images.classes, "the training set")
         labelled = np.flatnonzero(found.labels >= 0)
