@@ -60,10 +60,15 @@ class Bench:
 
     def model(self, data: str, arch: str, *options: str) -> Path:
         """The model of a data set and an architecture, trained with these options of `train`."""
-        made = self.models / ("-".join([data, arch, *(Path(word).name.strip("-") for word in options)]) + ".safetensors")
+        made = self.models / ("-".join([data, arch, *map(in_a_name, options)]) + ".safetensors")
         if not made.exists():
             self.advcli("train", "--data", data, "--arch", arch, *options, "-o", str(made))
         return made
+
+
+def in_a_name(word: str) -> str:
+    """A word of a command as part of a file's name: of a path its last part, of 1/5 and 8/255 all of it."""
+    return (Path(word).name if Path(word).exists() else word.replace("/", "of")).strip("-")
 
 
 Measurement = Callable[[Bench], Shown]
