@@ -78,6 +78,7 @@ BY_HAND = (
     "arch",
     "input",
     "augment_adv",
+    "fooling",
 )
 BIG = (
     "dm-preact-resnet",

@@ -138,6 +138,11 @@ class TrainingLoop(Request):
         Param("Train on the images of this adversarial set too, which was made from the training split; may be repeated.",
               form="FILE"),
     ] = ()  # fmt: skip
+    fooling: Annotated[
+        tuple[str, ...],
+        Param("Train on the pictures of this set of fool-gradient or fool-evolve too, as a class of their own: fooling; may be "
+              "repeated.", form="FILE"),
+    ] = ()  # fmt: skip
     preprocess: Annotated[
         str | None,
         Param("Train with a filter in front of the network; it becomes part of the model: gaussian:sigma=2.", form="DEFENSE"),

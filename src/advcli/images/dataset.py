@@ -14,6 +14,7 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.rng import Purpose, SampleRNG
 
 VAL_SHARE = 0.1
+FOOLING = "fooling"  # the class of pictures made from nothing, of `train --fooling`: no data set has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ class Dataset:
 
     def of_model(self, classes: tuple[str, ...]) -> str | None:
         """The value of `--classes` for a model that knows only some of the classes; None if it knows them all."""
+        classes = tuple(name for name in classes if name != FOOLING or name in self.classes)
         plain = all("," not in name and name.strip() == name for name in classes)
         return ",".join(classes) if classes and plain and set(classes) < set(self.classes) else None
 
@@ -132,7 +134,7 @@ class Dataset:
 def missing_classes(name: str, labels: Array, classes: Sequence[str], known: Sequence[str]) -> str | None:
     """A warning if the labelled images cover only some classes: the result says nothing about the others."""
     there = {classes[label] for label in np.unique(labels[labels >= 0])}
-    missing = [one for one in known if one not in there]
+    missing = [one for one in known if one not in there and one != FOOLING]
     if not there or not missing:
         return None
     few = f"{', '.join(missing[:5])}{', ...' * (len(missing) > 5)}"
