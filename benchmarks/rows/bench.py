@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,14 @@ class Bench:
 
     def advcli(self, *words: str) -> str:
         """What a command prints; it must succeed, and runs in the row's folder."""
+        return self._ran(words)[0]
+
+    def heard(self, *words: str) -> str:
+        """What a command says beside what it prints: notes and warnings."""
+        return self._ran(words)[1]
+
+    def _ran(self, words: Sequence[str]) -> tuple[str, str]:
+        """What a command prints, and what it says beside it."""
         printed, complaint, before = io.StringIO(), io.StringIO(), Path.cwd()
         os.chdir(self.folder)
         try:
@@ -39,7 +47,7 @@ class Bench:
             os.chdir(before)
         if code:
             raise RuntimeError(f"advcli {' '.join(words)}: exit {code}\n{complaint.getvalue()}")
-        return printed.getvalue()
+        return printed.getvalue(), complaint.getvalue()
 
     def figures(self, *words: str) -> dict[str, float]:
         """What `evaluate` measures, by metric; of several budgets or sets the last."""
