@@ -49,7 +49,17 @@ def s0_d1(bench: Bench) -> Shown:
     weak, strong = (found[name]["recovered"] for name in ("first success", "200 steps"))
     said = [f"{name} {one['recovered']:.1%} right (the target still wins {one['success']:.1%})" for name, one in found.items()]
     holds = 0.25 <= weak <= 0.75 and strong <= 0.1 and abs(clean - voted) <= 0.01
-    return Shown(holds, ", ".join([*said, f"clean {voted:.1%} against {clean:.1%}"]))
+    beside = with_dropout_on_the_hidden_layer(bench)
+    said += [f"clean {voted:.1%} against {clean:.1%}", f"with dropout on the hidden layer alone {beside:.1%} at first success"]
+    return Shown(holds, ", ".join(said))
+
+
+def with_dropout_on_the_hidden_layer(bench: Bench) -> float:
+    """The share that the vote puts right of minimal examples where dropout does not lie between the other layers."""
+    net = str(bench.model("mnist", "cnn", "--dropout", "0.5", "--epochs", "3"))
+    bench.advcli("attack", "--model", net, *RAW_STEPS, *STOPS["first success"], "-o", "hidden.h5")
+    bench.advcli("defend", "--model", net, "--method", "dropout-vote", "--passes", "50", "-o", "hidden.safetensors")
+    return as_stored(bench, "hidden.safetensors", "hidden.h5")["recovered"]
 
 
 def s0_d1b(bench: Bench) -> Shown:

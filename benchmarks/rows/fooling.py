@@ -106,8 +106,9 @@ def of_the_class(model: Path, path: Path) -> float:
 
 
 def s2_d0(bench: Bench) -> Shown:
-    """After training again with a class of fooling pictures (by gradient and by evolution), at least 90 % of new ones of the old
-    model fall into it, and clean accuracy is within a point; new pictures made against the wider model stand beside."""
+    """The row asks for no figure. Here: after training again with a class of fooling pictures (by gradient and by evolution), at
+    least 90 % of new ones of the old model fall into it, and clean accuracy is within a point; new pictures made against the
+    wider model stand beside."""
     first = [made(bench, "fool-gradient", "--count", "40")[0]]
     first += [made(bench, "fool-evolve", "--encoding", code, "--count", "2", "--generations", "60")[0] for code in ENCODINGS]
     wider = bench.folder / "wider.safetensors"
