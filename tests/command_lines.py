@@ -81,6 +81,7 @@ TRAIN = """
     --preprocess average:samples=3 | --patience 1 | --stop-at 0.2 | --teacher mlp.safetensors --recipe distill --seed 3
     --weights model.safetensors | --weights ../given/weights.pt --arch mlp | --weights model.safetensors --freeze-until 3
     --mean 0.3 --std 0.5 | --precision bfloat16 | --batch-size 20 | --dry-run | --json | --per-class 5 | --classes 6,7
+    --part 2/3
     --recipe adversarial --against fgsm --keep best | --recipe adversarial --against universal
     --recipe free --eps 0.1 --replays 2 | --recipe mart --against fgsm | --recipe trades --steps 2 --awp 0.01 | --augment-adv pgd.h5
     --data ../given/pictures | --data ../given/split | --data ../given/images.npz:train | --data pictures.h5 | --data pgd.h5

@@ -78,6 +78,7 @@ BY_HAND = (
     "arch",
     "input",
     "augment_adv",
+    "fooling",
 )
 BIG = (
     "dm-preact-resnet",
@@ -104,7 +105,7 @@ REAL = {"clip": 1.0, "ema": 0.9, "lr": 0.01, "stop_at": 0.9, "cut": 0.5, "ink_to
         "max_rot": 9.0, "max_shift": 1.0, "rate": 0.3, "guidance": 1.0, "warmup": 1.0, "eps_max": 0.2}  # fmt: skip
 TEXTS = {
     "eps": ("0.1", "8/255", "0.05,0.2", "0:0.2:0.1", "1e-1"), "target": ("6", "next", "random", "least-likely", "other", "all"),
-    "classes": ("6,7", "7,6"), "mean": ("0.3",), "std": ("0.5", "1/2"), "augment": ("crop", "noise:0.1", "crop,flip"),
+    "classes": ("6,7", "7,6"), "part": ("1/2", "2/3"), "mean": ("0.3",), "std": ("0.5", "1/2"), "augment": ("crop", "noise:0.1", "crop,flip"),
     "preprocess": ("gaussian:sigma=1", "squeeze:bits=2"), "step_size": ("eps/4", "0.03", "2/255", "eps/steps"),
     "attack": ("pgd:steps=2", "mim:steps=2,decay=0.5"), "arch": ("mlp:hidden=8", "softmax"), "hidden": ("8,4",),
     "squeezers": ("bits:2", "bits:1,median:3x3"), "reduce": ("pca:0.7", "none"), "nlm": ("5-3-9",), "detectors": ("l1,jsd:10", "l2"),

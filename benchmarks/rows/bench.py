@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,14 @@ class Bench:
 
     def advcli(self, *words: str) -> str:
         """What a command prints; it must succeed, and runs in the row's folder."""
+        return self._ran(words)[0]
+
+    def heard(self, *words: str) -> str:
+        """What a command says beside what it prints: notes and warnings."""
+        return self._ran(words)[1]
+
+    def _ran(self, words: Sequence[str]) -> tuple[str, str]:
+        """What a command prints, and what it says beside it."""
         printed, complaint, before = io.StringIO(), io.StringIO(), Path.cwd()
         os.chdir(self.folder)
         try:
@@ -39,7 +47,7 @@ class Bench:
             os.chdir(before)
         if code:
             raise RuntimeError(f"advcli {' '.join(words)}: exit {code}\n{complaint.getvalue()}")
-        return printed.getvalue()
+        return printed.getvalue(), complaint.getvalue()
 
     def figures(self, *words: str) -> dict[str, float]:
         """What `evaluate` measures, by metric; of several budgets or sets the last."""
@@ -60,10 +68,15 @@ class Bench:
 
     def model(self, data: str, arch: str, *options: str) -> Path:
         """The model of a data set and an architecture, trained with these options of `train`."""
-        made = self.models / ("-".join([data, arch, *(Path(word).name.strip("-") for word in options)]) + ".safetensors")
+        made = self.models / ("-".join([data, arch, *map(in_a_name, options)]) + ".safetensors")
         if not made.exists():
             self.advcli("train", "--data", data, "--arch", arch, *options, "-o", str(made))
         return made
+
+
+def in_a_name(word: str) -> str:
+    """A word of a command as part of a file's name: of a path its last part, of 1/5 and 8/255 all of it."""
+    return (Path(word).name if Path(word).exists() else word.replace("/", "of")).strip("-")
 
 
 Measurement = Callable[[Bench], Shown]

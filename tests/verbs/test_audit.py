@@ -147,15 +147,19 @@ def test_stopped_at_ten_moments_it_ends_with_the_same_bytes(run, model, monkeypa
 
 
 def test_a_model_without_gradients_is_attacked_without_them(run, folder):
+    """S2-A6: and by the attack that is made for its kind."""
     assert run("train", "--arch", "tree", "--limit", "300").code == 0
     ran = run("audit", "--effort", "quick", "--limit", "30", "--eps", "0.1")
     assert ran.code == 0, ran.err
     found = json.loads(Path("model.audit/audit.json").read_text())
     assert not found["gradients"]
-    assert {one["step"] for one in found["attacks"]} == {"noise", "long-black-box", "decisions", "substitute"}
+    assert {one["step"] for one in found["attacks"]} == {"noise", "tree", "long-black-box", "decisions", "substitute"}
+    accuracy = {one["step"]: one["accuracy"]["k"] for one in found["attacks"]}
+    assert accuracy["tree"] == found["robust_accuracy"]["attacked"]["k"] == min(accuracy.values()), "exact on one tree"
+    assert {one["access"] for one in found["attacks"] if one["step"] == "tree"} == {"structure"}
     assert "gives no gradient" in ran.err
     assert found["unproved"]
-    assert "only attacks without gradients ran" in " ".join(found["conclusions"])
+    assert "gives no gradients: tree read its structure instead" in " ".join(found["conclusions"])
 
 
 def test_a_check_that_fails_sends_the_audit_to_attacks_without_gradients(run, model):

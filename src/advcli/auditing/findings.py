@@ -116,7 +116,12 @@ def conclusions(found: Findings, *, gradients: bool) -> list[str]:
     else:
         told.append("At this budget no image is proved to be safe: what is not broken here may be broken by others.")
     if not gradients:
-        told.append("The model gives no gradients, so only attacks without gradients ran. They are weaker: take care.")
+        read = [name for name, row in found.each if row.threat.access == "structure"]
+        told.append(
+            f"The model gives no gradients: {', '.join(read)} read its structure instead, beside attacks without gradients."
+            if read
+            else "The model gives no gradients, so only attacks without gradients ran. They are weaker: take care."
+        )
     for status, meaning in MEANING.items():
         if names := dict.fromkeys(one.check for one in found.doubts if one.result.status == status):
             told.append(f"{status} ({', '.join(names)}): {meaning}")

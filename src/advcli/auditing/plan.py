@@ -16,8 +16,13 @@ SMALL, AT_A_TIME = (3, 32, 32), 256  # a small image, and how many of those are 
 FEW = 100  # images under budgets so large that everything must fall
 MANY = 500  # images, beyond which proofs at every budget of the curve take too long
 LONGER = 5  # times as many queries, where gradients are of no use
+READ = {
+    "leaves": "an attacker who knows the leaves of its trees",
+    "references": "an attacker who knows its stored images",
+    "planes": "the nearest hyperplane of a linear model",
+}
 RUNNING = ("seed", "batch_size", "device", "data_dir", "download", "allow")
-CHOSEN = ("split", "limit", "per_class", "classes", "image_size", "resize")
+CHOSEN = ("split", "limit", "per_class", "part", "classes", "image_size", "resize")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Subject:
     count: int  # of images
     limit: int | None = None  # of the effort, where nothing else says how many images
     scores: bool = True  # whether the model gives more than labels
+    structure: str = ""  # the parts of the model that an attack can read: leaves, references or planes
 
     @property
     def eps(self) -> str:
@@ -88,13 +94,14 @@ class Subject:
         queries = self.effort.queries
         found = [self._step("noise", "random noise of the same size", method="noise", restarts=10)]
         if not gradients:
-            return [*found, *self.without_gradients()]
+            return [*found, *self.by_structure(), *self.without_gradients()]
         one_step = "fgsm" if self.asked.norm == "linf" else "fgm"
         found += [
             self._step("one-step", "one step along the gradient", method=one_step),
             self._step("autoattack", "several attacks along gradients", method="autoattack", queries=0),  # square: below, on all
             self._step("closest", "the closest image of another class", method="fab", eps=None),
             self._step("black-box", "an attacker who sees scores only", method="square", steps=queries),
+            *self.by_structure(),
         ]
         if larger := self._larger():
             found.append(
@@ -114,6 +121,12 @@ class Subject:
         """The options of `evaluate` that prove what can be proved: at the audited budget, of few images at smaller ones too."""
         upto = [one for one in self.budgets if fraction(one) <= fraction(self.eps)] if self.count <= MANY else [self.eps]
         return {**self.selection, "metric": ["verified"], "norm": self.asked.norm, "eps": ",".join(upto)}
+
+    def by_structure(self) -> list[Step]:
+        """The attacks that are made for models of this kind, in whose structure they see the nearest image of another class."""
+        made = [one for one in discovery.specs("attack") if self.structure and one.traits.structure == self.structure]
+        budgets = {one.name: {} if one.traits.budgeted else {"eps": None} for one in made}
+        return [self._step(name, READ[self.structure], method=name, **eps) for name, eps in budgets.items()]
 
     def without_gradients(self) -> list[Step]:
         """The attacks for a model whose gradients are not there, or not to be trusted."""

@@ -29,6 +29,10 @@ Limit = Annotated[
     int | None, Param("Use N images: the first of every class, in proportion to its size.", low=1, form="N", needs="images")
 ]
 PerClass = Annotated[int | None, Param("Use the first N images of every class.", low=1, form="N", needs="images")]
+Part = Annotated[
+    str | None,
+    Param("Use one of N parts that share no image and have equal shares of every class: 1/5 to 5/5.", form="K/N", needs="images"),
+]
 Classes = Annotated[str | None, Param("Use only these classes, in this order: 6,7.", form="NAME,...", needs="images")]
 ImageSize = Annotated[
     int | None,

@@ -28,6 +28,7 @@ from advcli.catalog.options import (
     MaxQueries,
     Opponents,
     Output,
+    Part,
     PerClass,
     Precision,
     Quantize,
@@ -65,6 +66,7 @@ class Selection(Source):
     data: Data = None
     limit: Limit = None
     per_class: PerClass = None
+    part: Part = None
     classes: Classes = None
 
 
@@ -135,6 +137,11 @@ class TrainingLoop(Request):
         tuple[str, ...],
         Param("Train on the images of this adversarial set too, which was made from the training split; may be repeated.",
               form="FILE"),
+    ] = ()  # fmt: skip
+    fooling: Annotated[
+        tuple[str, ...],
+        Param("Train on the pictures of this set of fool-gradient or fool-evolve too, as a class of their own: fooling; may be "
+              "repeated.", form="FILE"),
     ] = ()  # fmt: skip
     preprocess: Annotated[
         str | None,

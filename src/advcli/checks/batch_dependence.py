@@ -7,7 +7,8 @@ another order judges another model.
 
 from advcli.catalog.registry import check
 from advcli.files.check_results import Result, judged
-from advcli.search.probe import Probe, relative_change
+from advcli.networks.structure import relative_change
+from advcli.search.probe import Probe
 
 ROUNDING, OTHER = 1e-4, 1e-2  # of the largest logit
 

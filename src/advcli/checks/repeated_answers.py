@@ -10,7 +10,8 @@ import torch
 
 from advcli.catalog.registry import check
 from advcli.files.check_results import Result, judged
-from advcli.search.probe import Probe, relative_change
+from advcli.networks.structure import relative_change
+from advcli.search.probe import Probe
 
 SAME = 1e-5  # of the largest logit; on a processor equal calls are equal to the bit
 OTHER = 1e-3  # more than any rounding

@@ -8,7 +8,7 @@ from advcli.files.imageset_reader import ImageSet
 from advcli.images.dataset import Dataset
 from advcli.numerics.arrays import Array
 
-SELECTED = ("classes", "per_class", "limit")
+SELECTED = ("classes", "per_class", "limit", "part")
 
 
 def named(opened: ImageSet) -> Header | None:
@@ -20,9 +20,10 @@ def named(opened: ImageSet) -> Header | None:
 
 def selected(whole: Dataset, said: Header) -> Dataset:
     """The source's images that the header selects."""
-    classes, per_class, limit = (said.get(one) for one in SELECTED)
-    texts = isinstance(classes, str | None) and all(isinstance(one, int | None) for one in (per_class, limit))
-    return whole.selected(classes, limit, per_class) if texts else whole
+    classes, per_class, limit, part = (said.get(one) for one in SELECTED)
+    texts = all(isinstance(one, str | None) for one in (classes, part))
+    numbers = all(isinstance(one, int | None) for one in (per_class, limit))
+    return whole.selected(classes, limit, per_class, part) if texts and numbers else whole
 
 
 def selected_by_the_first_version(whole: Dataset, said: Header) -> Dataset | None:

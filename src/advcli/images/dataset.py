@@ -1,5 +1,6 @@
 """A data set: labels in memory, images on demand, and a description for every header."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from advcli.numerics.arrays import Array
 from advcli.numerics.rng import Purpose, SampleRNG
 
 VAL_SHARE = 0.1
+FOOLING = "fooling"  # the class of pictures made from nothing, of `train --fooling`: no data set has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +74,32 @@ class Dataset:
         changes = {"labels": labels, "index": index, **changes}
         return replace(self, **changes, pixels=pixels, read=lambda k: read(places[k]))
 
-    def selected(self, classes: str | None, limit: int | None, per_class: int | None) -> "Dataset":
-        """Apply `--classes`, `--per-class` and `--limit`, in this order, and record each."""
+    def selected(self, classes: str | None, limit: int | None, per_class: int | None, part: str | None = None) -> "Dataset":
+        """Apply `--classes`, `--part`, `--per-class` and `--limit`, in this order, and record each."""
         found = self
         if classes:
             found = self._of_classes(classes)
             kept = f"{self.name}:{self.split}: {len(found)} of {len(self)} images are of the classes {', '.join(found.classes)}"
             found = replace(found, notes=(*found.notes, kept))
+        if part:
+            whole, found = found, found.rows(dealt(found.labels, found.index, *part_of(part)))
+            found = replace(found, notes=(*found.notes, found._shares(len(whole), f"part {part}")))
         if per_class:
             found = found.rows(np.flatnonzero(ranks(found.labels) < per_class))
         if limit and limit < len(found):
             whole, found = found, found.rows(spread(found.labels, limit))
-            found = replace(found, notes=(*found.notes, found._shares(len(whole))))
-        given = {"classes": classes, "limit": limit, "per_class": per_class}
+            found = replace(found, notes=(*found.notes, found._shares(len(whole), "every class in proportion to its size")))
+        given = {"classes": classes, "limit": limit, "per_class": per_class, "part": part}
         if not len(found):
             raise Empty(f"{self.name}:{self.split}: the selection leaves no image")
         return replace(found, origin={**self.origin, **{k: v for k, v in given.items() if v is not None}})
 
-    def _shares(self, whole: int) -> str:
-        """The number of images of every class under a limit, as text."""
-        counts = np.unique(self.labels, return_counts=True)[1]
+    def _shares(self, whole: int, how: str) -> str:
+        """The number of images of every class under a limit or in a part, as text."""
+        counts = np.unique(self.labels, return_counts=True)[1] if len(self) else np.zeros(1, np.int64)
         each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
         of = f"{each} of each of {len(counts)} classes" if len(counts) > 1 else "of one class"
-        return f"{self.name}:{self.split}: {len(self)} of {whole} images, every class in proportion to its size: {of}"
+        return f"{self.name}:{self.split}: {len(self)} of {whole} images, {how}: {of}"
 
     def _of_classes(self, text: str) -> "Dataset":
         wanted = [one.strip() for one in text.split(",")]
@@ -110,6 +115,7 @@ class Dataset:
 
     def of_model(self, classes: tuple[str, ...]) -> str | None:
         """The value of `--classes` for a model that knows only some of the classes; None if it knows them all."""
+        classes = tuple(name for name in classes if name != FOOLING or name in self.classes)
         plain = all("," not in name and name.strip() == name for name in classes)
         return ",".join(classes) if classes and plain and set(classes) < set(self.classes) else None
 
@@ -128,7 +134,7 @@ class Dataset:
 def missing_classes(name: str, labels: Array, classes: Sequence[str], known: Sequence[str]) -> str | None:
     """A warning if the labelled images cover only some classes: the result says nothing about the others."""
     there = {classes[label] for label in np.unique(labels[labels >= 0])}
-    missing = [one for one in known if one not in there]
+    missing = [one for one in known if one not in there and one != FOOLING]
     if not there or not missing:
         return None
     few = f"{', '.join(missing[:5])}{', ...' * (len(missing) > 5)}"
@@ -153,6 +159,29 @@ def spread(labels: Array, count: int) -> Array:
     _, which, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     turns = (ranks(labels) + 0.5) / sizes[which]
     return np.sort(np.argsort(turns, kind="stable")[:count])
+
+
+PART = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})")
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """K and N of `--part K/N`."""
+    found = PART.fullmatch(text)
+    number, count = map(int, found.groups()) if found else (1, 0)
+    if number > count:
+        raise CommandError(f"--part {text}: expected K/N, the K-th of N parts, such as 1/5")
+    return number, count
+
+
+def dealt(labels: Array, index: Array, number: int, count: int) -> Array:
+    """Places of one of `count` parts, in order: the images of every class are dealt to the parts in turn.
+
+    The turn goes on from class to class, so that the parts differ by one image in size, and by one in each class. All rows
+    of one image, such as those of a sweep of budgets, are in one part.
+    """
+    first = np.sort(np.unique(index, return_index=True)[1])
+    mine = first[np.argsort(labels[first], kind="stable")[number - 1 :: count]]
+    return np.flatnonzero(np.isin(index, index[mine]))
 
 
 def stratified(labels: Array, count: int, purpose: str) -> Array:

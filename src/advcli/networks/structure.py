@@ -4,12 +4,14 @@ A network that offers parts has a method `structure`. Bounds and images are in p
 A defense hides the parts of the model behind it: an attack that read them would attack another model.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from advcli.networks.classifier import Classifier
 
+TINY = 1e-12
 ROUNDING = 1e-6  # of a bound that is converted to pixels: on which side of it a pixel is, float32 does not tell
 
 
@@ -51,6 +53,17 @@ class References:
 
 Structure = Leaves | References
 OFFERS = {"leaves": Leaves, "references": References}  # as attacks name them, in their decorators
+
+
+def relative_change(before: Tensor, after: Tensor) -> Tensor:
+    """(N,) the largest change of a logit, as a share of the largest logit."""
+    return (before - after).abs().amax(1) / before.abs().amax(1).clamp_min(TINY)
+
+
+def is_affine(answer: Callable[[Tensor], Tensor], x: Tensor, noise: Tensor, tolerance: float) -> bool:
+    """True if the logits are linear in the pixels: half-way between an image and noise they are half-way between theirs."""
+    between = (answer(x) + answer(noise)) / 2
+    return bool((relative_change(between, answer((x + noise) / 2)) < tolerance).all())
 
 
 def structure_of(model: nn.Module) -> Structure | None:

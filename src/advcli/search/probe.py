@@ -14,6 +14,7 @@ from torch import Tensor
 from advcli.images.dataset import Dataset, spread
 from advcli.networks.logits import gradient_of
 from advcli.networks.rejection import split
+from advcli.networks.structure import is_affine
 from advcli.numerics.quantities import BUDGETS, fraction
 from advcli.numerics.rng import Purpose, SampleRNG
 from advcli.search.goal import Goal
@@ -118,9 +119,7 @@ class Probe:
     def affine(self) -> bool:
         """True if the logits are linear in the pixels: half-way between an image and noise they are half-way between theirs."""
         noise = SampleRNG(self.job.seed, self.ids, (Purpose.CHECK, "noise")).uniform(*self.x.shape[1:]).to(self.x)
-        middle = self.job.verdict((self.x + noise) / 2, self.ids)
-        between = (self.logits + self.job.verdict(noise, self.ids)) / 2
-        return bool((relative_change(between, middle) < AFFINE).all())
+        return is_affine(lambda x: self.job.verdict(x, self.ids), self.x, noise, AFFINE)
 
     def slope(self, length: float) -> tuple[Tensor, Tensor]:
         """(N,) the change of the margin for each unit of a short step along the signs of its gradient, and the predicted change.
@@ -159,11 +158,6 @@ class Probe:
         points = torch.cat([(self.x + self.reach * one).clamp(0, 1) for one in signs.values()])
         found = self.job.verdict(points, self.ids.repeat(len(signs)))
         return dict(zip(signs, found.view(len(signs), len(self.x), -1), strict=True))
-
-
-def relative_change(before: Tensor, after: Tensor) -> Tensor:
-    """(N,) the largest change of a logit, as a share of the largest logit."""
-    return (before - after).abs().amax(1) / before.abs().amax(1).clamp_min(TINY)
 
 
 def probe_of(job: Job, data: Dataset, *, surrogate: bool = False) -> Probe:

@@ -15,7 +15,7 @@ from advcli.images.joined import joined
 from advcli.runtime.reporter import Reporter
 from advcli.workspace import inputs
 
-SELECTION = ("classes", "limit", "per_class")
+SELECTION = ("classes", "limit", "per_class", "part")
 
 
 def with_adversarial(images: Dataset, asked: TrainRequest, reporter: Reporter) -> Dataset:
@@ -63,7 +63,8 @@ def _refuse_other_rows(path: str, found: Dataset, whole: Dataset) -> None:
     proper = np.array([labels.get(one, -2) for one in found.index.tolist()])
     if (strange := np.flatnonzero(proper == -2)).size:
         row = int(strange[0])
-        raise InputError(f"{path}: row {row}: image {found.index[row]} is not in the training split of {whole.name}")
+        part = f"part {whole.origin['part']} of " if "part" in whole.origin else ""
+        raise InputError(f"{path}: row {row}: image {found.index[row]} is not in {part}the training split of {whole.name}")
     if (wrong := np.flatnonzero(proper != found.labels)).size:
         row = int(wrong[0])
         raise InputError(f"{path}: row {row}: its label is not that of image {found.index[row]} of {whole.name}")

@@ -9,6 +9,7 @@ from typing import Any
 from advcli.auditing.curve import curve_files
 from advcli.auditing.findings import Findings, conclusions, figure, not_tried
 from advcli.auditing.plan import EFFORTS, Step, Subject, command_line
+from advcli.auditing.structure import structure_in
 from advcli.catalog import discovery
 from advcli.catalog.requests import AttackRequest, AuditRequest, EvaluateRequest
 from advcli.errors import CommandError, InputError, NoGradient
@@ -92,7 +93,7 @@ def _subject(model: ModelFile, asked: AuditRequest, reporter: Reporter) -> Subje
     most = EFFORTS[asked.effort].images
     limit = most if asked.limit is None and asked.per_class is None and most and most < len(images) else None
     count, scores = limit or len(images), model.answers != "labels"
-    found = Subject(str(model.path), text, images.shape, asked, count, limit, scores)
+    found = Subject(str(model.path), text, images.shape, asked, count, limit, scores, structure_in(model, images))
     refuse_beyond(asked.norm, [budget(found.eps)], images.shape[0] * images.shape[1] * images.shape[2])
     return found
 

@@ -28,7 +28,7 @@ from advcli.runtime.reporter import SILENT, OnceReporter, Reporter
 from advcli.workspace import inputs, table_file
 from advcli.workspace.held import NOTHING, Held
 
-CHOOSING = ("classes", "limit", "per_class", "image_size", "resize", "data_dir", "split")  # options that choose from --data
+CHOOSING = ("classes", "limit", "per_class", "part", "image_size", "resize", "data_dir", "split")  # from --data
 
 
 @dataclass(frozen=True, slots=True, repr=False)

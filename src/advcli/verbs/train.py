@@ -37,6 +37,7 @@ from advcli.training.scikit_fit import fit, is_fitted, refuse_loop_options
 from advcli.training.training_options import TrainingOptions
 from advcli.training.usual_normalisation import usual
 from advcli.verbs.adversarial_data import with_adversarial
+from advcli.verbs.fooling_data import with_fooling
 from advcli.workspace import inputs, outputs
 
 
@@ -65,7 +66,7 @@ def train(asked: TrainRequest, own: dict[str, object], reporter: Reporter = SILE
         reporter.warn(few)
     if images.origin["name"] == "file":
         refuse_repeats(images)
-    images = with_adversarial(images, asked, reporter)
+    images = with_adversarial(with_fooling(images, asked, reporter), asked, reporter)
     options = TrainingOptions.resolved(asked, len(images))
     objective = monitor.resolved(objective, images.shape[0])
     with devices.threads(images.shape):
@@ -98,7 +99,8 @@ def _train(
     if options.optimizer != "sgd":
         del recorded["momentum"]
     parents = [{"role": "weights", "digest": sandbox.digest_of(asked.weights)}] if asked.weights else []
-    parents += [{"role": "augment-adv", "digest": content_digest(Path(path))} for path in asked.augment_adv]
+    for role, files in (("augment-adv", asked.augment_adv), ("fooling", asked.fooling)):
+        parents += [{"role": role, "digest": content_digest(Path(path))} for path in files]
     teacher = open_teacher(asked.teacher, images, objective.spec.traits.behind) if asked.teacher else None
     parents += [{"role": "teacher", "digest": teacher.digest}] if teacher else []
     made = provenance_of(
@@ -111,7 +113,7 @@ def _train(
         environment=devices.environment(where, options.batch_size),
     )
     path = outputs.output_path(asked.output, inputs.MODEL)
-    outputs.keep_inputs([path], [asked.weights, asked.teacher, asked.data, *asked.augment_adv])
+    outputs.keep_inputs([path], [asked.weights, asked.teacher, asked.data, *asked.augment_adv, *asked.fooling])
     journal = path.with_suffix(".log.jsonl")
     if journal.exists() and not path.exists() and not asked.force:
         with sandbox.regular(journal) as file:
@@ -223,7 +225,7 @@ def validation(images: Dataset, asked: TrainRequest) -> Dataset | None:
     """The validation split of the same source; an image-set file has none."""
     if images.origin["name"] == "file":
         return None
-    name, every = (asked.data or "digits").removesuffix(":train"), replace(asked, limit=None, per_class=None)
+    name, every = (asked.data or "digits").removesuffix(":train"), replace(asked, limit=None, per_class=None, part=None)
     try:
         found = inputs.open_data(name, "val", every).for_classes(images.classes, "the training set")
         labelled = np.flatnonzero(found.labels >= 0)

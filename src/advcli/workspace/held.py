@@ -87,7 +87,7 @@ class Held:
             found = self.data.dataset(model.classes, asked.split or "test")
         if not len(found):
             raise InputError("data: holds no image")
-        found = found.selected(asked.classes, asked.limit, asked.per_class)
+        found = found.selected(asked.classes, asked.limit, asked.per_class, asked.part)
         for text in found.notes:
             reporter.note(text)
         return inputs.fitted_to(model, found, "", reporter)

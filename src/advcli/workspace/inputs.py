@@ -68,7 +68,7 @@ def open_data(
     classes = chosen.classes
     if not classes and found.origin["name"] != "file":
         classes = found.of_model(known)
-    found = found.selected(classes, chosen.limit, chosen.per_class)
+    found = found.selected(classes, chosen.limit, chosen.per_class, chosen.part)
     _tell(found, reporter)
     return found
 

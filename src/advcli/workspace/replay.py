@@ -117,7 +117,7 @@ def _data_words(data: Header | None, takes: set[str], where: Path) -> list[str]:
     if not data or data["name"] == NOTHING:
         return []
     words = _typed("--data", _spelled(data, where))
-    for key in ("classes", "limit", "per_class", *SIZES):
+    for key in ("classes", "part", "limit", "per_class", *SIZES):
         if data.get(key) is not None and key in takes:
             words += _typed(flag_of(key), str(data[key]))
     return words
