@@ -106,12 +106,12 @@ def test_a_set_tells_its_range_and_every_reader_takes_it(run, unclipped):
     verified = run("verify", unclipped, "u.perturbations.h5")
     assert verified.code == 0
     assert "no image file can hold them" in " ".join(verified.out.split())
-    statistics = document(run("stats", unclipped, "--figure", "histograms", "--json"))
+    statistics = document(run("stats", unclipped, "--figure", "values", "--json"))
     values = {row["of"]: row for row in statistics["rows"]}
     assert (values["images"]["min"], values["images"]["max"]) == (low, high)
     assert values["images"]["p5"] < 0, "a quantile is no clipped value"
-    histogram = (Path(statistics["folders"][0]) / "histograms.csv").read_text().splitlines()
-    assert sum(int(line.split(",")[-1]) for line in histogram if "values of images" in line) == values["images"]["n"]
+    histogram = (Path(statistics["folders"][0]) / "values.csv").read_text().splitlines()
+    assert sum(int(line.split(",")[-1]) for line in histogram if line.startswith("images,")) == values["images"]["n"]
 
 
 def test_evaluate_marks_it_and_counts_it_nowhere_as_an_attack_on_images(run, unclipped):

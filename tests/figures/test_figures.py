@@ -11,65 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import attacked_set
 from advcli.evaluation import selected_rows
 from advcli.evaluation.selected_rows import select
-from advcli.figures import histograms as histogram_module
-from advcli.figures.histograms import histograms
 from advcli.figures.sheet import sheet
 from advcli.files.imageset_reader import ImageSet
-
-BUDGETS = ("0.1", "8/255")
-
-
-def sweep(path: str = "sweep.h5", **header: object) -> dict[str, np.ndarray]:
-    """Thirty images of three classes, sorted by class, under two budgets; every third pixel is left alone."""
-    draw, n = np.random.default_rng(0), 60
-    labels, epsilon = np.repeat(np.arange(3), 20), np.tile(np.array([0.1, 8 / 255], np.float32), 30)
-    originals = draw.random((30, 1, 3, 3), dtype=np.float32) * np.float32(0.6) + np.float32(0.2)
-    moved = draw.uniform(-1, 1, (n, 1, 3, 3)).astype(np.float32) * epsilon[:, None, None, None]
-    moved[..., 0] = 0
-    place = np.repeat(np.arange(30), 2)
-    clean = np.where(np.arange(n) < 6, 2, labels)  # the first three images were wrong from the start
-    moved[:6] = 0
-    given = {"images": originals[place] + moved, "originals": originals, "original": place, "labels": labels,
-             "epsilon": epsilon, "clean_prediction": clean, "success": np.where(np.arange(n) < 6, 0, 1).astype(np.uint8)}  # fmt: skip
-    attacked_set.write(path, given, norm="linf", epsilon=list(BUDGETS), **header)
-    return given
+from attacked_set import sweep
 
 
 def chosen(opened: ImageSet, of: str | None = None):
     return select(opened, of=of, by="none", where=None, rows=None)
-
-
-def lines(table: list[dict], of: str, eps: str) -> tuple[list[int], list[float]]:
-    """The counts and the edges of one histogram."""
-    mine = [row for row in table if row["of"] == of and row["epsilon"] == eps and row["from"] != row["to"]]
-    return [row["count"] for row in mine], [mine[0]["from"], *(row["to"] for row in mine)]
-
-
-def test_every_budget_has_a_histogram_of_its_own_which_is_numpys(folder):
-    given = sweep()
-    p = given["images"] - given["originals"][given["original"]]
-    attacked = np.arange(60) >= 6
-    with ImageSet("sweep.h5") as opened:
-        found = histograms(chosen(opened), bins=11)
-    largest = float(np.abs(p[attacked]).max())
-    for eps, value in zip(BUDGETS, (0.1, 8 / 255), strict=True):
-        mine = p[attacked & np.isclose(given["epsilon"], value)]
-        counts, edges = lines(found.rows, "values of perturbations", eps)
-        assert edges[0] == -edges[-1] == pytest.approx(-largest)
-        assert counts == list(np.histogram(mine[mine != 0], edges)[0])
-        (zeros,) = [row["count"] for row in found.rows if row["epsilon"] == eps and row["from"] == row["to"]]
-        assert zeros == (mine == 0).sum()
-        assert sum(counts) + zeros == mine.size
-        counts, edges = lines(found.rows, "linf norms", eps)
-        assert counts == list(np.histogram(np.abs(mine.astype(float)).reshape(len(mine), -1).max(1), edges)[0])
-        assert sum(counts) == 27
-    drawn = {axes.get_title().partition("\n")[0]: axes for axes in found.figure.axes}
-    assert {len(drawn[name].patches) for name in ("l2 norm", "values of perturbations")} == {2}
-    assert "zeros left out: 33.3%" in drawn["values of perturbations"].get_title()
-    assert [text.get_text() for text in found.figure.legends[0].get_texts()] == ["8/255", "0.1"]
 
 
 @pytest.mark.parametrize("of", [None, "originals", "perturbations"])
@@ -172,7 +122,7 @@ def test_a_figure_of_ones_own_is_a_figure_like_any_other(run, folder):
     with Image.open("mine/myfigures.counted.png") as picture:
         picture.verify()
     assert len(table("mine/sheet.csv")) == 3
-    assert not Path("mine/histograms.png").exists()
+    assert not Path("mine/norms.png").exists()
     assert "--figure myfigures:counted --figure sheet" in run("show", "mine").out
     ran = run("stats", "sweep.h5", "--figure", "myfigures:counted", "--bins", "3")
     assert ran.code == 2
@@ -194,7 +144,7 @@ def test_a_figure_of_several_sets_is_drawn_once(run, folder):
     assert not Path("both/sheet.png").exists()
     ran = run("stats", "other.h5", "--figure", "moresets:together", "-o", "single")
     assert table("single/moresets.together.csv") == wanted[1:]
-    assert table("single/norms.csv")
+    assert table("single/statistics.csv")
 
 
 def test_a_figure_says_what_a_file_lacks(run, model):
@@ -217,7 +167,7 @@ def test_a_matplotlibrc_is_not_obeyed_and_a_notebooks_settings_stay(run, folder)
     with mpl.rc_context({"text.usetex": True, "axes.facecolor": "red", "font.size": 30}):
         assert run("stats", "sweep.h5", "-o", "odd").code == 0
         assert mpl.rcParams["axes.facecolor"] == "red"
-    for name in ("histograms.png", "sheet.png"):
+    for name in ("norms.png", "values.png", "sheet.png"):
         assert Path("odd", name).read_bytes() == Path("new", name).read_bytes() == Path("plain", name).read_bytes()
 
 
@@ -231,31 +181,3 @@ def test_names_of_classes_are_text_whatever_they_say(run, folder):
     lines = {line for caption in captions for line in caption.split("\n")}
     assert {"$x^{$", "日本語日本…", "xxxxxxxxxx…"} <= lines
     assert max(caption.count("\n") for caption in captions) == 2, "two classes and a budget"
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "first", "last"),
-    [
-        (0.25, 0.25, 0, 0.5),
-        (0.0, 0.0, -0.5, 0.5),
-        (-2.0, -2.0, -2.5, -1.5),
-        (-1, 3, -1, 3),
-        (np.nan, np.nan, 0, 1),
-        (0, np.inf, 0, 1),
-    ],
-)
-def test_a_single_value_lies_in_the_middle_of_its_bins(low, high, first, last):
-    np.testing.assert_allclose(histogram_module._edges(low, high, 4), np.linspace(first, last, 5))
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "bins", "edges"),
-    [
-        (0, 3, 4, [-0.5, 0.5, 1.5, 2.5, 3.5]),
-        (0, 4, 4, [-0.5, 1.5, 3.5, 5.5]),
-        (5, 5, 4, [4.5, 5.5]),
-        (np.nan, np.nan, 4, [-0.5, 0.5, 1.5]),
-    ],
-)
-def test_bins_of_counts_hold_as_many_whole_numbers_each(low, high, bins, edges):
-    np.testing.assert_allclose(histogram_module._edges_of_counts(low, high, bins), edges)

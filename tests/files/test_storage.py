@@ -106,7 +106,7 @@ MADE = {
     "train": ["new/m.safetensors"],
     "defend": ["defended.safetensors"],
     "filter": ["set.filtered.h5"],
-    "stats": [f"set.stats/{name}" for name in ("norms.csv", "values.csv", "sheet.png", "sheet.csv")],
+    "stats": [f"set.stats/{name}" for name in ("counts.csv", "statistics.csv", "sheet.png", "sheet.csv")],
     "import": ["imported.safetensors"],
     "export": [f"pictures/{k}" for k in ("0/000003-000000.png", "1/000004-000001.png")],
 }

@@ -68,9 +68,9 @@ def test_statistics_are_numpys(run, model):
         np.testing.assert_allclose([row["mean"], row["std"]], [mine.mean(dtype=float), mine.std(dtype=float)], atol=1e-9)
         within = row["quantiles_within"] + 1e-7
         np.testing.assert_allclose([row[k] for k in QUANTILES], np.quantile(mine.astype(float), SHARES), atol=within)
-    for name in ("counts", "norms", "values"):
+    for name in ("counts", "statistics"):
         assert table(f"perturbations.stats/{name}.csv")
-    for name in ("sheet.png", "histograms.png"):
+    for name in ("sheet.png", "norms.png", "values.png"):
         with Image.open(f"perturbations.stats/{name}") as picture:
             picture.verify()
 
@@ -212,17 +212,17 @@ def test_a_folder_is_replaced_whole_and_only_where_nothing_is_lost(run, folder):
     assert ran.code == 0
     assert "already exists, made by the same command" in ran.err
     first = {path.name for path in Path("mine").iterdir()}
-    Path("mine/norms.csv").unlink()
+    Path("mine/counts.csv").unlink()
     assert run("stats", "cw.h5", *quick, "--by", "label").code == 0
     assert {path.name for path in Path("mine").iterdir()} == first
-    Path("mine/costs.csv").write_text("changed")
+    Path("mine/statistics.csv").write_text("changed")
     Path("mine/notes.txt").write_text("mine")
     ran = run("stats", "cw.h5", *quick, "--by", "label")
     assert ran.code == 2
     assert "notes.txt" in ran.err
     assert Path("mine/notes.txt").exists()
     attacked_set.write("clean.h5", {"images": np.full((2, 1, 1, 1), 0.5), "labels": np.arange(2)})
-    assert run("stats", "clean.h5", "--figure", "histograms", "-o", "mine", "--force").code == 0
+    assert run("stats", "clean.h5", "--figure", "norms", "-o", "mine", "--force").code == 0
     assert not {"notes.txt", "sheet.png"} & {path.name for path in Path("mine").iterdir()}
     assert not list(Path().glob(".mine*"))
 

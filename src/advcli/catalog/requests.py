@@ -189,7 +189,7 @@ class StatsRequest(Destination, Allowing, Running):
         tuple[str, ...],
         Param("A figure: one of those listed, or package.module:function of your own; may be repeated.", form="NAME",
               chooses="figure"),
-    ] = ("histograms", "sheet")  # fmt: skip
+    ] = ("norms", "values", "sheet")  # fmt: skip
     format: Annotated[tuple[Literal["png", "svg", "pdf"], ...], Param("Format of the figures; may be repeated.")] = ("png",)
     of: Annotated[
         str | None, Param("Values to summarise: images, originals or perturbations. [default: all there are]", form="WHAT")

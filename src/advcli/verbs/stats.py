@@ -172,9 +172,9 @@ def _selected(opened: ImageSet, asked: StatsRequest, figures: Sequence[Bound], r
 
 def _tables(found: Statistics, rows: SelectedRows, asked: StatsRequest) -> dict[str, bytes]:
     """The tables of one file, for its folder; their rows join the earlier ones."""
-    tables = {"counts": set_tables.counts(rows), "norms": set_tables.norms(rows), "values": set_tables.values(rows),
-              "costs": set_tables.costs(rows, asked.rows)}  # fmt: skip
+    statistics = [*set_tables.norms(rows), *set_tables.values(rows), *set_tables.costs(rows, asked.rows)]
+    tables = {"counts": set_tables.counts(rows), "statistics": statistics}
     name = {"set": str(rows.opened.path)}
     found.counts.extend(name | one for one in tables["counts"])
-    found.rows.extend(name | one for table in ("norms", "values", "costs") for one in tables[table])
+    found.rows.extend(name | one for one in statistics)
     return {f"{name}.csv": as_csv(table).encode() for name, table in tables.items() if table}
