@@ -8,7 +8,7 @@ if TYPE_CHECKING:  # the help must not wait for torch
     from advcli.evaluation.rows import Row
     from advcli.evaluation.threat_model import ThreatModel
 
-ABOUT = ("class", "label", "prediction", "positives", "stage")  # what makes several figures of one metric
+ABOUT = ("class", "label", "prediction", "positives", "stage", "category")  # what makes several figures of one metric
 SEEN = {"scores": "scores only", "labels": "decisions only"}
 LONGEST = 60  # characters of a word of a threat model
 FEW = 3  # sets that a worst case names

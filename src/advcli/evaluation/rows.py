@@ -123,6 +123,8 @@ class JudgedSet:
             return False
         if "stages" in traits.needs and not (isinstance(verdicts, AttackedVerdicts) and verdicts.stages):
             return False
+        if "filter" in traits.needs and not (isinstance(verdicts, AttackedVerdicts) and verdicts.asked_filter):
+            return False
         return "score" not in traits.needs or verdicts.said.score is not None
 
 
