@@ -291,13 +291,19 @@ def test_a_model_against_itself_and_on_clean_images(run, inside, tmp_path):
     assert worse["kind"] == "clean"
 
 
-def test_each_attacked_through_its_own_defense_is_compared_over_the_worst_case(run, inside):
+def test_each_attacked_through_its_own_defense_is_compared_in_the_worst_case_and_under_the_attack(run, inside):
+    """S4-K1: McNemar for each attack too, each model under its own set."""
     found = rows(run("evaluate", "pgd.h5", "adaptive.h5", *given("model", "defended"), "--compare", "--json"))
-    worst = [row for row in found if row["metric"] == "difference" and row["kind"] == "worst case"]
+    pairs = [row for row in found if row["metric"] == "difference"]
+    worst = [row for row in pairs if row["kind"] == "worst case"]
     assert len(worst) == 2
     assert {row["finding"] for row in worst} <= {"better", "worse", "inconclusive"}
-    alone = [row for row in found if row["metric"] == "difference" and row["kind"] == "adversarial"]
-    assert {row["finding"] for row in alone} == {"unequal attacks"}
+    assert {row["finding"] for row in pairs if row["set"] in ("pgd.h5", "adaptive.h5")} == {"unequal attacks"}
+    own = [row for row in pairs if row["set"] == "adaptive.h5 / pgd.h5"]
+    assert [row["epsilon"] for row in own] == [0.1, 0.2]
+    for row in own:
+        first, second = (right(model, name, row["epsilon"])[0] for model, name in (("model", "pgd"), ("defended", "adaptive")))
+        assert (row["b"], row["c"], row["n"]) == ((first & ~second).sum(), (second & ~first).sum(), len(first))
 
 
 def test_rejection_counts_and_coverage_stands_unasked(run, folder, small_model):

@@ -7,34 +7,11 @@ import pytest
 from scipy.stats import binomtest, norm
 from sklearn import metrics as oracle
 
-from advcli.catalog import discovery
 from advcli.errors import CommandError
-from advcli.evaluation.decisions import AttackedVerdicts, Decisions, Distances, Verdicts
+from advcli.evaluation.decisions import AttackedVerdicts, Distances, Verdicts
 from advcli.metrics.roc import area_interval
 from advcli.numerics.intervals import exact_interval
-
-
-def said(predictions, confidence=None, score=None, rank=None, logit=None):
-    """Decisions; -1 is a rejection of class 0."""
-    predictions, zeros = np.asarray(predictions), np.zeros(len(predictions))
-    score = np.where(predictions < 0, 1.0, -1.0) if score is None and (predictions < 0).any() else score
-    rank = zeros.astype(np.int64) if rank is None else rank
-    sure = zeros + 0.5 if confidence is None else confidence
-    return Decisions(np.maximum(predictions, 0), rank, sure, score, zeros if logit is None else logit)
-
-
-def verdicts(labels, predictions, classes=3, clean=None, rank=None, confidence=None, score=None, **more):
-    """Decisions on clean images, or on attacked ones where the decisions on their originals are given."""
-    own = {"classes": tuple(map(str, range(classes))), "labels": labels, "said": said(predictions, confidence, score, rank)}
-    if clean is None:
-        return Verdicts(**own)
-    rows = np.arange(len(labels))
-    more = {"original": rows, "targets": np.full(len(rows), -1), "attacked": rows >= 0, **more}
-    return AttackedVerdicts(**own, before=said(clean), **more)
-
-
-def figures(name, given, **options):
-    return list(discovery.spec("metric", name).bind(options)(given))
+from judged import figures, said, verdicts
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (10, 10), (1, 10), (489, 491), (0, 1), (5000, 10000)])
@@ -50,7 +27,7 @@ def test_nothing_of_nothing_is_zero_with_the_whole_interval():
 
 
 def test_figures_equal_scikit_learns_on_a_thousand_random_vectors():
-    """S4-X2."""
+    """S4-X2: to 1e-9; 0/0 is 0 and says so."""
     rng = np.random.default_rng(0)
     for _ in range(1000):
         classes = int(rng.integers(2, 6))
@@ -58,21 +35,33 @@ def test_figures_equal_scikit_learns_on_a_thousand_random_vectors():
         found = {(f.metric, f.about.get("class")): f for f in figures("per-class", verdicts(labels, said, classes))}
         p, r, f, _ = oracle.precision_recall_fscore_support(labels, said, labels=range(classes), zero_division=0)
         for k in range(classes):
-            assert found["precision", str(k)].value == pytest.approx(p[k])
-            assert found["recall", str(k)].value == pytest.approx(r[k])
-            assert found["f1", str(k)].value == pytest.approx(f[k])
+            assert found["precision", str(k)].value == pytest.approx(p[k], abs=1e-9)
+            assert found["recall", str(k)].value == pytest.approx(r[k], abs=1e-9)
+            assert found["f1", str(k)].value == pytest.approx(f[k], abs=1e-9)
             assert found["precision", str(k)].about.get("undefined", False) == (not (said == k).any())
+            assert found["recall", str(k)].about.get("undefined", False) == (not (labels == k).any())
             assert found["f1", str(k)].about.get("undefined", False) == (not ((said == k) | (labels == k)).any())
-        assert found["f1", "mean"].value == pytest.approx(f.mean())
+        assert [found[name, "mean"].value for name in ("precision", "recall", "f1")] == pytest.approx(
+            [p.mean(), r.mean(), f.mean()], abs=1e-9
+        )
         matrix = oracle.confusion_matrix(labels, said, labels=range(classes))
         assert [one.k for one in figures("confusion", verdicts(labels, said, classes))] == matrix.ravel().tolist()
         assert figures("accuracy", verdicts(labels, said))[0].value == pytest.approx(oracle.accuracy_score(labels, said))
 
 
 def test_one_positive_class_can_be_chosen():
-    """S4-X1: --positive 7."""
-    found = figures("per-class", verdicts(np.array([0, 1, 1]), np.array([1, 1, 0]), 2), positive="1")
-    assert {(f.metric, f.value) for f in found} == {("precision", 0.5), ("recall", 0.5), ("f1", 0.5)}
+    """S4-X1, S4-X2: --positive 7, of two classes; what the model rejects is not positive."""
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        count = int(rng.integers(1, 12))
+        labels, answers = rng.integers(0, 2, count), rng.integers(-1, 2, count)
+        found = figures("per-class", verdicts(labels, answers, 2), positive="1")
+        assert [f.metric for f in found] == ["precision", "recall", "f1"]
+        truth, given_ = labels == 1, answers == 1
+        *wanted, _ = oracle.precision_recall_fscore_support(truth, given_, average="binary", zero_division=0)
+        assert [f.value for f in found] == pytest.approx(wanted, abs=1e-9)
+        empty = [not (answers == 1).any(), not (labels == 1).any(), not ((answers == 1) | (labels == 1)).any()]
+        assert [f.about.get("undefined", False) for f in found] == empty
     with pytest.raises(CommandError, match="--positive 7"):
         figures("per-class", verdicts(np.array([0]), np.array([0]), 2), positive="7")
 
@@ -163,23 +152,34 @@ def test_a_rejected_image_is_neither_right_nor_won():
     assert [(f.metric, f.k, f.n) for f in figures("selective", given_, coverage="1")] == [("accuracy@100%", 1, 2)]
 
 
-def test_accuracy_at_coverage_keeps_the_most_confident_and_whoever_ties():
-    """S4-X3: confidence >= sorted[int(c n) - 1]; all of them is plain accuracy."""
+@pytest.mark.parametrize("by", ["logit", "probability"])
+def test_accuracy_at_coverage_keeps_the_most_confident_and_whoever_ties(by):
+    """S4-X3: confidence >= sorted[int(c n) - 1], more coverage keeps more, and all of them is plain accuracy."""
     rng = np.random.default_rng(3)
-    for _ in range(50):
-        count = int(rng.integers(1, 40))
+    shares = (0.01, 0.29, 0.5, 0.8, 1)
+    for _ in range(100):
+        count = int(rng.integers(1, 60))
         labels, predictions = rng.integers(0, 3, (2, count))
-        sure = np.round(rng.random(count), 1)
-        given_ = verdicts(labels, predictions, confidence=sure)
-        found = figures("selective", given_, coverage="0.29,0.8,1", confidence="probability")
-        for one, tenths in zip(found, (29, 80, 100), strict=True):
-            kept = sure >= sorted(sure, reverse=True)[max(1, tenths * count // 100) - 1]
+        sure = np.round(rng.normal(size=count) if by == "logit" else rng.random(count), 1)  # many tie
+        other = rng.random(count)
+        answers = said(
+            predictions, **({"logit": sure, "confidence": other} if by == "logit" else {"logit": other, "confidence": sure})
+        )
+        given_ = Verdicts(classes=("0", "1", "2"), labels=labels, said=answers)
+        found = figures("selective", given_, coverage=",".join(map(str, shares)), confidence=by)
+        for one, share in zip(found, shares, strict=True):
+            kept = sure >= np.sort(sure)[::-1][max(1, int(round(100 * share) * count // 100)) - 1]
             assert (one.n, one.k) == (kept.sum(), (kept & (labels == predictions)).sum())
+            assert one.value == pytest.approx(oracle.accuracy_score(labels[kept], predictions[kept]), abs=1e-9)
+            assert one.n >= int(round(100 * share) * count // 100)
         assert [one.n for one in found] == sorted(one.n for one in found)
-        assert found[2].value == pytest.approx((labels == predictions).mean())
+        assert found[-1].value == figures("accuracy", given_)[0].value
+
+
+def test_a_coverage_is_a_share_of_the_images():
     for wrong in ("0", "1.2", "x"):
         with pytest.raises(CommandError, match="--coverage"):
-            figures("selective", verdicts(labels, predictions), coverage=wrong)
+            figures("selective", verdicts(np.zeros(2, np.int64), np.zeros(2, np.int64)), coverage=wrong)
 
 
 def test_recovered_counts_the_victims_mistakes():

@@ -133,7 +133,8 @@ class MetricTraits:
 
     `score`: a model that can reject. `victim`: the decisions of the attacked model. `distance`: the distances to the originals.
     `stages`: a set of a cascade of attacks. `noise`: decisions of a smoothed model on noisy copies.
-    `bounds`: proofs about every image of a ball.
+    `bounds`: proofs about every image of a ball. `filter`: a filtered set, with the decisions on its originals through the same
+    filter and on its attacked images before it. `rank`: the rank, on the original, of the class that was decided on.
     """
 
     of: Literal["any", "adversarial", "clean"]

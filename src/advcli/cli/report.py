@@ -47,13 +47,20 @@ def report(rows: Sequence[Row], checks: Sequence[Checked] = (), *, wide: bool = 
     parts += [_titled(TITLE, transfer_table(moved, width), width) if moved else ""]
     parts += [_compared([row for row in rows if row.metric == "difference"], width)]
     tables = "\n\n".join(part for part in parts if part) or "(no rows)"
-    return "\n".join([tables, *_doubts(checks, width), *_notes(rows, width), *_left_out(each, shown, width)])
+    drawn = _draws([*beside, *breakers, *moved], width)
+    return "\n".join([tables, *drawn, *_doubts(checks, width), *_notes(rows, width), *_left_out(each, shown, width)])
 
 
 def _on_one_line(row: Row) -> Row:
     """The same row with the names of its files on one line."""
     pair = row.pair and replace(row.pair, against=on_one_line(row.pair.against))
     return replace(row, model=on_one_line(row.model), set=on_one_line(row.set), pair=pair)
+
+
+def _draws(rows: Sequence[Row], width: int) -> list[str]:
+    """What the brackets of some tables are."""
+    most = max((row.spread.draws for row in rows if row.spread and cells.short_draws(row)), default=0)
+    return wrapped(f"[ ]: the least and the largest of {most} draws, in percent", width) if most else []
 
 
 def _left_out(each: Sequence[Row], shown: Sequence[Row], width: int) -> list[str]:
@@ -97,7 +104,7 @@ def _breakers(rows: Sequence[Row], width: int, *, few: bool) -> str:
     """The number of images of the worst case that each set broke."""
     lines, idle = [], 0
     for group in together(rows):
-        one, count = group[0], {row.metric: f"{row.k} ({row.value:.1%})" for row in group}
+        one, count = group[0], {row.metric: _with_draws(f"{row.k} ({row.value:.1%})", row) for row in group}
         if few and not any(row.k for row in group):
             idle += 1
             continue
@@ -113,9 +120,15 @@ def _breakers(rows: Sequence[Row], width: int, *, few: bool) -> str:
     return _titled(told, fitted(lines, width), width)
 
 
+def _with_draws(text: str, row: Row) -> str:
+    """A count with the least and the largest over the draws of a random model."""
+    return f"{text} {cells.short_draws(row)}".rstrip()
+
+
 def _confusion(rows: Sequence[Row], width: int) -> str:
     """Counts of one model on one set; of many classes, the most frequent mistakes."""
     one, eps = rows[0], f", eps {cells.budget(rows[0])}" if cells.budget(rows[0]) else ""
+    eps += f", first of {one.spread.draws} draws" if one.spread else ""
     counts = {(row.about["label"], row.about["prediction"]): int(row.about.get("hits", row.k) or 0) for row in rows}
     lines: dict[str, Line] = {}
     for (label, prediction), count in counts.items():
@@ -130,7 +143,7 @@ def _confusion(rows: Sequence[Row], width: int) -> str:
 
 def _compared(rows: Sequence[Row], width: int) -> str:
     """Pairs of models: the difference, McNemar's p, and whether anything may be said."""
-    lines = []
+    lines, several = [], len({row.model for row in rows}) > 1
     for row in rows:
         if (pair := row.pair) is None:
             continue
@@ -145,14 +158,28 @@ def _compared(rows: Sequence[Row], width: int) -> str:
             "c": str(pair.c),
             "c - b": f"{row.value:+.1%}",
             "95 % interval": f"{row.low:+.1%} to {row.high:+.1%}",
+            "draws": cells.draws(row),
             "p": f"{pair.p:.1g}",
             f"p of {len(rows)}": f"{pair.p_holm:.1g}" if len(rows) > 1 else "",
             "finding": pair.finding,
+            **({"best": "best" if pair.best else ""} if several else {}),
             "threat model": known[0] if known[0] == known[1] else " / ".join(known),
         })  # fmt: skip
     told = "accuracy against the first model's, image by image; b: only the first is right, c: only this one; p: McNemar, exact"
     told += f"; p of {len(rows)}: raised for so many tests (Holm)" if len(rows) > 1 else ""
-    return _titled(told, fitted(lines, width), width) if lines else ""
+    told += "; A / B: each model on the set that this attack made against it" if any(" / " in row.set for row in rows) else ""
+    told += "; best: most images right of these models on a set" if several else ""
+    return "\n".join([_titled(told, fitted(lines, width), width), *_concluded(rows, width)]) if lines else ""
+
+
+def _concluded(rows: Sequence[Row], width: int) -> list[str]:
+    """What the comparisons with the best of the other models allow to say of the first."""
+    pairs = [row.pair for row in rows if row.pair and row.pair.best and row.pair.finding != cells.UNEQUAL]
+    count = {finding: sum(pair.finding == finding for pair in pairs) for finding in ("worse", "better", "inconclusive")}
+    left = sum(row.pair.finding == cells.UNEQUAL for row in rows if row.pair and row.pair.best)
+    told = f"{rows[0].pair.against if rows[0].pair else ''} against the best other model, {len(pairs)} comparisons: "
+    told += f"shown better in {count['worse']}, shown worse in {count['better']}, no difference shown in {count['inconclusive']}"
+    return wrapped(told + (f"; {left} more under unequal attacks say nothing" if left else ""), width)
 
 
 def _titled(title: str, text: str, width: int) -> str:

@@ -25,7 +25,7 @@ def transfer_table(rows: Sequence[Row], width: int) -> str:
     sources = _sources(rows)
     targets = list(dict.fromkeys(row.model for row in rows))
     short = _shortened(targets)
-    flat = table(_matrix(sources, targets, short, "{value} {count} ({interval})".format, "  ", width))
+    flat = table(_matrix(sources, targets, short, "{value} {count} ({interval}){draws}".format, "  ", width))
     if widest(flat) <= width:
         return flat
     bodies, left = [], targets
@@ -39,7 +39,7 @@ def transfer_table(rows: Sequence[Row], width: int) -> str:
 
 
 def _tall(sources: Sequence[list[list[Row]]], targets: Sequence[str], short: dict[str, str], width: int) -> str:
-    return table(_matrix(sources, targets, short, "{value}\n{count}\n{interval}".format, "\n", width // 2))
+    return table(_matrix(sources, targets, short, "{value}\n{count}\n{interval}{draws}".format, "\n", width // 2))
 
 
 def _sources(rows: Sequence[Row]) -> list[list[list[Row]]]:
@@ -85,7 +85,10 @@ def _own(row: Row) -> bool:
 def _cell(row: Row, form: Callable[..., str]) -> str:
     if row.undefined:
         return "n=0"
-    return form(value=f"{'*' * _own(row)}{row.value:.1%}", count=cells.count(row), interval=cells.short_interval(row))
+    draws = f" {text}" if (text := cells.short_draws(row)) else ""
+    return form(
+        value=f"{'*' * _own(row)}{row.value:.1%}", count=cells.count(row), interval=cells.short_interval(row), draws=draws
+    )
 
 
 def _shortened(names: Sequence[str]) -> dict[str, str]:

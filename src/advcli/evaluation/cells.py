@@ -8,9 +8,10 @@ if TYPE_CHECKING:  # the help must not wait for torch
     from advcli.evaluation.rows import Row
     from advcli.evaluation.threat_model import ThreatModel
 
-ABOUT = ("class", "label", "prediction", "positives", "stage")  # what makes several figures of one metric
+ABOUT = ("class", "label", "prediction", "positives", "stage", "category")  # what makes several figures of one metric
 SEEN = {"scores": "scores only", "labels": "decisions only"}
 LONGEST = 60  # characters of a word of a threat model
+UNEQUAL = "unequal attacks"  # the finding of a pair of models that shows nothing
 FEW = 3  # sets that a worst case names
 
 
@@ -44,14 +45,19 @@ def short_interval(row: Row) -> str:
 
 
 def beside(row: Row, images: int) -> tuple[str, ...]:
-    """A cell of the wide table: the figure, its interval, and its n if it differs from that of the line."""
+    """A cell of the wide table: the figure, its interval, the spread of its draws, and its n if it differs from the line's."""
     other = f"n={row.n}" if row.n != images and not row.undefined else ""
-    return value(row), short_interval(row), other
+    return value(row), short_interval(row), short_draws(row), other
 
 
 def draws(row: Row) -> str:
     spread = row.spread
     return f"{spread.draws}: {spread.min:.1%} to {spread.max:.1%}" if spread else ""
+
+
+def short_draws(row: Row) -> str:
+    spread = row.spread
+    return f"[{100 * spread.min:.1f}-{100 * spread.max:.1f}]" if spread and row.low is not None else ""
 
 
 def count(row: Row) -> str:

@@ -154,7 +154,18 @@ class Distances:
         return Distances(self.linf[mask], self.l2[mask])
 
 
-ROWS = (np.ndarray, Decisions, Noise, Bounds, Distances)  # what has an entry for each row
+@dataclass(frozen=True, slots=True)
+class FilterEffect:
+    """Decisions on the other side of a filter, for each row of a filtered set."""
+
+    attacked: Decisions  # on the attacked image before the filter
+    original: Decisions  # on the original after it
+
+    def __getitem__(self, mask: Array) -> "FilterEffect":
+        return FilterEffect(self.attacked[mask], self.original[mask])
+
+
+ROWS = (np.ndarray, Decisions, Noise, Bounds, Distances, FilterEffect)  # what has an entry for each row
 V = TypeVar("V", bound="Verdicts")
 
 
@@ -241,6 +252,8 @@ class AttackedVerdicts(Verdicts):
     stages: tuple[str, ...] = ()  # of a cascade of attacks
     asked_stage: Array | None = None  # which of them broke each row; there if a metric needs "stages" of a set that has them
     asked_distance: Distances | None = None  # there if a metric needs "distance"
+    asked_filter: FilterEffect | None = None  # there if a metric needs "filter" and the set was filtered
+    asked_rank: Array | None = None  # there if a metric needs "rank"
 
     @property
     def clean(self) -> Array:
@@ -261,6 +274,16 @@ class AttackedVerdicts(Verdicts):
     def distance(self) -> Distances:
         """The distance of each row from its original, for a metric that needs "distance"."""
         return needed(self.asked_distance, "distance")
+
+    @property
+    def filter(self) -> FilterEffect:
+        """Decisions on the other side of the set's filter, for a metric that needs "filter"."""
+        return needed(self.asked_filter, "filter")
+
+    @property
+    def rank_before(self) -> Array:
+        """The number of classes that scored above the row's answer on its original, for a metric that needs "rank"."""
+        return needed(self.asked_rank, "rank")
 
 
 Figures = Iterator[Figure]

@@ -1,6 +1,6 @@
 """One model evaluated on one set: its decisions, and everything else that metrics need."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from advcli.bounds.graph import Graph
 from advcli.catalog.requests import EvaluateRequest
-from advcli.errors import AdvcliError
-from advcli.evaluation import noise_votes, proofs
+from advcli.errors import AdvcliError, InputError
+from advcli.evaluation import filter_effect, noise_votes, proofs
 from advcli.evaluation.clean_accuracy import CleanAccuracy
-from advcli.evaluation.decisions import AttackedVerdicts, Decisions, Distances, Verdicts
+from advcli.evaluation.decisions import AttackedVerdicts, Decisions, Distances, FilterEffect, Verdicts
 from advcli.evaluation.rows import JudgedSet
-from advcli.evaluation.sets import Subject, budgets_of
+from advcli.evaluation.sets import Subject, budgets_of, from_file
 from advcli.evaluation.threat_model import threat_model
-from advcli.files.header import from_nothing
+from advcli.files.header import from_nothing, short
+from advcli.files.imageset_reader import ImageSet
 from advcli.images.passes import passes
 from advcli.networks.classifier import frozen
 from advcli.networks.memory_format import optimize_for
@@ -155,6 +156,7 @@ class Judge:
         before = self.decide(lambda a, b: subject.originals(number[a:b]), subject.ids[first], labels[first], turn)
         stages = tuple((subject.header["of"] if opened.kind == "filtered" else subject.header).get("stages", ()))
         victim, recomputed = facts.victim(subject) if "victim" in needs else (None, False)
+        again = lambda a, b: subject.originals(opened.column("original")[a:b])  # noqa: E731  # row by row
         return AttackedVerdicts(
             classes=self.file.classes,
             labels=labels,
@@ -170,17 +172,44 @@ class Judge:
             stages=stages,
             asked_stage=opened.column("stage") if "stages" in needs and stages else None,
             asked_distance=facts.distances(subject) if "distance" in needs else None,
+            asked_filter=self._filter_effect(subject, labels, turn, facts) if "filter" in needs else None,
+            asked_rank=self.decide(again, subject.ids, found.answers, turn).rank if "rank" in needs else None,
         )
+
+    def _filter_effect(self, subject: Subject, labels: Array, turn: int, facts: "Facts") -> FilterEffect | None:
+        """The decisions on the other side of a filtered set's filters; None for another set."""
+        if subject.header["kind"] != "filtered" or subject.file is None:
+            return None
+        source, filters = facts.before_filters(subject), filter_effect.recorded(subject.header, subject.name)
+        number, first, place = np.unique(subject.file.column("original"), return_index=True, return_inverse=True)
+        ids = subject.ids[first]
+
+        def pictures(start: int, stop: int) -> Tensor:
+            return filter_effect.through(filters, subject, number[start:stop], ids[start:stop])
+
+        attacked = self.decide(source.pictures, subject.ids, labels, turn)
+        return FilterEffect(attacked, self.decide(pictures, ids, labels[first], turn)[place])
 
 
 class Facts:
     """Facts about a set that do not depend on the judged model; each is computed once."""
 
-    def __init__(self, models: list[ModelFile], asked: EvaluateRequest) -> None:
+    def __init__(self, models: list[ModelFile], asked: EvaluateRequest, unfiltered: Mapping[str, ImageSet]) -> None:
         self.models, self.asked = {one.digest: one for one in models}, asked
+        self.unfiltered = unfiltered
         self._victims: dict[tuple[str, bool], Array] = {}
         self._sizes: dict[tuple[str, bool], Array] = {}
         self._distances: dict[tuple[str, bool], Distances] = {}
+
+    def before_filters(self, subject: Subject) -> Subject:
+        """The attacked set that a filtered one was made of, row by row."""
+        digest = filter_effect.before_filters(subject.header)
+        if (opened := self.unfiltered.get(digest)) is None:
+            raise InputError(f"{subject.name}: was filtered; give the set that it was made of too ({short(digest)})")
+        if not np.array_equal(opened.column("index"), subject.ids):
+            raise InputError(f"{subject.name}: holds other images than {opened.path}, of which its header says it was made")
+        found = from_file(opened, str(opened.path))
+        return found.in_8_bit() if subject.rounded else found
 
     def victim(self, subject: Subject) -> tuple[Array, bool]:
         """The victim's decisions in the set's own classes: computed again if it is among the models, else as stored."""

@@ -16,7 +16,8 @@ def judged(
     models: Sequence[ModelFile], sets: Sequence[ImageSet], needs: set[str], asked: EvaluateRequest, reporter: Reporter
 ) -> list[JudgedSet]:
     """The verdicts of every model on every set, budget by budget, as `evaluate` has them."""
-    facts, subjects = Facts([*models], asked), [from_file(one, str(one.path)) for one in sets]
+    facts = Facts([*models], asked, {one.digest: one for one in sets})
+    subjects = [from_file(one, str(one.path)) for one in sets]
     if len(splits := {one.header["split"] for one in subjects}) > 1:
         raise InputError(f"the files come from different splits ({', '.join(sorted(splits))}); draw them separately")
     found: list[JudgedSet] = []

@@ -32,6 +32,7 @@ def _line(row: Row) -> dict[str, str]:
         "p": f"{pair.p:.1g}" if pair else "",
         "p (Holm)": f"{pair.p_holm:.1g}" if pair else "",
         "finding": pair.finding if pair else "",
+        "best": "best" if pair and pair.best else "",
         "draws": cells.draws(row),
         "threat model": cells.threat(row.threat),
     }

@@ -35,6 +35,7 @@ class Pair:
     against_threat: ThreatModel
     p_holm: float
     finding: str
+    best: bool  # of the models compared with the first under the same attack, the one with the most images right
 
     def document(self) -> dict[str, Any]:
         return {**{one.name: getattr(self, one.name) for one in fields(self)}, "against_threat": self.against_threat.document()}
@@ -123,12 +124,14 @@ class JudgedSet:
             return False
         if "stages" in traits.needs and not (isinstance(verdicts, AttackedVerdicts) and verdicts.stages):
             return False
+        if "filter" in traits.needs and not (isinstance(verdicts, AttackedVerdicts) and verdicts.asked_filter):
+            return False
         return "score" not in traits.needs or verdicts.said.score is not None
 
 
 def row(model: str, name: str, kind: str, budget: str | None, each: Sequence[Figure], threat: ThreatModel) -> Row:
-    """One row of the report; of several draws the first is the figure, and all of them give the spread."""
-    one, values = each[0], [figure.value for figure in each]
+    """One row of the report; of several draws the first is the figure, and those that are not 0 of 0 give the spread."""
+    one, values = each[0], [figure.value for figure in each if not figure.about.get("undefined")]
     about = dict(one.about)
     return Row(
         model=model,
@@ -143,5 +146,5 @@ def row(model: str, name: str, kind: str, budget: str | None, each: Sequence[Fig
         high=one.high,
         threat=threat.proved(one.certificate) if one.certificate else threat,
         about=about,
-        spread=Spread(len(each), min(values), max(values)) if len(each) > 1 else None,
+        spread=Spread(len(each), min(values), max(values)) if len(each) > 1 and values else None,
     )

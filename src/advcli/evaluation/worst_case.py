@@ -123,7 +123,7 @@ class Worst:
         """The worst case as an outcome of its own, and the sets that it covers."""
         for (*_, view), sets in self._held.items():
             same = view == IN_8_BIT and not any(one.threat.pixels == ROUNDED for one in sets)
-            if len(sets) >= least and not same and (found := _worst(sets)) is not None:
+            if len(sets) >= least and not same and (found := worst_of(sets)) is not None:
                 yield found, sets
 
     def rows(self, *, asked: bool) -> list[Row]:
@@ -142,7 +142,7 @@ class Worst:
         return found
 
 
-def _worst(sets: list[Standing]) -> Standing | None:
+def worst_of(sets: list[Standing]) -> Standing | None:
     """The worst of several sets, over the images that all of them hold; None where there is none."""
     images = sets[0].images
     for one in sets[1:]:
@@ -208,14 +208,17 @@ def apart(first: list[Standing], second: list[Standing]) -> Apart:
 
 
 def _breakers(worst: Standing, sets: list[Standing]) -> Iterator[Row]:
-    """The number of images that each set broke: before the others in their order, and alone."""
-    broken = np.stack([~one.of(worst.images)[0][0] for one in sets])  # by the first draw
+    """The number of images that each set broke, by every draw: before the others in their order, and alone.
+
+    The images are those that the first draw had right at the start.
+    """
+    broken = np.stack([~one.of(worst.images)[0] for one in sets])  # (sets, draws, images)
     broken &= worst.start
     count = len(worst.images)
     for number, one in enumerate(sets):
         earlier, others = broken[:number].any(0), np.delete(broken, number, 0).any(0)
         for name, before in (("newly-broken", earlier), ("uniquely-broken", others)):
-            figure = rate(name, int((broken[number] & ~before).sum()), count)
-            yield row(one.model, one.set, worst.kind, worst.budget, [figure], one.threat)
+            each = [rate(name, int(draw.sum()), count) for draw in broken[number] & ~before]
+            yield row(one.model, one.set, worst.kind, worst.budget, each, one.threat)
     lost = rate("wrong-from-start", int((~worst.start).sum()), count)
     yield row(worst.model, worst.set, worst.kind, worst.budget, [lost], worst.threat)

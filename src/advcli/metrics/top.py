@@ -3,6 +3,7 @@
 An image that was attacked several times must fulfil this in all of its rows.
 """
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from advcli.catalog.params import Param
@@ -14,8 +15,13 @@ from advcli.evaluation.decisions import Figures, Verdicts
 @metric(of="any")
 def top(verdicts: Verdicts, *, top: Annotated[str, Param("Values of k.", form="K,K,...")] = "1,5") -> Figures:
     known = verdicts.known()
-    for text in top.split(","):
+    for k in counts(top):
+        yield known.throughout(f"top-{k}", (known.said.rank < k) & (known.predictions >= 0))
+
+
+def counts(texts: str) -> Iterator[int]:
+    """The values of k in a list of them."""
+    for text in texts.split(","):
         if not text.strip().isdecimal() or int(text) < 1:
-            raise CommandError(f"--top: {top!r} is not a list such as 1,5")
-        among = (known.said.rank < int(text)) & (known.predictions >= 0)
-        yield known.throughout(f"top-{int(text)}", among)
+            raise CommandError(f"--top: {texts!r} is not a list such as 1,5")
+        yield int(text)

@@ -27,7 +27,9 @@ from advcli.networks.model_file import ModelFile, read
 from advcli.runtime.reporter import SILENT, OnceReporter, Reporter
 from advcli.workspace import inputs, table_file
 from advcli.workspace.held import NOTHING, Held
+from advcli.workspace.unfiltered import unfiltered
 
+SPECIAL = {"score": "a model with a reject option", "filter": "an attacked set that was filtered (advcli defend FILE)"}
 CHOOSING = ("classes", "limit", "per_class", "part", "image_size", "resize", "data_dir", "split")  # from --data
 
 
@@ -104,10 +106,12 @@ def _measured(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter
     rows: list[Row] = []
     checks: list[Checked] = []
     standings: list[Standing] = []
-    facts, needs = Facts(models, asked), {need for one in metrics for need in one.spec.traits.needs}
+    needs = {need for one in metrics for need in one.spec.traits.needs}
     silent = metrics if asked.metric else []
     with contextlib.ExitStack() as open_files:
         clean, sets = _subjects(asked, open_files, held, reporter)
+        files = [one.file for one in sets if one.file]
+        facts = Facts(models, asked, unfiltered(files, open_files, reporter) if "filter" in needs else {})
         if not proofs.needs_bounds(metrics):
             check_eps(asked.eps, sets)
         for one in models:
@@ -136,7 +140,7 @@ def _measured(asked: EvaluateRequest, own: dict[str, object], reporter: Reporter
     worst = Worst(standings, both=asked.pixels == "both")
     for bound in silent:
         of = "clean images" if bound.spec.traits.of == "clean" else "an adversarial set"
-        what = "a model with a reject option" if "score" in bound.spec.traits.needs else of
+        what = next((words for need, words in SPECIAL.items() if need in bound.spec.traits.needs), of)
         reporter.warn(f"metric {bound.spec.name} needs {what}; none was given")
     claimed = any(one.metric == "robust_accuracy" for one in bars)
     if claimed or any(bound.spec.name == "accuracy" for bound in metrics):
