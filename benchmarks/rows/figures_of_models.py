@@ -41,9 +41,7 @@ def s0_f2(bench: Bench) -> Shown:
 
 def s1_k5(bench: Bench) -> Shown:
     """R^2 of straight lines through the logits along the sign of the gradient is above 0.95 up to 0.02."""
-    rows = drawn(
-        bench, "linearity", UNDEFENDED, attacked(bench, UNDEFENDED, "--method", "fgsm", "--eps", "0.1"), "--images", "100"
-    )
+    rows = drawn(bench, "linearity", UNDEFENDED, attacked(bench, UNDEFENDED, "--method", "fgsm", "--eps", "0.1"), "--ways", "100")
     (at,) = [row for row in rows if row["of"] == "mean" and abs(float(row["step"]) - 0.02) < 1e-9]
     (far,) = [row for row in rows if row["of"] == "mean" and abs(float(row["step"]) - 0.1) < 1e-9]
     figures = f"median R2 {float(at['r2']):.4f} at 0.02 and {float(far['r2']):.4f} at 0.1, 100 images"
@@ -55,7 +53,7 @@ def s1_k3(bench: Bench) -> Shown:
     made = attacked(bench, UNDEFENDED, "--method", "fgsm", "--eps", "0.1")
     ranges = []
     for model in (UNDEFENDED, ROBUST):
-        rows = [row for row in drawn(bench, "landscape", model, made, "--images", "20") if row["of"] == "image"]
+        rows = [row for row in drawn(bench, "landscape", model, made, "--panels", "20") if row["of"] == "image"]
         ranges.append([float(row["highest"]) - float(row["lowest"]) for row in rows])
     smaller = sum(robust < base for base, robust in zip(*ranges, strict=True))
     return Shown(smaller >= 14, f"smaller on {smaller} of {len(ranges[0])} images")

@@ -34,8 +34,8 @@ def test_the_centre_is_the_plain_loss_and_every_point_that_of_the_formula(origin
     """S1-K3: loss surface over two directions; the centre is the plain loss, the grid is symmetric."""
     judge, weight, bias = affine((1, 2, 3), CLASSES)
     with ImageSet("a.h5") as opened:
-        found = landscape(chosen(opened), judge, images=2, radius=0.2, steps=3, first=first)
-        again = landscape(chosen(opened), judge, images=2, radius=0.2, steps=3, first=first)
+        found = landscape(chosen(opened), judge, panels=2, reach=0.2, steps=3, first=first)
+        again = landscape(chosen(opened), judge, panels=2, reach=0.2, steps=3, first=first)
     assert found.rows == again.rows, "the random direction is that of the seed"
     for place, head in zip((0, 14), found.rows[:2], strict=True):
         mine = [row for row in found.rows if row["of"] == "point" and row["index"] == place]
@@ -69,7 +69,7 @@ def test_the_centre_is_the_plain_loss_and_every_point_that_of_the_formula(origin
 def test_all_panels_have_one_scale_and_no_images_are_no_failure(originals):
     judge, _, _ = affine((1, 2, 3), CLASSES)
     with ImageSet("a.h5") as opened:
-        found = landscape(chosen(opened), judge, images=15, steps=1)
+        found = landscape(chosen(opened), judge, panels=15, steps=2)
         nobody = landscape(chosen(opened, "failures"), judge)
     maps = [image for axes in found.figure.axes for image in axes.images]
     assert len(maps) == 12

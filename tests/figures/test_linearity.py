@@ -43,7 +43,7 @@ def test_the_loss_and_its_first_order_are_those_of_the_formula(pairs, direction)
     """S2-A1: the loss along the gradient, and L(x) + t d . gradient beside it, for each image that has a label, once."""
     judge, weight, bias = affine((1, 3, 3), CLASSES)
     with ImageSet("a.h5") as opened:
-        found = linearity(chosen(opened), judge, images=50, radius=0.2, steps=4, direction=direction)
+        found = linearity(chosen(opened), judge, ways=50, reach=0.2, steps=4, direction=direction)
     mine = [row for row in found.rows if row["of"] == "image"]
     assert [row["index"] for row in mine[::5]] == list(range(40, 48))
     for n, x in enumerate(pairs["originals"][:8].reshape(8, -1).astype(float)):
@@ -68,7 +68,7 @@ def test_logits_of_an_affine_model_are_straight_and_others_are_fitted_as_scipy_f
     judge, _, _ = affine((1, 3, 3), CLASSES)
     bent = judge_of(nn.Sequential(nn.Flatten(), nn.Linear(9, 3), nn.Softplus(3), nn.Linear(3, 2)), (1, 3, 3), ("a", "b"))
     with ImageSet("a.h5") as opened:
-        straight = linearity(chosen(opened), judge, images=3, steps=5).rows
+        straight = linearity(chosen(opened), judge, ways=3, steps=5).rows
         assert all(row["r2"] > 1 - 1e-6 for row in straight if row["of"] == "image" and row["step"] > 0.03)
         assert all(np.isnan(row["r2"]) for row in straight if row["step"] < 0.03), "two points are always in line"
     attacked_set.write(
@@ -77,7 +77,7 @@ def test_logits_of_an_affine_model_are_straight_and_others_are_fitted_as_scipy_f
         classes=["a", "b"],
     )
     with ImageSet("two.h5") as opened:
-        found = linearity(chosen(opened), bent, images=2, radius=3, steps=6, direction="gradient").rows
+        found = linearity(chosen(opened), bent, ways=2, reach=3, steps=6, direction="gradient").rows
         x = torch.full((2, 1, 3, 3), 0.5, requires_grad=True)  # the originals of that set
         nn.functional.cross_entropy(bent.module(x), torch.tensor([0, 1]), reduction="sum").backward()
         for n, label in enumerate((0, 1)):
@@ -115,6 +115,14 @@ def test_a_model_of_trees_has_no_such_figure(run, folder):
 def test_the_figure_is_drawn_for_one_image(run, model):
     assert run("attack", "--method", "fgsm", "--eps", "0.1", "--limit", "5").code == 0
     shutil.copy("adversarial.h5", "b.h5")
-    ran = run("stats", "b.h5", "--figure", "linearity", "--images", "1", "--steps", "2", "-o", "out")
+    ran = run("stats", "b.h5", "--figure", "linearity", "--ways", "1", "--steps", "2", "-o", "out")
     assert ran.code == 0, ran.err
     assert Path("out/linearity.png").exists()
+
+
+def test_all_figures_of_a_model_and_a_set_go_together(run, model):
+    assert run("attack", "--method", "fgsm", "--eps", "0.1", "--limit", "5").code == 0
+    words = [word for name in ("sensitivity", "linearity", "landscape", "activations") for word in ("--figure", name)]
+    ran = run("stats", "adversarial.h5", *words, "--reach", "0.05", "--steps", "2", "--format", "svg", "-o", "out")
+    assert ran.code == 0, ran.err
+    assert len([*Path("out").glob("*.svg")]) == 4

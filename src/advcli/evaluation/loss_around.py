@@ -69,7 +69,7 @@ def gradients(model: Judge, begin: Starts) -> Tensor:
     if len(begin) and not found.any():
         raise NoGradient(
             f"{model.file.path}: has no gradient at these images, and the figure follows it\n"
-            "a model of trees, neighbours or labels alone has none"
+            "a model of trees, neighbours or labels alone has none; landscape --first random needs none"
         )
     return found
 

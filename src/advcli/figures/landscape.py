@@ -44,19 +44,19 @@ def landscape(
     rows: SelectedRows,
     model: Judge,
     *,
-    images: Annotated[int, Param("Number of images.", low=1, high=10000)] = 1,
-    radius: Annotated[float, Param("Largest distance from the image, in pixel values.", low=1e-6, high=100)] = 0.1,
-    steps: Annotated[int, Param("Steps from the image to that distance.", low=1, high=1000)] = 10,
+    panels: Annotated[int, Param("Number of images; at most 12 are drawn, all are in the table.", low=1, high=10000)] = 1,
+    reach: Annotated[float, Param("Largest distance from the image, in pixel values.", low=1e-6, high=100)] = 0.1,
+    steps: Annotated[int, Param("Steps from the image to that distance.", low=2, high=1000)] = 10,
     first: Annotated[
         Literal["gradient", "random"], Param("First direction: the sign of the gradient, or random signs as for the second.")
     ] = "gradient",
 ) -> Drawing:
-    begin = starts(rows, model, images)
+    begin = starts(rows, model, panels)
     shown = f"{len(begin)} of the images ({rows.rows})"
     title = heading("Loss around an image; line: edge of its class", rows, model.file.path.name, shown)
     if not len(begin):
         return Drawing(no_rows(title), [])
-    found = surveyed(model, begin, first, np.linspace(-radius, radius, 2 * steps + 1))
+    found = surveyed(model, begin, first, np.linspace(-reach, reach, 2 * steps + 1))
     return Drawing(_drawn(found, begin, first, title), [*_by_image(found, begin), *_by_point(found, begin, model)])
 
 

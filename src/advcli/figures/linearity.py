@@ -1,6 +1,6 @@
 """How linear a model is along the gradient: its loss and its logits on the way from an image, and the prediction of first order.
 
-x + t d for t from 0 to the radius, with d = sign(gradient of the loss) (linf) or the gradient divided by its length (l2),
+x + t d for t from 0 to --reach, with d = sign(gradient of the loss) (linf) or the gradient divided by its length (l2),
 unclipped; the prediction is L(x) + t d . gradient. R^2 is that of straight lines through all logits from 0 to t, one line a
 class: the linear explanation of adversarial examples says that it is near 1.
 """
@@ -44,21 +44,21 @@ def linearity(
     rows: SelectedRows,
     model: Judge,
     *,
-    images: Annotated[int, Param("Number of images.", low=1, high=10000)] = 20,
-    radius: Annotated[float, Param("Largest distance from the image, in pixel values.", low=1e-6, high=100)] = 0.1,
-    steps: Annotated[int, Param("Steps from the image to that distance.", low=2, high=1000)] = 20,
+    ways: Annotated[int, Param("Number of images to start from.", low=1, high=10000)] = 20,
+    reach: Annotated[float, Param("Largest distance from the image, in pixel values.", low=1e-6, high=100)] = 0.1,
+    steps: Annotated[int, Param("Steps from the image to that distance.", low=2, high=1000)] = 10,
     direction: Annotated[
         Literal["sign", "gradient"], Param("Direction of the way: the sign of the gradient, or the gradient of length one (l2).")
     ] = "sign",
 ) -> Drawing:
-    begin = starts(rows, model, images)
+    begin = starts(rows, model, ways)
     norm = {"sign": "linf", "gradient": "l2"}[direction]
     count = f"{len(begin):,} images ({rows.rows})"
     what = {"linf": "sign of the gradient (linf)", "l2": "gradient (l2)"}[norm]
     title = heading(f"Along the {what}; bands: quartiles", rows, model.file.path.name, count)
     if not len(begin):
         return Drawing(no_rows(title), [])
-    way = walked(model, begin, norm, np.linspace(0, radius, steps + 1))
+    way = walked(model, begin, norm, np.linspace(0, reach, steps + 1))
     means = _means(way)
     return Drawing(_drawn(way, begin, model, means, title), [*means, *_each(way, begin)])
 
