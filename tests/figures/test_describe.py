@@ -29,7 +29,7 @@ def boxes(found) -> list[list[str]]:
 
 
 def test_a_stack_of_six_lists_its_branches_filters_shapes_and_parameters(run, folder):
-    """S4-F3, S4-F4: the integrated model, its six branches with their filters, shapes and parameter counts."""
+    """S4-F1: figures 3 and 4, the integrated model, its six branches with their filters, shapes and parameter counts."""
     words = ("--limit", "60", "--epochs", "1")
     assert run("train", "--arch", "cnn", "--width", "2", "--hidden", "4", *words, "-o", "a.safetensors").code == 0
     filters = ["squeeze", "jpeg", "gaussian", "highpass"]
