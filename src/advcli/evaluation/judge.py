@@ -21,6 +21,7 @@ from advcli.files.header import from_nothing, short
 from advcli.files.imageset_reader import ImageSet
 from advcli.images.passes import passes
 from advcli.networks.classifier import frozen
+from advcli.networks.logits import gradient_of
 from advcli.networks.memory_format import optimize_for
 from advcli.networks.model_file import ModelFile
 from advcli.networks.rejection import split
@@ -62,15 +63,14 @@ class Judge:
         return torch.cat(found) if found else torch.zeros(0, len(self.file.classes))
 
     def gradient(self, x: Tensor, ids: Array, loss: Callable[[Tensor], Tensor]) -> Tensor:
-        """The gradient, for each image in memory, of `loss` of its logits: (images, classes) -> (images,)."""
+        """The gradient, for each image in memory, of `loss` of its logits: (images, classes) -> (images,), or zero."""
         found = []
         with devices.threads(self.file.shape), frozen(self.module):
             for part in passes(
                 lambda start, stop: x[start:stop], ids, self.batch, self.device, self.seed, (Purpose.EVALUATE, "0")
             ):
                 seen = part.x.detach().requires_grad_()
-                (slope,) = torch.autograd.grad(loss(self.module(seen, part.draws).float()).sum(), seen)
-                found.append(slope.cpu())
+                found.append(gradient_of(loss(self.module(seen, part.draws).float()).sum(), seen).cpu())
         return torch.cat(found) if found else torch.zeros_like(x)
 
     def numbers(self, classes: Sequence[str]) -> Array:
