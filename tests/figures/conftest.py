@@ -14,6 +14,7 @@ from advcli.cli.app import main
 
 COMMANDS = (
     "defend --method resize-pad --model model.safetensors -o random.safetensors",
+    "defend --method dropout-detector --model model.safetensors -o detector.safetensors",
     "train --arch softmax --epochs 2 -o other.safetensors",
     "attack --method fgsm --model model.safetensors --eps 0,0.05,0.1,0.2 --limit 30 -o fgsm.h5",
     "attack --method fgsm --model other.safetensors --eps 0.1 --limit 30 -o other.h5",
