@@ -8,7 +8,8 @@ from advcli.auditing.curve import _drawing
 
 
 def point(value, low, high):
-    return SimpleNamespace(value=value, low=low, high=high, k=1, n=2, set="s", threat=SimpleNamespace(epsilon="0.1"))
+    more = {"undefined": False, "spread": None}
+    return SimpleNamespace(value=value, low=low, high=high, k=1, n=2, set="s", threat=SimpleNamespace(epsilon="0.1"), **more)
 
 
 def test_the_band_goes_from_the_lower_to_the_upper_ends():

@@ -7,7 +7,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from advcli.evaluation.curve_drawing import draw, series
 from advcli.evaluation.drawing import ONE, Drawing, drawn
+from advcli.evaluation.judged_lines import Look
 from advcli.evaluation.rows import Row
 from advcli.numerics.quantities import fraction
 
@@ -31,9 +33,7 @@ def _drawing(points: Points, norm: str, clean: Row | None, proofs: list[Row]) ->
     at = [float(fraction(eps)) for eps, _ in points]
     figure = Figure(figsize=(4.2, 2.8))
     axes = figure.add_subplot()
-    axes.plot(at, [row.value for _, row in points], "o-", color=ONE, label="attacked: at most")
-    low, high = ([value if value is not None else row.value for value, row in ends] for ends in _ends(points))
-    axes.fill_between(at, low, high, color=ONE, alpha=0.2, linewidth=0, label="95 % interval")
+    draw(axes, series("attacked: at most", Look(ONE, "o", "-"), at, [row for _, row in points]), interval="95 % interval")
     below = [(float(fraction(row.threat.epsilon or "0")), row.value) for row in proofs]
     if below and clean is not None:
         axes.plot(*zip((0.0, clean.value), *below, strict=True), "s--", color=PROVED, label="proved: at least")
@@ -46,8 +46,3 @@ def _drawing(points: Points, norm: str, clean: Row | None, proofs: list[Row]) ->
 
 def _numbers(row: Row) -> dict[str, Any]:
     return {"value": row.value, "k": row.k, "n": row.n, "low": row.low, "high": row.high}
-
-
-def _ends(points: Points) -> tuple[list[tuple[float | None, Row]], list[tuple[float | None, Row]]]:
-    """The lower and the upper end of every point's interval."""
-    return [(row.low, row) for _, row in points], [(row.high, row) for _, row in points]

@@ -1,6 +1,6 @@
 """The verdicts of several models on several sets, from which figures of decisions are drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from advcli.catalog.requests import EvaluateRequest
 from advcli.errors import InputError
@@ -13,10 +13,18 @@ from advcli.runtime.reporter import Reporter
 
 
 def judged(
-    models: Sequence[ModelFile], sets: Sequence[ImageSet], needs: set[str], asked: EvaluateRequest, reporter: Reporter
+    models: Sequence[ModelFile],
+    sets: Sequence[ImageSet],
+    needs: set[str],
+    asked: EvaluateRequest,
+    unfiltered: Mapping[str, ImageSet],
+    reporter: Reporter,
 ) -> list[JudgedSet]:
-    """The verdicts of every model on every set, budget by budget, as `evaluate` has them."""
-    facts = Facts([*models], asked, {one.digest: one for one in sets})
+    """The verdicts of every model on every set, budget by budget, as `evaluate` has them.
+
+    `unfiltered` are the sets that filtered ones were made of, by their digests.
+    """
+    facts = Facts([*models], asked, unfiltered)
     subjects = [from_file(one, str(one.path)) for one in sets]
     if len(splits := {one.header["split"] for one in subjects}) > 1:
         raise InputError(f"the files come from different splits ({', '.join(sorted(splits))}); draw them separately")

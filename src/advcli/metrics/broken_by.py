@@ -5,8 +5,8 @@ success rate.
 """
 
 from advcli.catalog.registry import metric
+from advcli.evaluation.broken import turned
 from advcli.evaluation.decisions import AttackedVerdicts, Figures
-from advcli.metrics.success import turned
 
 
 @metric(of="adversarial", default=True, needs=("stages",))

@@ -11,16 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from advcli.catalog.registry import metric
+from advcli.evaluation.broken import turned
 from advcli.evaluation.decisions import AttackedVerdicts, Figures, rate
-from advcli.numerics.arrays import Array
-
-
-def turned(known: AttackedVerdicts) -> tuple[Array, Array]:
-    """(which rows the attack broke, which it could break), of rows that have a label."""
-    right = (known.clean == known.labels) & (known.targets != known.labels)
-    wrong = (known.predictions != known.labels) & (known.predictions >= 0)
-    won = right & ((known.targets < 0) & wrong | (known.targets >= 0) & (known.predictions == known.targets))
-    return won, right
 
 
 @metric(of="adversarial", default=True)

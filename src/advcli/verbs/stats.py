@@ -23,6 +23,7 @@ from advcli.files.table_formats import as_csv
 from advcli.networks.model_file import ModelFile, read
 from advcli.runtime.reporter import SILENT, Reporter
 from advcli.workspace import inputs, stats_folder, table_file
+from advcli.workspace.unfiltered import unfiltered
 
 TOGETHER = "sets.stats"  # where figures of several sets go
 
@@ -141,8 +142,10 @@ class _Page:
         """What a figure is a function of, by its traits."""
         traits = bound.spec.traits
         if traits.model == "verdicts":
-            opened = [rows.opened for rows in self.sets]
-            return [judged(self.models, opened, {*traits.needs}, self._evaluation(), self.reporter)]
+            opened, needs = [rows.opened for rows in self.sets], {*traits.needs}
+            with contextlib.ExitStack() as files:
+                before = unfiltered(opened, files, self.reporter) if "filter" in needs else {}
+                return [judged(self.models, opened, needs, self._evaluation(), before, self.reporter)]
         found: list[Any] = [] if traits.sets == "none" else [self.sets if traits.sets == "all" else self.sets[0]]
         return [*found, self._judge()] if traits.model else found
 
