@@ -194,9 +194,9 @@ class Judge:
 class Facts:
     """Facts about a set that do not depend on the judged model; each is computed once."""
 
-    def __init__(self, models: list[ModelFile], asked: EvaluateRequest, unfiltered: Mapping[str, ImageSet]) -> None:
+    def __init__(self, models: list[ModelFile], asked: EvaluateRequest, unfiltered: Mapping[str, ImageSet] | None = None) -> None:
         self.models, self.asked = {one.digest: one for one in models}, asked
-        self.unfiltered = unfiltered
+        self.unfiltered = unfiltered or {}  # by their digests
         self._victims: dict[tuple[str, bool], Array] = {}
         self._sizes: dict[tuple[str, bool], Array] = {}
         self._distances: dict[tuple[str, bool], Distances] = {}
