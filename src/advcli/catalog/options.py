@@ -52,6 +52,16 @@ Seed = Annotated[int, Param("Seed of every random draw.", low=0, high=2**63 - 1)
 BatchSize = Annotated[int | None, Param("Images in a batch. [default: 64, on a GPU 512]", low=1, form="N")]
 PartSize = Annotated[int, Param("Batches in one part; an interrupted run resumes after its last finished part.", low=1)]
 Device = Annotated[str, Param("cpu, cuda, cuda:1, or auto.", form="DEVICE")]
+Threads = Annotated[
+    int | None, Param("Threads of the processor; files tell it, since it can change the last bit. [default: torch's]",
+                      low=1, high=1024, form="N")
+]  # fmt: skip
+Workers = Annotated[
+    int, Param("Processes that make the set together, each with a share of the cores or a GPU.", low=1, high=1024)
+]
+Shard = Annotated[
+    str | None, Param("Make only this share of the parts, as in a job array: 3/8; the last one to end assembles.", form="K/N")
+]
 Precision = Annotated[
     Literal["float32", "bfloat16"], Param("Precision of the search; the verdict always uses float32.", needs="gradient")
 ]

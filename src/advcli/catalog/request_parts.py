@@ -36,10 +36,13 @@ from advcli.catalog.options import (
     Restarts,
     Rounding,
     Seed,
+    Shard,
     SoftmaxTemperature,
     Split,
     Static,
     Target,
+    Threads,
+    Workers,
 )
 from advcli.catalog.params import Param
 from advcli.catalog.request import COMMON, Request
@@ -86,6 +89,17 @@ class Running(Request):
     seed: Seed = 0
     batch_size: BatchSize = None
     device: Device = "auto"
+    threads: Threads = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing(Request):
+    """How several processes make one output."""
+
+    heading: ClassVar[str] = "Running"
+
+    workers: Workers = 1
+    shard: Shard = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from advcli.catalog.request_parts import (
     Fitting,
     Running,
     Selection,
+    Sharing,
     SplitSelection,
     Strength,
     TrainingLoop,
@@ -73,7 +74,7 @@ class TrainRequest(DryRunning, Destination, Allowing, Running, TrainingLoop, Sel
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttackRequest(DryRunning, Destination, Allowing, Running, Strength, SplitSelection):
+class AttackRequest(DryRunning, Destination, Allowing, Sharing, Running, Strength, SplitSelection):
     """Make adversarial images of a model.
 
     The result is adversarial.h5, with perturbations.h5 beside it.

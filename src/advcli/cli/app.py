@@ -19,6 +19,7 @@ from advcli.cli.audit_table import audit_table
 from advcli.cli.help import Command, Group
 from advcli.cli.output import cut
 from advcli.cli.statistics_table import statistics_table
+from advcli.crafting.share import rank
 from advcli.errors import AdvcliError, CommandError
 from advcli.runtime import allocator, interrupts
 from advcli.runtime.version import __version__
@@ -204,7 +205,8 @@ def execute(verb: str, given: dict[str, Any]) -> int:
     if verb in ("show", "verify") and not given.get("files"):
         raise CommandError(f"name the files to {verb}: advcli {verb} FILE ...")
     result = call(verb, given, reporter)
-    output.result(_document(result) if as_json else _text(verb, result))
+    if (shared := rank()) is None or not shared.follows:
+        output.result(_document(result) if as_json else _text(verb, result))
     for reason in getattr(result, "failures", ()):
         output.complain(reason)
     return 0 if getattr(result, "passed", True) else 1

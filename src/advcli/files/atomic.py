@@ -247,12 +247,12 @@ def wait_for(path: Path) -> None:
 
 def _exclusive(owner: Path, busy: Busy) -> None:
     """Create the owner file, which only one process can; an owner file whose process has ended is moved away first."""
-    me = json.dumps({"host": os.uname().nodename, "pid": os.getpid(), "started": _started(os.getpid())}).encode()
+    me = json.dumps({"host": os.uname().nodename, "pid": os.getpid(), "started": started(os.getpid())}).encode()
     for _ in range(2):
         try:
             handle = calls.open(owner, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
-            if _alive(text := _said(owner)):
+            if alive(text := _said(owner)):
                 raise busy from None
             aside = owner.with_suffix(f".stale-{os.getpid()}")
             with contextlib.suppress(FileNotFoundError):
@@ -279,16 +279,16 @@ def _said(owner: Path) -> bytes:
         return b""
 
 
-def _alive(text: bytes) -> bool:
+def alive(text: bytes) -> bool:
     """True if the process that an owner file names is still running, or may be, on another host."""
     try:
         other = json.loads(text)
-        return bool(other["host"] != os.uname().nodename or _started(other["pid"]) == other["started"])
+        return bool(other["host"] != os.uname().nodename or started(other["pid"]) == other["started"])
     except (ValueError, KeyError, TypeError):
         return False  # cut short by a crash
 
 
-def _started(pid: int) -> str | None:
+def started(pid: int) -> str | None:
     """The start time of a process in kernel ticks, which distinguishes it from a later process with the same id."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

@@ -34,7 +34,7 @@ class Parts:
 
     def begin(self, how: Header, reporter: Reporter) -> None:
         """Keep the parts of the same command under the same conditions; delete any others."""
-        self.stamp = canonical({"identity": identity(how), "environment": how["environment"], "cpu": devices.processor()})
+        self.stamp = stamp_of(how)
         there = {p.name for p in self.folder.glob("*")} - {self.note.name}
         if strange := [name for name in there if not PART.fullmatch(name)]:
             raise CommandError(
@@ -44,6 +44,25 @@ class Parts:
             if there:
                 reporter.warn(f"{self.folder}: {len(there)} finished parts of another command are deleted")
             self.remove()
+
+    def join(self, how: Header) -> None:
+        """Work on parts that other processes work on, too; refused if they belong to another command or other conditions."""
+        self.stamp = stamp_of(how)
+        if not self.note.exists():
+            atomic.write(self.note, [self.stamp])
+        if self.note.read_bytes() != self.stamp:
+            raise CommandError(
+                f"{self.folder}: holds parts of another command, or made with other threads, another batch size, processor or "
+                "torch, which may change the last bit; give all processes the same --threads and --batch-size"
+            )
+
+    def is_begun(self, how: Header) -> bool:
+        """True if a process has begun this command here."""
+        return self.note.exists() and self.note.read_bytes() == stamp_of(how)
+
+    def covered(self) -> list[range]:
+        """The parts that are there, by their names alone."""
+        return [range(int(start), int(stop)) for start, stop, _ in (path.stem.split("-") for path in self._all())]
 
     def save(self, start: int, stop: int, columns: dict[str, Array]) -> None:
         """Publish the result from `start` to `stop`; the name states both, and the digest of the bytes."""
@@ -115,14 +134,23 @@ class Parts:
         """Delete our files first, the note last, then the folder; other files in it stay, and then the folder too."""
         if self.folder.is_dir():
             litter = [path for path in self.folder.glob(".*") if PART.fullmatch(path.name)]
-            for path in (*self._all(), *self.folder.glob("answers-???.journal"), *litter, self.note):
+            ours = [path for kind in ("answers-???.journal", "*.lease") for path in self.folder.glob(kind)]
+            for path in (*self._all(), *ours, *litter, self.note):
                 atomic.calls.unlink(path)
             with contextlib.suppress(OSError):
                 atomic.calls.rmdir(self.folder)
 
 
 DIGESTS = "digests"  # of every column, in a part's own metadata
-PART = re.compile(r"\d{9}-\d{9}-[0-9a-f]{32}\.part|answers-\d{3}\.journal|\.(command\.json|.*\.part)\..{8}\.tmp")
+PART = re.compile(
+    r"\d{9}-\d{9}-[0-9a-f]{32}\.part|answers-\d{3}\.journal|lease-\d{9}(-[0-9a-f]{32})?\.lease"
+    r"|\.(command\.json|.*\.part)\..{8}\.tmp"
+)
+
+
+def stamp_of(how: Header) -> bytes:
+    """What the bytes of a part depend on: parts with other stamps are never mixed."""
+    return canonical({"identity": identity(how), "environment": how["environment"], "cpu": devices.processor()})
 
 
 NUMPY_TYPES = {"F32": "<f4", "U8": "u1", "I64": "<i8"}

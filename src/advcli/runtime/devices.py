@@ -33,6 +33,28 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def one_of_several(name: str, local: int) -> str:
+    """The device of one of several processes on a machine: a GPU each where there are several, unless one is named."""
+    several = torch.cuda.device_count() if name in ("auto", "cuda") and torch.cuda.is_available() else 0
+    return f"cuda:{local % several}" if several > 1 else name
+
+
+def share_of_cores(processes: int) -> int | None:
+    """The threads of each of several processes; None for one, which has torch's usual number."""
+    return max(1, torch.get_num_threads() // processes) if processes > 1 else None
+
+
+@contextmanager
+def exactly(count: int | None) -> Iterator[None]:
+    """So many threads, or as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @contextmanager
 def threads(shape: tuple[int, ...]) -> Iterator[None]:
     """One thread for tiny images: two would mostly wait for each other, and very long on a busy machine."""

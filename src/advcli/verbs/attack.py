@@ -1,6 +1,6 @@
 """`attack`: makes an adversarial set and its perturbations from a model and images."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advcli.catalog import discovery
@@ -11,9 +11,14 @@ from advcli.crafting.apply import applied, method_of, read_perturbations
 from advcli.crafting.blank_images import start_images
 from advcli.crafting.first_stage import first_stage_of
 from advcli.crafting.in_memory import crafted
+from advcli.crafting.publish import publish
 from advcli.crafting.resolve import default_target, resolve, with_first_stage
-from advcli.crafting.run import Run, estimate, publish
+from advcli.crafting.run import Run, estimate
+from advcli.crafting.share import Share, rank, shard
+from advcli.crafting.together import made_together
 from advcli.crafting.trust import Judged
+from advcli.crafting.work import make
+from advcli.crafting.workers import Workers, task_of
 from advcli.errors import CommandError
 from advcli.networks.model_file import ModelFile
 from advcli.runtime import devices
@@ -23,7 +28,8 @@ from advcli.verbs.default_model import open_model
 from advcli.workspace import inputs, outputs
 from advcli.workspace.held import NOTHING, Held
 
-IDLE = ("force", "part_size", "perturbations")  # options that have an effect only where a file is written
+WORKER = "advcli.verbs.attack_worker"
+IDLE = ("force", "part_size", "perturbations", "workers", "shard")  # options that have an effect only where a file is written
 
 
 def attack(
@@ -44,19 +50,63 @@ def attack(
         raise CommandError("attack: give a model: a torch.nn.Module, or the path of a model file")
     if held and asked.output is None:
         return _in_memory(asked, own, held, reporter)
+    shared = _share(asked, held)
+    if shared and shared.follows:
+        reporter = SILENT
+    with devices.exactly(asked.threads or devices.share_of_cores(asked.workers)):
+        ready = prepared(asked, own, reporter, held=held, local=shared.local if shared else 0)
+        with devices.threads(ready.run.data.shape):
+            if asked.dry_run:
+                return estimate(ready.run, asked.perturbations)
+            made = ready.made(own, shared, replaces or asked.output is None, reporter)
+    if held:
+        return AdversarialImages.of_file(made, ready.run.job.method.spec.name)
+    return Judged.of(made) if asked.strict and made == ready.path else made
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A command with everything resolved, before the first image is attacked."""
+
+    asked: AttackRequest
+    path: Path
+    beside: Path
+    run: Run
+
+    def made(self, own: dict[str, object], shared: Share | None, default: bool, reporter: Reporter) -> Path:
+        """The set, made by this process, by workers, or beside others."""
+        if shared:
+            return made_together(self.path, self.beside, self.run, self.asked, default, shared, reporter)
+        maker = make
+        if self.asked.workers > 1:
+            maker = Workers(self.asked.workers, WORKER, task_of(self.asked, own)).make
+        return publish(self.path, self.beside, self.run, self.asked, default, reporter, maker)
+
+
+def prepared(
+    asked: AttackRequest, own: dict[str, object], reporter: Reporter, *, held: Held = NOTHING, local: int = 0
+) -> Prepared:
+    """The command resolved; processes of one machine get a GPU each, by their `local` number."""
     path = outputs.output_path(asked.output, inputs.ADVERSARIAL)
     beside = path.with_suffix(".perturbations.h5") if asked.output else Path(inputs.PERTURBATIONS)
     outputs.keep_inputs([path, beside], [inputs.split_suffix(asked.data)[0] if asked.data else None, asked.model, asked.apply])
+    asked = replace(asked, device=devices.one_of_several(asked.device, local))
     asked, run, victim, bound = _resolved(asked, own, held, reporter)
     with devices.threads(run.data.shape):
         if asked.apply is None:
             run = with_first_stage(run, path, victim, bound, asked, reporter)
-        if asked.dry_run:
-            return estimate(run, asked.perturbations)
-        made = publish(path, beside, run, asked, replaces or asked.output is None, reporter)
-    if held:
-        return AdversarialImages.of_file(made, run.job.method.spec.name)
-    return Judged.of(made) if asked.strict else made
+    return Prepared(asked, path, beside, run)
+
+
+def _share(asked: AttackRequest, held: Held) -> Share | None:
+    """The share of this process, if others make the same set; CommandError where options contradict each other."""
+    shared = shard(asked.shard) if asked.shard else rank()
+    if held and (shared or asked.workers > 1):
+        raise CommandError("--workers and --shard: other processes cannot see a model or images in memory; write them to files")
+    if shared and asked.workers > 1:
+        what = "--shard" if asked.shard else "torchrun or srun"
+        raise CommandError(f"--workers: is for one process that starts others; with {what} each process is one already")
+    return shared
 
 
 def _in_memory(asked: AttackRequest, own: dict[str, object], held: Held, reporter: Reporter) -> AdversarialImages | Estimate:

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from os import PathLike
 from typing import Any
@@ -26,7 +27,17 @@ def call(verb: str, given: Mapping[str, object], reporter: Reporter | None = Non
     request = REQUESTS[verb]
     asked, own = request.read(verb, given)
     run, reporter = _implementation(verb), reporter or SILENT
-    return run(asked, own, reporter) if request.choices() else run(asked, reporter)
+    with _threads(asked):
+        return run(asked, own, reporter) if request.choices() else run(asked, reporter)
+
+
+def _threads(asked: Request) -> AbstractContextManager[None]:
+    """The threads that the request asks for; torch is imported only if it does."""
+    if getattr(asked, "threads", None) is None:
+        return nullcontext()
+    from advcli.runtime import devices  # only now: most verbs do without torch
+
+    return devices.exactly(asked.threads)  # type: ignore[attr-defined]  # as was looked at
 
 
 def _implementation(verb: str) -> Callable[..., Any]:
@@ -42,7 +53,8 @@ def _in_memory(verb: str, given: Mapping[str, object], reporter: Reporter) -> An
     with usual_defaults():
         held, named = take(given)
         asked, own = REQUESTS[verb].read(verb, named)
-        return _implementation(verb)(asked, own, reporter, held=held)
+        with _threads(asked):
+            return _implementation(verb)(asked, own, reporter, held=held)
 
 
 def objects(verb: str, given: Mapping[str, object]) -> bool:
