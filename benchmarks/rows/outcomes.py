@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from benchmarks.rows.bench import Bench, Shown
-from benchmarks.rows.training import EPOCHS, FIT, six, stacked
+from benchmarks.rows.integrated import EPOCHS, FIT, six, stacked
 
 PHOTOS = str(Path(__file__).parent.parent / "models" / "cifar10-resnet18.safetensors")
 ON_PHOTOS = ("--model", PHOTOS, "--data", "cifar10:test", "--no-perturbations")

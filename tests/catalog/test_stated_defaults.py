@@ -54,6 +54,7 @@ USED = {
 }
 WORDS = {  # what depends on a file or a folder, and is told without a number
     *(f"{verb} data_dir" for verb in ("train", "attack", "defend", "evaluate", "audit", "verify", "import")),
+    *(f"{verb} threads" for verb in ("train", "attack", "defend", "evaluate", "audit", "stats")),
     "train arch", "train mean", "train std", "attack fit_data", "defend data", "evaluate eps", "stats of", "stats rows", "verify model",
     "verify data", "import input",
 }  # fmt: skip
