@@ -1,12 +1,11 @@
 # Section F.2: the integrated model over seeds, by the usual recipe and by that of their code: linear, drawn from N(0, 1).
 source "$(dirname "$0")/common.sh"
-six
-names=()
-for recipe in usual paper4; do
-  for seed in $(pick 0 "0 1 2"); do
-    stacked "$recipe-$seed" "$seed" "$recipe" "${SIX[@]}"
-    attack "pgd-of-$recipe-$seed" "$recipe-$seed" "$SLOW" pgd --eps 0.3 --steps 20
-    names+=("$recipe-$seed")
-  done
+integrated
+pgd integrated
+names=(integrated)
+for one in $(pick paper4-0 "usual-1 usual-2 paper4-0 paper4-1 paper4-2"); do
+  stacked "$one" "${one#*-}" "${one%-*}" "${SIX[@]}"
+  attack "pgd-of-$one" "$one" "$SLOW" pgd --eps 0.3 --steps "$(pick 10 40)"
+  names+=("$one")
 done
 judged seeds "${names[@]}" -- --metric accuracy
