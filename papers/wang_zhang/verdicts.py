@@ -240,9 +240,10 @@ def compare(results: Results) -> Seen:
             )
         best = max(pairs, key=lambda one: float(one["value"]))  # what the member has right above the integrated model
         better |= best["finding"] == "worse"
+        name, points = best["model"].removesuffix(".safetensors"), 100 * float(best["value"])
         said.append(
-            f"{attack.upper()}: best member {best['model'].removesuffix('.safetensors')} {100 * float(best['value']):+.1f} points "
-            f"against the integrated model, McNemar p {float(best['p']):.2g}, of all tests {float(best['p_holm']):.2g}: {best['finding']}"
+            f"{attack.upper()}: best member {name} {points:+.1f} points against the integrated model, "
+            f"McNemar p {float(best['p']):.2g}, of all tests {float(best['p_holm']):.2g}: {best['finding']}"
         )
     left = against_itself(results, "leave_out", "pgd")
     why = (
