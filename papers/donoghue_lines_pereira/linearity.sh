@@ -2,4 +2,4 @@
 source "$(dirname "$0")/common.sh"
 wide
 attack once wide "$COUNT" fgsm --eps 0.025
-figure linearity linearity once.h5 --model wide.safetensors --radius 0.02 --images "$COUNT" --rows all
+figure linearity linearity once.h5 --model wide.safetensors --reach 0.02 --ways "$COUNT" --rows all
