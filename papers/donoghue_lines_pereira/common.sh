@@ -5,7 +5,7 @@ FEW=$(pick 10 50)    # test images of attacks through the average, whose every g
 SETS=()              # what the script has attacked; its table is of them
 SWEEP=$(pick 0,0.025,0.1,0.3 0:0.3:0.025)
 THREE=0.025,0.1,0.3
-SMALL=$(pick 0,0.002,0.015,0.3 0,0.001,0.002,0.003,0.004,0.005,0.006,0.008,0.01,0.012,0.014,0.015,0.02,0.03)
+SMALL=$(pick 0,0.002,0.015,0.3 0,0.001,0.002,0.003,0.004,0.005,0.006,0.008,0.01,0.012,0.014,0.015,0.02,0.03,0.05)
 TARGET=5 # the dogs of CIFAR-10, in the place of the English springers of Imagenette; the digit 5
 
 wide() { # wide.safetensors: a small wide ResNet; in a quick run a small cnn

@@ -4,5 +4,5 @@ wide
 dgsm wide
 attack whole-levels wide "$COUNT" dgsm --target "$TARGET" --eps "$SMALL" --steps "$(pick 5 40)" --step-size "$(pick eps/3 eps/10)" \
   --quantize --rounding trunc
-judged fig5_table wide -- --metric target-rate --metric accuracy
+judged fig5_table wide -- --metric target-rate --metric success
 figure fig5 curve dgsm-of-wide.h5 whole-levels.h5 --model wide.safetensors --show success
