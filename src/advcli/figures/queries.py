@@ -146,9 +146,9 @@ def _panel(axes: Axes, curves: list[Curve], *, swept: bool) -> None:
 
 
 def _label(curve: Curve, *, swept: bool) -> str:
-    budget = "" if curve.budget == NONE else curve.budget
-    name = plain(curve.rows.title, 30)
-    return budget if swept else f"{name}, {budget}" if budget else name
+    budget, name = "" if curve.budget == NONE else curve.budget, plain(curve.rows.title, 30)
+    text = budget or "any distance" if swept else f"{name}, {budget}" if budget else name
+    return f" {text}" if text.startswith("_") else text  # Matplotlib leaves out labels that begin so
 
 
 def _scale(axes: Axes, curves: list[Curve]) -> None:
