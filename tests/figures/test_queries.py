@@ -113,3 +113,14 @@ def test_no_attacked_rows_and_none_that_won(folder):
     assert found.rows == []
     assert "no rows" in found.figure.get_suptitle()
     assert isinstance(found.figure, mpl.figure.Figure)
+
+
+def test_a_sweep_stands_beside_a_set_without_budgets(folder):
+    given = made("sweep.h5")
+    own = {name: column[::2] for name, column in given.items() if name not in ("epsilon", "originals")}
+    attacked_set.write("_closest.h5", {**own, "originals": given["originals"]}, norm="l2", epsilon=[])
+    found = drawn("sweep.h5", "_closest.h5")
+    named = [text.get_text() for axes in found.figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
+    assert named == ["1/10", "2/10", "any distance"]
+    alone = drawn("_closest.h5")
+    assert alone.rows
