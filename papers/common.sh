@@ -25,3 +25,7 @@ figure() { # NAME FIGURE ...: a figure of `advcli stats ...` as NAME.png and NAM
     cp "$1/$2.csv" "$RESULTS/$1.csv"
   fi
 }
+
+made() { # FILE ...: `advcli ...` writes FILE, unless it is there
+  [ -e "$1" ] || advcli "${@:2}" -o "$1"
+}

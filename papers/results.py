@@ -20,6 +20,11 @@ class Seen:
     why: str = ""
 
 
+def seen(*ours: str, holds: bool, direction: bool = False, why: str = "") -> Seen:
+    """What was found, with the verdict: the criterion holds, the direction at least, or neither."""
+    return Seen("reproduced" if holds else "in direction only" if direction else "not reproduced", "; ".join(ours), why)
+
+
 @dataclass(frozen=True, slots=True)
 class Results:
     """The CSV files of one paper's scripts."""
