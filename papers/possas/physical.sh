@@ -16,5 +16,5 @@ for method in fgsm bim illc; do
     sets+=("$name")
   done
 done
-table physical_attacks "${plain[@]}" --model "$PHOTOS" --metric accuracy --metric target-rate
+table physical_attacks "${plain[@]}" --model "$PHOTOS" --metric accuracy --metric success
 table physical "${sets[@]}" --model "$PHOTOS" --metric destruction
