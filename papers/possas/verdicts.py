@@ -29,7 +29,7 @@ def only(results: Results, name: str, **wanted: str) -> Line:
 
 @shows("S2-S2", by="transfer_intra", paper="not negligible in any kind; networks and softmax regression most, others less")
 def within_kinds(results: Results) -> Seen:
-    said, own_first, others = [], True, {}
+    own_first, said, others = True, list[str](), dict[str, float]()
     for kind in KINDS:
         try:
             found = [one for one in results.lines(f"transfer_intra_{kind}") if not one["set"].startswith("mean")]
