@@ -69,15 +69,15 @@ def noise_beside(path: Path, noisy: Path) -> None:
 
 def s0_f4(bench: Bench) -> Shown:
     """The mean perturbation from 1 to j correlates with the mean original of j less that of 1 by more than 0.3, and more than
-    with any other k less 1, for at least 8 of the 9 j, on a cnn of one epoch; that of noise is near 0. The signs, and the
-    network of 98.6 %, are told too."""
+    with any other k less 1, for at least 8 of the 9 j, on a cnn of one epoch and on the committed one of 98.6 %; that of noise
+    is near 0. The signs are told too."""
     path, noisy = moved(bench), bench.folder / "noise.h5"
     noise_beside(path, noisy)
     good, told = correlations(bench, path)
     _, of_noise = correlations(bench, noisy)
-    _, longer = correlations(bench, moved(bench, UNDEFENDED))
+    also, longer = correlations(bench, moved(bench, UNDEFENDED))
     largest = max(abs(float(line["correlation"])) for line in own_lines(bench, noisy))
-    return Shown(good >= 8 and largest < 0.2, f"{told}; noise: {of_noise}; the network of 98.6 %: {longer}")
+    return Shown(min(good, also) >= 8 and largest < 0.2, f"one epoch: {told}; noise: {of_noise}; the network of 98.6 %: {longer}")
 
 
 def correlations(bench: Bench, path: Path) -> tuple[int, str]:
