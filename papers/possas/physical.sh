@@ -17,4 +17,4 @@ for method in fgsm bim illc; do
   done
 done
 table physical_attacks "${plain[@]}" --model "$PHOTOS" --metric accuracy --metric success
-table physical "${sets[@]}" --model "$PHOTOS" --metric destruction
+table physical "${sets[@]}" --model "$PHOTOS" --metric destruction --metric accuracy

@@ -78,23 +78,36 @@ def destruction(results: Results) -> dict[tuple[str, str, str], Line]:
     return found
 
 
-@shows("S2-S4", by="physical", paper="'fast' images are more robust to photographs than those of iterative methods")
+LEAST = ("brightness=10of255", "contrast=1.1")  # the weak changes of light
+MOST = ("blur=1", "quality=50")
+
+
+@shows("S2-S4", by="physical", paper="'fast' images survive photographs better than iterative ones; at 16, 2/3 are wrong (top-1)")
 def photographs(results: Results) -> Seen:
     found = destruction(results)
     budget = max((one for _, _, one in found), key=float)
-    changes = list(dict.fromkeys(change for _, change, _ in found))
-    ordered = {change: rises([found[method, change, budget] for method in METHODS]) for change in changes}
-    strong = [change for change in changes if change in ("blur=1", "blur=2", "quality=50", "quality=30", "photo=1")]
-    holds = all(ordered[change] for change in strong)
-    said = [
-        f"{change}: " + ", ".join(f"{method} {interval(found[method, change, budget])}" for method in METHODS)
-        for change in strong
-    ]
-    names = [change for change in changes if not ordered[change]]
-    why = f"at the largest budget, {budget}; ordered for {len(changes) - len(names)} of {len(changes)} changes"
-    apart = sum(float(found["fgsm", change, budget]["high"]) < float(found["illc", change, budget]["low"]) for change in changes)
-    return seen(*said, holds=holds, direction=sum(ordered.values()) * 2 > len(changes),
-                why=f"{why}; for {apart} the intervals of fast and least likely are apart")  # fmt: skip
+    rates = {(method, change): one for (method, change, eps), one in found.items() if eps == budget}
+    changes = list(dict.fromkeys(change for _, change in rates))
+    ordered = {change: rises([rates[method, change] for method in METHODS]) for change in changes}
+    asked = [change for change in (*MOST, "photo=1") if change in changes]  # a quick run has the first
+    least = all(
+        float(rates[method, weak]["value"]) <= float(rates[method, strong]["value"])
+        for method in METHODS
+        for weak in LEAST
+        for strong in MOST
+        if weak in changes and strong in changes
+    )
+    said = [f"{change}: " + ", ".join(f"{method} {interval(rates[method, change])}" for method in METHODS) for change in asked]
+    if "photo=1" in changes:
+        right = results.number("physical", "value", set="fgsm-photo=1.h5", epsilon=budget, metric="accuracy", kind="filtered")
+        said.append(f"{1 - right:.1%} of fast images are wrong in a photograph")
+    apart = sum(float(rates["fgsm", one]["high"]) < float(rates["illc", one]["low"]) for one in changes)
+    why = (
+        f"at {255 * float(budget):g}/255 in this order for {sum(ordered.values())} of {len(changes)} changes; intervals of fast "
+        f"and least likely are apart for {apart}; brightness and contrast destroy {'least' if least else 'more than others'}"
+    )
+    holds = all(ordered[change] for change in asked) and least
+    return seen(*said, holds=holds, direction=sum(ordered.values()) * 2 > len(changes), why=why)
 
 
 def rises(lines: list[Line]) -> bool:
@@ -191,9 +204,12 @@ def iterated(results: Results) -> Seen:
     }
     reached = {one["epsilon"]: float(one["value"]) for one in results.lines("physical_attacks", set="illc.h5", metric="success")}
     most = max(reached, key=float)
-    said = [f"eps {eps}: accuracy {one:.1%} under fgsm, {left['bim'][eps]:.1%} under bim" for eps, one in left["fgsm"].items()]
+    said = [
+        f"eps {255 * float(eps):g}/255: accuracy {one:.1%} under fgsm, {left['bim'][eps]:.1%} under bim"
+        for eps, one in left["fgsm"].items()
+    ]
     stronger = all(left["bim"][eps] <= one for eps, one in left["fgsm"].items())
-    said.append(f"illc reaches the least likely class of {reached[most]:.1%} at {most}")
+    said.append(f"illc reaches the least likely class of {reached[most]:.1%} at {255 * float(most):g}/255")
     return seen(*said, holds=stronger and reached[most] >= 0.7, direction=stronger)
 
 
