@@ -100,3 +100,18 @@ def test_every_format_is_written_and_has_the_same_bytes_again(run, attacked):
         assert data.startswith(begin)
         assert data == Path(f"two/sheet.{form}").read_bytes()
         assert str(2026).encode() not in data if form == "svg" else True
+
+
+@pytest.mark.parametrize(("option", "value"), [("where", "epsilon=0.1"), ("rows", "all"), ("of", "images"), ("by", "label")])
+def test_figures_of_verdicts_use_all_rows(run, judged, tmp_path, option, value):
+    """A choice of rows has no effect on them and is refused, unless another figure is asked for too."""
+    ran = run("stats", "fgsm.h5", "--figure", "confusion", f"--{option}", value, "-o", tmp_path / "out")
+    assert (ran.code, ran.err.strip().count("\n")) == (2, 0)
+    assert f"--{option} {value}: --figure confusion uses all rows" in ran.err
+
+
+def test_the_note_on_rows_is_not_about_figures_of_verdicts(run, judged, tmp_path):
+    ran = run("stats", "fgsm.h5", "--figure", "confusion", "-o", tmp_path / "out")
+    assert "norms and values are of" in ran.err
+    ran = run("stats", "fgsm.h5", "--figure", "confusion", "--figure", "norms", "--where", "epsilon=0.1", "-o", tmp_path / "two")
+    assert (ran.code, "norms, values and figures are of" in ran.err) == (0, True)

@@ -1,43 +1,17 @@
-"""Histograms with one line for each budget, so that the budgets of a sweep are never mixed; and a figure's heading."""
+"""Histograms with one line for each budget, so that the budgets of a sweep are never mixed."""
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from advcli.evaluation.drawing import COLOURS, ONE, shortened
-from advcli.evaluation.outcomes import attack_of
+from advcli.evaluation.captions import colours
 from advcli.evaluation.selected_rows import SelectedRows
 from advcli.numerics.arrays import Array
 
-WIDE = 7.0  # inches: two columns of a paper
-MOST_NAMED = 14  # budgets in the legend
 HIDDEN = 50  # times the median: a bin so high hides the others where the scale is linear
 ALL = "0.6"  # the grey of what all budgets share
-LONGEST = 50  # characters of a file's name
-
-
-def heading(what: str, rows: SelectedRows) -> str:
-    """The title of a figure: what is shown, of how many rows, and which."""
-    return f"{what}\n{on_one_line(rows.title, LONGEST)}: {len(rows):,} rows ({rows.rows})"
-
-
-def on_one_line(name: str, most: int = 14) -> str:
-    """A name that fits into a caption, without line breaks."""
-    return shortened(" ".join(name.split()), most)
-
-
-def no_rows(title: str, words: str = "no rows") -> Figure:
-    """The picture of a selection that has nothing to show."""
-    empty = Figure(figsize=(WIDE, 1.5))
-    empty.suptitle(title)
-    axes = empty.subplots()
-    axes.axis("off")
-    axes.text(0.5, 0.5, words, ha="center", va="center", color="0.4")
-    return empty
 
 
 def span(low: float, high: float) -> tuple[float, float]:
@@ -63,11 +37,6 @@ def bins(named: dict[str, Any], rows: SelectedRows, counts: Array, edges: Array)
         for text, line in zip(rows.budgets[0], counts, strict=True)
         for (low, high), count in zip(ends, line, strict=True)
     ]
-
-
-def colours(count: int) -> list[Any]:
-    """One colour for each budget, told apart by lightness."""
-    return list(mpl.colormaps[COLOURS](np.linspace(0, 0.9, count))) if count > 1 else [ONE]
 
 
 def dwarfed(counts: Array) -> bool:
@@ -96,16 +65,3 @@ def scale(axes: Axes, *, log: bool) -> None:
     axes.yaxis.set_major_locator(LogLocator(numticks=6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def legend(whole: Figure, rows: SelectedRows) -> None:
-    """The budgets by their colours, where there are several; of many only some are named."""
-    texts, _ = rows.budgets
-    if len(texts) < 2:
-        return
-    some = np.unique(np.linspace(0, len(texts) - 1, MOST_NAMED).round().astype(int))
-    shades = colours(len(texts))
-    handles = [mpl.lines.Line2D([], [], color=shades[k], label=texts[k]) for k in some]
-    made, among = attack_of(rows.opened.header), "" if len(some) == len(texts) else f"\nsome of {len(texts)}"
-    title = (f"budget ({made['norm']})" if made else "budget") + among
-    whole.legend(handles=handles, title=title, loc="outside right upper", frameon=False)

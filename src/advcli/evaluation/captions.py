@@ -1,4 +1,4 @@
-"""What figures of a model have in common: the heading, the empty picture, and one colour for each budget."""
+"""What figures have in common: the heading, the empty picture, one colour for each budget, and the legend of budgets."""
 
 from typing import Any
 
@@ -12,13 +12,14 @@ from advcli.evaluation.selected_rows import SelectedRows
 
 WIDE = 7.0  # inches: two columns of a paper
 MOST_NAMED = 14  # budgets in the legend
-LONGEST = 40  # characters of a file's name
+LONGEST = 50  # characters of a file's name
 
 
-def heading(what: str, rows: SelectedRows, model: str, count: str | None = None) -> str:
-    """The title of a figure: what is shown, of which model, of how many rows, and which."""
+def heading(what: str, rows: SelectedRows, model: str | None = None, count: str | None = None) -> str:
+    """The title of a figure: what is shown, of which model if any, of how many rows, and which."""
     shown = f"{len(rows):,} rows ({rows.rows})" if count is None else count
-    return f"{what}\n{on_one_line(model, LONGEST)} on {on_one_line(rows.title, LONGEST)}: {shown}"
+    most, start = (LONGEST, "") if model is None else (LONGEST - 10, f"{on_one_line(model, LONGEST - 10)} on ")
+    return f"{what}\n{start}{on_one_line(rows.title, most)}: {shown}"
 
 
 def on_one_line(name: str, most: int = 14) -> str:
@@ -26,13 +27,13 @@ def on_one_line(name: str, most: int = 14) -> str:
     return shortened(" ".join(name.split()), most)
 
 
-def no_rows(title: str) -> Figure:
-    """The picture of a selection without rows."""
+def no_rows(title: str, words: str = "no rows") -> Figure:
+    """The picture of a selection that has nothing to show."""
     empty = Figure(figsize=(WIDE, 1.5))
     empty.suptitle(title)
     axes = empty.subplots()
     axes.axis("off")
-    axes.text(0.5, 0.5, "no rows", ha="center", va="center", color="0.4")
+    axes.text(0.5, 0.5, words, ha="center", va="center", color="0.4")
     return empty
 
 

@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from advcli.catalog import discovery
 from advcli.evaluation.decisions import AttackedVerdicts, Verdicts
 from advcli.evaluation.drawing import shortened
+from advcli.evaluation.line_styles import DASHES, MARKS, OKABE_ITO
 from advcli.evaluation.rows import JudgedSet, Row
 from advcli.evaluation.threat_model import ThreatModel
 from advcli.numerics.quantities import fraction
 
-OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # colours for what has no order
-MARKERS, STYLES = "osD^vPX*", ("-", "--", "-.", ":")
 LONGEST = 26  # characters of a name in a legend
 
 
@@ -74,7 +73,7 @@ def amount(seen: JudgedSet) -> float:
 
 def look(place: int) -> Look:
     """The looks of the line at some place of a legend."""
-    return Look(OKABE_ITO[place % len(OKABE_ITO)], MARKERS[place % len(MARKERS)], STYLES[place % len(STYLES)])
+    return Look(OKABE_ITO[place % len(OKABE_ITO)], MARKS[place % len(MARKS)], DASHES[place % len(DASHES)])
 
 
 def measured(seen: JudgedSet, metric: str, **options: object) -> list[Row]:

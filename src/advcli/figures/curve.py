@@ -24,8 +24,6 @@ from advcli.evaluation.drawing import COLOURS, Drawing, shortened
 from advcli.evaluation.exact_curve import Steps, accuracy_steps, success_steps
 from advcli.evaluation.filter_axis import FilterAxis, axis_of
 from advcli.evaluation.judged_lines import (
-    MARKERS,
-    STYLES,
     Line,
     Look,
     about,
@@ -37,6 +35,7 @@ from advcli.evaluation.judged_lines import (
     nothing,
     numbers,
 )
+from advcli.evaluation.line_styles import DASHES, MARKS
 from advcli.evaluation.rows import JudgedSet, Row
 from advcli.evaluation.within import is_minimal
 from advcli.numerics.arrays import Array
@@ -148,7 +147,7 @@ def _by_filter(verdicts: Sequence[JudgedSet], metrics: Sequence[str]) -> Iterato
         label = " ".join(
             filter(None, (seen[0].budget or seen[0].subject.name, f"({_source(seen[0])})" if len(kinds) > 1 else ""))
         )
-        own = Look(colour, MARKERS[kind % len(MARKERS)], STYLES[kind % len(STYLES)])
+        own = Look(colour, MARKS[kind % len(MARKS)], DASHES[kind % len(DASHES)])
         for metric in metrics:
             points = sorted(((axis.place(one) or 0.0, one) for one in filtered), key=lambda one: one[0])
             found = _at(label, own, metric, f"{axis.filter} {axis.parameter}", points)

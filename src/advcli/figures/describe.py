@@ -46,8 +46,8 @@ def describe(model: Judge) -> Drawing:
     shape = "x".join(map(str, model.file.shape))
     image = Box("end", "image", shape)
     logits = Box("end", "logits", f"{len(model.file.classes)} classes")
-    arch = on_one_line(found.branches[0].arch if len(found.branches) == 1 else f"{len(found.branches)} networks", LONGEST)
-    title = f"{on_one_line(model.file.path.name, LONGEST)}\n{arch}: {table[-1]['parameters']:,} parameters"
+    arch = on_one_line(found.branches[0].arch if len(found.branches) == 1 else f"{len(found.branches)} networks", LONGEST - 10)
+    title = f"{on_one_line(model.file.path.name, LONGEST - 10)}\n{arch}: {table[-1]['parameters']:,} parameters"
     return Drawing(_drawn(found, image, logits, title), table)
 
 

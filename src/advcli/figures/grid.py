@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from advcli.catalog.params import Param
 from advcli.catalog.registry import figure
 from advcli.evaluation import pictures
-from advcli.evaluation.budget_lines import WIDE, heading, no_rows, on_one_line
+from advcli.evaluation.captions import WIDE, heading, no_rows, on_one_line
 from advcli.evaluation.drawing import Drawing
 from advcli.evaluation.pairs import Pairs, class_means, class_samples, means, pairs_of
 from advcli.evaluation.selected_rows import MOST_GROUPS, SelectedRows

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from advcli.catalog.params import Param
 from advcli.catalog.registry import figure
 from advcli.evaluation import pictures
-from advcli.evaluation.budget_lines import WIDE, heading, no_rows, on_one_line
+from advcli.evaluation.captions import WIDE, heading, no_rows, on_one_line
 from advcli.evaluation.drawing import Drawing
 from advcli.evaluation.pairs import Pairs, class_means, means, pairs_of
 from advcli.evaluation.selected_rows import SelectedRows

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import figure
-from advcli.evaluation import budget_lines
+from advcli.evaluation import budget_lines, captions
 from advcli.evaluation.drawing import Drawing
 from advcli.evaluation.selected_rows import NORMS, SelectedRows, available
 from advcli.numerics.arrays import Array
@@ -22,10 +22,10 @@ def norms(
     bins: Annotated[int, Param("Number of bins.", low=1, high=10000)] = 50,
 ) -> Drawing:
     of = "perturbations" if "perturbations" in available(rows.opened) else "images"
-    title = budget_lines.heading(f"Norms of {of}", rows)
+    title = captions.heading(f"Norms of {of}", rows)
     if not len(rows):
-        return Drawing(budget_lines.no_rows(title), [])
-    whole, table = Figure(figsize=(budget_lines.WIDE, 4.4)), []
+        return Drawing(captions.no_rows(title), [])
+    whole, table = Figure(figsize=(captions.WIDE, 4.4)), []
     whole.suptitle(title)
     for axes, norm in zip(whole.subplots(2, 2).flat, NORMS, strict=True):
         counts, edges = _counts(rows, norm, bins)
@@ -35,7 +35,7 @@ def norms(
         budget_lines.draw(axes, counts, edges)
         budget_lines.scale(axes, log=log)
         table += budget_lines.bins({"of": of, "norm": norm}, rows, counts, edges)
-    budget_lines.legend(whole, rows)
+    captions.legend(whole, rows)
     return Drawing(whole, table)
 
 

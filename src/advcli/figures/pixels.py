@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import figure
-from advcli.evaluation import budget_lines
+from advcli.evaluation import budget_lines, captions
 from advcli.evaluation.drawing import Drawing
 from advcli.evaluation.selected_rows import SelectedRows
 from advcli.numerics.arrays import Array
@@ -43,13 +43,13 @@ def pixels(
     *,
     bins: Annotated[int, Param("Number of bins.", low=1, high=10000)] = 50,
 ) -> Drawing:
-    title = budget_lines.heading("Pixels before and after the attack", rows)
+    title = captions.heading("Pixels before and after the attack", rows)
     if not len(rows):
-        return Drawing(budget_lines.no_rows(title), [])
+        return Drawing(captions.no_rows(title), [])
     low, high = rows.opened.header["range"]
     edges = np.linspace(min(0.0, low), max(1.0, high), bins + 1)
     found, table = _found(rows, edges), []
-    whole = Figure(figsize=(budget_lines.WIDE, 3.0))
+    whole = Figure(figsize=(captions.WIDE, 3.0))
     whole.suptitle(title)
     panels = whole.subplots(1, len(found), sharex=True, sharey=True)
     for axes, (of, counted) in zip(panels, found.items(), strict=True):
@@ -59,7 +59,7 @@ def pixels(
         table += [line for lines in summaries for line in lines]
     panels[0].set_ylabel("pixels (log scale)")
     budget_lines.scale(panels[0], log=True)
-    budget_lines.legend(whole, rows)
+    captions.legend(whole, rows)
     return Drawing(whole, table)
 
 

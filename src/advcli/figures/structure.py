@@ -17,8 +17,9 @@ from matplotlib.ticker import LogLocator
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import figure
-from advcli.evaluation.budget_lines import WIDE, colours, heading, legend, no_rows, on_one_line
+from advcli.evaluation.captions import WIDE, colours, heading, legend, no_rows, on_one_line
 from advcli.evaluation.drawing import Drawing
+from advcli.evaluation.line_styles import DASHES, MARKS, OKABE_ITO
 from advcli.evaluation.perturbation_structure import MEASURES, Frequencies, structure_of
 from advcli.evaluation.selected_rows import NONE, SelectedRows
 from advcli.numerics.arrays import Array
@@ -33,8 +34,6 @@ TITLES = {
     "spread": "distance from its centre\n(share of the diagonal)",
     "edges": "correlation with\nthe original's edges",
 }
-SETS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-MARKERS, STYLES = "osD^vPX", ("-", "--", "-.", ":")
 MOST_TICKS = 5
 
 
@@ -143,14 +142,14 @@ def _spectra(axes: Axes, found: list[Found]) -> None:
     several = len(found) > 1
     for place, one in enumerate(found):
         texts = one.rows.budgets[0]
-        shades = [SETS[place % len(SETS)]] if several else colours(len(texts))
+        shades = [OKABE_ITO[place % len(OKABE_ITO)]] if several else colours(len(texts))
         chosen = range(len(texts))[-1:] if several else range(len(texts))
         for colour, k in zip(shades, chosen, strict=True):
             label = on_one_line(one.rows.title, 40)
             if texts[k] not in one.measured("low"):
                 continue
-            axes.plot(one.spectra[k] / one.frequencies.white()[0], STYLES[place % len(STYLES)], color=colour, linewidth=1.2,
-                      marker=MARKERS[place % len(MARKERS)] if several else None, markersize=3, label=label)  # fmt: skip
+            axes.plot(one.spectra[k] / one.frequencies.white()[0], DASHES[place % len(DASHES)], color=colour, linewidth=1.2,
+                      marker=MARKS[place % len(MARKS)] if several else None, markersize=3, label=label)  # fmt: skip
     axes.axhline(1, color="0.6", linestyle=":", linewidth=0.8)
     swept = several and any(len(one.rows.budgets[0]) > 1 for one in found)
     axes.set(yscale="log", title="power, white noise = 1" + "\n(largest budget)" * swept, xlabel="cycles per image")
@@ -170,8 +169,9 @@ def _measure(axes: Axes, found: list[Found], name: str) -> None:
         ends = np.array(
             [[line["mean"] if line[end] is None else line[end] for line in known.values()] for end in ("low", "high")]
         )
-        axes.errorbar(across, mean, np.abs(ends - mean), color=SETS[place % len(SETS)], linestyle=STYLES[place % len(STYLES)],
-                      marker=MARKERS[place % len(MARKERS)], markersize=3.5, linewidth=1, capsize=2)  # fmt: skip
+        axes.errorbar(across, mean, np.abs(ends - mean), color=OKABE_ITO[place % len(OKABE_ITO)],
+                      linestyle=DASHES[place % len(DASHES)],
+                      marker=MARKS[place % len(MARKS)], markersize=3.5, linewidth=1, capsize=2)  # fmt: skip
     for white in (one.frequencies.white()[1] for one in found if name in one.frequencies.white()[1]):
         axes.axhline(white[name], color="0.6", linestyle=":", linewidth=0.8)
     some = np.unique(np.linspace(0, len(budgets) - 1, MOST_TICKS).round().astype(int))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import figure
-from advcli.evaluation import budget_lines
+from advcli.evaluation import budget_lines, captions
 from advcli.evaluation.drawing import Drawing
 from advcli.evaluation.selected_rows import SelectedRows
 from advcli.numerics.arrays import Array
@@ -22,10 +22,10 @@ def values(
     *,
     bins: Annotated[int, Param("Number of bins.", low=1, high=10000)] = 50,
 ) -> Drawing:
-    title = budget_lines.heading("Values of pixels", rows)
+    title = captions.heading("Values of pixels", rows)
     if not len(rows):
-        return Drawing(budget_lines.no_rows(title), [])
-    whole, table, found = Figure(figsize=(budget_lines.WIDE, 2.9)), [], _counts(rows, bins)
+        return Drawing(captions.no_rows(title), [])
+    whole, table, found = Figure(figsize=(captions.WIDE, 2.9)), [], _counts(rows, bins)
     whole.suptitle(title)
     log = any(budget_lines.dwarfed(counts) for counts, _, _ in found.values())
     panels = whole.subplots(1, len(found), sharey=True, squeeze=False)[0]
@@ -38,7 +38,7 @@ def values(
             table += budget_lines.bins({"of": kind}, rows, zeros[:, None], np.zeros(2))
     panels[0].set_ylabel("values (log scale)" if log else "values")
     budget_lines.scale(panels[0], log=log)
-    budget_lines.legend(whole, rows)
+    captions.legend(whole, rows)
     return Drawing(whole, table)
 
 

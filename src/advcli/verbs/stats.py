@@ -48,6 +48,7 @@ def stats(asked: StatsRequest, own: dict[str, object], reporter: Reporter = SILE
     names = _sets(asked, figures, reporter)
     if table_file.is_table(asked.output):
         return _one_table(asked, names, own, reporter)
+    _check_rows(asked, figures)
     models = _models(asked, figures, reporter)
     each, together = figures, list[Bound]()
     if len(names) != 1:
@@ -80,6 +81,17 @@ def _sets(asked: StatsRequest, figures: Sequence[Bound], reporter: Reporter) -> 
         return asked.files
     reporter.note(f"set: {inputs.PERTURBATIONS}")
     return (inputs.PERTURBATIONS,)
+
+
+def _check_rows(asked: StatsRequest, figures: Sequence[Bound]) -> None:
+    """Refuse a choice of rows where every figure is of verdicts, which are about all rows."""
+    if not figures or not all(one.spec.traits.model == "verdicts" for one in figures):
+        return
+    default = StatsRequest()
+    for name in ("where", "rows", "of", "by"):
+        if getattr(asked, name) != getattr(default, name):
+            shown = ", ".join(one.spec.name for one in figures)
+            raise CommandError(f"--{name} {getattr(asked, name)}: --figure {shown} uses all rows; leave out --{name}")
 
 
 def _models(asked: StatsRequest, figures: Sequence[Bound], reporter: Reporter) -> list[ModelFile]:
@@ -169,7 +181,9 @@ def _selected(opened: ImageSet, asked: StatsRequest, figures: Sequence[Bound], r
             raise CommandError(f"--figure {one.spec.name}: {opened.path} has no {', '.join(lacking)}")
     rows = select(opened, of=asked.of, by=asked.by, where=asked.where, rows=asked.rows)
     if len(rows) < len(rows.considered):
-        reporter.note(f"{opened.path}: norms, values and figures are of {len(rows)} of {len(rows.considered)} rows ({rows.rows})")
+        some = not figures or any(one.spec.traits.model != "verdicts" for one in figures)
+        what = "norms, values and figures" if some else "norms and values"
+        reporter.note(f"{opened.path}: {what} are of {len(rows)} of {len(rows.considered)} rows ({rows.rows})")
     return rows
 
 
