@@ -4,4 +4,4 @@ photos
 made categories.h5 attack --model "$PHOTOS" --data "$COLOUR:test" --limit "$COUNT" --no-perturbations --method fgsm \
   --eps "$(pick 0.2 8/255)"
 table categories categories.h5 --model "$PHOTOS" --metric categories
-figure categories_figure categories categories.h5 --model "$PHOTOS" --rows all
+figure categories_figure categories categories.h5 --model "$PHOTOS"

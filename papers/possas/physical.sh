@@ -18,4 +18,4 @@ for method in fgsm bim illc; do
 done
 table physical_attacks "${plain[@]}" --model "$PHOTOS" --metric accuracy --metric success
 table physical "${sets[@]}" --model "$PHOTOS" --metric destruction --metric accuracy
-figure physical_figure destruction "${sets[@]}" --model "$PHOTOS" --rows all
+figure physical_figure destruction "${sets[@]}" --model "$PHOTOS"

@@ -7,4 +7,4 @@ for kind in "${KINDS[@]}"; do
   [ "$kind" = dnn ] || members+=(--member "$kind-1.safetensors")
 done
 made vote.safetensors defend --method vote --model dnn-1.safetensors "${members[@]}"
-figure transfer_cross transfer "${sets[@]}" "${models[@]}" --model vote.safetensors --rows all
+figure transfer_cross transfer "${sets[@]}" "${models[@]}" --model vote.safetensors

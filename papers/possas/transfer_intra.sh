@@ -6,5 +6,5 @@ for kind in $(pick tree "${KINDS[*]}"); do
     part "$kind" "$number"
     models+=(--model "$kind-$number.safetensors") sets+=("$kind-$number.h5")
   done
-  figure "transfer_intra_$kind" transfer "${sets[@]}" "${models[@]}" --rows all
+  figure "transfer_intra_$kind" transfer "${sets[@]}" "${models[@]}"
 done
