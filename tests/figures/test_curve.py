@@ -11,7 +11,7 @@ SWEEP = ("0", "0.05", "0.1", "0.2")
 
 
 def test_a_sweep_has_a_point_at_each_budget(drawn, evaluated):
-    """S1-F3, S3-F1: accuracy of all images, success of those that were right; at 0 the originals."""
+    """S1-F3, S3-F1, S3-F4: accuracy of all images, success of those that were right; at 0 the originals."""
     found, file = drawn("curve", "fgsm.h5"), columns("fgsm.h5")
     right, before = file["prediction"] == file["labels"], file["clean_prediction"] == file["labels"]
     for text in SWEEP:
@@ -94,7 +94,7 @@ def test_steps_of_several_rows_of_an_image():
 
 
 def test_filtered_sets_lie_over_the_number_of_their_filter(drawn, evaluated):
-    """S3-F1: figure 3, accuracy against sigma, one line for each budget; without the filter beside it."""
+    """S3-F3: accuracy against sigma, one line for each budget; without the filter beside it."""
     found = drawn("curve", "half.h5", "one.h5", "fgsm.h5", "--x", "filter")
     rows = {(row["set"], row["metric"], row["epsilon"]): row for row in evaluated("half.h5", "one.h5", "fgsm.h5")}
     assert len(found) == 2 * 3 * len(SWEEP)

@@ -1,4 +1,4 @@
-"""S1-F4, S3-F1, S4-F1: the same images by lines of budgets and files, and what the captions say."""
+"""S1-F4, S3-F2, S4-F1: the same images by lines of budgets and files, and what the captions say."""
 
 import csv
 from pathlib import Path
@@ -104,7 +104,7 @@ def test_named_images_stand_in_the_order_that_was_asked_for(folder):
 
 
 def test_several_files_show_the_same_images(run, folder):
-    """S3-F1, its figure 2: an attacked set, and the same images after a filter, of which no decision is stored."""
+    """S3-F2: an attacked set, and the same images after a filter, of which no decision is stored."""
     sweep()
     for sigma in ("0.5", "1"):
         assert run("defend", "sweep.h5", "--method", "gaussian", "--sigma", sigma, "-o", f"s{sigma}.h5").code == 0
