@@ -39,15 +39,15 @@ def log(model: Path) -> list[dict[str, dict[str, float]]]:
     return [json.loads(line) for line in model.with_suffix(".log.jsonl").read_text().splitlines()]
 
 
-def retrained(bench: Bench, base: Path, made: Path, arch: str, *words: str) -> Path:
+def retrained(bench: Bench, base: Path, made: Path, arch: tuple[str, ...], *words: str) -> Path:
     """A model trained for two more epochs on its data and on an adversarial set."""
     found = bench.folder / f"{base.stem}-again.safetensors"
-    start = ["--data", "mnist", "--arch", arch, "--weights", str(base)]
+    start = ["--data", "mnist", "--arch", *arch, "--weights", str(base)]
     bench.advcli("train", *start, "--augment-adv", str(made), "--epochs", "2", *words, "-o", str(found), "--force")
     return found
 
 
-def retraining(bench: Bench, base: Path, arch: str, rounds: int) -> Shown:
+def retraining(bench: Bench, base: Path, arch: tuple[str, ...], rounds: int) -> Shown:
     """Rounds of FGSM images of the training split, made against the latest model, each added to all training images."""
     before = [under(bench, base, *one, eps="0.2") for one in (("fgsm",), PGD)]
     latest, said = base, []
@@ -65,12 +65,12 @@ def retraining(bench: Bench, base: Path, arch: str, rounds: int) -> Shown:
 
 def s0_d0(bench: Bench) -> Shown:
     """Accuracy on new FGSM images at eps 0.2 rises by at least 30 points, PGD-40 beside it."""
-    return retraining(bench, UNDEFENDED, "cnn", 2)
+    return retraining(bench, UNDEFENDED, ("cnn",), 2)
 
 
 def s3_d5(bench: Bench) -> Shown:
     """The same of the shallow network of paper 3: new FGSM images at eps 0.2, 30 points, PGD-40 beside it."""
-    return retraining(bench, bench.model("mnist", "mlp", "--hidden", "128", "--epochs", "3"), "mlp", 2)
+    return retraining(bench, bench.model("mnist", "mlp", "--hidden", "128", "--epochs", "3"), ("mlp", "--hidden", "128"), 2)
 
 
 def s0_t1(bench: Bench) -> Shown:
@@ -203,7 +203,7 @@ def s3_d3(bench: Bench) -> Shown:
 
 def basic(bench: Bench, *words: str) -> Path:
     """The paper's network on sixes and sevens."""
-    return bench.model("mnist", "cleverhans-basic", *SEVENS, "--lr", "0.001", "--epochs", "3", *words)
+    return bench.model("mnist", ("cleverhans-basic",), *SEVENS, "--lr", "0.001", "--epochs", "3", *words)
 
 
 def fgsm_trained(bench: Bench, *words: str) -> Path:

@@ -1,5 +1,6 @@
 """What figures have in common: the heading, the empty picture, one colour for each budget, and the legend of budgets."""
 
+import textwrap
 from typing import Any
 
 import matplotlib as mpl
@@ -25,6 +26,11 @@ def heading(what: str, rows: SelectedRows, model: str | None = None, count: str 
 def on_one_line(name: str, most: int = 14) -> str:
     """A name that fits into a caption, without line breaks."""
     return shortened(" ".join(name.split()), most)
+
+
+def wrapped(text: str, most: int) -> str:
+    """The text with every line broken at words where it is longer than `most` characters."""
+    return "\n".join(textwrap.fill(line, most) for line in text.split("\n"))
 
 
 def no_rows(title: str, words: str = "no rows") -> Figure:

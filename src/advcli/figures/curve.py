@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from advcli.catalog.params import Param
 from advcli.catalog.registry import figure
 from advcli.errors import CommandError
+from advcli.evaluation.captions import wrapped
 from advcli.evaluation.curve_drawing import Series, draw, series
 from advcli.evaluation.decisions import AttackedVerdicts
 from advcli.evaluation.drawing import COLOURS, Drawing, shortened
@@ -173,11 +174,11 @@ def _drawn(title: str, more: str, panels: Sequence[Panel], across: int) -> Figur
     across = min(across, len(panels))
     down = -(-len(panels) // across)
     labels = list(dict.fromkeys(one.label for panel in panels for one in panel.drawn if one.label))
-    most = 2 * across
+    most = max(1, min(2 * across, int(3.5 * across / (0.65 + 0.06 * max(map(len, labels), default=0)))))
     whole = Figure(figsize=(3.5 * across, 2.4 * down + 0.55 + 0.16 * -(-len(labels) // most)))
     spread = any(one.draws for panel in panels for one in panel.drawn)
     note = f"bands: exact 95 % intervals{'; bars: least and largest of the draws of a random model' * spread}{more}"
-    whole.suptitle(f"{title}\n{note}", fontsize=9)
+    whole.suptitle(wrapped(f"{title}\n{note}", 56 * across), fontsize=9)
     grid = list(whole.subplots(down, across, squeeze=False, sharey=True).flat)
     for axes, panel in zip(grid, panels, strict=False):
         _panel(axes, panel)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from advcli.catalog.params import Param
 from advcli.catalog.registry import figure
-from advcli.evaluation.captions import heading, no_rows, on_one_line
+from advcli.evaluation.captions import heading, no_rows, on_one_line, wrapped
 from advcli.evaluation.drawing import COLOURS, Drawing
 from advcli.evaluation.judge import Judge
 from advcli.evaluation.loss_around import Starts, gradients, loss, scores_at, starts, steepest
@@ -27,6 +27,7 @@ from advcli.numerics.rng import Purpose, SampleRNG
 
 ACROSS = 4
 MOST_DRAWN = 12  # images
+NARROW = 52  # characters over one panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +125,15 @@ def _drawn(found: Ground, begin: Starts, first: str, title: str) -> Figure:
     down = -(-shown // ACROSS)
     across = -(-shown // down)
     whole = Figure(figsize=(3.6 if across == 1 else 1.4 + 1.5 * across, 3.4 if across == 1 else 1.1 + 1.6 * down))
-    whole.suptitle(title + (f"\nthe first {shown}" if shown < len(begin) else ""), fontsize=9 if across == 1 else 10)
+    words = title + (f"\nthe first {shown}" if shown < len(begin) else "")
+    whole.suptitle(wrapped(words, NARROW) if across == 1 else words, fontsize=8 if across == 1 else 10)
     panels = list(whole.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
     scale = (found.losses[:shown].min(), found.losses[:shown].max())
     for n, axes in enumerate(panels):
         if n < shown:
             drawn = _panel(axes, found, n, scale)
-            axes.set_title(f"{begin.ids[n]}: {on_one_line(begin.names[n], 12)}", fontsize=8)
+            name = on_one_line(begin.names[n], 12)
+            axes.set_title(f"image {begin.ids[n]}, class {name}" if across == 1 else f"{begin.ids[n]}: {name}", fontsize=8)
         else:
             axes.axis("off")
     whole.colorbar(drawn, ax=panels, label="cross-entropy, nats")
