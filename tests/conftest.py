@@ -30,6 +30,7 @@ from advcli.runtime.reporter import SILENT
 from advcli.search.batch import craft
 from advcli.search.cascade import stages_of
 from advcli.search.job import UNBOUNDED, Job
+from judged_files import drawn, evaluated, judged, judged_folder, unlabelled  # noqa: F401  # fixtures
 
 
 @dataclass(frozen=True)

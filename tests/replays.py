@@ -63,7 +63,17 @@ MODELS = ("model", "mlp", "two", "own", "sized", "squeezed", "blurred", "random"
 SETS = ("digits", "digits:val", "digits:test", "digits:train", "pictures", "pictures:test", "split", "split:train", "photos",
         "images.npz", "both.npz", "both.npz:train", "pictures.h5", "pgd.h5", "-dashed.h5", "./mnist")  # fmt: skip
 METHODS = {"attack": ("own:shift",), "defense": ("own:blur",), "architecture": ("own:net",)}
-LEFT_OUT = ("force", "dry_run", "download", "data_dir", "device", "pretrained", "freeze_until")  # no byte, or not here
+LEFT_OUT = (
+    "force",
+    "dry_run",
+    "download",
+    "data_dir",
+    "device",
+    "pretrained",
+    "freeze_until",
+    "workers",
+    "shard",
+)  # no byte, or not here
 BY_HAND = (
     "files",
     "file",
