@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from advcli.crafting import together
 from advcli.crafting.share import Share, rank, shard
 from advcli.errors import CommandError
 from advcli.files.imageset_reader import ImageSet
@@ -222,6 +223,19 @@ def test_options_that_contradict_each_other_are_refused(run, model, words, says)
     assert ran.code == 2
     assert says in ran.err
     assert not Path("set.h5").exists()
+
+
+def test_a_rank_that_waits_for_another_command_says_so_and_other_verbs_are_not_silenced(run, model, monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "one"}.items():
+        monkeypatch.setenv(name, value)
+    assert "advcli train" in run("show", model).out
+    monkeypatch.setattr(together, "LATE", 0.0)
+    looks = iter([False, False, True])
+    monkeypatch.setattr(together, "is_there", lambda path, made: next(looks))
+    ran = run(*PGD, "-o", "set.h5")
+    assert ran.code == 0
+    assert ran.out == ""
+    assert "set.h5: the first of 2 processes has not begun it" in ran.err
 
 
 def test_who_takes_which_part():

@@ -205,7 +205,7 @@ def execute(verb: str, given: dict[str, Any]) -> int:
     if verb in ("show", "verify") and not given.get("files"):
         raise CommandError(f"name the files to {verb}: advcli {verb} FILE ...")
     result = call(verb, given, reporter)
-    if (shared := rank()) is None or not shared.follows:
+    if verb != "attack" or (shared := rank()) is None or not shared.follows:  # the first of several ranks speaks for all
         output.result(_document(result) if as_json else _text(verb, result))
     for reason in getattr(result, "failures", ()):
         output.complain(reason)

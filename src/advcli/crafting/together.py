@@ -9,7 +9,7 @@ from advcli.catalog.requests import AttackRequest
 from advcli.crafting.publish import publish
 from advcli.crafting.run import Run
 from advcli.crafting.share import Share
-from advcli.crafting.work import PAUSE, share
+from advcli.crafting.work import PAUSE, finished, share
 from advcli.errors import AdvcliError, Busy, CommandError
 from advcli.files import atomic
 from advcli.files.header import Header, identity
@@ -18,6 +18,8 @@ from advcli.networks.black_box import boxes_of
 from advcli.runtime.reporter import SILENT, Reporter
 from advcli.workspace import outputs
 from advcli.workspace.lookup import header_of
+
+LATE = 60.0  # seconds after which a process says that it waits for the first
 
 
 def made_together(
@@ -32,22 +34,23 @@ def made_together(
         return _shard(path, beside, run, asked, default, shared, reporter)
     if shared.leads:
         return publish(path, beside, run, asked, default, reporter, partial(_lead, shared))
-    return _follow(path, run, default, shared)
+    return _follow(path, run, default, shared, reporter)
 
 
 def _lead(shared: Share, run: Run, parts: Parts, reporter: Reporter) -> None:
     """The first rank's share; afterwards all parts are there."""
-    done = sum(map(len, parts.finished()))
-    if 0 < done < len(run.data):
-        reporter.note(f"resuming after {done} of {len(run.data)} images, from {parts.folder}")
+    finished(run, parts, reporter)
     parts.join(run.made)
     share(run, parts, shared, reporter)
 
 
-def _follow(path: Path, run: Run, default: bool, shared: Share) -> Path:
+def _follow(path: Path, run: Run, default: bool, shared: Share, reporter: Reporter) -> Path:
     """Another rank's share: from when the first has begun until it has published."""
-    parts, fitted = Parts.of(path), run.first_stage is None
+    parts, fitted, late = Parts.of(path), run.first_stage is None, time.monotonic() + LATE
     while not is_there(path, run.made):
+        if time.monotonic() > late and not parts.is_begun(run.made):
+            late += LATE
+            reporter.warn(f"{path}: the first of {shared.of} processes has not begun it; all of them must run the same command")
         if parts.is_begun(run.made):
             if not fitted:
                 run, fitted = with_fitted(run, default), True

@@ -18,9 +18,7 @@ Tick = Callable[[int, str], None]
 
 def make(run: Run, parts: Parts, reporter: Reporter) -> None:
     """Make all parts that are missing. After a signal the batch is finished and published."""
-    done = parts.finished()
-    if 0 < sum(map(len, done)) < len(run.data):
-        reporter.note(f"resuming after {sum(map(len, done))} of {len(run.data)} images, from {parts.folder}")
+    done = finished(run, parts, reporter)
     with (
         reporter.progress(run.job.method.spec.name, len(run.data), "images") as tick,
         interrupts.finish_batch_first() as asked,
@@ -33,6 +31,14 @@ def make(run: Run, parts: Parts, reporter: Reporter) -> None:
             forget()
             if asked():
                 raise KeyboardInterrupt
+
+
+def finished(run: Run, parts: Parts, reporter: Reporter) -> list[range]:
+    """The intact parts of an earlier run, with a note if there are any."""
+    done = parts.finished()
+    if 0 < (images := sum(map(len, done))) < len(run.data):
+        reporter.note(f"resuming after {images} of {len(run.data)} images, from {parts.folder}")
+    return done
 
 
 def share(run: Run, parts: Parts, shared: Share, reporter: Reporter, *, stop: Callable[[], bool] = lambda: False) -> bool:

@@ -13,7 +13,7 @@ import torch
 
 from advcli.catalog.requests import AttackRequest
 from advcli.crafting.run import Run
-from advcli.crafting.work import PAUSE, count_cells, is_complete
+from advcli.crafting.work import PAUSE, count_cells, finished, is_complete
 from advcli.errors import AdvcliError, CommandError
 from advcli.files.parts import Parts
 from advcli.networks.black_box import boxes_of
@@ -35,9 +35,7 @@ class Workers:
         """Make all parts that are missing; a worker that is killed is replaced by the others."""
         if boxes := boxes_of(run.job.model):
             raise CommandError(f"--workers: {boxes[0].name} is asked by one process, which counts and keeps its answers")
-        done = sum(map(len, parts.finished()))
-        if 0 < done < len(run.data):
-            reporter.note(f"resuming after {done} of {len(run.data)} images, from {parts.folder}")
+        finished(run, parts, reporter)
         parts.join(run.made)
         with (
             reporter.progress(run.job.method.spec.name, len(run.data), "images") as tick,

@@ -51,10 +51,10 @@ def attack(
     if held and asked.output is None:
         return _in_memory(asked, own, held, reporter)
     shared = _share(asked, held)
-    if shared and shared.follows:
-        reporter = SILENT
     with devices.exactly(asked.threads or devices.share_of_cores(asked.workers)):
-        ready = prepared(asked, own, reporter, held=held, local=shared.local if shared else 0)
+        ready = prepared(
+            asked, own, SILENT if shared and shared.follows else reporter, held=held, local=shared.local if shared else 0
+        )
         with devices.threads(ready.run.data.shape):
             if asked.dry_run:
                 return estimate(ready.run, asked.perturbations)
